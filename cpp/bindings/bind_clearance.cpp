@@ -1,0 +1,10 @@
+// Additively weighted clearance: exact free spheres.
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+namespace fastin::bind {
+
+void bind_clearance(py::module_& m) { (void)m; }
+
+}  // namespace fastin::bind

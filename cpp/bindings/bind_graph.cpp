@@ -1,0 +1,10 @@
+// Local environments and graph arrays.
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+namespace fastin::bind {
+
+void bind_graph(py::module_& m) { (void)m; }
+
+}  // namespace fastin::bind

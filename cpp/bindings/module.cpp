@@ -1,0 +1,52 @@
+// The extension module: exception table and one bind_*() a subject.
+#include <pybind11/pybind11.h>
+
+#include "fastin/error.hpp"
+
+namespace py = pybind11;
+
+namespace fastin::bind {
+void bind_runtime(py::module_& m);
+void bind_tessellation(py::module_& m);
+void bind_clearance(py::module_& m);
+void bind_network(py::module_& m);
+void bind_bvse(py::module_& m);
+void bind_percolation(py::module_& m);
+void bind_transport(py::module_& m);
+void bind_graph(py::module_& m);
+void bind_xrd(py::module_& m);
+}  // namespace fastin::bind
+
+namespace {
+
+// Raises the Python class of that name from fastin.errors with the exception's message.
+void raise_as(const char* name, const std::exception& error) {
+  const py::object cls = py::module_::import("fastin.errors").attr(name);
+  PyErr_SetString(cls.ptr(), error.what());
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+  m.doc() = "C++ core of fastin: arrays in, arrays out; use the functions of the fastin package instead.";
+  py::register_local_exception_translator([](std::exception_ptr p) {
+    try {
+      if (p) std::rethrow_exception(p);
+    } catch (const fastin::InvalidInput& e) {
+      raise_as("InputError", e);
+    } catch (const fastin::DegenerateGeometry& e) {
+      raise_as("GeometryError", e);
+    } catch (const fastin::NoConvergence& e) {
+      raise_as("ConvergenceError", e);
+    }
+  });
+  fastin::bind::bind_runtime(m);
+  fastin::bind::bind_tessellation(m);
+  fastin::bind::bind_clearance(m);
+  fastin::bind::bind_network(m);
+  fastin::bind::bind_bvse(m);
+  fastin::bind::bind_percolation(m);
+  fastin::bind::bind_transport(m);
+  fastin::bind::bind_graph(m);
+  fastin::bind::bind_xrd(m);
+}

@@ -1,0 +1,2 @@
+#include "fastin/lattice.hpp"
+#include "fastin/periodic_union_find.hpp"

@@ -1,0 +1,74 @@
+"""fastin: interstitial networks, BVSE migration barriers and learning for solid electrolytes.
+
+Names are loaded at first use, so that ``import fastin`` imports neither torch nor pymatgen.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastin._config import show_config
+    from fastin.errors import (
+        ConvergenceError,
+        DisorderError,
+        FastinError,
+        GeometryError,
+        InputError,
+        MissingDependencyError,
+        MissingParameterError,
+        OxidationStateError,
+    )
+    from fastin.threads import get_num_threads, num_threads, set_num_threads
+
+__version__ = "0.1.0"
+
+# public name -> module that defines it
+_HOME = {
+    "ConvergenceError": "fastin.errors",
+    "DisorderError": "fastin.errors",
+    "FastinError": "fastin.errors",
+    "GeometryError": "fastin.errors",
+    "InputError": "fastin.errors",
+    "MissingDependencyError": "fastin.errors",
+    "MissingParameterError": "fastin.errors",
+    "OxidationStateError": "fastin.errors",
+    "Crystal": "fastin.crystal",
+    "compute_network": "fastin.network",
+    "InterstitialNetwork": "fastin.network",
+    "Channel": "fastin.network",
+    "compute_bvse": "fastin.bvse",
+    "EnergyGrid": "fastin.bvse",
+    "compute_barriers": "fastin.barriers",
+    "Barriers": "fastin.barriers",
+    "compute_paths": "fastin.paths",
+    "TransportNetwork": "fastin.paths",
+    "describe": "fastin.descriptors",
+    "predict": "fastin.prediction",
+    "Prediction": "fastin.prediction",
+    "xrd_pattern": "fastin.xrd.pattern",
+    "screen": "fastin.screening",
+    "ScreenResult": "fastin.screening",
+    "InterstitialGraph": "fastin.graph",
+    "fit_arrhenius": "fastin.arrhenius",
+    "get_num_threads": "fastin.threads",
+    "num_threads": "fastin.threads",
+    "set_num_threads": "fastin.threads",
+    "show_config": "fastin._config",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'fastin' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
