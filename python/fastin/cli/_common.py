@@ -1,0 +1,88 @@
+"""What the subcommands share: input lists, error lines, JSON without NaN, consoles."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+
+SUFFIXES = (".cif", ".vasp", ".poscar", ".contcar")
+STRUCTURE_NAMES = ("POSCAR", "CONTCAR")
+
+
+def stdout_console() -> Console:
+    """Console for results: full width when the output is not a terminal, so that nothing is cut in a pipe."""
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+
+
+def stderr_console() -> Console:
+    """Console for progress, warnings and errors."""
+    return Console(stderr=True, highlight=False)
+
+
+def expand_inputs(arguments: Iterable[str]) -> list[Path]:
+    """Files as given, and the structures directly inside the folders given (sorted)."""
+    paths: list[Path] = []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            inside = sorted(
+                p for p in path.iterdir() if p.is_file() and (p.suffix.lower() in SUFFIXES or p.name in STRUCTURE_NAMES)
+            )
+            if not inside:
+                raise click.UsageError(f"the folder {path} holds no structure ({', '.join(SUFFIXES)})")
+            paths.extend(inside)
+        else:
+            paths.append(path)
+    return paths
+
+
+def unique_stems(paths: Iterable[Path]) -> list[str]:
+    """A file stem for each path; equal ones get -2, -3, ... so that no result overwrites another."""
+    used: set[str] = set()
+    stems = []
+    for path in paths:
+        base = path.stem or path.name
+        stem, k = base, 1
+        while stem in used:
+            k += 1
+            stem = f"{base}-{k}"
+        used.add(stem)
+        stems.append(stem)
+    return stems
+
+
+def json_ready(value: Any) -> Any:
+    """Plain JSON types; numbers that JSON lacks (inf, nan) become null."""
+    if isinstance(value, dict):
+        return {str(k): json_ready(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_ready(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return json_ready(value.tolist())
+    if isinstance(value, np.generic):
+        return json_ready(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def dump_json(value: Any) -> str:
+    """Indented JSON of `json_ready(value)`."""
+    return json.dumps(json_ready(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number for a table cell: '-' where there is none or it is infinite."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value:.{digits}f}"

@@ -1,0 +1,220 @@
+"""``fastin analyze``: the main job."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from fastin.cli._common import dump_json, expand_inputs, number, stderr_console, stdout_console, unique_stems
+from fastin.errors import FastinError
+
+NETWORK_FILES = (".net", ".json", ".vasp", ".cif")
+
+
+def analyze_one(path: Path, ion: str | None, radii: str, with_barriers: bool, threads: int | None) -> dict[str, Any]:
+    """Network, barriers and descriptors of one structure.
+
+    Returns:
+        The row that ``--json`` prints, plus the result objects under ``_network`` and ``_grid``.
+    """
+    from fastin.barriers import compute_barriers
+    from fastin.bvse import compute_bvse
+    from fastin.crystal import as_crystal
+    from fastin.network import compute_network
+
+    start = time.perf_counter()
+    crystal = as_crystal(path)
+    mobile = crystal.resolve_ion(ion)
+    network = compute_network(crystal, mobile.element if ion is None else ion, radii=radii, num_threads=threads)
+    network_ms = 1e3 * (time.perf_counter() - start)
+    channels = network.channels(network.probe_radius)
+    row: dict[str, Any] = {
+        "source": str(path),
+        "formula": crystal.formula,
+        "space_group": crystal.space_group,
+        "ion": mobile.symbol,
+        "guest": mobile.guest,
+        "n_voids": len(network.site_radius),
+        "n_bottlenecks": len(network.edge_length),
+        "n_inequivalent_voids": len(set(network.site_orbit.tolist())),
+        "n_inequivalent_bottlenecks": len(set(network.edge_orbit.tolist())),
+        "free_sphere_radii_A": network.free_sphere_radii,
+        "percolation_radii_A": network.percolation_radii,
+        "largest_sphere_radius_A": network.largest_sphere_radius,
+        "probe_radius_A": network.probe_radius,
+        "channel_dimensionality": max((c.dimensionality for c in channels), default=0),
+        "channels": [{"dimensionality": c.dimensionality, "n_sites": len(c.site_ids)} for c in channels],
+        "recovery_rate": network.recovery() if len(network.mobile_frac) else None,
+        "network_ms": network_ms,
+    }
+    notes = [*crystal.notes, *(n for n in network.notes if n not in crystal.notes)]
+    row["_network"] = network
+    if with_barriers:
+        start = time.perf_counter()
+        try:
+            grid = compute_bvse(crystal, mobile.element if ion is None else ion, num_threads=threads)
+            barriers = compute_barriers(grid, num_threads=threads)
+        except FastinError as error:
+            # The network stands on its own; the missing energies are said, not hidden.
+            row["barriers_error"] = {"type": type(error).__name__, "message": str(error)}
+        else:
+            row["barriers"] = {
+                "e1d_eV": barriers.e1d,
+                "e2d_eV": barriers.e2d,
+                "e3d_eV": barriers.e3d,
+                "convention": grid.convention,
+                "zero": barriers.zero,
+                "conduction_dimensionality_below_1eV": barriers.dimensionality(1.0),
+            }
+            notes += [n for n in (*grid.notes, *barriers.notes) if n not in notes]
+            row["_grid"] = grid
+            row["barriers_ms"] = 1e3 * (time.perf_counter() - start)
+    row["notes"] = notes
+    return row
+
+
+def _public(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in row.items() if not k.startswith("_")}
+
+
+def _write_files(row: dict[str, Any], folder: Path, stem: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix in NETWORK_FILES:
+        row["_network"].write(folder / f"{stem}.network{suffix}")
+    if "_grid" in row:
+        row["_grid"].write(folder / f"{stem}.bvse.cube")
+    (folder / f"{stem}.analysis.json").write_text(dump_json(_public(row)) + "\n", encoding="utf-8")
+
+
+def _table(rows: list[dict[str, Any]], labels: list[str], with_barriers: bool) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("structure", no_wrap=True, overflow="ellipsis", max_width=28)
+    table.add_column("formula", no_wrap=True, overflow="ellipsis", max_width=24)
+    table.add_column("ion")
+    for name in ("voids", "bottle-\nnecks"):
+        table.add_column(name, justify="right")
+    for name in ("R_a\nÅ", "R_b\nÅ", "R_c\nÅ", "channels\ndimension"):
+        table.add_column(name, justify="right")
+    if with_barriers:
+        for name in ("E_1D\neV", "E_2D\neV", "E_3D\neV", "conducts\n< 1 eV"):
+            table.add_column(name, justify="right")
+    table.add_column("time\nms", justify="right")
+    for row, label in zip(rows, labels, strict=True):
+        if "error" in row:
+            table.add_row(escape(label), f"[red]{escape(row['error']['type'])}[/red]")
+            continue
+        cells = [escape(label), row["formula"], row["ion"] + (" (guest)" if row["guest"] else "")]
+        cells += [str(row["n_voids"]), str(row["n_bottlenecks"])]
+        cells += [number(r) for r in row["free_sphere_radii_A"]]
+        cells.append(f"{row['channel_dimensionality']}D" if row["channel_dimensionality"] else "none")
+        if with_barriers:
+            barriers = row.get("barriers")
+            if barriers is None:
+                cells += ["?", "?", "?", "?"]
+            else:
+                cells += [number(barriers[k]) for k in ("e1d_eV", "e2d_eV", "e3d_eV")]
+                d = barriers["conduction_dimensionality_below_1eV"]
+                cells.append(f"{d}D" if d else "no")
+        cells.append(number(row["network_ms"] + row.get("barriers_ms", 0.0), 1))
+        table.add_row(*cells)
+    return table
+
+
+def _legend(rows: list[dict[str, Any]], with_barriers: bool) -> str:
+    lines = [
+        "R_a, R_b, R_c: radius of the largest sphere that travels along a, b, c between the framework ions;",
+        "channels: largest dimension of the voids connected for the ion's own probe sphere (CAVD's threshold).",
+    ]
+    if with_barriers:
+        done = next((r["barriers"] for r in rows if "barriers" in r), None)
+        if done is not None:
+            lines.append(
+                f"E_1D, E_2D, E_3D: bond valence site energy percolation barriers ({done['convention']} convention, "
+                f"zero: {done['zero']}); '-': cannot percolate in that many dimensions."
+            )
+    return "\n".join(lines)
+
+
+@click.command("analyze")
+@click.argument("files", nargs=-1, type=click.Path(path_type=str))
+@click.option("--demo", is_flag=True, help="Run on the bundled example crystals.")
+@click.option("--ion", help="Mobile ion, e.g. Li, Na+, F-; default: the first of Li, Na, K, Ag, ... that is present.")
+@click.option(
+    "--radii",
+    type=click.Choice(["ionic", "effective", "atomic"]),
+    default="ionic",
+    show_default=True,
+    help="Radius table.",
+)
+@click.option("--barriers/--no-barriers", default=True, show_default=True, help="BVSE percolation barriers.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for network, grid and JSON files."
+)
+@click.option("--notes", "show_notes", is_flag=True, help="Print what was assumed for each structure.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads of the core; default: all that this process may use."
+)
+def command(
+    files: tuple[str, ...],
+    demo: bool,
+    ion: str | None,
+    radii: str,
+    barriers: bool,
+    as_json: bool,
+    out: Path | None,
+    show_notes: bool,
+    threads: int | None,
+) -> None:
+    """Voids, bottlenecks, channels and migration barriers of each structure FILE (CIF, POSCAR, or a folder of them)."""
+    paths = expand_inputs(files)
+    labels = [p.name for p in paths]
+    if demo:
+        from fastin.examples import examples
+
+        paths += list(examples().values())
+        labels += list(examples())
+    if not paths:
+        raise click.UsageError("name at least one FILE, or use --demo")
+    errors = stderr_console()
+    rows: list[dict[str, Any]] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    quiet = not errors.is_terminal or len(paths) < 3
+    with Progress(*columns, console=errors, transient=True, disable=quiet) as progress:
+        task = progress.add_task("analyzing", total=len(paths))
+        for path, stem in zip(paths, unique_stems(paths), strict=True):
+            try:
+                row = analyze_one(path, ion, radii, barriers, threads)
+                if out is not None:
+                    _write_files(row, out, stem)
+            except (FastinError, OSError) as error:
+                row = {"source": str(path), "error": {"type": type(error).__name__, "message": str(error)}}
+            rows.append(_public(row))
+            progress.advance(task)
+    if as_json:
+        click.echo(dump_json(rows))
+    else:
+        console = stdout_console()
+        console.print(_table(rows, labels, barriers))
+        console.print(_legend(rows, barriers), style="dim")
+        if out is not None:
+            console.print(f"files written to {escape(str(out))}", style="dim")
+        for row in rows if show_notes else ():
+            for note in row.get("notes", ()):
+                console.print(f"{escape(Path(row['source']).name)}: {escape(note)}", style="dim")
+    failed = [r for r in rows if "error" in r]
+    for row in failed:
+        errors.print(f"[red]{escape(row['error']['type'])}[/red] {escape(row['error']['message'])}")
+    for row in rows:
+        if "barriers_error" in row and not as_json:
+            problem = row["barriers_error"]
+            errors.print(f"[yellow]{problem['type']}[/yellow] (no barriers): {escape(problem['message'])}")
+    if failed:
+        sys.exit(1)
