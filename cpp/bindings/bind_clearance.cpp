@@ -7,7 +7,8 @@ namespace fastin::bind {
 
 namespace {
 
-py::dict free_spheres(const In<double>& cell, const In<double>& frac, const In<double>& radius, int num_threads) {
+py::dict free_spheres(const In<double>& cell, const In<double>& frac, const In<double>& radius,
+                      int num_threads) {
   const Lattice lattice(to_mat3(cell, "cell"));
   const std::vector<Vec3> centres = to_vec3s(frac, "frac");
   const std::vector<double> radii = to_vector(radius, "radius");

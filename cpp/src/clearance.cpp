@@ -15,11 +15,14 @@ namespace fastin {
 
 namespace {
 
-// How far above the maximum of f the bound may lie: a tighter one costs more box evaluations than it saves pairs.
-constexpr double kBoundSlack = 0.1;
-// Reach of the neighbour lists beyond what two touching spheres need: the length of ascent steps near the maximum.
+// How far above the maximum of f the bound may lie: a tighter one costs more box evaluations than it saves
+// pairs.
+constexpr double kBoundSlack = 0.3;
+// Reach of the neighbour lists beyond what two touching spheres need: the length of ascent steps near the
+// maximum.
 constexpr double kMargin = 0.5;
-// First step off a bottleneck along the normal of its plane, angstrom (shorter where another sphere is in the way).
+// First step off a bottleneck along the normal of its plane, angstrom (shorter where another sphere is in the
+// way).
 constexpr double kFirstStep = 0.2;
 // Points this close are one; f differs by at most half of it.
 constexpr double kSamePoint = 1e-8;
@@ -52,7 +55,8 @@ class PointSet {
     Vec3 frac = field_.reduced().to_frac(field_.cart(p));
     const Int3 cell = wrap_frac(frac);
     Int3 home;
-    for (int k = 0; k < 3; ++k) home[k] = std::min(bins_[k] - 1, static_cast<std::int32_t>(frac[k] * bins_[k]));
+    for (int k = 0; k < 3; ++k)
+      home[k] = std::min(bins_[k] - 1, static_cast<std::int32_t>(frac[k] * bins_[k]));
     std::vector<Edge> links;
     const auto id = static_cast<std::int32_t>(frac_.size());
     for (int c = 0; c < 27; ++c) {
@@ -65,7 +69,8 @@ class PointSet {
       const auto bin = members_.find({b.x, b.y, b.z});
       if (bin == members_.end()) continue;
       for (const std::int32_t other : bin->second) {
-        const Vec3 step = field_.reduced().to_cart(frac_[static_cast<std::size_t>(other)] + to_vec(image) - frac);
+        const Vec3 step =
+            field_.reduced().to_cart(frac_[static_cast<std::size_t>(other)] + to_vec(image) - frac);
         const double distance = norm(step);
         if (distance < kSamePoint) return {other, cell + image};
         if (distance > kLinkDistance) continue;
@@ -127,7 +132,8 @@ struct Thresholds {
 Thresholds percolate(std::size_t num_points, std::vector<Edge> edges) {
   constexpr double kNone = -std::numeric_limits<double>::infinity();
   Thresholds out{{kNone, kNone, kNone}, {kNone, kNone, kNone}, false};
-  std::stable_sort(edges.begin(), edges.end(), [](const Edge& a, const Edge& b) { return a.level > b.level; });
+  std::stable_sort(edges.begin(), edges.end(),
+                   [](const Edge& a, const Edge& b) { return a.level > b.level; });
   PeriodicUnionFind sets(num_points);
   int rank = 0;
   for (const Edge& e : edges) {
@@ -156,13 +162,15 @@ ExactFreeSpheres exact_free_spheres(const Lattice& lattice, const std::vector<Ve
   ExactFreeSpheres out;
   Thresholds thresholds;
   std::vector<std::array<std::int32_t, 2>> tops;
-  // From the widest bottleneck down, in growing batches, until the paths found beat every bottleneck not yet followed.
+  // From the widest bottleneck down, in growing batches, until the paths found beat every bottleneck not yet
+  // followed.
   std::size_t done = 0;
   for (std::size_t batch = 32; done < saddles.size(); batch = done / 2 + 32) {
     const std::size_t end = std::min(saddles.size(), done + batch);
     std::vector<Climb> climbs(end - done);
     parallel_for(
-        climbs.size(), num_threads, [&](std::size_t i, int) { climbs[i] = climb(field, saddles[done + i]); }, 4);
+        climbs.size(), num_threads, [&](std::size_t i, int) { climbs[i] = climb(field, saddles[done + i]); },
+        4);
     for (std::size_t i = done; i < end; ++i) {
       const Climb& c = climbs[i - done];
       const auto from = points.insert(saddles[i].point, saddles[i].value, &edges);
@@ -192,7 +200,8 @@ ExactFreeSpheres exact_free_spheres(const Lattice& lattice, const std::vector<Ve
   }
   out.axis = thresholds.axis;
   out.rank = thresholds.rank;
-  // Keep the tops only, in order of first use; image offsets refer to positions wrapped in the caller's basis.
+  // Keep the tops only, in order of first use; image offsets refer to positions wrapped in the caller's
+  // basis.
   std::vector<std::int32_t> new_id(points.size(), -1);
   std::vector<Int3> shift(points.size());
   out.largest = -std::numeric_limits<double>::infinity();

@@ -15,8 +15,13 @@ constexpr double kLevelTolerance = 1e-9;   // a drop of f that counts as roundin
 constexpr double kGainTolerance = 1e-12;   // a predicted rise below this ends the linear steps, angstrom
 constexpr double kActiveTolerance = 1e-8;  // spheres this close to the minimum count as touching, angstrom
 constexpr double kSmallestEscape = 1e-6;   // shorter moves along a second-order direction are noise, angstrom
+// A touching sphere whose clearance falls faster than this (per angstrom) leaves no room for an escape:
+// the run would end within (kActiveTolerance + kLevelTolerance) / kBlocked, about kSmallestEscape.
+constexpr double kBlocked = 0.01;
 constexpr int kMaxSteps = 400;
 constexpr int kMaxPivots = 200;
+constexpr double kPivotTolerance = 1e-13;  // a row violated by less is satisfied, angstrom
+constexpr double kSmallestPivot = 1e-10;
 
 using Vec4 = std::array<double, 4>;
 
@@ -26,50 +31,30 @@ struct Row {
   double h;
 };
 
-// Solves the 4x4 system m x = b by elimination with row pivoting; false when it is singular.
-bool solve4(std::array<Vec4, 4> m, Vec4 b, Vec4* x) {
-  for (std::size_t c = 0; c < 4; ++c) {
-    std::size_t pivot = c;
-    for (std::size_t r = c + 1; r < 4; ++r)
-      if (std::abs(m[r][c]) > std::abs(m[pivot][c])) pivot = r;
-    if (std::abs(m[pivot][c]) < 1e-14) return false;
-    std::swap(m[c], m[pivot]);
-    std::swap(b[c], b[pivot]);
-    for (std::size_t r = c + 1; r < 4; ++r) {
-      const double q = m[r][c] / m[c][c];
-      for (std::size_t k = c; k < 4; ++k) m[r][k] -= q * m[c][k];
-      b[r] -= q * b[c];
-    }
+// Dual simplex for: maximise z, rows n . (d, z) <= h. Starts from row `nearest`, z - u . d <= h, and the
+// three box rows (2k: d_k <= half, 2k + 1: -d_k <= half) that limit u . d, which together are dual feasible.
+// The inverse of the basis is carried along and updated by one exchange a pivot. Ties by lowest index. The
+// vertex that the pivot limit may stop at is only a step that is not the best one: the caller computes what
+// it is worth.
+Vec3 maximise(const std::vector<Row>& rows, std::size_t nearest) {
+  std::array<std::size_t, 4> basis{nearest, 0, 0, 0};
+  std::array<Vec4, 4> inverse{};  // columns belong to the basis rows
+  inverse[3][0] = 1.0;
+  for (std::size_t k = 0; k < 3; ++k) {
+    const double u = -rows[nearest].n[k];
+    const double sign = u >= 0.0 ? 1.0 : -1.0;
+    basis[k + 1] = 2 * k + (u >= 0.0 ? 0 : 1);
+    inverse[k][k + 1] = sign;
+    inverse[3][k + 1] = u * sign;
   }
-  for (std::size_t i = 4; i-- > 0;) {
-    double sum = b[i];
-    for (std::size_t k = i + 1; k < 4; ++k) sum -= m[i][k] * (*x)[k];
-    (*x)[i] = sum / m[i][i];
-  }
-  return true;
-}
-
-std::array<Vec4, 4> transpose(const std::array<Vec4, 4>& m) {
-  std::array<Vec4, 4> t{};
-  for (std::size_t i = 0; i < 4; ++i)
-    for (std::size_t j = 0; j < 4; ++j) t[j][i] = m[i][j];
-  return t;
-}
-
-// Dual simplex for: maximise z, rows n . (d, z) <= h, started from the dual-feasible basis given. Ties by lowest index.
-// Returns the vertex reached; also valid (an upper bound of the optimum, d still bounded) when the pivot limit stops it.
-Vec4 maximise(const std::vector<Row>& rows, std::array<std::size_t, 4> basis) {
   Vec4 y{};
   for (int pivot = 0; pivot < kMaxPivots; ++pivot) {
-    std::array<Vec4, 4> m{};
-    Vec4 h{};
-    for (std::size_t k = 0; k < 4; ++k) {
-      m[k] = rows[basis[k]].n;
-      h[k] = rows[basis[k]].h;
+    for (std::size_t i = 0; i < 4; ++i) {
+      y[i] = 0.0;
+      for (std::size_t k = 0; k < 4; ++k) y[i] += inverse[i][k] * rows[basis[k]].h;
     }
-    if (!solve4(m, h, &y)) return y;
     std::size_t enter = rows.size();
-    double worst = 1e-13;
+    double worst = kPivotTolerance;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const Vec4& n = rows[i].n;
       const double excess = n[0] * y[0] + n[1] * y[1] + n[2] * y[2] + n[3] * y[3] - rows[i].h;
@@ -78,24 +63,30 @@ Vec4 maximise(const std::vector<Row>& rows, std::array<std::size_t, 4> basis) {
         enter = i;
       }
     }
-    if (enter == rows.size()) return y;
-    const auto mt = transpose(m);
-    Vec4 multiplier{}, alpha{};
-    if (!solve4(mt, {0.0, 0.0, 0.0, 1.0}, &multiplier) || !solve4(mt, rows[enter].n, &alpha)) return y;
+    if (enter == rows.size()) break;
+    // The entering row in terms of the basis; the last row of the inverse holds the multipliers of z.
+    Vec4 alpha{};
+    for (std::size_t k = 0; k < 4; ++k)
+      for (std::size_t i = 0; i < 4; ++i) alpha[k] += rows[enter].n[i] * inverse[i][k];
     std::size_t leave = 4;
     double ratio = std::numeric_limits<double>::max();
     for (std::size_t k = 0; k < 4; ++k) {
-      if (alpha[k] <= 1e-12) continue;
-      const double r = std::max(multiplier[k], 0.0) / alpha[k];
+      if (alpha[k] <= kSmallestPivot) continue;
+      const double r = std::max(inverse[3][k], 0.0) / alpha[k];
       if (r < ratio || (r == ratio && leave < 4 && basis[k] < basis[leave])) {
         ratio = r;
         leave = k;
       }
     }
-    if (leave == 4) return y;
+    if (leave == 4) break;
+    for (std::size_t i = 0; i < 4; ++i) {
+      const double scaled = inverse[i][leave] / alpha[leave];
+      for (std::size_t k = 0; k < 4; ++k) inverse[i][k] -= alpha[k] * scaled;
+      inverse[i][leave] = scaled;
+    }
     basis[leave] = enter;
   }
-  return y;
+  return {y[0], y[1], y[2]};
 }
 
 }  // namespace
@@ -125,24 +116,20 @@ double ClearanceField::linear_step(const AnchoredPoint& p, double value, Vec3* s
     if (nearest == 0 || above < rows[nearest].h) nearest = rows.size();
     rows.push_back({{-u.x, -u.y, -u.z, 1.0}, above});
   }
-  const Vec4& n = rows[nearest].n;  // z - u . d <= h: the box rows that limit u . d complete a dual-feasible basis
-  std::array<std::size_t, 4> basis{nearest, 0, 0, 0};
-  for (std::size_t k = 0; k < 3; ++k) basis[k + 1] = 2 * k + (n[k] <= 0.0 ? 0 : 1);
-  const Vec4 y = maximise(rows, basis);
-  *step = {y[0], y[1], y[2]};
+  *step = maximise(rows, nearest);
   // The gain that the rows prove for this very step, whatever the simplex believed.
   double gain = std::numeric_limits<double>::max();
   for (std::size_t i = 6; i < rows.size(); ++i) {
     const Vec4& r = rows[i].n;
-    gain = std::min(gain, rows[i].h - r[0] * y[0] - r[1] * y[1] - r[2] * y[2]);
+    gain = std::min(gain, rows[i].h - r[0] * step->x - r[1] * step->y - r[2] * step->z);
   }
   const double length = norm(*step);
   return length <= reach * (1.0 + 1e-9) ? gain : -1.0;
 }
 
-// At a point where the gradients of the touching spheres have 0 in their hull f may still rise to second order, along a
-// direction of the cone {d : u_i . d >= 0}. Its extreme rays are among the cross products of two gradients; when all
-// gradients lie on one line every direction at right angles belongs to it.
+// At a point where the gradients of the touching spheres have 0 in their hull f may still rise to second
+// order, along a direction of the cone {d : u_i . d >= 0}. Its extreme rays are among the cross products of
+// two gradients; when all gradients lie on one line every direction at right angles belongs to it.
 bool ClearanceField::escape(AnchoredPoint* p, double* value) const {
   std::vector<Vec3> u;
   for (const SphereNeighbour& s : neighbours(p->sphere)) {
@@ -157,6 +144,8 @@ bool ClearanceField::escape(AnchoredPoint* p, double* value) const {
     if (length < 1e-6) return;
     for (const double sign : {1.0, -1.0}) {
       const Vec3 unit = (sign / length) * d;
+      const auto blocks = [&](const Vec3& g) { return dot(g, unit) < -kBlocked; };
+      if (std::any_of(u.begin(), u.end(), blocks)) continue;
       const double run = free_run(*p, unit, *value - kLevelTolerance, 0.5 * margin_);
       if (run > best_run) {
         best_run = run;

@@ -23,8 +23,8 @@ struct Reduction {
   std::array<Int3, 3> basis;
 };
 
-// Shortens the cell vectors pairwise and against sums of two, until no step shortens one: a compact basis of the same
-// lattice, so that skewed and needle-shaped cells cost no more than their shape requires.
+// Shortens the cell vectors pairwise and against sums of two, until no step shortens one: a compact basis of
+// the same lattice, so that skewed and needle-shaped cells cost no more than their shape requires.
 Reduction reduce(const Mat3& cell) {
   Reduction r{cell, {Int3{1, 0, 0}, Int3{0, 1, 0}, Int3{0, 0, 1}}};
   constexpr double kShorter = 1.0 - 1e-9;
@@ -104,7 +104,8 @@ ClearanceField::ClearanceField(const Lattice& lattice, const std::vector<Vec3>& 
   for (std::size_t b = 0; b < count; ++b) bin_.push_back({begin[b], begin[b + 1]});
   order_.resize(frac.size());
   for (std::size_t i = 0; i < frac.size(); ++i) {
-    order_[static_cast<std::size_t>(begin[static_cast<std::size_t>(home[i])]++)] = static_cast<std::int32_t>(i);
+    order_[static_cast<std::size_t>(begin[static_cast<std::size_t>(home[i])]++)] =
+        static_cast<std::int32_t>(i);
   }
 }
 
@@ -115,7 +116,8 @@ Int3 ClearanceField::to_caller(const Int3& image) const {
   return out;
 }
 
-// Calls visit(sphere, image) for the spheres of all bins at Chebyshev distance `ring` from bin `home` (unwrapped).
+// Calls visit(sphere, image) for the spheres of all bins at Chebyshev distance `ring` from bin `home`
+// (unwrapped).
 template <class Visit>
 void ClearanceField::visit_ring(const Int3& home, int ring, Visit&& visit) const {
   for (int dx = -ring; dx <= ring; ++dx) {
@@ -132,7 +134,8 @@ void ClearanceField::visit_ring(const Int3& home, int ring, Visit&& visit) const
         const Bin& bin = bin_[static_cast<std::size_t>((b.x * bins_.y + b.y) * bins_.z + b.z)];
         if (bin.begin == bin.end) continue;
         const Vec3 shift = reduced_.to_cart(to_vec(image));
-        for (std::int32_t n = bin.begin; n < bin.end; ++n) visit(order_[static_cast<std::size_t>(n)], image, shift);
+        for (std::int32_t n = bin.begin; n < bin.end; ++n)
+          visit(order_[static_cast<std::size_t>(n)], image, shift);
       }
     }
   }
@@ -169,7 +172,8 @@ double ClearanceField::upper_bound(double slack) const {
   double half_diagonal = 0.0;  // of a box at depth 0: the farthest corner from its centre
   for (int sy = -1; sy <= 1; sy += 2)
     for (int sz = -1; sz <= 1; sz += 2)
-      half_diagonal = std::max(half_diagonal, 0.5 * norm(reduced_.to_cart({width.x, sy * width.y, sz * width.z})));
+      half_diagonal =
+          std::max(half_diagonal, 0.5 * norm(reduced_.to_cart({width.x, sy * width.y, sz * width.z})));
   double best = std::numeric_limits<double>::lowest();
   std::vector<Box> stack;
   const auto add = [&](const Vec3& centre, int depth) {
@@ -179,7 +183,8 @@ double ClearanceField::upper_bound(double slack) const {
   };
   for (int i = 0; i < first.x; ++i)
     for (int j = 0; j < first.y; ++j)
-      for (int k = 0; k < first.z; ++k) add({(i + 0.5) * width.x, (j + 0.5) * width.y, (k + 0.5) * width.z}, 0);
+      for (int k = 0; k < first.z; ++k)
+        add({(i + 0.5) * width.x, (j + 0.5) * width.y, (k + 0.5) * width.z}, 0);
   while (!stack.empty()) {
     const Box box = stack.back();
     stack.pop_back();
@@ -259,7 +264,8 @@ double ClearanceField::free_run(const AnchoredPoint& p, const Vec3& d, double le
     const double outside = norm2(x) - reach * reach;
     const double discriminant = along * along - outside;
     if (discriminant <= 0.0) continue;  // passes beside the inflated sphere
-    // Roots -along -+ sqrt: the first is where it enters; the product form keeps digits when `outside` is small.
+    // Roots -along -+ sqrt: the first is where it enters; the product form keeps digits when `outside` is
+    // small.
     const double enter = outside / (-along + std::sqrt(discriminant));
     run = std::min(run, std::max(enter, 0.0));
   }

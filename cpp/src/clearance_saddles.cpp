@@ -13,9 +13,11 @@ namespace {
 
 // Slack of the hull test (sines of angles): right-angled triples of square windows must pass.
 constexpr double kHullTolerance = 1e-7;
-// A sphere may come this much nearer than the three, angstrom: more than rounding, less than any real difference.
+// A sphere may come this much nearer than the three, angstrom: more than rounding, less than any real
+// difference.
 constexpr double kEmptyTolerance = 1e-9;
-// Candidates closer than this with parallel planes are one (square and hexagonal windows give several triples).
+// Candidates closer than this with parallel planes are one (square and hexagonal windows give several
+// triples).
 constexpr double kSamePoint = 1e-7;
 
 struct Planar {
@@ -24,13 +26,14 @@ struct Planar {
 
 double cross2(const Planar& a, const Planar& b) { return a.x * b.y - a.y * b.x; }
 
-// Points equidistant from the surfaces of three circles at 0 (radius r), (d, 0) (r + delta_j), (a, b) (r + delta_k);
-// `distance` is the one from 0. At most two.
+// Points equidistant from the surfaces of three circles at 0 (radius r), (d, 0) (r + delta_j), (a, b) (r +
+// delta_k); `distance` is the one from 0. At most two.
 struct Tangent {
   Planar at;
   double distance;
 };
-int tangent_points(double d, double delta_j, double a, double b, double delta_k, std::array<Tangent, 2>* out) {
+int tangent_points(double d, double delta_j, double a, double b, double delta_k,
+                   std::array<Tangent, 2>* out) {
   // x . c = (|c|^2 - delta^2) / 2 - delta s for both, with |x| = s.
   const double p1 = (d * d - delta_j * delta_j) / (2.0 * d), q1 = -delta_j / d;
   const double p2 = ((a * a + b * b - delta_k * delta_k) / 2.0 - a * p1) / b, q2 = (-delta_k - a * q1) / b;
@@ -60,7 +63,11 @@ bool contains_origin(const Planar& u, const Planar& v, const Planar& w) {
 class TripleSearch {
  public:
   TripleSearch(const ClearanceField& field, double lowest, std::int32_t sphere)
-      : field_(field), lowest_(lowest), sphere_(sphere), list_(field.neighbours(sphere)), radius_(field.radius(sphere)) {}
+      : field_(field),
+        lowest_(lowest),
+        sphere_(sphere),
+        list_(field.neighbours(sphere)),
+        radius_(field.radius(sphere)) {}
 
   std::vector<SaddleCandidate> run() {
     collect_partners();
@@ -81,7 +88,8 @@ class TripleSearch {
       // The triple is found from its sphere of lowest index.
       if (s.index < sphere_) continue;
       const double distance = norm(s.offset);
-      // A point touched by both at f needs distance <= r_i + r_j + 2 f; one sphere inside the other has no such point.
+      // A point touched by both at f needs distance <= r_i + r_j + 2 f; one sphere inside the other has no
+      // such point.
       if (distance > radius_ + s.radius + 2.0 * field_.bound()) continue;
       if (distance <= std::abs(radius_ - s.radius) || distance <= 0.0) continue;
       partner_.push_back({&s, (1.0 / distance) * s.offset, distance});
@@ -95,7 +103,8 @@ class TripleSearch {
     const double a = dot(pk.sphere->offset, pj.unit);
     const Vec3 across = pk.sphere->offset - a * pj.unit;
     const double b2 = norm2(across);
-    if (b2 < 1e-18 * pk.distance * pk.distance) return;  // collinear centres: a circle of points, never a bottleneck
+    if (b2 < 1e-18 * pk.distance * pk.distance)
+      return;  // collinear centres: a circle of points, never a bottleneck
     const double b = std::sqrt(b2);
     const double delta_j = pj.sphere->radius - radius_, delta_k = pk.sphere->radius - radius_;
     std::array<Tangent, 2> points;
@@ -106,7 +115,8 @@ class TripleSearch {
       if (value < lowest_ || value > field_.bound()) continue;
       const double dj = s + delta_j, dk = s + delta_k;
       if (dj <= 0.0 || dk <= 0.0) continue;
-      const Planar ui{at.x / s, at.y / s}, uj{(at.x - pj.distance) / dj, at.y / dj}, uk{(at.x - a) / dk, (at.y - b) / dk};
+      const Planar ui{at.x / s, at.y / s}, uj{(at.x - pj.distance) / dj, at.y / dj},
+          uk{(at.x - a) / dk, (at.y - b) / dk};
       if (!contains_origin(ui, uj, uk)) continue;
       const Vec3 e2 = (1.0 / b) * across;
       accept(at.x * pj.unit + at.y * e2, cross(pj.unit, e2), value);
@@ -139,7 +149,8 @@ class TripleSearch {
   double radius_;
   std::vector<Partner> partner_;
   std::vector<SaddleCandidate> found_;
-  std::size_t last_ = static_cast<std::size_t>(-1);  // the sphere that refuted the previous point often refutes the next
+  std::size_t last_ =
+      static_cast<std::size_t>(-1);  // the sphere that refuted the previous point often refutes the next
 };
 
 }  // namespace
@@ -148,7 +159,8 @@ std::vector<SaddleCandidate> saddle_candidates(const ClearanceField& field, doub
   std::vector<std::vector<SaddleCandidate>> found(field.size());
   parallel_for(
       field.size(), num_threads,
-      [&](std::size_t i, int) { found[i] = TripleSearch(field, lowest, static_cast<std::int32_t>(i)).run(); }, 1);
+      [&](std::size_t i, int) { found[i] = TripleSearch(field, lowest, static_cast<std::int32_t>(i)).run(); },
+      1);
   std::vector<SaddleCandidate> all;
   for (const auto& part : found) all.insert(all.end(), part.begin(), part.end());
   std::stable_sort(all.begin(), all.end(),

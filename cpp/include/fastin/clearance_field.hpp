@@ -1,5 +1,5 @@
-// The clearance f(x) = min_i (|x - c_i| - r_i) with what its critical points need: neighbour lists long enough to prove
-// that no other sphere matters, monotone ascents, and points carried with their lattice cell.
+// The clearance f(x) = min_i (|x - c_i| - r_i) with what its critical points need: neighbour lists long
+// enough to prove that no other sphere matters, monotone ascents, and points carried with their lattice cell.
 #pragma once
 
 #include <array>
@@ -42,7 +42,8 @@ class ClearanceField {
   double clearance(const Vec3& point) const;
   // Bound on f from above over the whole crystal, by branch and bound; at most `slack` above the maximum.
   double upper_bound(double slack) const;
-  // Lists every sphere within r_i + r_j + 2 * bound + margin of sphere i, the sphere itself included, nearest surfaces first.
+  // Lists every sphere within r_i + r_j + 2 * bound + margin of sphere i, the sphere itself included, nearest
+  // surfaces first.
   void build_neighbours(double bound, double margin, int num_threads);
   const std::vector<SphereNeighbour>& neighbours(std::int32_t i) const {
     return neighbours_[static_cast<std::size_t>(i)];
