@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin._openmp import _core
-from fastin.elements import element_table
+from fastin.element_features import element_table
 from fastin.errors import InputError
 from fastin.threads import resolve_threads
 
