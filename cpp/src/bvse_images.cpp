@@ -1,0 +1,154 @@
+#include "bvse_images.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace fastin::bvse {
+namespace {
+
+constexpr double kPi = 3.14159265358979323846;
+
+// phi and its derivatives without the window.
+void bare(const PairTerm& p, double r, double* phi, double* d1, double* d2) {
+  if (p.coulomb) {
+    const double x = r / p.length;
+    const double tail = std::erfc(x);
+    const double gauss = 2.0 / (std::sqrt(kPi) * p.length) * std::exp(-x * x);
+    *phi = p.amplitude * tail / r;
+    *d1 = -p.amplitude * (tail / (r * r) + gauss / r);
+    *d2 = p.amplitude *
+          (2.0 * tail / (r * r * r) + 2.0 * gauss * (1.0 / (r * r) + 1.0 / (p.length * p.length)));
+  } else {
+    const double e = std::exp(p.alpha * (p.length - r));
+    *phi = p.amplitude * e * (e - 2.0);
+    *d1 = -2.0 * p.alpha * p.amplitude * e * (e - 1.0);
+    *d2 = 2.0 * p.alpha * p.alpha * p.amplitude * e * (2.0 * e - 1.0);
+  }
+}
+
+double bare_value(const PairTerm& p, double r) {
+  if (p.coulomb) return p.amplitude * std::erfc(r / p.length) / r;
+  const double e = std::exp(p.alpha * (p.length - r));
+  return p.amplitude * e * (e - 2.0);
+}
+
+}  // namespace
+
+double WindowedTerm::value(double r) const {
+  if (r >= end) return 0.0;
+  const double phi = bare_value(pair, r);
+  if (r <= start) return phi;
+  const double t = (r - start) / (end - start), q = 1.0 - t * t;
+  return phi * q * q;
+}
+
+void WindowedTerm::derivatives(double r, double* phi, double* d1, double* d2) const {
+  *phi = *d1 = *d2 = 0.0;
+  if (r >= end) return;
+  bare(pair, r, phi, d1, d2);
+  if (r <= start) return;
+  const double w = 1.0 / (end - start), t = (r - start) * w, q = 1.0 - t * t;
+  const double s = q * q, s1 = -4.0 * t * q * w, s2 = (12.0 * t * t - 4.0) * w * w;
+  const double p0 = *phi, p1 = *d1, p2 = *d2;
+  *phi = p0 * s;
+  *d1 = p1 * s + p0 * s1;
+  *d2 = p2 * s + 2.0 * p1 * s1 + p0 * s2;
+}
+
+double WindowedTerm::tail_integral() const {
+  // The term decays over about 1/alpha or rho, so that 40 of them reach past double precision.
+  const double decay = pair.coulomb ? pair.length : 1.0 / pair.alpha;
+  const double stop = end + 40.0 * decay;
+  const auto integrand = [&](double r) { return 4.0 * kPi * r * r * (bare_value(pair, r) - value(r)); };
+  const auto simpson = [&](double a, double b, int n) {
+    const double h = (b - a) / n;
+    double sum = integrand(a) + integrand(b);
+    for (int i = 1; i < n; ++i) sum += (i % 2 == 1 ? 4.0 : 2.0) * integrand(a + h * i);
+    return sum * h / 3.0;
+  };
+  return simpson(start, end, 64) + simpson(end, stop, 1024);
+}
+
+WindowedTerm make_windowed(const PairTerm& pair, double cutoff) {
+  WindowedTerm t;
+  t.pair = pair;
+  t.end = cutoff;
+  // Both forms fall monotonically in magnitude beyond this distance.
+  const double tail_start = pair.coulomb ? BvseField::kMinDistance : pair.length + 1.0 / pair.alpha;
+  if (tail_start < cutoff && std::abs(bare_value(pair, cutoff)) < BvseField::kNegligible) {
+    double low = tail_start, high = cutoff;
+    while (high - low > 1e-3) {
+      const double middle = 0.5 * (low + high);
+      (std::abs(bare_value(pair, middle)) < BvseField::kNegligible ? high : low) = middle;
+    }
+    t.end = std::min(cutoff, std::max(high, 2.0 * BvseField::kSwitchWidth));
+  }
+  t.start = t.end - BvseField::kSwitchWidth;
+  return t;
+}
+
+ImageBins::ImageBins(const Lattice& lattice, const std::vector<Vec3>& frac,
+                     const std::vector<std::int32_t>& term, const std::vector<double>& weight,
+                     const std::vector<WindowedTerm>& terms) {
+  ends_.reserve(terms.size());
+  for (const WindowedTerm& t : terms) {
+    ends_.push_back(t.end);
+    longest_ = std::max(longest_, t.end);
+  }
+  std::vector<Vec3> position;
+  std::vector<std::uint32_t> source;
+  for (std::size_t i = 0; i < frac.size(); ++i) {
+    if (weight[i] == 0.0) continue;
+    Vec3 home = frac[i];
+    wrap_frac(home);
+    const double end = ends_[static_cast<std::size_t>(term[i])];
+    Int3 low, high;
+    for (int k = 0; k < 3; ++k) {
+      const double margin = end / lattice.plane_spacing(k);
+      low[k] = static_cast<std::int32_t>(std::ceil(-margin - home[k]));
+      high[k] = static_cast<std::int32_t>(std::floor(1.0 + margin - home[k]));
+    }
+    for (std::int32_t a = low.x; a <= high.x; ++a)
+      for (std::int32_t b = low.y; b <= high.y; ++b)
+        for (std::int32_t c = low.z; c <= high.z; ++c) {
+          position.push_back(lattice.to_cart(home + to_vec({a, b, c})));
+          source.push_back(static_cast<std::uint32_t>(i));
+        }
+  }
+  const std::size_t n = position.size();
+  Vec3 low, high;
+  if (n > 0) low = high = position[0];
+  for (const Vec3& p : position)
+    for (int k = 0; k < 3; ++k) {
+      low[k] = std::min(low[k], p[k]);
+      high[k] = std::max(high[k], p[k]);
+    }
+  const Vec3 extent = high - low;
+  const double box = (extent.x + kBinSide) * (extent.y + kBinSide) * (extent.z + kBinSide);
+  side_ = std::max(kBinSide, std::cbrt(box / (4.0 * static_cast<double>(n) + 1000.0)));
+  origin_ = low;
+  for (int k = 0; k < 3; ++k)
+    bins_[static_cast<std::size_t>(k)] = static_cast<std::ptrdiff_t>(std::floor(extent[k] / side_)) + 1;
+  // Counting sort by bin: stable, so that the order of the sum depends on the input alone.
+  start_.assign(static_cast<std::size_t>(bins_[0] * bins_[1] * bins_[2]) + 1, 0);
+  std::vector<std::size_t> bin(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    bin[i] =
+        static_cast<std::size_t>((bin_of(position[i].x, 0) * bins_[1] + bin_of(position[i].y, 1)) * bins_[2] +
+                                 bin_of(position[i].z, 2));
+    ++start_[bin[i] + 1];
+  }
+  std::partial_sum(start_.begin(), start_.end(), start_.begin());
+  std::vector<std::size_t> next(start_.begin(), start_.end() - 1);
+  x_.resize(n), y_.resize(n), z_.resize(n), weight_.resize(n), term_.resize(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t to = next[bin[i]]++;
+    x_[to] = position[i].x, y_[to] = position[i].y, z_[to] = position[i].z;
+    weight_[to] = weight[source[i]];
+    term_[to] = static_cast<std::uint32_t>(term[source[i]]);
+  }
+}
+
+}  // namespace fastin::bvse

@@ -1,0 +1,19 @@
+// What BvseField holds; shared by the point and the grid code.
+#pragma once
+
+#include <vector>
+
+#include "bvse_images.hpp"
+#include "fastin/bvse.hpp"
+
+namespace fastin {
+
+struct BvseField::Impl {
+  Lattice lattice;
+  double cutoff;
+  double tail_energy;
+  std::vector<bvse::WindowedTerm> terms;
+  bvse::ImageBins images;
+};
+
+}  // namespace fastin
