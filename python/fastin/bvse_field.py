@@ -70,7 +70,7 @@ class Field:
     def derivatives(
         self, frac: ArrayLike, *, num_threads: int | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Energies (n,) in eV, Cartesian gradients (n, 3) in eV/A, Hessians (n, 3, 3) in eV/A^2; without the ceiling."""
+        """Energies (n,) (eV), Cartesian gradients (n, 3) (eV/A), Hessians (n, 3, 3) (eV/A^2); without the ceiling."""
         energy, gradient, hessian = self.core.derivatives(_points(frac), resolve_threads(num_threads))
         return energy, gradient, hessian
 

@@ -63,7 +63,7 @@ class PairParameters:
 
 @dataclass(frozen=True, slots=True)
 class ElementParameters:
-    """One element: atomic number, principal quantum number, covalent radius (Cordero) and softBV radii by charge (A)."""
+    """One element: number, principal quantum number, covalent radius (Cordero, A) and softBV radii (A) by charge."""
 
     symbol: str
     number: int
@@ -133,7 +133,7 @@ def element(number: int) -> ElementParameters:
 
 
 def softbv_radius(number: int, charge: float) -> float:
-    """SoftBV radius (A): linear between tabulated charges, the nearest one outside; Cordero's radius if there is none."""
+    """SoftBV radius (A): linear between tabulated charges, the nearest outside; Cordero's radius if there is none."""
     entry = element(number)
     known = sorted(entry.softbv_radius.items())
     signed = [(q, r) for q, r in known if (q > 0) == (charge > 0)]
