@@ -1,0 +1,166 @@
+"""``fastin screen``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import click
+
+from fastin.errors import FastinError, InputError, MissingDependencyError
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as a batch system sends before the end of the allocation."""
+
+
+def _raise_terminated(signum: int, frame: object) -> NoReturn:
+    raise _Terminated
+
+
+@contextlib.contextmanager
+def _progress_bar(quiet: bool) -> Iterator[Any]:
+    """A callback for `fastin.screen`; None when quiet, plain lines where there is no terminal."""
+    if quiet:
+        yield None
+        return
+    from rich import progress as rich_progress
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _PlainProgress()
+        return
+    columns = (
+        rich_progress.TextColumn("screening"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TextColumn("{task.fields[rate]}"),
+        rich_progress.TimeElapsedColumn(),
+        rich_progress.TextColumn("left"),
+        rich_progress.TimeRemainingColumn(),
+        rich_progress.TextColumn("{task.fields[errors]}"),
+    )
+    with rich_progress.Progress(*columns, console=console) as bar:
+        line = bar.add_task("screening", total=None, rate="", errors="")
+
+        def show(state: Any) -> None:
+            errors = f"[red]{state.failed} errors[/red]" if state.failed else "no errors"
+            completed = state.resumed + state.computed
+            bar.update(line, total=state.total, completed=completed, rate=f"{state.rate:.1f}/s", errors=errors)
+
+        yield show
+
+
+class _PlainProgress:
+    """One line every ten seconds, for logs."""
+
+    def __init__(self) -> None:
+        self._shown = 0.0
+
+    def __call__(self, state: Any) -> None:
+        if state.seconds - self._shown < 10.0:
+            return
+        self._shown = state.seconds
+        total = "?" if state.total is None else str(state.total)
+        done = state.resumed + state.computed
+        left = ""
+        if state.total is not None and state.rate > 0:
+            left = f", {(state.total - done) / state.rate:.0f} s left"
+        click.echo(f"{done}/{total} structures, {state.rate:.1f}/s{left}, {state.failed} errors", err=True)
+
+
+def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or not name.isidentifier():
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--option")
+        try:
+            options[name] = json.loads(text)
+        except ValueError:
+            options[name] = text
+    return options
+
+
+def _summary(result: Any, quiet: bool) -> None:
+    if quiet:
+        return
+    rate = f" ({result.computed / result.seconds:.1f}/s)" if result.seconds > 0 and result.computed else ""
+    click.echo(f"{result.path}: {result.total} rows, {result.ok} ok, {result.failed} with an error")
+    there = result.total - result.computed
+    click.echo(f"computed {result.computed} in {result.seconds:.1f} s{rate}, {there} were there")
+    if result.renamed:
+        click.echo(f"{result.renamed} structures share a name with an earlier one: their ids end in #2, #3...")
+
+
+@click.command("screen")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-o", "--out", required=True, help="results.parquet, or a folder for Parquet parts.")
+@click.option("--ion", help="Mobile ion, e.g. Li or Na+; default: each structure's own.")
+@click.option("-t", "--task", "tasks", multiple=True, help="Task; may be repeated or comma-separated.")
+@click.option("-j", "--workers", type=click.IntRange(1), help="Worker processes. [default: one a core]")
+@click.option("--scheduler", help="Address of a Dask scheduler (tcp://...): compute there.")
+@click.option("--time-limit", type=float, default=300.0, show_default=True, help="Seconds for one structure.")
+@click.option("--option", "pairs", multiple=True, metavar="NAME=VALUE", help="Option of tasks, e.g. resolution=0.3.")
+@click.option("--recompute", is_flag=True, help="Compute rows of another version or other options again.")
+@click.option("--restart", is_flag=True, help="Forget the rows that are there.")
+@click.option("--retry-errors", is_flag=True, help="Compute rows again that hold an error.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
+@click.option("--log", "log_file", type=click.Path(dir_okay=False), help="File for warnings and workers' output.")
+def command(
+    inputs: tuple[str, ...],
+    out: str,
+    ion: str | None,
+    tasks: tuple[str, ...],
+    workers: int | None,
+    scheduler: str | None,
+    time_limit: float,
+    pairs: tuple[str, ...],
+    recompute: bool,
+    restart: bool,
+    retry_errors: bool,
+    quiet: bool,
+    log_file: str | None,
+) -> None:
+    """Compute one row for each structure of INPUT...: files, folders, globs, .zip, .tar.gz, .jsonl.gz.
+
+    Tasks: network, barriers, descriptors (these by default), paths, prediction, xrd, or package.module:function.
+
+    The run can be stopped or killed at any moment; the same command continues it. Exit status: 0 all rows are
+    without an error, 1 some hold one, 2 usage or output, 130 stopped by Ctrl-C.
+    """
+    from fastin.screening import DEFAULT_TASKS, StoreError, WorkerStartError, screen
+
+    logger = logging.getLogger("fastin.screening")
+    handler: logging.Handler = logging.FileHandler(log_file, encoding="utf-8") if log_file else logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    names = [name.strip() for group in tasks for name in group.split(",") if name.strip()] or list(DEFAULT_TASKS)
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        with _progress_bar(quiet) as progress:
+            result = screen(
+                list(inputs), out, ion=ion, tasks=names, workers=workers, scheduler=scheduler, options=_options(pairs),
+                resume="recompute" if recompute else not restart, time_limit=time_limit, retry_errors=retry_errors,
+                progress=progress, worker_log=log_file,
+            )  # fmt: skip
+    except KeyboardInterrupt as stop:
+        click.echo(f"stopped; the rows so far are in {out}: run the same command to continue", err=True)
+        sys.exit(143 if isinstance(stop, _Terminated) else 130)
+    except (InputError, MissingDependencyError, StoreError, WorkerStartError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except FastinError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+    _summary(result, quiet)
+    sys.exit(1 if result.failed else 0)

@@ -1,0 +1,266 @@
+"""`fastin.screen`: many structures into one table, one row a structure, resumable."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import fastin
+from fastin.errors import InputError
+from fastin.screening import inputs
+from fastin.screening.engine import Row, Supervisor
+from fastin.screening.inputs import Record
+from fastin.screening.store import KEY, Resume, Store, make_schema, read_results
+from fastin.screening.tasks import DEFAULT_TASKS, resolve_tasks
+from fastin.threads import get_num_threads
+
+log = logging.getLogger("fastin.screening")
+
+FLUSH_SECONDS = 2.0
+_FLUSH_ROWS = 2000
+_PROGRESS_SECONDS = 0.2
+
+
+class Engine(Protocol):
+    """What computes the rows: the local supervisor or Dask."""
+
+    def rows(self, records: Iterator[Record], tick: float = 0.5) -> Iterator[tuple[Record, Row] | None]:
+        """Each record with its row as it completes; None regularly in between."""
+        ...
+
+
+@dataclass
+class Progress:
+    """How far a screening is.
+
+    Attributes:
+        total: number of records, None while unknown.
+        resumed: rows that were there already.
+        computed: rows computed now, errors included.
+        failed: those of them that hold an error.
+        seconds: since the start.
+        last_error: ``name: type: message`` of the latest error row.
+    """
+
+    total: int | None = None
+    resumed: int = 0
+    computed: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    last_error: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Structures a second of this run."""
+        return self.computed / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class ScreenResult:
+    """What a screening left.
+
+    Attributes:
+        path: the ``.parquet`` file or the folder of parts.
+        total: rows, one for each record of the input.
+        failed: rows that hold an error.
+        computed: rows computed by this call; the others were there.
+        renamed: records whose name was taken already (their id carries ``#2``, ``#3``...).
+        seconds: wall time of this call.
+    """
+
+    path: Path
+    total: int
+    failed: int
+    computed: int
+    renamed: int
+    seconds: float
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def ok(self) -> int:
+        """Rows without an error."""
+        return self.total - self.failed
+
+    @property
+    def table(self) -> Any:
+        """The rows as a `pyarrow.Table`, in input order."""
+        if "table" not in self._cache:
+            self._cache["table"] = read_results(self.path)
+        return self._cache["table"]
+
+    def to_dataframe(self) -> Any:
+        """The rows as a `pandas.DataFrame`."""
+        return self.table.to_pandas()
+
+
+class _Stream:
+    """The records still to compute; counts and orders the others on the way."""
+
+    def __init__(self, sources: Any, done: set[int], progress: Progress) -> None:
+        self.order = array("q")
+        self.renamed = 0
+        self._sources = sources
+        self._done = done
+        self._progress = progress
+
+    def __iter__(self) -> Iterator[Record]:
+        for record in inputs.records(self._sources):
+            self.order.append(record.key)
+            self.renamed += record.renamed
+            if record.key in self._done:
+                self._progress.resumed += 1
+            else:
+                yield record
+
+
+def _engine(
+    config: dict[str, Any], workers: int | None, scheduler: Any, time_limit: float, stack: ExitStack, log_file: Any
+) -> Engine:
+    if scheduler is not None:
+        from fastin.screening.dask_engine import DaskEngine
+
+        engine: Engine = stack.enter_context(DaskEngine(config, scheduler, time_limit))
+        return engine
+    cores = get_num_threads()
+    count = cores if workers is None else workers
+    if count < 1:
+        raise InputError(f"workers must be at least 1, not {count}")
+    config["threads"] = max(1, cores // count)
+    if log_file is None:
+        return Supervisor(config, count, time_limit)
+    return Supervisor(config, count, time_limit, stack.enter_context(open(log_file, "ab")))  # noqa: PTH123
+
+
+def _described(sources: Any) -> list[str]:
+    if isinstance(sources, list) and all(isinstance(item, Path) for item in sources):
+        return [str(path) for path in sources[:20]]
+    return [type(sources).__name__]
+
+
+def screen(
+    sources: Any,
+    out: str | os.PathLike[str],
+    *,
+    ion: str | None = None,
+    tasks: Iterable[str] = DEFAULT_TASKS,
+    workers: int | None = None,
+    scheduler: Any = None,
+    resume: Resume = True,
+    options: Mapping[str, Any] | None = None,
+    time_limit: float = 300.0,
+    retry_errors: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    worker_log: str | os.PathLike[str] | None = None,
+) -> ScreenResult:
+    """Computes the tasks for every structure and streams one row a structure to Parquet.
+
+    An error of any kind is a row too (``failed_tasks``, ``error_type``, ``error_message``). The call can be killed at
+    any moment: the same call again continues where it was, with the last seconds lost and nothing twice.
+
+    Args:
+        sources: path, folder, glob, .zip, .tar[.gz|.bz2|.xz], .jsonl[.gz] with a ``cif`` (and ``id``) field, a list of
+            these, or any iterable of structures or ``(id, structure)``.
+        out: ``*.parquet`` for one table in input order, else a folder of Parquet parts.
+        ion: mobile ion; None takes the default of each structure.
+        tasks: names of `fastin.screening.task_names`, or ``package.module:function``.
+        workers: processes on this machine; None means one a core, with one thread each.
+        scheduler: a Dask scheduler's address or a `dask.distributed.Client`; the rows are gathered here by chunks.
+        resume: True continues, and refuses rows of another version or other options; "recompute" computes those
+            again; False starts over.
+        options: keyword options of the tasks, e.g. ``{"resolution": 0.3}``.
+        time_limit: seconds for one structure; it is stopped after that and its row says TimeoutError.
+        retry_errors: computes rows again that hold an error.
+        progress: called a few times a second.
+        worker_log: file that receives what the worker processes print.
+
+    Returns:
+        Path, counts and (read at first use) the table.
+
+    Raises:
+        InputError: no such input, an unknown task, a store of other options.
+        MissingDependencyError: a task needs an extra that is not installed.
+        StoreError: the output cannot be written (the rows so far are kept).
+    """
+    start = time.monotonic()
+    if resume not in (True, False, "recompute"):
+        raise InputError(f"resume must be True, False or 'recompute', not {resume!r}")
+    if time_limit <= 0:
+        raise InputError(f"time_limit must be positive, not {time_limit}")
+    expanded = inputs.expand(sources)
+    names = [tasks] if isinstance(tasks, str) else list(tasks)
+    resolved = resolve_tasks(names)
+    config = {"tasks": [task.name for task in resolved], "ion": ion, "options": dict(options or {}), "threads": 1}
+    schema = make_schema(column for task in resolved for column in task.columns)
+    manifest = {
+        "fastin": fastin.__version__,
+        "tasks": config["tasks"],
+        "ion": ion,
+        "options": config["options"],
+        "columns": schema.names,
+    }
+    state = Progress(total=inputs.count(expanded))
+    store = Store(out, schema, manifest, resume)
+    with ExitStack() as stack:
+        stack.callback(store.close)
+        stream = _Stream(expanded, store.done(retry_errors=retry_errors), state)
+        engine = _engine(config, workers, scheduler, time_limit, stack, worker_log)
+        try:
+            _collect(engine, stream, store, state, progress, start)
+        finally:
+            store.flush()  # whatever ends the run, the rows that are here are kept
+        state.total = len(stream.order)
+        path = store.finish(stream.order)
+        failed = _count_failed(path)
+    if stream.renamed:
+        log.warning("%d structures share a name with an earlier one; their ids end in #2, #3...", stream.renamed)
+    return ScreenResult(path, len(stream.order), failed, state.computed, stream.renamed, time.monotonic() - start)
+
+
+def _collect(
+    engine: Engine,
+    stream: _Stream,
+    store: Store,
+    state: Progress,
+    progress: Callable[[Progress], None] | None,
+    start: float,
+) -> None:
+    flushed = reported = time.monotonic()
+    rows = engine.rows(iter(stream))
+    try:
+        for answer in rows:
+            if answer is not None:
+                record, row = answer
+                store.add({"id": record.uid, "source": record.source, KEY: record.key, **row})
+                state.computed += 1
+                if row.get("error_type"):
+                    state.failed += 1
+                    state.last_error = f"{record.uid}: {row['error_type']}: {row['error_message']}"
+            now = time.monotonic()
+            state.seconds = now - start
+            if now - flushed >= FLUSH_SECONDS or store.pending >= _FLUSH_ROWS:
+                store.flush()
+                flushed = time.monotonic()
+            if progress is not None and now - reported >= _PROGRESS_SECONDS:
+                progress(state)
+                reported = now
+    finally:
+        if hasattr(rows, "close"):
+            rows.close()  # ends the workers now, not when the generator is collected
+    if progress is not None:
+        progress(state)
+
+
+def _count_failed(path: Path) -> int:
+    import pyarrow.dataset as ds
+
+    files = [str(path)] if path.is_file() else [str(part) for part in path.glob("part-*.parquet")]
+    if not files:
+        return 0
+    return int(ds.dataset(files).count_rows(filter=ds.field("error_type").is_valid()))

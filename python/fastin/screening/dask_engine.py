@@ -1,0 +1,126 @@
+"""The same rows on Dask: chunks go to a scheduler's workers, rows come back and are written here.
+
+On each Dask worker a chunk runs in fastin's own worker process, so that the time limit holds and a crash or a full
+memory costs one structure. A Dask worker that dies mid-chunk is Dask's to replace: the chunk runs again elsewhere. A
+chunk that keeps killing its workers is cut into single structures, and the guilty one gets its error.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Self
+
+from fastin.errors import InputError, missing_extra
+from fastin.screening.engine import Row, Supervisor, error_row
+from fastin.screening.inputs import Record
+
+_CHUNK = 32
+_AHEAD = 3  # chunks in flight for each thread of the cluster
+
+# One supervisor with one process for each thread of this Dask worker, kept between chunks.
+_local = threading.local()
+
+
+def run_chunk(config: dict[str, Any], time_limit: float, records: list[Record]) -> list[Row]:
+    """Computes a chunk on a Dask worker; rows in the order of the records."""
+    rows: dict[int, Row] = {}
+    supervisor = getattr(_local, "supervisor", None)
+    if supervisor is None or supervisor.config != config:
+        if supervisor is not None:
+            supervisor.close()
+        supervisor = _local.supervisor = Supervisor(config, 1, time_limit, keep=True)
+    for answer in supervisor.rows(iter(records)):
+        if answer is not None:
+            rows[answer[0].key] = answer[1]
+    return [rows[record.key] for record in records]
+
+
+class DaskEngine:
+    """Feeds a Dask cluster; to be used in a ``with`` statement.
+
+    Args:
+        config: see `fastin.screening.engine.Worker`.
+        scheduler: address (``tcp://host:8786``) or a `dask.distributed.Client`, which stays open.
+        time_limit: seconds for one structure.
+
+    Raises:
+        MissingDependencyError: dask.distributed is not installed.
+        InputError: nobody answers at the address, or the cluster has no worker.
+    """
+
+    def __init__(self, config: dict[str, Any], scheduler: Any, time_limit: float) -> None:
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise missing_extra("dask.distributed", "screen") from error
+        self._config = config
+        self._limit = time_limit
+        self._owned = isinstance(scheduler, str)
+        if not self._owned:
+            self._client = scheduler
+            return
+        try:
+            self._client = Client(scheduler, timeout="10s", set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._owned:
+            self._client.close()
+
+    def _threads(self) -> int:
+        return sum(self._client.nthreads().values())
+
+    def _submit(self, records: list[Record]) -> Any:
+        return self._client.submit(run_chunk, self._config, self._limit, records, pure=False)
+
+    def rows(self, records: Iterator[Record], tick: float = 0.5) -> Iterator[tuple[Record, Row] | None]:
+        """As `fastin.screening.engine.Supervisor.rows`."""
+        from distributed import wait
+
+        if not self._threads():
+            self._client.wait_for_workers(1, timeout=120)
+        flying: dict[Any, list[Record]] = {}
+        singles: deque[Record] = deque()
+        exhausted = False
+        try:
+            while True:
+                while len(flying) < _AHEAD * max(1, self._threads()) and not (exhausted and not singles):
+                    if singles:
+                        chunk = [singles.popleft()]
+                    else:
+                        chunk = [record for _, record in zip(range(_CHUNK), records, strict=False)]
+                        exhausted = len(chunk) < _CHUNK
+                    if chunk:
+                        flying[self._submit(chunk)] = chunk
+                if not flying:
+                    return
+                try:
+                    with self._client.as_current():
+                        finished = wait(list(flying), timeout=tick, return_when="FIRST_COMPLETED").done
+                except TimeoutError:
+                    yield None
+                    continue
+                for future in finished:
+                    yield from self._collect(future, flying.pop(future), singles)
+        finally:
+            self._client.cancel(list(flying), force=True)
+
+    def _collect(self, future: Any, chunk: list[Record], singles: deque[Record]) -> Iterator[tuple[Record, Row]]:
+        from distributed import KilledWorker
+
+        error = future.exception()
+        if error is None:
+            yield from zip(chunk, future.result(), strict=True)
+        elif not isinstance(error, KilledWorker):
+            raise error
+        elif len(chunk) > 1:
+            singles.extend(chunk)
+        else:
+            message = "the Dask workers that tried it died, most likely because memory ran out"
+            yield chunk[0], error_row("WorkerDied", message, 0.0)

@@ -1,0 +1,317 @@
+"""The results on disk: Parquet parts that appear whole or not at all, and what is needed to go on after a kill.
+
+While a screening runs, its rows live in a folder of parts: ``<out>.parts`` beside ``<out>.parquet``, or ``<out>``
+itself when that is a folder. Every part is written under a temporary name, fsynced and renamed, so that a kill at any
+moment leaves whole parts only. A row is identified by its record's key (name and content); the same key in two parts
+(a kill inside a compaction, a repeated computation) counts once, the later part wins. ``manifest.json`` says which
+version and options the rows belong to; the finished table carries the same in its metadata.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from fastin.errors import FastinError, InputError, missing_extra
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ImportError as error:  # pragma: no cover - depends on the installation
+    raise missing_extra("pyarrow", "screen") from error
+
+Resume = bool | Literal["recompute"]
+
+KEY = "record_key"
+SECONDS = "seconds"
+_MANIFEST = "manifest.json"
+_METADATA = b"fastin"
+_PART = re.compile(r"part-(\d{9})\.parquet$")
+_COMPACT_AT = 64
+_ARROW = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "string": pa.string()}
+
+
+class StoreError(FastinError, OSError):
+    """The results cannot be written or read back: no permission, disk full, damaged part, other run active."""
+
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
+
+def make_schema(columns: Iterable[tuple[str, str]]) -> pa.Schema:
+    """The Arrow schema of the parts: id, source, the tasks' columns, the error, the time, the key."""
+    fields = [("id", "string"), ("source", "string"), *columns]
+    fields += [("failed_tasks", "string"), ("error_type", "string"), ("error_message", "string")]
+    fields += [(SECONDS, "float"), (KEY, "int")]
+    return pa.schema([(name, _ARROW[kind]) for name, kind in fields])
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".tmp-{path.name}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        _fsync_folder(path.parent)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _parquet_bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def _explain(error: OSError, path: Path) -> StoreError:
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        advice = "free some space and run the same command again: the rows written so far are kept"
+    else:
+        advice = "choose an output that can be written"
+    return StoreError(error.errno, f"cannot write {path}: {reason}; {advice}")
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    lines = []
+    for name in sorted({*old, *new} - {"created"}):
+        if old.get(name) != new.get(name):
+            lines.append(f"{name}: {json.dumps(old.get(name))} before, {json.dumps(new.get(name))} now")
+    return "; ".join(lines)
+
+
+class Store:
+    """Rows of one screening on disk.
+
+    Args:
+        out: ``*.parquet`` (one file at the end) or a folder (parts).
+        schema: from `make_schema`.
+        manifest: JSON-able facts that every row depends on (version, tasks, options).
+        resume: True continues and refuses a store of other facts; "recompute" starts such a store over; False starts
+            any over.
+
+    Raises:
+        StoreError: not writable, or another process writes there.
+        InputError: the rows that are there belong to another version or options, or are not fastin's.
+    """
+
+    def __init__(
+        self, out: str | os.PathLike[str], schema: pa.Schema, manifest: dict[str, Any], resume: Resume
+    ) -> None:
+        self.out = Path(out)
+        self.schema = schema
+        self.final = self.out if self.out.suffix == ".parquet" else None
+        self.folder = self.out.with_name(self.out.name + ".parts") if self.final is not None else self.out
+        self._manifest = json.loads(json.dumps(manifest))
+        self._rows: list[dict[str, Any]] = []
+        self._next = 1
+        self._small: list[Path] = []
+        self._lock: int | None = None
+        self._use_final = False
+        try:
+            if self.final is not None and self.final.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "is a folder")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+            self._open(resume)
+        except OSError as error:
+            self.close()
+            raise error if isinstance(error, FastinError) else _explain(error, self.out) from error
+        except FastinError:
+            self.close()
+            raise
+
+    # ---- opening
+
+    def _take_lock(self) -> None:
+        self._lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreError(error.errno, f"{self.out}: another screening is writing there") from error
+        except OSError:
+            return  # a file system without locks
+
+    def _open(self, resume: Resume) -> None:
+        for leftover in self.folder.glob(".tmp-*"):
+            leftover.unlink()
+        manifest_path = self.folder / _MANIFEST
+        here = self._read_manifest(manifest_path)
+        if here is None and self._part_paths():
+            raise InputError(
+                f"{self.folder}: parts without {_MANIFEST}: not a folder that fastin wrote; choose another"
+            )
+        finished = self._finished_manifest()
+        for place, old in ((self.folder, here), (self.final, finished if here is None else None)):
+            if old is not None and resume is True and (text := _differences(old, self._manifest)):
+                raise InputError(
+                    f"{place} holds rows of another screening ({text}); use the same options, another output, "
+                    "or resume='recompute' (--recompute) to compute every row again"
+                )
+        if resume is False or (here is not None and _differences(here, self._manifest)):
+            for _, path in self._part_paths():
+                path.unlink()
+        self._use_final = finished is not None and resume is not False and not _differences(finished, self._manifest)
+        if here is None or _differences(here, self._manifest) or resume is False:
+            created = {"created": datetime.now(UTC).isoformat(timespec="seconds")}
+            text = json.dumps(self._manifest | created, indent=1, ensure_ascii=False)
+            _write_atomically(manifest_path, text.encode())
+        parts = self._part_paths()
+        self._next = parts[-1][0] + 1 if parts else 1
+        self._small = [path for _, path in parts]
+
+    def _read_manifest(self, path: Path) -> dict[str, Any] | None:
+        try:
+            manifest = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise StoreError(errno.EIO, f"{path} is damaged ({error}); remove {self.folder} to start over") from error
+        return dict(manifest)
+
+    def _finished_manifest(self) -> dict[str, Any] | None:
+        """What the finished table says about itself; refuses to ever replace a file that is not a results table."""
+        if self.final is None or not self.final.exists():
+            return None
+        try:
+            metadata = pq.read_schema(self.final).metadata or {}
+            return dict(json.loads(metadata[_METADATA]))
+        except (pa.ArrowInvalid, KeyError, ValueError) as error:
+            raise InputError(f"{self.final} exists and is not a table that fastin wrote; choose another") from error
+
+    def _part_paths(self) -> list[tuple[int, Path]]:
+        found = [(int(match[1]), path) for path in self.folder.iterdir() if (match := _PART.match(path.name))]
+        return sorted(found)
+
+    def done(self, *, retry_errors: bool = False) -> set[int]:
+        """Keys of the rows that are there; without those that hold an error when `retry_errors`."""
+        keys: dict[int, bool] = {}
+        for path in self._sources():
+            table = self._read(path, [KEY, "error_type"])
+            for key, failed in zip(table[KEY].to_pylist(), table["error_type"].is_valid().to_pylist(), strict=True):
+                keys[key] = failed
+        return {key for key, failed in keys.items() if not (failed and retry_errors)}
+
+    def _sources(self) -> list[Path]:
+        finished = [self.final] if self._use_final and self.final is not None else []
+        return finished + [path for _, path in self._part_paths()]
+
+    def _read(self, path: Path, columns: list[str] | None = None) -> pa.Table:
+        try:
+            return pq.read_table(path, columns=columns, partitioning=None)
+        except (pa.ArrowInvalid, OSError) as error:
+            message = f"{path} is damaged ({error}); delete it, its rows will be computed again"
+            raise StoreError(errno.EIO, message) from error
+
+    # ---- writing
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keeps a row in memory until the next `flush`."""
+        self._rows.append(row)
+
+    @property
+    def pending(self) -> int:
+        """Rows in memory."""
+        return len(self._rows)
+
+    def flush(self) -> None:
+        """Writes the rows in memory as one part; after the return they survive anything but the disk."""
+        if not self._rows:
+            return
+        self._small.append(self._write(pa.Table.from_pylist(self._rows, schema=self.schema)))
+        self._rows.clear()
+        if len(self._small) >= _COMPACT_AT:
+            self._compact()
+
+    def _write(self, table: pa.Table) -> Path:
+        path = self.folder / f"part-{self._next:09d}.parquet"
+        try:
+            _write_atomically(path, _parquet_bytes(table))
+        except OSError as error:
+            raise _explain(error, path) from error
+        self._next += 1
+        return path
+
+    def _compact(self) -> None:
+        """Merges small parts into one, so that long runs do not leave a hundred thousand files."""
+        self._write(pa.concat_tables([self._read(path) for path in self._small]))
+        for path in self._small:
+            path.unlink()
+        self._small = []
+
+    def finish(self, order: Iterable[int]) -> Path:
+        """Writes the table in input order, one row a record, and removes the parts it replaces.
+
+        The finished ``.parquet`` holds no times and no run-dependent fact, so that an interrupted and an uninterrupted
+        screening of the same records give the same bytes.
+        """
+        self.flush()
+        tables = [self._read(path) for path in self._sources()]
+        columns = self.schema if self.final is None else self.schema.remove(self.schema.get_field_index(SECONDS))
+        table = pa.concat_tables([t.select(columns.names) for t in tables]) if tables else columns.empty_table()
+        place: dict[int, int] = {key: row for row, key in enumerate(table[KEY].to_pylist())}  # the last one wins
+        rows = [place[key] for key in order]
+        table = table.take(pa.array(rows, pa.int64())).combine_chunks()
+        superseded = [path for _, path in self._part_paths()]
+        if self.final is None:
+            if len(superseded) != 1 or len(rows) != len(place) or rows != sorted(rows):
+                self._write(table)
+                for path in superseded:
+                    path.unlink()
+            return self.folder
+        text = json.dumps(self._manifest, sort_keys=True, ensure_ascii=False).encode()
+        try:
+            _write_atomically(self.final, _parquet_bytes(table.replace_schema_metadata({_METADATA: text})))
+        except OSError as error:
+            raise _explain(error, self.final) from error
+        for path in (*superseded, self.folder / _MANIFEST, self.folder / ".lock"):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a file of the user's keeps the folder
+            self.folder.rmdir()
+        return self.final
+
+    def close(self) -> None:
+        """Releases the lock."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def read_results(path: str | os.PathLike[str]) -> pa.Table:
+    """The table of a finished or a running screening (a ``.parquet`` file or a folder of parts)."""
+    place = Path(path)
+    if place.is_dir():
+        parts = sorted(p for p in place.iterdir() if _PART.match(p.name))
+        if not parts:
+            raise InputError(f"{place}: holds no results")
+        tables = [pq.read_table(part, partitioning=None) for part in parts]
+        table = pa.concat_tables(tables)
+        if KEY not in table.column_names:
+            raise InputError(f"{place}: not results that fastin wrote")
+        last = {key: row for row, key in enumerate(table[KEY].to_pylist())}
+        return table.take(pa.array(sorted(last.values()), pa.int64()))
+    if not place.is_file():
+        raise InputError(f"{place}: does not exist")
+    try:
+        return pq.read_table(place, partitioning=None)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{place}: not a Parquet file ({error})") from error

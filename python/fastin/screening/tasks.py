@@ -1,0 +1,225 @@
+"""What is computed for each structure: named tasks, each with the columns that it fills.
+
+A task is a function of one `Job` (a crystal with its network, barriers... computed once and shared) that returns a flat
+dictionary of scalars. The columns are declared, so that every part of the results has the same schema. A user's own
+task is named ``package.module:function``; the function takes a `Job` and carries its columns as an attribute,
+``function.columns = {"name": "float"}`` (float, int, bool or string).
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+from fastin.errors import InputError, missing_extra
+
+Scalar = float | int | bool | str | None
+_KINDS = frozenset({"float", "int", "bool", "string"})
+DEFAULT_TASKS = ("network", "barriers", "descriptors")
+
+
+class Job:
+    """One structure under computation; what several tasks need is computed once.
+
+    Args:
+        crystal: the structure.
+        ion: the mobile ion, None for the default choice.
+        options: keyword options for the tasks, as given to `fastin.screen`.
+        num_threads: threads that the core may use.
+    """
+
+    def __init__(self, crystal: Any, ion: str | None, options: Mapping[str, Any], num_threads: int = 1) -> None:
+        self.crystal = crystal
+        self.ion = ion
+        self.options = options
+        self.num_threads = num_threads
+        self._results: dict[str, Any] = {}
+
+    def _once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """The result of `compute`, remembered; so is its failure, which is raised again."""
+        if name not in self._results:
+            try:
+                self._results[name] = compute()
+            except Exception as error:
+                self._results[name] = error
+                raise
+        result = self._results[name]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+@dataclass(frozen=True)
+class Task:
+    """A named computation.
+
+    Attributes:
+        name: as given to `fastin.screen`.
+        columns: (name, kind) of each value it returns, in order.
+        run: `Job` -> values by column name; a column left out is null.
+        needs: modules that must be importable, each with the extra that installs it.
+    """
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    run: Callable[[Job], Mapping[str, Any]]
+    needs: tuple[tuple[str, str], ...] = field(default=())
+
+
+def _crystal(job: Job) -> dict[str, Scalar]:
+    crystal = job.crystal
+    ion = crystal.resolve_ion(job.ion)
+    return {
+        "formula": crystal.formula,
+        "ion": ion.symbol,
+        "guest": ion.guest,
+        "space_group": crystal.space_group,
+        "space_group_number": crystal.space_group_number,
+        "sites": len(set(crystal.position.tolist())),
+        "volume_A3": crystal.volume,
+        "notes": "; ".join(crystal.notes),
+    }
+
+
+_CRYSTAL = Task(
+    "crystal",
+    (
+        ("formula", "string"),
+        ("ion", "string"),
+        ("guest", "bool"),
+        ("space_group", "string"),
+        ("space_group_number", "int"),
+        ("sites", "int"),
+        ("volume_A3", "float"),
+        ("notes", "string"),
+    ),
+    _crystal,
+)
+
+_TASKS: dict[str, Callable[[], Task]] = {"crystal": lambda: _CRYSTAL}
+
+
+def task_names() -> tuple[str, ...]:
+    """Names of fastin's own tasks."""
+    return tuple(_TASKS)
+
+
+def _custom(name: str) -> Task:
+    module_name, _, function_name = name.partition(":")
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"task {name!r}: {error}") from error
+    columns = getattr(function, "columns", None)
+    if not isinstance(columns, Mapping) or not columns or not set(columns.values()) <= _KINDS:
+        raise InputError(f"task {name!r}: the function needs columns = {{name: 'float' | 'int' | 'bool' | 'string'}}")
+    return Task(name, tuple(columns.items()), function)
+
+
+def resolve_tasks(names: tuple[str, ...] | list[str]) -> list[Task]:
+    """The tasks by name, "crystal" always first.
+
+    Raises:
+        InputError: an unknown task, one named twice, or two tasks that fill the same column.
+        MissingDependencyError: an optional library that a task needs is not installed.
+    """
+    tasks: list[Task] = []
+    for name in dict.fromkeys(("crystal", *names)):
+        if name in _TASKS:
+            task = _TASKS[name]()
+        elif ":" in name:
+            task = _custom(name)
+        else:
+            raise InputError(f"unknown task {name!r}; choose from {', '.join(_TASKS)}, or package.module:function")
+        for module, extra in task.needs:
+            if find_spec(module) is None:
+                raise missing_extra(module, extra)
+        tasks.append(task)
+    owner: dict[str, str] = {}
+    for task in tasks:
+        for column, _ in task.columns:
+            if column in owner:
+                raise InputError(f"tasks {owner[column]!r} and {task.name!r} both fill the column {column!r}")
+            owner[column] = task.name
+    return tasks
+
+
+def _clean(value: Any, kind: str) -> Scalar:
+    """A plain Python value of the column's kind; NaN becomes null, infinities stay."""
+    if value is None:
+        return None
+    if kind == "string":
+        return str(value).encode("utf-8", "replace").decode()
+    if kind == "bool":
+        return bool(value)
+    if kind == "int":
+        return int(value)
+    number = float(value)
+    return None if math.isnan(number) else number
+
+
+def run_tasks(tasks: list[Task], load: Callable[[], Job]) -> dict[str, Scalar]:
+    """Every task on one structure; a task that fails leaves its columns null and the others run.
+
+    Returns:
+        Values by column, with ``failed_tasks``, ``error_type`` and ``error_message`` (of the first) if any failed.
+    """
+    row: dict[str, Scalar] = {}
+    failures: list[tuple[str, Exception]] = []
+    try:
+        job = load()
+    except Exception as error:  # whatever a structure does to the code, it is that structure's row
+        return _failure_columns([("read", error)])
+    for task in tasks:
+        try:
+            values = task.run(job)
+            kinds = dict(task.columns)
+            row.update({name: _clean(value, kinds[name]) for name, value in values.items()})
+        except Exception as error:
+            failures.append((task.name, error))
+    return row | _failure_columns(failures)
+
+
+def _failure_columns(failures: list[tuple[str, Exception]]) -> dict[str, Scalar]:
+    if not failures:
+        return {}
+    error = failures[0][1]
+    return {
+        "failed_tasks": ",".join(name for name, _ in failures),
+        "error_type": type(error).__name__,
+        "error_message": _clean(str(error)[:2000] or type(error).__name__, "string"),
+    }
+
+
+def job_loader(
+    record: tuple[str, str, str, bytes], ion: str | None, options: Mapping[str, Any], threads: int
+) -> Callable[[], Job]:
+    """A function that reads the record (uid, source, kind, payload) into a `Job`."""
+    return partial(_load, record, ion, options, threads)
+
+
+def _load(record: tuple[str, str, str, bytes], ion: str | None, options: Mapping[str, Any], threads: int) -> Job:
+    import pickle
+
+    from fastin.crystal import Crystal, as_crystal
+
+    _, source, kind, payload = record
+    if kind == "broken":
+        raise InputError(payload.decode("utf-8", "replace"))
+    if kind == "object":
+        return Job(as_crystal(pickle.loads(payload)), ion, options, threads)  # pickled by this run's own supervisor
+    text = payload.decode("utf-8", "replace")
+    if kind == "cif":
+        return Job(Crystal.from_cif_string(text, source=source), ion, options, threads)
+    from pymatgen.core import Structure
+
+    try:
+        structure = Structure.from_str(text, fmt="poscar")
+    except Exception as error:  # pymatgen raises many types on malformed text
+        raise InputError(f"{source}: not a POSCAR: {error}") from error
+    return Job(Crystal.from_structure(structure, source=source), ion, options, threads)

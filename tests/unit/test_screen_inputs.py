@@ -1,0 +1,178 @@
+"""Inputs of a screening: every container gives the same records; damaged ones give rows, not exceptions."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from fastin.errors import InputError
+from fastin.screening import inputs
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from screening_support import rocksalt
+
+NAMES = ("a", "b", "sub/c", "Grüße-α")
+
+
+def _records(*sources: object) -> list[inputs.Record]:
+    return list(inputs.records(inputs.expand(list(sources))))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "set"
+    for number, name in enumerate(NAMES):
+        path = root / f"{name}.cif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(rocksalt(a=5 + number / 10), encoding="utf-8")
+    (root / "README.txt").write_text("no structure")
+    (root / ".hidden.cif").write_text("no structure")
+    return root
+
+
+def _zip(folder: Path) -> Path:
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder))
+    return path
+
+
+def _tar(folder: Path, suffix: str) -> Path:
+    path = folder.with_suffix(suffix)
+    with tarfile.open(path, "w:gz" if suffix.endswith("gz") else "w") as archive:
+        archive.add(folder, arcname=".")
+    return path
+
+
+def test_containers_agree(folder: Path) -> None:
+    expected = {r.uid: r.payload for r in _records(folder)}
+    assert set(expected) == set(NAMES)
+    for container in (_zip(folder), _tar(folder, ".tar.gz"), _tar(folder, ".tar")):
+        found = {r.uid.removeprefix("./"): r.payload for r in _records(container)}
+        assert found == expected, container.name
+
+
+def test_json_lines_and_plain_lines(tmp_path: Path) -> None:
+    rows = [{"id": name, "cif": rocksalt()} for name in NAMES]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    plain, packed = tmp_path / "s.jsonl", tmp_path / "s.jsonl.gz"
+    plain.write_text(text, encoding="utf-8")
+    packed.write_bytes(gzip.compress(text.encode()))
+    assert [r.uid for r in _records(plain)] == list(NAMES)
+    assert [r.key for r in _records(plain)] == [r.key for r in _records(packed)]
+    assert inputs.count(inputs.expand([plain, packed])) == 2 * len(NAMES)
+
+
+def test_globs_and_missing(folder: Path) -> None:
+    assert [r.uid for r in _records(str(folder / "*.cif"))] == sorted(n for n in NAMES if "/" not in n)
+    assert [r.uid for r in _records(str(folder / "**" / "c.cif"))] == ["c"]
+    with pytest.raises(InputError, match="matches nothing"):
+        inputs.expand([str(folder / "*.vasp")])
+    with pytest.raises(InputError, match="does not exist"):
+        inputs.expand([str(folder / "nowhere.cif")])
+    with pytest.raises(InputError, match="nothing to screen"):
+        inputs.expand([])
+    empty = folder.parent / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match="no structure file"):
+        inputs.expand([empty])
+
+
+def test_duplicates_are_renamed(folder: Path) -> None:
+    records = _records(folder / "a.cif", folder / "a.cif", folder / "b.cif", folder / "a.cif")
+    assert [r.uid for r in records] == ["a", "a#2", "b", "a#3"]
+    assert [r.renamed for r in records] == [False, True, False, True]
+    assert len({r.key for r in records}) == 4
+
+
+def test_key_follows_name_and_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.cif"
+    path.write_text(rocksalt(a=5.0))
+    before = _records(path)[0].key
+    assert _records(path)[0].key == before
+    path.write_text(rocksalt(a=5.1))
+    assert _records(path)[0].key != before
+
+
+def test_archive_members_cannot_leave(tmp_path: Path) -> None:
+    """Members with .. or absolute names are read as text; links are not followed; nothing is written."""
+    path = tmp_path / "evil.tar"
+    (tmp_path / "secret.cif").write_text("secret")
+    with tarfile.open(path, "w") as archive:
+        for name in ("../../evil.cif", "/tmp/absolute.cif"):
+            data = rocksalt().encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        link = tarfile.TarInfo("link.cif")
+        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "secret.cif")
+        archive.addfile(link)
+    before = sorted(tmp_path.iterdir())
+    records = _records(path)
+    assert len(records) == 2
+    assert all(r.payload == rocksalt().encode() for r in records)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_damage_becomes_rows(tmp_path: Path) -> None:
+    lines = tmp_path / "s.jsonl.gz"
+    good = json.dumps({"id": "good", "cif": rocksalt()})
+    lines.write_bytes(gzip.compress(f"{good}\nnot json\n[1]\n{json.dumps({'id': 'x'})}\n\n{good}\n".encode()))
+    kinds = [r.kind for r in _records(lines)]
+    assert kinds == ["cif", "broken", "broken", "broken", "cif"]
+
+    truncated = tmp_path / "t.jsonl.gz"
+    truncated.write_bytes(gzip.compress((good + "\n").encode() * 500)[:-40])
+    last = _records(truncated)[-1]
+    assert last.kind == "broken"
+    assert b"damaged archive" in last.payload
+
+    no_zip = tmp_path / "n.zip"
+    no_zip.write_bytes(b"PK\3\4 this is no archive")
+    assert [r.kind for r in _records(no_zip)] == ["broken"]
+
+
+def test_zip_member_damage_costs_one_row(folder: Path) -> None:
+    path = folder.parent / "damaged.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("one.cif", rocksalt())
+        archive.writestr("two.cif", rocksalt(a=5.5))
+    data = bytearray(path.read_bytes())
+    where = data.index(b"data_LiCl")
+    data[where] ^= 0xFF
+    path.write_bytes(bytes(data))
+    assert [r.kind for r in _records(path)] == ["broken", "cif"]
+
+
+def test_oversized_record_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "MAX_RECORD_BYTES", 1000)
+    path = tmp_path / "s.jsonl"
+    small = json.dumps({"id": "small", "cif": "data_x"})
+    big = json.dumps({"id": "big", "cif": "x" * 5000})
+    path.write_text(f"{small}\n{big}\n{small}\n")
+    assert [r.kind for r in _records(path)] == ["cif", "broken", "cif"]
+    file = tmp_path / "big.cif"
+    file.write_text("x" * 5000)
+    archive = tmp_path / "big.zip"
+    with zipfile.ZipFile(archive, "w", compression=zipfile.ZIP_DEFLATED) as stream:
+        stream.write(file, "big.cif")
+    assert [r.kind for r in _records(file, archive)] == ["broken", "broken"]
+
+
+def test_structures_and_named_structures() -> None:
+    from pymatgen.core import Lattice, Structure
+
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.13), ["Li", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    records = list(inputs.records(inputs.expand(iter([salt, ("salt", salt), 17]))))
+    assert [r.uid for r in records] == ["structure-000001", "salt", "structure-000003"]
+    assert [r.kind for r in records] == ["object", "object", "broken"]
+    again = list(inputs.records(inputs.expand([salt.copy(), ("salt", salt.copy())])))
+    assert [r.key for r in again] == [r.key for r in records[:2]]
