@@ -15,6 +15,7 @@ void bind_percolation(py::module_& m);
 void bind_transport(py::module_& m);
 void bind_graph(py::module_& m);
 void bind_xrd(py::module_& m);
+void bind_coordination(py::module_& m);
 }  // namespace fastin::bind
 
 namespace {
@@ -49,4 +50,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   fastin::bind::bind_transport(m);
   fastin::bind::bind_graph(m);
   fastin::bind::bind_xrd(m);
+  fastin::bind::bind_coordination(m);
 }

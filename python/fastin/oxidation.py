@@ -1,0 +1,279 @@
+"""Oxidation states from composition and bonding: a bounded search that takes well under a millisecond.
+
+1. Every site plays the part of an anion or of a cation. Nonmetals bonded to nonmetals more electronegative than
+   themselves are cation centres (P in PO4 or PS4, S in SO4, C in CO3, H in OH); other nonmetals are anions; metals are
+   cations. Without nonmetals the most electronegative elements are the anions.
+2. Anions have the charge of their closed shell, reduced by one for every bond to an anion of their own element
+   (peroxides, disulfides, Zintl phases); O2 units shorter than 1.42 A are superoxide.
+3. Cations take the combination of known states that makes the real, fractional composition neutral at the least
+   cost; the cost of a state is the negative logarithm of its share among the states assigned in the ICSD.
+4. If none is neutral, one element of variable valence gets a fractional average (mixed valence); if that is impossible
+   too, the combination nearest to neutrality is kept and its residue reported.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastin.elements import column, element, symbol
+
+# Elements that form monoatomic or polyatomic anions in ionic crystals, with the charge of their closed shell.
+CLOSED_SHELL = {
+    **{1: -1, 6: -4, 7: -3, 8: -2, 9: -1, 14: -4, 15: -3, 16: -2, 17: -1, 32: -4, 33: -3, 34: -2, 35: -1},
+    **{50: -4, 51: -3, 52: -2, 53: -1, 83: -3, 5: -3, 82: -4, 79: -1, 78: -2, 85: -1, 84: -2},
+}
+_NONMETALS = frozenset({1, 6, 7, 8, 9, 15, 16, 17, 33, 34, 35, 52, 53})
+_MULTIVALENT_METALS = frozenset(
+    {*range(22, 30), *range(40, 48), *range(72, 80), 58, 59, 62, 63, 65, 69, 70, 92, 93, 94}
+)
+_BOND_REACH = 3.2  # A: no bond between nonmetals is longer
+_TOO_NEAR = 0.5  # A: nearer positions are alternatives of each other
+_BOND_SLACK = 0.45  # A beyond the sum of covalent radii: counts as a bond
+_SUPEROXIDE = 1.42  # A: O-O is 1.49 in peroxides, 1.28-1.34 in superoxides
+_NEUTRAL = 1e-4  # e a formula as given: rounding of occupancies
+_RESIDUE_SHARE = 0.02  # of the positive charge: accepted without mixed valence when the composition is refined
+_MAX_NODES = 20000  # search nodes; reached by no crystal known, it bounds the time
+
+
+_Neighbours = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+
+
+class Assignment(NamedTuple):
+    """Oxidation states, one a row, and what had to be assumed."""
+
+    charge: NDArray[np.float64]
+    residue: float  # e a cell
+    notes: tuple[str, ...]
+
+
+class _Kind(NamedTuple):
+    """Rows of one element that play the same part."""
+
+    number: int
+    amount: float  # atoms a cell, occupancies counted
+    states: tuple[tuple[float, float], ...]  # (charge, cost an atom), cheapest first
+
+
+def assign_oxidation_states(
+    number: NDArray[np.int32],
+    occupancy: NDArray[np.float64],
+    position: NDArray[np.int64],
+    neighbours: _Neighbours,
+) -> Assignment:
+    """Oxidation states of a crystal.
+
+    Args:
+        number: (N,) atomic number of each (position, species) row.
+        occupancy: (N,) occupancy of each row.
+        position: (N,) index of the position that the row sits on.
+        neighbours: (offsets, index, distance) of the positions, nearest first, reaching to 3.2 A at least.
+
+    Returns:
+        Charges a row; ``notes`` say what had to be assumed. The charges sum to ``residue``.
+    """
+    present = sorted(set(number.tolist()))
+    if len(present) == 1:
+        return Assignment(np.zeros(len(number)), 0.0, (f"elemental {symbol(present[0])}: no charges assigned",))
+    part, shell = _parts(number, position, neighbours, present)
+    kinds, kind_of_row = _kinds(number, occupancy, part, shell)
+    charges, notes = _solve(kinds)
+    charge = np.array(charges)[kind_of_row]
+    return Assignment(charge, float(charge @ occupancy), notes)
+
+
+def _parts(
+    number: NDArray[np.int32], position: NDArray[np.int64], neighbours: _Neighbours, present: list[int]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which rows are anions, and the charge of each row's closed shell after its bonds to its own kind."""
+    is_nonmetal, chi, covalent, closed_shell = _tables()
+    nonmetal = is_nonmetal[number]
+    if not nonmetal.any():
+        return _intermetallic_parts(number, present)
+    rows, at, distance = _row_pairs(number, position, neighbours)
+    bonded = nonmetal[rows] & nonmetal[at]
+    rows, at, distance = rows[bonded], at[bonded], distance[bonded]
+    za, zb = number[rows], number[at]
+    bonded = distance < covalent[za] + covalent[zb] + _BOND_SLACK
+    rows, at, distance, za, zb = rows[bonded], at[bonded], distance[bonded], za[bonded], zb[bonded]
+    over = np.bincount(rows[chi[zb] > chi[za]], minlength=len(number))
+    anion = nonmetal & (over < np.where((number == 1) | (number == 6) | (number == 7), 1, 2))
+    shell = closed_shell[number]
+    own = (za == zb) & anion[rows] & anion[at]
+    if own.any():
+        links = np.where((za == 8) & (distance < _SUPEROXIDE), 1.5, 1.0)[own]
+        shell = np.minimum(shell + np.bincount(rows[own], weights=links, minlength=len(number)), 0.0)
+    return anion, shell
+
+
+def _row_pairs(
+    number: NDArray[np.int32], position: NDArray[np.int64], neighbours: _Neighbours
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Neighbours by rows: (row, first row of the neighbour position, distance) within 3.2 A, not nearer than 0.5."""
+    offsets, index, distance = neighbours
+    near = (distance < _BOND_REACH) & (distance > _TOO_NEAR)
+    source = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[near]
+    index, distance = index[near], distance[near]
+    if len(number) == len(offsets) - 1:
+        return source, index, distance
+    first_row = np.unique(position, return_index=True)[1]
+    starts = np.searchsorted(source, np.arange(len(first_row) + 1))
+    picked = [np.arange(starts[p], starts[p + 1]) for p in position.tolist()]
+    rows = np.repeat(np.arange(len(number)), [len(p) for p in picked])
+    flat = np.concatenate(picked)
+    return rows, first_row[index[flat]], distance[flat]
+
+
+def _intermetallic_parts(
+    number: NDArray[np.int32], present: list[int]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Zintl phases and alloys: the most electronegative element that can be an anion is one."""
+    chi = _tables()[1]
+    most = max((z for z in present if z in CLOSED_SHELL), key=lambda z: float(chi[z]), default=0)
+    anion = number == most
+    return anion, np.where(anion, float(CLOSED_SHELL.get(most, 0)), 0.0)
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """By atomic number: nonmetal?, electronegativity, covalent radius, charge of the closed shell."""
+    nonmetal = np.zeros(104, dtype=np.bool_)
+    nonmetal[list(_NONMETALS)] = True
+    shell = np.zeros(104)
+    for z, charge in CLOSED_SHELL.items():
+        if z < 104:
+            shell[z] = charge
+    return nonmetal, np.nan_to_num(column("electronegativity")), column("covalent_radius"), shell
+
+
+@lru_cache(maxsize=256)
+def _cation_states(number: int) -> tuple[tuple[float, float], ...]:
+    """(charge, cost) of the positive states of an element, lowest first."""
+    facts = element(number)
+    counts = {q: facts.occurrences.get(q, 0) + 1 for q in {*facts.usual_states, *facts.common_states} if q > 0}
+    total = sum(counts.values())
+    return tuple(sorted((float(q), -math.log(n / total)) for q, n in counts.items()))
+
+
+def _kinds(
+    number: NDArray[np.int32], occupancy: NDArray[np.float64], anion: NDArray[np.bool_], shell: NDArray[np.float64]
+) -> tuple[list[_Kind], NDArray[np.int64]]:
+    code = number.astype(np.float64) * 1000 + np.where(anion, shell * 10 - 500, 0.0)
+    labels, kind_of_row = np.unique(code, return_inverse=True)
+    amounts = np.bincount(kind_of_row, weights=occupancy, minlength=len(labels))
+    first = np.zeros(len(labels), dtype=np.int64)
+    first[kind_of_row[::-1]] = np.arange(len(number) - 1, -1, -1)
+    kinds = []
+    for label, row in enumerate(first):
+        z = int(number[row])
+        states = ((float(shell[row]), 0.0),) if anion[row] else _cation_states(z)
+        kinds.append(_Kind(z, float(amounts[label]), states or ((0.0, 0.0),)))
+    return kinds, kind_of_row.reshape(-1)
+
+
+def _solve(kinds: list[_Kind]) -> tuple[list[float], tuple[str, ...]]:
+    exact = _first_neutral(kinds)
+    if exact is not None:
+        return exact, ()
+    nearest = _nearest_to_neutral(kinds)
+    residue = sum(k.amount * q for k, q in zip(kinds, nearest, strict=True))
+    positive = sum(k.amount * q for k, q in zip(kinds, nearest, strict=True) if q > 0)
+    fractional = any(abs(k.amount - round(k.amount)) > 1e-3 for k in kinds)
+    if not (fractional and abs(residue) <= _RESIDUE_SHARE * positive):
+        mixed = _mixed_valence(kinds)
+        if mixed is not None:
+            return mixed
+    return nearest, (f"oxidation states nearest to neutrality leave a residue of {residue:+.3g} e a cell",)
+
+
+def _first_neutral(kinds: list[_Kind]) -> list[float] | None:
+    """First neutral combination, electropositive elements varied last and from their lowest state up."""
+    chi = _tables()[1]
+    order = sorted(range(len(kinds)), key=lambda k: (float(chi[kinds[k].number]), kinds[k].number))
+    low, high = _reach(kinds, order)
+    chosen = [0.0] * len(kinds)
+    nodes = 0
+
+    def descend(at: int, total: float) -> bool:
+        nonlocal nodes
+        nodes += 1
+        if at == len(order):
+            return abs(total) <= _NEUTRAL
+        if total + low[at] > _NEUTRAL or total + high[at] < -_NEUTRAL or nodes > _MAX_NODES:
+            return False
+        kind = kinds[order[at]]
+        for charge, _ in kind.states:
+            chosen[order[at]] = charge
+            if descend(at + 1, total + kind.amount * charge):
+                return True
+        return False
+
+    return chosen if descend(0, 0.0) else None
+
+
+def _reach(kinds: list[_Kind], order: list[int]) -> tuple[list[float], list[float]]:
+    """Lowest and highest charge that the kinds from each place of the order on can add up to."""
+    low = [0.0] * (len(order) + 1)
+    high = [0.0] * (len(order) + 1)
+    for at in range(len(order) - 1, -1, -1):
+        kind = kinds[order[at]]
+        low[at] = low[at + 1] + kind.amount * min(q for q, _ in kind.states)
+        high[at] = high[at + 1] + kind.amount * max(q for q, _ in kind.states)
+    return low, high
+
+
+def _nearest_to_neutral(kinds: list[_Kind]) -> list[float]:
+    """Combination with the smallest residue, the likeliest of equals."""
+    order = sorted(range(len(kinds)), key=lambda k: len(kinds[k].states))
+    low, high = _reach(kinds, order)
+    chosen = [0.0] * len(kinds)
+    best: tuple[float, float, list[float]] = (math.inf, math.inf, [k.states[0][0] for k in kinds])
+    nodes = 0
+
+    def descend(at: int, total: float, cost: float) -> None:
+        nonlocal best, nodes
+        nodes += 1
+        if at == len(order):
+            if (round(abs(total), 6), cost) < best[:2]:
+                best = (round(abs(total), 6), cost, list(chosen))
+            return
+        if max(total + low[at], -(total + high[at])) > best[0] + 1e-6 or nodes > _MAX_NODES:
+            return
+        kind = kinds[order[at]]
+        for charge, price in kind.states:
+            chosen[order[at]] = charge
+            descend(at + 1, total + kind.amount * charge, cost + kind.amount * price)
+
+    descend(0, 0.0, 0.0)
+    return best[2]
+
+
+def _mixed_valence(kinds: list[_Kind]) -> tuple[list[float], tuple[str, ...]] | None:
+    """One element of variable valence takes the average that neutrality asks for; the others their usual state."""
+    usual = [min(k.states, key=lambda state: state[1])[0] for k in kinds]
+    total = sum(k.amount * q for k, q in zip(kinds, usual, strict=True))
+    best: tuple[float, int, float] | None = None
+    for at, kind in enumerate(kinds):
+        positive = [(q, cost) for q, cost in kind.states if q > 0]
+        if len(positive) < 2:
+            continue
+        needed = usual[at] - total / kind.amount
+        below = max(((q, c) for q, c in positive if q <= needed), default=None)
+        above = min(((q, c) for q, c in positive if q >= needed), default=None)
+        if below is None or above is None:
+            continue
+        share = (needed - below[0]) / (above[0] - below[0]) if above[0] > below[0] else 0.0
+        cost = (1 - share) * below[1] + share * above[1]
+        if kind.number not in _MULTIVALENT_METALS:
+            cost += 10.0
+        if best is None or cost < best[0]:
+            best = (cost, at, needed)
+    if best is None:
+        return None
+    usual[best[1]] = best[2]
+    name = symbol(kinds[best[1]].number)
+    return usual, (f"mixed valence: {name} has the average state {best[2]:+.3g}",)

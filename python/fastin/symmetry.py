@@ -1,0 +1,55 @@
+"""Space group of a whole crystal, by spglib."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SYMPREC = 1e-2  # angstrom
+
+
+class SpaceGroup(NamedTuple):
+    """Operations ``x' = R x + t`` on fractional columns of the given cell, centring translations included."""
+
+    rotations: NDArray[np.int32]
+    translations: NDArray[np.float64]
+    symbol: str
+    number: int
+    note: str = ""
+
+
+def identity_group(note: str = "") -> SpaceGroup:
+    """P1 in any cell."""
+    return SpaceGroup(np.eye(3, dtype=np.int32)[None], np.zeros((1, 3)), "P1", 1, note)
+
+
+def find_space_group(
+    cell: NDArray[np.float64], frac: NDArray[np.float64], kind: NDArray[np.int32], symprec: float = SYMPREC
+) -> SpaceGroup:
+    """Space group of positions labelled by `kind`; P1 with a note when spglib finds none.
+
+    Args:
+        cell: (3, 3) lattice vectors in rows (A).
+        frac: (P, 3) fractional positions.
+        kind: (P,) label of what sits there: positions of different kinds are never mapped on each other.
+        symprec: distance (A) within which an atom counts as mapped.
+    """
+    import spglib
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # spglib announces its future error handling
+        try:
+            found = spglib.get_symmetry_dataset((cell, frac, kind), symprec=symprec)
+        except getattr(spglib, "SpglibError", RuntimeError) as error:  # raised by spglib >= 2.7 on request
+            return identity_group(f"spglib found no space group ({error}); treated as P1")
+    if found is None:
+        return identity_group("spglib found no space group; treated as P1")
+    return SpaceGroup(
+        np.ascontiguousarray(found.rotations, dtype=np.int32),
+        np.ascontiguousarray(found.translations, dtype=np.float64),
+        str(found.international),
+        int(found.number),
+    )
