@@ -280,7 +280,8 @@ def _tessellation_sites(
     faint = keep & (share < _MIN_OCCUPANCY)
     if faint.any():
         names = sorted({crystal.label[members[k][0]] for k in np.flatnonzero(faint)})
-        notes.append(f"sites {', '.join(names)}, occupied by less than {_MIN_OCCUPANCY:g}, are ignored by the tessellation")
+        listed = ", ".join(names)
+        notes.append(f"sites {listed}, occupied by less than {_MIN_OCCUPANCY:g}, are ignored by the tessellation")
         keep &= ~faint
     kept = np.flatnonzero(keep)
     return [members[k] for k in kept], frac[kept], radius[kept]
