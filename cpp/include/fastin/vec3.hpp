@@ -37,6 +37,7 @@ struct Int3 {
 inline Int3 operator+(const Int3& a, const Int3& b) { return {a.x + b.x, a.y + b.y, a.z + b.z}; }
 inline Int3 operator-(const Int3& a, const Int3& b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
 inline Int3 operator-(const Int3& a) { return {-a.x, -a.y, -a.z}; }
+inline Int3 operator*(std::int32_t s, const Int3& a) { return {s * a.x, s * a.y, s * a.z}; }
 inline bool operator==(const Int3& a, const Int3& b) { return a.x == b.x && a.y == b.y && a.z == b.z; }
 inline bool operator!=(const Int3& a, const Int3& b) { return !(a == b); }
 inline bool operator<(const Int3& a, const Int3& b) {

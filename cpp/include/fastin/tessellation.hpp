@@ -1,0 +1,83 @@
+// Tessellation: the periodic radical (power) Voronoi diagram: vertices with their generators, edges, faces, cell volumes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "fastin/lattice.hpp"
+#include "fastin/power_triangulation.hpp"
+#include "fastin/vec3.hpp"
+
+namespace fastin {
+
+// Vertices closer than this along an edge (angstrom) are one vertex: equal powers that rounding has split.
+constexpr double kMergeTolerance = 1e-5;
+
+// An image of an atom: it lies at frac[atom] + image, with frac as given by the caller (wrapped or not).
+struct Generator {
+  std::int32_t atom;
+  Int3 image;
+};
+inline bool operator==(const Generator& a, const Generator& b) { return a.atom == b.atom && a.image == b.image; }
+inline bool operator<(const Generator& a, const Generator& b) {
+  return a.atom != b.atom ? a.atom < b.atom : a.image < b.image;
+}
+
+// Face of the diagram: the common boundary of the cells of `first` (image 0) and `second`.
+struct Face {
+  std::int32_t first;
+  Generator second;
+  std::int32_t begin, end;  // its loop in Tessellation::Faces::loop
+};
+
+struct LoopVertex {
+  std::int32_t vertex;
+  Int3 image;  // cell of the vertex when `first` is in cell 0 of the caller's coordinates
+};
+
+struct Faces {
+  std::vector<Face> face;
+  std::vector<LoopVertex> loop;  // in order around each face
+};
+
+// Certificates that hold for every correct diagram (DESIGN section 4).
+struct Certificate {
+  double volume_error;         // |sum of the cell volumes - volume| / volume
+  std::int64_t euler;          // vertices - edges + faces - cells, 0 on the torus
+  double power_error;          // largest spread of power over the generators of a vertex, as a distance (angstrom)
+  double empty_error;          // largest power deficit of any atom at a vertex (negative power excess), as a distance
+};
+
+struct Tessellation {
+  // Vertex v is at frac[v] in [0, 1); its generators are generator[generator_start[v] .. generator_start[v + 1]), sorted.
+  std::vector<Vec3> vertex_frac;
+  std::vector<double> vertex_power;  // common power, angstrom^2
+  std::vector<std::int32_t> generator_start;
+  std::vector<Generator> generator;
+  // Edge e joins vertex i[e] with vertex j[e] displaced by image[e]: i < j, or i == j and image > 0 lexicographically;
+  // sorted by (i, j, image). Its owners (three or more) are given in the frame where vertex i is at vertex_frac.
+  std::vector<std::int32_t> edge_i, edge_j;
+  std::vector<Int3> edge_image;
+  std::vector<std::int32_t> owner_start;
+  std::vector<Generator> owner;
+  std::vector<double> cell_volume;  // one per atom; 0 for a hidden one
+  // Faces with their loops; filled when asked for.
+  Faces faces;
+};
+
+struct TessellationOptions {
+  bool faces = false;
+  double merge_tolerance = kMergeTolerance;
+};
+
+// Exact periodic power diagram of spheres at `frac` (any images) with these radii (angstrom; the weight is the square).
+// Throws InvalidInput for empty or non-finite input, DegenerateGeometry for overlapping atoms.
+Tessellation tessellate(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius,
+                        const TessellationOptions& options = {});
+
+// Slow, independent of how the diagram was made: needs the faces. `all atoms` are searched around every vertex.
+Certificate certify(const Tessellation& tessellation, const Lattice& lattice, const std::vector<Vec3>& frac,
+                    const std::vector<double>& radius);
+
+}  // namespace fastin

@@ -1,0 +1,383 @@
+#include "fastin/tessellation.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "fastin/error.hpp"
+#include "fastin/lattice_reduction.hpp"
+#include "fastin/periodic_union_find.hpp"
+
+namespace fastin {
+namespace {
+
+// A coordinate this far below an integer belongs to the next cell: -1e-17 is 0, not 0.99999999.
+constexpr double kWrapMargin = 1e-11;
+// Polishing may move a vertex from the perturbed to the exact solution by this much (angstrom); more means generators so
+// nearly coplanar that their exact meeting point is noise, and the perturbed point is as good.
+constexpr double kMaxPolish = 2e-6;
+constexpr double kFlat = 1e-10;  // smallest pivot of a least-squares system relative to the largest
+
+// A generator in the reduced frame, and the caller's.
+struct Frame {
+  ReducedBasis basis;
+  Lattice lattice;            // reduced
+  std::vector<Vec3> frac;     // wrapped, reduced
+  std::vector<Vec3> cart;
+  std::vector<Int3> wrapped;  // cells subtracted in the reduced basis
+
+  Vec3 position(GeneratorCode code) const {
+    return cart[static_cast<std::size_t>(generator_atom(code))] + lattice.to_cart(to_vec(generator_image(code)));
+  }
+  Generator original(GeneratorCode code) const {
+    const std::int32_t atom = generator_atom(code);
+    return {atom, basis.to_original(generator_image(code) - wrapped[static_cast<std::size_t>(atom)])};
+  }
+};
+
+Frame make_frame(const Lattice& lattice, const std::vector<Vec3>& frac) {
+  const ReducedBasis basis = reduce_basis(lattice.cell());
+  Frame out{basis, Lattice(basis.cell), {}, {}, {}};
+  out.frac.reserve(frac.size());
+  for (const Vec3& f : frac) {
+    // f @ cell = (f @ inverse) @ reduced cell
+    Vec3 g{};
+    for (std::size_t k = 0; k < 3; ++k) g += f[static_cast<int>(k)] * to_vec(basis.inverse[k]);
+    out.wrapped.push_back(wrap_frac(g));
+    out.frac.push_back(g);
+    out.cart.push_back(out.lattice.to_cart(g));
+  }
+  return out;
+}
+
+// Point of least squared spread of power over the generators: linear in x (the |x|^2 term is common). False when the
+// generators do not span space well enough.
+bool least_squares_vertex(const Frame& frame, const std::vector<double>& weight, const std::vector<GeneratorCode>& g,
+                          Vec3* x) {
+  const Vec3 base = frame.position(g[0]);
+  const auto n = static_cast<double>(g.size());
+  Vec3 mean{};
+  double mean_h = 0.0;
+  std::array<std::pair<Vec3, double>, 64> local;
+  const std::size_t count = std::min(g.size(), local.size());
+  for (std::size_t k = 0; k < count; ++k) {
+    const Vec3 d = frame.position(g[k]) - base;
+    const double h = 0.5 * (norm2(d) - weight[static_cast<std::size_t>(generator_atom(g[k]))]);
+    local[k] = {d, h};
+    mean += d;
+    mean_h += h;
+  }
+  mean = (1.0 / n) * mean;
+  mean_h /= n;
+  Mat3 a;
+  Vec3 b{};
+  for (std::size_t k = 0; k < count; ++k) {
+    const Vec3 d = local[k].first - mean;
+    const double h = local[k].second - mean_h;
+    for (int i = 0; i < 3; ++i) a[i] += d[i] * d;
+    b += h * d;
+  }
+  const double scale = (a[0].x + a[1].y + a[2].z) / 3.0;
+  if (!(determinant(a) > kFlat * scale * scale * scale)) return false;
+  *x = base + times_col(inverse(a), b);
+  return true;
+}
+
+// Exact meeting point of four generators (Cramer), relative to the first in sorted order.
+bool solve_vertex(const Frame& frame, const std::vector<double>& weight, const std::array<GeneratorCode, 4>& g, Vec3* x) {
+  const Vec3 base = frame.position(g[0]);
+  const double w0 = weight[static_cast<std::size_t>(generator_atom(g[0]))];
+  Mat3 d;
+  Vec3 h;
+  for (int k = 0; k < 3; ++k) {
+    const GeneratorCode code = g[static_cast<std::size_t>(k) + 1];
+    d[k] = frame.position(code) - base;
+    h[k] = 0.5 * (norm2(d[k]) + w0 - weight[static_cast<std::size_t>(generator_atom(code))]);
+  }
+  const Vec3 c0 = cross(d[1], d[2]), c1 = cross(d[2], d[0]), c2 = cross(d[0], d[1]);
+  const double det = dot(d[0], c0);
+  if (!(std::abs(det) > 0.0)) return false;
+  *x = base + (1.0 / det) * (h.x * c0 + h.y * c1 + h.z * c2);
+  return true;
+}
+
+class Merger {
+ public:
+  Merger(const Frame& frame, const std::vector<double>& weight, const PowerTriangulation& dual, double tolerance)
+      : frame_(frame), weight_(weight), tets_(dual.tetrahedra), tolerance_(tolerance) {}
+
+  void run(Tessellation* out) {
+    polish();
+    cluster();
+    place(out);
+    edges(out);
+    volumes(out);
+  }
+
+  // Home vertex of a tetrahedron and the cell (reduced basis) of the tetrahedron's frame relative to it.
+  std::int32_t vertex_of(std::size_t t) const { return vertex_[t]; }
+
+ private:
+  void polish() {
+    point_.resize(tets_.size());
+    for (std::size_t t = 0; t < tets_.size(); ++t) {
+      Vec3 x;
+      const bool solved = solve_vertex(frame_, weight_, tets_[t].g, &x);
+      point_[t] = solved && norm(x - tets_[t].centre) < kMaxPolish ? x : tets_[t].centre;
+    }
+  }
+
+  // Vertices at the two ends of a vanishing edge are one.
+  void cluster() {
+    PeriodicUnionFind sets(tets_.size());
+    const double limit = tolerance_ * tolerance_;
+    bool any = false;
+    for (std::size_t t = 0; t < tets_.size(); ++t) {
+      for (std::size_t f = 0; f < 4; ++f) {
+        const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
+        if (other < t) continue;
+        const Int3 shift = delta_image(tets_[t].shift[f]);
+        const Vec3 gap = point_[other] + frame_.lattice.to_cart(to_vec(shift)) - point_[t];
+        if (norm2(gap) > limit) continue;
+        if (other == t && is_zero(shift)) continue;
+        sets.join(static_cast<std::int32_t>(t), tets_[t].neighbour[f], shift);
+        any = true;
+      }
+    }
+    vertex_.assign(tets_.size(), -1);
+    offset_.assign(tets_.size(), Int3{});
+    members_.clear();
+    std::vector<std::int32_t> label(tets_.size(), -1);
+    for (std::size_t t = 0; t < tets_.size(); ++t) {
+      const auto found = any ? sets.find(static_cast<std::int32_t>(t))
+                             : PeriodicUnionFind::Found{static_cast<std::int32_t>(t), {}};
+      std::int32_t& v = label[static_cast<std::size_t>(found.root)];
+      if (v < 0) v = count_++;
+      vertex_[t] = v;
+      offset_[t] = -found.offset;
+    }
+    // Members of each vertex, in order of the tetrahedra.
+    member_start_.assign(static_cast<std::size_t>(count_) + 1, 0);
+    for (const std::int32_t v : vertex_) ++member_start_[static_cast<std::size_t>(v) + 1];
+    for (std::size_t v = 0; v < static_cast<std::size_t>(count_); ++v) member_start_[v + 1] += member_start_[v];
+    members_.resize(tets_.size());
+    std::vector<std::int32_t> next(member_start_.begin(), member_start_.end() - 1);
+    for (std::size_t t = 0; t < tets_.size(); ++t) {
+      members_[static_cast<std::size_t>(next[static_cast<std::size_t>(vertex_[t])]++)] = static_cast<std::int32_t>(t);
+    }
+  }
+
+  // Positions, powers and generators of the merged vertices. Afterwards offset_[t] is the cell (reduced basis) in which the
+  // vertex's home (the caller's [0, 1)) lies as seen from the frame of tetrahedron t.
+  void place(Tessellation* out) {
+    const auto n = static_cast<std::size_t>(count_);
+    out->vertex_frac.resize(n);
+    out->vertex_power.resize(n);
+    out->generator_start.assign(1, 0);
+    out->generator_start.reserve(n + 1);
+    out->generator.reserve(4 * tets_.size());
+    home_.resize(n);
+    std::vector<GeneratorCode> g;
+    const Lattice original(Mat3{{row_times(to_vec(frame_.basis.inverse[0]), frame_.lattice.cell()),
+                                 row_times(to_vec(frame_.basis.inverse[1]), frame_.lattice.cell()),
+                                 row_times(to_vec(frame_.basis.inverse[2]), frame_.lattice.cell())}});
+    for (std::size_t v = 0; v < n; ++v) {
+      const auto begin = static_cast<std::size_t>(member_start_[v]), end = static_cast<std::size_t>(member_start_[v + 1]);
+      g.clear();
+      Vec3 x{};
+      for (std::size_t m = begin; m < end; ++m) {
+        const auto t = static_cast<std::size_t>(members_[m]);
+        const ImageDelta back = -image_delta(offset_[t]);
+        for (const GeneratorCode code : tets_[t].g) g.push_back(shifted(code, back));
+        x += point_[t] - frame_.lattice.to_cart(to_vec(offset_[t]));
+      }
+      x = (1.0 / static_cast<double>(end - begin)) * x;
+      std::sort(g.begin(), g.end());
+      if (end - begin > 1) {
+        g.erase(std::unique(g.begin(), g.end()), g.end());
+        Vec3 better;
+        if (least_squares_vertex(frame_, weight_, g, &better) && norm(better - x) < tolerance_) x = better;
+      }
+      Vec3 f = original.to_frac(x);
+      Int3 cell;
+      for (int k = 0; k < 3; ++k) {
+        cell[k] = static_cast<std::int32_t>(std::floor(f[k] + kWrapMargin));
+        f[k] = std::max(0.0, f[k] - cell[k]);
+      }
+      out->vertex_frac[v] = f;
+      const Int3 reduced = frame_.basis.to_reduced(cell);
+      home_[v] = x - frame_.lattice.to_cart(to_vec(reduced));
+      for (std::size_t m = begin; m < end; ++m) {
+        Int3& o = offset_[static_cast<std::size_t>(members_[m])];
+        o = o + reduced;
+      }
+      double power = 0.0;
+      for (const GeneratorCode code : g) {
+        const GeneratorCode home = shifted(code, -image_delta(reduced));
+        power += norm2(frame_.position(home) - home_[v]) - weight_[static_cast<std::size_t>(generator_atom(home))];
+        out->generator.push_back(frame_.original(home));
+      }
+      out->vertex_power[v] = power / static_cast<double>(g.size());
+      out->generator_start.push_back(static_cast<std::int32_t>(out->generator.size()));
+    }
+  }
+
+  struct EdgeRecord {
+    std::int32_t i, j;
+    Int3 image;  // reduced basis until sorted in the caller's
+    std::int32_t tetrahedron;
+    std::int8_t face;
+    bool swapped;
+  };
+
+  void edges(Tessellation* out) {
+    std::vector<EdgeRecord> records;
+    records.reserve(2 * tets_.size());
+    for (std::size_t t = 0; t < tets_.size(); ++t) {
+      for (std::size_t f = 0; f < 4; ++f) {
+        const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
+        if (other < t) continue;
+        const Int3 shift = delta_image(tets_[t].shift[f]);
+        std::int32_t i = vertex_[t], j = vertex_[other];
+        // A tetrahedron's offset is where its vertex's home lies seen from its own frame.
+        Int3 image = frame_.basis.to_original(offset_[other] + shift - offset_[t]);
+        if (i == j && is_zero(image)) continue;
+        const bool swapped = j < i || (i == j && image < Int3{});
+        if (other == t && swapped) continue;  // its partner face makes the same record the right way round
+        if (swapped) {
+          std::swap(i, j);
+          image = -image;
+        }
+        records.push_back({i, j, image, static_cast<std::int32_t>(t), static_cast<std::int8_t>(f), swapped});
+      }
+    }
+    sort_records(&records);
+    emit(records, out);
+  }
+
+  static bool same_edge(const EdgeRecord& a, const EdgeRecord& b) {
+    return a.i == b.i && a.j == b.j && a.image == b.image;
+  }
+
+  // By (i, j, image): counted by i, then a short sort.
+  void sort_records(std::vector<EdgeRecord>* records) const {
+    std::vector<std::int32_t> start(static_cast<std::size_t>(count_) + 1, 0);
+    for (const auto& r : *records) ++start[static_cast<std::size_t>(r.i) + 1];
+    for (std::size_t v = 0; v < static_cast<std::size_t>(count_); ++v) start[v + 1] += start[v];
+    std::vector<EdgeRecord> sorted(records->size());
+    std::vector<std::int32_t> next(start.begin(), start.end() - 1);
+    for (const auto& r : *records) sorted[static_cast<std::size_t>(next[static_cast<std::size_t>(r.i)]++)] = r;
+    for (std::size_t v = 0; v < static_cast<std::size_t>(count_); ++v) {
+      std::sort(sorted.begin() + start[v], sorted.begin() + start[v + 1], [](const EdgeRecord& a, const EdgeRecord& b) {
+        if (a.j != b.j) return a.j < b.j;
+        if (a.image != b.image) return a.image < b.image;
+        return a.tetrahedron != b.tetrahedron ? a.tetrahedron < b.tetrahedron : a.face < b.face;
+      });
+    }
+    records->swap(sorted);
+  }
+
+  void emit(const std::vector<EdgeRecord>& records, Tessellation* out) {
+    out->owner_start.assign(1, 0);
+    out->owner.reserve(3 * records.size());
+    edge_of_face_.assign(4 * tets_.size(), -1);
+    std::vector<GeneratorCode> g;
+    for (std::size_t r = 0; r < records.size();) {
+      const EdgeRecord& head = records[r];
+      g.clear();
+      const auto e = static_cast<std::int32_t>(out->edge_i.size());
+      for (; r < records.size() && same_edge(records[r], head); ++r) add_owners(records[r], e, &g);
+      std::sort(g.begin(), g.end());
+      g.erase(std::unique(g.begin(), g.end()), g.end());
+      out->edge_i.push_back(head.i);
+      out->edge_j.push_back(head.j);
+      out->edge_image.push_back(head.image);
+      for (const GeneratorCode code : g) out->owner.push_back(frame_.original(code));
+      out->owner_start.push_back(static_cast<std::int32_t>(out->owner.size()));
+    }
+  }
+
+  // Generators of the face in the frame where the edge's vertex i is at home.
+  void add_owners(const EdgeRecord& r, std::int32_t edge, std::vector<GeneratorCode>* g) {
+    const auto t = static_cast<std::size_t>(r.tetrahedron), f = static_cast<std::size_t>(r.face);
+    const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
+    Int3 home = offset_[t];
+    if (r.swapped) home = offset_[other] + delta_image(tets_[t].shift[f]);
+    for (const int c : kFaceCorners[f]) {
+      g->push_back(shifted(tets_[t].g[static_cast<std::size_t>(c)], -image_delta(home)));
+    }
+    edge_of_face_[4 * t + f] = edge;
+  }
+
+  // Each edge of the diagram adds to the cells of its three generators the cones over its triangles with the feet of the
+  // faces: exact for any closed complex, degenerate edges included.
+  void volumes(Tessellation* out) {
+    out->cell_volume.assign(frame_.cart.size(), 0.0);
+    for (std::size_t t = 0; t < tets_.size(); ++t) {
+      for (std::size_t f = 0; f < 4; ++f) {
+        if (edge_of_face_[4 * t + f] < 0) continue;
+        const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
+        const Vec3 p = home_[static_cast<std::size_t>(vertex_[t])] + frame_.lattice.to_cart(to_vec(offset_[t]));
+        const Vec3 q = home_[static_cast<std::size_t>(vertex_[other])] +
+                       frame_.lattice.to_cart(to_vec(offset_[other] + delta_image(tets_[t].shift[f])));
+        std::array<Vec3, 3> c;
+        std::array<std::size_t, 3> atom;
+        for (std::size_t k = 0; k < 3; ++k) {
+          const GeneratorCode code = tets_[t].g[static_cast<std::size_t>(kFaceCorners[f][k])];
+          c[k] = frame_.position(code);
+          atom[k] = static_cast<std::size_t>(generator_atom(code));
+        }
+        for (std::size_t k = 0; k < 3; ++k) {
+          const std::size_t a = atom[k], b = atom[(k + 1) % 3];
+          const Vec3 d = c[(k + 1) % 3] - c[k];
+          const double cone = dot(d, cross(p - c[k], q - c[k])) / 6.0;
+          const double share = 0.5 * (1.0 + (weight_[a] - weight_[b]) / norm2(d));
+          out->cell_volume[a] += share * cone;
+          out->cell_volume[b] += (1.0 - share) * cone;
+        }
+      }
+    }
+  }
+
+  const Frame& frame_;
+  const std::vector<double>& weight_;
+  const std::vector<PowerTriangulation::Tetrahedron>& tets_;
+  double tolerance_;
+  std::vector<Vec3> point_;  // of each tetrahedron, in its frame
+  std::vector<Vec3> home_;   // of each vertex, Cartesian, at its home
+  std::vector<std::int32_t> vertex_, member_start_, members_, edge_of_face_;
+  std::vector<Int3> offset_;
+  std::int32_t count_ = 0;
+};
+
+void check_input(const std::vector<Vec3>& frac, const std::vector<double>& radius) {
+  if (frac.empty()) throw InvalidInput("there are no atoms to tessellate");
+  if (frac.size() != radius.size()) {
+    throw InvalidInput("there are " + std::to_string(frac.size()) + " atoms but " + std::to_string(radius.size()) + " radii");
+  }
+  for (std::size_t i = 0; i < frac.size(); ++i) {
+    if (!std::isfinite(frac[i].x) || !std::isfinite(frac[i].y) || !std::isfinite(frac[i].z)) {
+      throw InvalidInput("the position of atom " + std::to_string(i) + " is not finite");
+    }
+    if (!std::isfinite(radius[i])) throw InvalidInput("the radius of atom " + std::to_string(i) + " is not finite");
+  }
+}
+
+}  // namespace
+
+Tessellation tessellate(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius,
+                        const TessellationOptions& options) {
+  check_input(frac, radius);
+  const Frame frame = make_frame(lattice, frac);
+  std::vector<double> weight;
+  weight.reserve(radius.size());
+  for (const double r : radius) weight.push_back(r * r);
+  const PowerTriangulation dual = triangulate(frame.lattice, frame.frac, weight);
+  Tessellation out;
+  Merger(frame, weight, dual, options.merge_tolerance).run(&out);
+  return out;
+}
+
+}  // namespace fastin
