@@ -19,7 +19,14 @@ from fastin.threads import resolve_threads
 if TYPE_CHECKING:
     from fastin.graph import InterstitialGraph
 
-__all__ = ["Channel", "FrameworkSpheres", "InterstitialNetwork", "ReducedNetwork", "compute_network", "network_from_arrays"]
+__all__ = [
+    "Channel",
+    "FrameworkSpheres",
+    "InterstitialNetwork",
+    "ReducedNetwork",
+    "compute_network",
+    "network_from_arrays",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -245,8 +252,8 @@ class InterstitialNetwork:
     def recovery(self, threshold: float = 0.5) -> float:
         """Share of the mobile ion's crystallographic sites that the network finds (CAVD's quality measure).
 
-        A site is found when one of its symmetry copies lies within `threshold` (angstrom, periodic) of a void, a bottleneck
-        or the centre of a Voronoi face. NaN for a guest, which has no sites.
+        A site is found when one of its symmetry copies lies within `threshold` (angstrom, periodic) of a void, a
+        bottleneck or the centre of a Voronoi face. NaN for a guest, which has no sites.
         """
         if not len(self.mobile_frac):
             return math.nan
@@ -541,12 +548,12 @@ def compute_network(
 
     Args:
         source: path, pymatgen Structure, ASE Atoms or Crystal.
-        ion: element ("Li") or species ("Li+"); None takes the first usual mobile ion present. An ion that the crystal does
-            not hold is a guest: the whole crystal is framework.
-        radii: "ionic" (Shannon crystal radii by element, charge and coordination), "effective", "atomic", a mapping from
-            species or element to radius, or one radius a framework site.
-        clearance: "all" measures every radius against all atoms; "generators" against those that own the vertex or edge,
-            as CAVD and Zeo++ do (an upper bound).
+        ion: element ("Li") or species ("Li+"); None takes the first usual mobile ion present. An ion that the crystal
+            does not hold is a guest: the whole crystal is framework.
+        radii: "ionic" (Shannon crystal radii by element, charge and coordination), "effective", "atomic", a mapping
+            from species or element to radius, or one radius a framework site.
+        clearance: "all" measures every radius against all atoms; "generators" against those that own the vertex or
+            edge, as CAVD and Zeo++ do (an upper bound).
         face_centers: the centres of the Voronoi faces become sites, each joined to the vertices of its face.
         exact: adds the exact free-sphere radii, for paths that need not follow Voronoi edges.
         use_symmetry: compute only the symmetry-distinct part where that is possible; the result is the same.
