@@ -318,9 +318,7 @@ def _snap_to_twelfths(frac: NDArray[np.float64], texts: list[list[str] | None]) 
             frac[k, axis] = round(float(twelfths[k, axis])) / 12.0
 
 
-def _occupancies(
-    columns: dict[str, list[str]], label: list[str], source: str, notes: list[str]
-) -> NDArray[np.float64]:
+def _occupancies(columns: dict[str, list[str]], label: list[str], source: str, notes: list[str]) -> NDArray[np.float64]:
     texts = columns["occupancy"]
     try:
         occupancy = np.array(texts, dtype=np.float64)

@@ -221,9 +221,7 @@ def _row_radii(
     return out
 
 
-def _radius(
-    number: int, charge: float, coordination: int, radii: str | Mapping[str, float], source: str
-) -> Radius:
+def _radius(number: int, charge: float, coordination: int, radii: str | Mapping[str, float], source: str) -> Radius:
     if isinstance(radii, Mapping):
         for name in (species_name(number, charge), symbol(number)):
             if name in radii:

@@ -253,7 +253,8 @@ class InterstitialGraph:
     @cached_property
     def pos(self) -> Floats:
         """(n, 3) Cartesian positions, angstrom."""
-        return np.asarray(self.site_frac @ self.cell, np.float64)
+        position: Floats = self.site_frac @ self.cell
+        return position
 
     @cached_property
     def x(self) -> Floats:
@@ -283,7 +284,8 @@ class InterstitialGraph:
     def per_target(self) -> Floats:
         """(2 E,) edges of this class and direction that arrive at one site of the target's class."""
         target = self.edge_index[1]
-        return np.tile(self.edge_multiplicity, 2) / self.site_multiplicity[target]
+        share: Floats = np.tile(self.edge_multiplicity, 2) / self.site_multiplicity[target]
+        return share
 
     @cached_property
     def edge_attr(self) -> Floats:
@@ -301,7 +303,10 @@ class InterstitialGraph:
         return np.concatenate(columns, axis=1)
 
     def to_pyg(self, y: Any = None) -> Data:
-        """A ``torch_geometric.data.Data`` in float32: x, edge_index, edge_attr, edge_image, pos, and y (1, T)."""
+        """A ``torch_geometric.data.Data`` in float32: x, edge_index, edge_attr, edge_image, pos, and y (1, T).
+
+        ``edge_forward`` (2 E,) marks one direction of each edge: in a PyG batch the halves do not stay together.
+        """
         from fastin.ml.data import interstitial_to_pyg
 
         return interstitial_to_pyg(self, y)

@@ -133,6 +133,4 @@ def atomic_radius(number: int) -> Radius:
         return Radius(facts.atomic_radius)
     if not math.isnan(facts.covalent_radius):
         return Radius(facts.covalent_radius, f"atomic radius of {facts.symbol} is its covalent radius")
-    raise MissingParameterError(
-        f"no atomic radius is known for {facts.symbol}; give radii={{'{facts.symbol}': value}}"
-    )
+    raise MissingParameterError(f"no atomic radius is known for {facts.symbol}; give radii={{'{facts.symbol}': value}}")

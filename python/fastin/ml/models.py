@@ -1,0 +1,234 @@
+"""Graph models: the common base, ``in-gcn`` and ``crystal-gcn``, and the table of models by name."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fastin.errors import InputError
+from fastin.ml.layers import GCNLayer, TopKPool, segment_max, segment_mean
+
+#: model name -> (module, class). Checkpoints store the name and the options, never the code.
+MODELS = {
+    "in-gcn": ("fastin.ml.models", "InGCN"),
+    "crystal-gcn": ("fastin.ml.models", "CrystalGCN"),
+    "cgcnn": ("fastin.ml.crystal_models", "CGCNN"),
+    "deepergatgnn": ("fastin.ml.crystal_models", "DeeperGATGNN"),
+    "alignn": ("fastin.ml.crystal_models", "ALIGNN"),
+    "percolation": ("fastin.ml.percolation", "PercolationNetwork"),
+}
+
+
+def build_model(name: str, targets: int, options: dict[str, Any] | None = None) -> GraphModel:
+    """A new model by name (see `MODELS`).
+
+    Raises:
+        InputError: an unknown name or option.
+    """
+    if name not in MODELS:
+        raise InputError(f"unknown model {name!r}: choose from {', '.join(MODELS)}")
+    module, cls = MODELS[name]
+    try:
+        model: GraphModel = getattr(importlib.import_module(module), cls)(targets=targets, **(options or {}))
+    except TypeError as error:
+        raise InputError(f"model {name}: {error}") from None
+    return model
+
+
+class GraphModel(nn.Module):
+    """Base of the models: normalised targets, masked squared error.
+
+    Attributes:
+        kind: which graphs the model reads, ``"interstitial"`` or ``"crystal"``.
+        target_mean, target_std: (T,) buffers set from the training set by `fit_normalisation`.
+    """
+
+    kind = "interstitial"
+
+    def __init__(self, targets: int) -> None:
+        super().__init__()
+        self.targets = targets
+        self.register_buffer("target_mean", torch.zeros(targets))
+        self.register_buffer("target_std", torch.ones(targets))
+
+    target_mean: Tensor
+    target_std: Tensor
+
+    def fit_normalisation(self, batch: Any) -> None:
+        """Sets the constants of the inputs and targets from a batch of training graphs."""
+        if batch.y is not None:
+            for t in range(self.targets):
+                known = batch.y[:, t][torch.isfinite(batch.y[:, t])]
+                if len(known) > 1:
+                    self.target_mean[t] = known.mean()
+                    self.target_std[t] = known.std().clamp(min=1e-3)
+
+    def forward(self, batch: Any) -> Tensor:
+        """(G, T) targets on their own scale."""
+        return self.normalised(batch) * self.target_std + self.target_mean
+
+    def normalised(self, batch: Any) -> Tensor:
+        """(G, T) targets in units of the training set's deviation, zero mean."""
+        raise NotImplementedError
+
+    def training_loss(self, batch: Any) -> Tensor:
+        """Mean squared error of the known targets in normalised units."""
+        return masked_mse(self.normalised(batch), (batch.y - self.target_mean) / self.target_std)
+
+
+def masked_mse(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared error where the truth is not NaN; zero (with gradient) when nothing is known."""
+    known = torch.isfinite(truth)
+    error = torch.where(known, predicted - torch.where(known, truth, torch.zeros_like(truth)), torch.zeros_like(truth))
+    return (error**2).sum() / known.sum().clamp(min=1)
+
+
+class Standardise(nn.Module):
+    """Columns to zero mean and unit deviation, with constants from the training set."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(columns))
+        self.register_buffer("std", torch.ones(columns))
+
+    mean: Tensor
+    std: Tensor
+
+    def fit(self, x: Tensor) -> None:
+        """Takes the constants from these rows; constant columns keep unit deviation."""
+        if len(x) > 1:
+            self.mean.copy_(x.mean(dim=0))
+            std = x.std(dim=0)
+            self.std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Standardised columns."""
+        return (x - self.mean) / self.std
+
+
+class TopKGCN(GraphModel):
+    """Blocks of GCN layer, activation and TopK pooling; readouts of every block summed; MLP.
+
+    The seed paper's Table 1: three blocks of 128 units with pooling ratios 0.9, 0.8, 0.9. The activation is the
+    sigmoid of its Eq. 1, or ReLU. The readout of a block is the mean and the maximum over its nodes.
+
+    Args:
+        targets: outputs.
+        columns: node features of the input.
+        hidden: units of a GCN layer.
+        ratios: pooling ratio of each block.
+        activation: ``"sigmoid"`` or ``"relu"``.
+        dropout: before the last layer.
+    """
+
+    def __init__(
+        self,
+        targets: int,
+        columns: int,
+        hidden: int = 128,
+        ratios: tuple[float, ...] = (0.9, 0.8, 0.9),
+        activation: str = "sigmoid",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(targets)
+        if activation not in ("sigmoid", "relu"):
+            raise InputError(f"unknown activation {activation!r}: choose sigmoid or relu")
+        self.activation = torch.sigmoid if activation == "sigmoid" else torch.relu
+        self.scale = Standardise(columns)
+        widths = [columns, *[hidden] * len(ratios)]
+        self.convolutions = nn.ModuleList(GCNLayer(a, b) for a, b in itertools.pairwise(widths))
+        self.pools = nn.ModuleList(TopKPool(hidden, ratio) for ratio in ratios)
+        self.head = nn.Sequential(
+            nn.Linear(2 * hidden, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, hidden // 2),
+            nn.ReLU(),
+            nn.Linear(hidden // 2, targets),
+        )
+
+    def fit_normalisation(self, batch: Any) -> None:
+        """Constants of targets and node features."""
+        super().fit_normalisation(batch)
+        self.scale.fit(self.inputs(batch)[0])
+
+    def inputs(self, batch: Any) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Node features, edges, graph of each node and edge weights of a `Batch` or a PyG batch."""
+        graph_of = getattr(batch, "batch", None)
+        if graph_of is None:
+            graph_of = torch.zeros(len(batch.x), dtype=torch.int64, device=batch.x.device)
+        return batch.x, batch.edge_index, graph_of, None
+
+    def normalised(self, batch: Any) -> Tensor:
+        """(G, T) normalised targets."""
+        x, edge_index, graph_of, weight = self.inputs(batch)
+        graphs = int(batch.num_graphs) if getattr(batch, "batch", None) is not None else 1
+        x = self.scale(x)
+        readout = torch.zeros((), dtype=x.dtype, device=x.device)
+        for convolution, pool in zip(self.convolutions, self.pools, strict=True):
+            x = self.activation(convolution(x, edge_index, weight))
+            x, edge_index, weight, graph_of, _, _ = pool(x, edge_index, weight, graph_of, graphs)
+            both = torch.cat([segment_mean(x, graph_of, graphs), segment_max(x, graph_of, graphs)], dim=1)
+            readout = readout + both
+        out: Tensor = self.head(readout)
+        return out
+
+
+_NODE_COLUMNS = 3 + 12 * 9
+_CRYSTAL_COLUMNS = 7 + 12 * 9
+
+
+class InGCN(TopKGCN):
+    """``in-gcn``: `TopKGCN` on the interstitial network, as the seed paper trains it.
+
+    Args:
+        targets: outputs.
+        bottlenecks: how the graph tells the model of its edges: ``"nodes"`` puts one node in the middle of every edge,
+            with the bottleneck's own environment (voids and bottlenecks share the columns of ``x``; the bottleneck's
+            radius stands in the column of the void's radius); ``"ignored"`` leaves only the adjacency.
+        options: as `TopKGCN`.
+    """
+
+    kind = "interstitial"
+
+    def __init__(self, targets: int = 1, bottlenecks: str = "nodes", **options: Any) -> None:
+        if bottlenecks not in ("nodes", "ignored"):
+            raise InputError(f"unknown bottlenecks {bottlenecks!r}: choose nodes or ignored")
+        columns = options.pop("columns", _NODE_COLUMNS + (1 if bottlenecks == "nodes" else 0))
+        super().__init__(targets, columns, **options)
+        self.bottlenecks = bottlenecks
+
+    def inputs(self, batch: Any) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Voids, and bottlenecks as nodes of their own between them unless they are ignored."""
+        x, edge_index, graph_of, _ = super().inputs(batch)
+        if self.bottlenecks == "ignored":
+            return x, edge_index, graph_of, None
+        forward = batch.edge_forward
+        neck, (one, two) = batch.edge_attr[forward], edge_index[:, forward]
+        n, m = len(x), len(neck)
+        # radius, kind and multiplicity of the bottleneck, its environment, and a last column that marks it.
+        kind = torch.zeros(m, 1, dtype=x.dtype, device=x.device)
+        as_nodes = torch.cat([neck[:, :1], kind, neck[:, 2:3], neck[:, 4:], kind + 1], dim=1)
+        nodes = torch.cat([torch.cat([x, x.new_zeros(n, 1)], dim=1), as_nodes])
+        middle = torch.arange(n, n + m, device=x.device)
+        source = torch.cat([one, two, middle, middle])
+        target = torch.cat([middle, middle, one, two])
+        # A graph's nodes need not be consecutive here: sums and pooling go by `graph_of`.
+        graphs = torch.cat([graph_of, graph_of[one]])
+        order = torch.argsort(graphs, stable=True)
+        place = torch.empty_like(order)
+        place[order] = torch.arange(len(order), device=x.device)
+        return nodes[order], place[torch.stack([source, target])], graphs[order], None
+
+
+class CrystalGCN(TopKGCN):
+    """``crystal-gcn``: the same network on the crystal graph, atoms for voids (the seed paper's comparison)."""
+
+    kind = "crystal"
+
+    def __init__(self, targets: int = 1, **options: Any) -> None:
+        super().__init__(targets, options.pop("columns", _CRYSTAL_COLUMNS), **options)

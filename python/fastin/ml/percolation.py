@@ -1,0 +1,226 @@
+"""``percolation``: the network model that learns a landscape and reads the barrier off it.
+
+A migration barrier is a minimax over paths, which sums and means over a graph cannot express. This model predicts an
+energy for every void and every bottleneck from their local environments and messages along the network, finds the
+elements that set the 1D, 2D and 3D percolation levels of the full periodic network (`_core.critical_elements`, exact
+union-find with lattice offsets), and takes the barrier as the difference of the predicted energies of exactly those
+elements; the gradient flows through them. No BVSE energy is an input. Where the training set holds them, BVSE energies
+at the voids and bottlenecks are additional targets of the same representation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fastin._openmp import _core
+from fastin.errors import InputError
+from fastin.ml.layers import RadialBasis, mlp, segment_max, segment_mean, segment_sum
+from fastin.ml.models import GraphModel, Standardise, masked_mse
+from fastin.ml.store import LABELS
+
+_ELEMENTS = 104
+_NONE = np.iinfo(np.int64).max
+#: eV; auxiliary energies are compressed by asinh(E / this): linear in the wells, logarithmic on the Morse wall.
+_ENERGY_SCALE = 1.25
+
+
+class EnvironmentEncoder(nn.Module):
+    """Framework atoms around a point -> a vector: a learned function of species and distance, summed over the atoms."""
+
+    def __init__(self, hidden: int, species: int, basis: int) -> None:
+        super().__init__()
+        self.element = nn.Embedding(_ELEMENTS, species)
+        self.atom = mlp(species + 2, hidden, hidden)
+        self.distance = RadialBasis(0.5, 6.0, basis)
+        self.surface = RadialBasis(-1.0, 4.0, basis)
+        self.filter = mlp(2 * basis, hidden, hidden)
+        self.after = mlp(hidden, hidden, hidden)
+
+    def atoms(self, number: Tensor, charge: Tensor, radius: Tensor) -> Tensor:
+        """(A, hidden) vector of each framework atom."""
+        return torch.as_tensor(self.atom(torch.cat([self.element(number), charge[:, None], radius[:, None]], dim=1)))
+
+    def forward(self, atoms: Tensor, radius: Tensor, neighbour: Tensor, distance: Tensor) -> Tensor:
+        """(P, hidden) vector of each point from its neighbours (P, k)."""
+        shape = torch.cat([self.distance(distance), self.surface(distance - radius[neighbour])], dim=-1)
+        message = atoms[neighbour] * self.filter(shape)
+        return torch.as_tensor(self.after(message.sum(dim=1) / neighbour.shape[1] ** 0.5))
+
+
+class _NetworkLayer(nn.Module):
+    """Gated messages along bottlenecks; each class of edges counts as often as it arrives at a site."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.message = mlp(3 * hidden, hidden, 2 * hidden)
+        self.site = mlp(2 * hidden, hidden, hidden)
+        self.edge = mlp(3 * hidden, hidden, hidden)
+        self.site_norm, self.edge_norm = nn.LayerNorm(hidden), nn.LayerNorm(hidden)
+
+    def forward(self, h: Tensor, e: Tensor, edge_index: Tensor, per_target: Tensor) -> tuple[Tensor, Tensor]:
+        source, target = edge_index
+        m = len(e)
+        both = torch.cat([e, e])
+        gate, core = self.message(torch.cat([h[source], h[target], both], dim=1)).chunk(2, dim=1)
+        weight = per_target.unsqueeze(1) * torch.sigmoid(gate)
+        summed = segment_sum(weight * core, target, len(h)) / (1.0 + segment_sum(weight, target, len(h)))
+        h = h + self.site(torch.cat([self.site_norm(h), summed], dim=1))
+        one, two = h[source[:m]], h[target[:m]]
+        e = e + self.edge(torch.cat([self.edge_norm(e), one + two, (one - two).abs()], dim=1))
+        return h, e
+
+
+class PercolationNetwork(GraphModel):
+    """Learned landscape and exact percolation readout.
+
+    Args:
+        targets: outputs.
+        target_names: which label each output is (names of `fastin.ml.store.LABELS`); decides dimension and zero.
+        hidden, layers: width and number of message-passing layers.
+        species, basis: size of the element embedding and of each distance basis.
+        auxiliary: weight of the BVSE energies at voids and bottlenecks in the loss (used where the set has them).
+        dropout: in the correction head.
+    """
+
+    kind = "interstitial"
+
+    def __init__(
+        self,
+        targets: int = 6,
+        target_names: tuple[str, ...] = LABELS,
+        hidden: int = 96,
+        layers: int = 3,
+        species: int = 24,
+        basis: int = 20,
+        auxiliary: float = 0.3,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__(targets)
+        if len(target_names) != targets or any(name not in LABELS for name in target_names):
+            raise InputError(f"target_names must name {targets} of {', '.join(LABELS)}, not {list(target_names)}")
+        self.dimension = [int(name[1]) - 1 for name in target_names]
+        self.global_zero = [name.endswith("global") for name in target_names]
+        self.auxiliary = auxiliary
+        self.encoder = EnvironmentEncoder(hidden, species, basis)
+        self.site_scale, self.edge_scale = Standardise(3), Standardise(3)
+        self.site_in, self.edge_in = mlp(hidden + 3, hidden, hidden), mlp(hidden + 3, hidden, hidden)
+        self.layers = nn.ModuleList(_NetworkLayer(hidden) for _ in range(layers))
+        self.site_level, self.edge_level = mlp(hidden, hidden, 1), mlp(hidden, hidden, 1)
+        self.site_energy, self.edge_energy = mlp(hidden, hidden, 1), mlp(hidden, hidden, 1)
+        self.correction = mlp(7 * hidden + 1, 2 * hidden, hidden, 1, dropout=dropout)
+        self.per_target_bias = nn.Embedding(targets, hidden)
+
+    def fit_normalisation(self, batch: Any) -> None:
+        """Constants of targets and of the scalar features."""
+        super().fit_normalisation(batch)
+        f = batch.fields
+        self.site_scale.fit(_site_scalars(f))
+        self.edge_scale.fit(_edge_scalars(f))
+
+    def represent(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Vectors of the voids (n, hidden) and of the bottlenecks (E, hidden)."""
+        f = batch.fields
+        radius = f["atom_radius"]
+        atoms = self.encoder.atoms(f["atom_number"].long(), f["atom_charge"], radius)
+        site = self.encoder(atoms, radius, f["site_neighbour"], f["site_distance"])
+        edge = self.encoder(atoms, radius, f["edge_neighbour"], f["edge_distance"])
+        h = self.site_in(torch.cat([site, self.site_scale(_site_scalars(f))], dim=1))
+        e = self.edge_in(torch.cat([edge, self.edge_scale(_edge_scalars(f))], dim=1))
+        for layer in self.layers:
+            h, e = layer(h, e, batch.edge_index, batch.per_target)
+        return h, e
+
+    def levels(self, h: Tensor, e: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+        """Energies (eV, free zero) of voids and bottlenecks; a bottleneck lies above both its voids."""
+        site = self.site_level(h).squeeze(1).float()
+        climb = nn.functional.softplus(self.edge_level(e).squeeze(1).float())
+        return site, torch.maximum(site[ends[0]], site[ends[1]]) + climb
+
+    def normalised(self, batch: Any) -> Tensor:
+        """(G, T) normalised targets."""
+        return self._predict(batch)[0]
+
+    def _predict(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+        h, e = self.represent(batch)
+        m = len(e)
+        site, edge = self.levels(h, e, batch.edge_index[:, :m])
+        graphs = batch.num_graphs
+        saddle, lowest, bottom = critical(batch, site, edge)
+        means = [segment_mean(h, batch.batch, graphs), segment_mean(e, batch.edge_batch, graphs)]
+        maxima = [segment_max(h, batch.batch, graphs), segment_max(e, batch.edge_batch, graphs)]
+        pooled = torch.cat(means + maxima, dim=1)
+        columns = []
+        for t, (d, from_global) in enumerate(zip(self.dimension, self.global_zero, strict=True)):
+            zero = bottom if from_global else lowest[:, d]
+            barrier = (edge[saddle[:, d]] - site[zero]).clamp(min=1e-3)
+            level = torch.log10(barrier).unsqueeze(1)
+            bias = self.per_target_bias.weight[t].expand(graphs, -1)
+            more = self.correction(torch.cat([pooled, e[saddle[:, d]], h[zero], bias, level.to(h.dtype)], dim=1))
+            columns.append((level - self.target_mean[t]) / self.target_std[t] + more.float())
+        return torch.cat(columns, dim=1), h, e
+
+    def training_loss(self, batch: Any) -> Tensor:
+        """Squared error of the targets, plus that of the BVSE energies where the set has them."""
+        predicted, h, e = self._predict(batch)
+        loss = masked_mse(predicted, (batch.y - self.target_mean) / self.target_std)
+        if self.auxiliary > 0:
+            for head, vector, name in ((self.site_energy, h, "site_energy"), (self.edge_energy, e, "edge_energy")):
+                truth = compress_energy(batch.fields[name])
+                loss = loss + self.auxiliary * masked_mse(head(vector).squeeze(1).float(), truth)
+        return loss
+
+
+def compress_energy(energy: Tensor) -> Tensor:
+    """BVSE energy on a scale on which the repulsive wall does not drown the wells: ``asinh(E / 1.25 eV)``."""
+    return torch.asinh(energy / _ENERGY_SCALE)
+
+
+def _site_scalars(f: dict[str, Tensor]) -> Tensor:
+    return torch.stack([f["site_radius"], f["site_kind"].float(), f["site_multiplicity"].float().log()], dim=1)
+
+
+def _edge_scalars(f: dict[str, Tensor]) -> Tensor:
+    return torch.stack([f["bottleneck_radius"], f["length"], f["edge_multiplicity"].float().log()], dim=1)
+
+
+def critical(batch: Any, site: Tensor, edge: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Edge that sets the level (G, 3), lowest void of that component (G, 3), lowest void of all (G,).
+
+    Where a network never percolates in d dimensions, its highest edge and lowest void stand in.
+    """
+    cover = batch.cover
+    with torch.no_grad():
+        site_np = site.detach().cpu().numpy().astype(np.float32)
+        edge_np = edge.detach().cpu().numpy().astype(np.float32)
+    saddle, lowest = _core.critical_elements(
+        cover["site_ptr"],
+        cover["edge_ptr"],
+        cover["ends"],
+        cover["image"],
+        np.ascontiguousarray(site_np[cover["site"]]),
+        np.ascontiguousarray(edge_np[cover["edge"]]),
+        1,
+    )
+    ptr = batch.ptr.cpu().numpy()
+    edge_graph = batch.edge_batch.cpu().numpy()
+    graphs = batch.num_graphs
+    # First rows in order of energy, graph by graph: the lowest void and the highest bottleneck of each.
+    order = np.lexsort((site_np, np.repeat(np.arange(graphs), np.diff(ptr))))
+    bottom = order[ptr[:-1]]
+    top_order = np.lexsort((edge_np, edge_graph))
+    last = np.searchsorted(edge_graph[top_order], np.arange(graphs), side="right") - 1
+    top = top_order[last]
+    # The level of an edge is at least that of its voids, so the critical element is always an edge.
+    known = saddle != _NONE
+    saddle_edge = np.where(known, cover["edge"][np.where(known, saddle, 0)], top[:, None])
+    lowest_site = np.where(known, cover["site"][np.where(known, lowest, 0)], bottom[:, None])
+    device = site.device
+    return (
+        torch.from_numpy(saddle_edge.astype(np.int64)).to(device),
+        torch.from_numpy(lowest_site.astype(np.int64)).to(device),
+        torch.from_numpy(bottom.astype(np.int64)).to(device),
+    )
