@@ -204,6 +204,15 @@ def job_loader(
 
 
 def _load(record: tuple[str, str, str, bytes], ion: str | None, options: Mapping[str, Any], threads: int) -> Job:
+    return Job(load_crystal(record), ion, options, threads)
+
+
+def load_crystal(record: tuple[str, str, str, bytes]) -> Any:
+    """Reads a record (uid, source, kind, payload).
+
+    Raises:
+        FastinError: the text cannot be read.
+    """
     import pickle
 
     from fastin.crystal import Crystal, as_crystal
@@ -212,14 +221,31 @@ def _load(record: tuple[str, str, str, bytes], ion: str | None, options: Mapping
     if kind == "broken":
         raise InputError(payload.decode("utf-8", "replace"))
     if kind == "object":
-        return Job(as_crystal(pickle.loads(payload)), ion, options, threads)  # pickled by this run's own supervisor
+        return as_crystal(pickle.loads(payload))  # pickled by this run's own supervisor
     text = payload.decode("utf-8", "replace")
     if kind == "cif":
-        return Job(Crystal.from_cif_string(text, source=source), ion, options, threads)
+        return Crystal.from_cif_string(text, source=source)
     from pymatgen.core import Structure
 
     try:
         structure = Structure.from_str(text, fmt="poscar")
     except Exception as error:  # pymatgen raises many types on malformed text
         raise InputError(f"{source}: not a POSCAR: {error}") from error
-    return Job(Crystal.from_structure(structure, source=source), ion, options, threads)
+    return Crystal.from_structure(structure, source=source)
+
+
+# Label with unit and explanation of the columns, for tables and pages.
+_HELP: dict[str, tuple[str, str]] = {
+    "id": ("id", "Name of the structure in the input"),
+    "space_group": ("space group", "Space group of the whole crystal (spglib, symprec 0.01)"),
+    "volume_A3": ("volume (Å³)", "Volume of the cell"),
+    "failed_tasks": ("failed tasks", "Tasks that gave an error"),
+    "error_type": ("error", "Type of the first error"),
+    "error_message": ("message", "Message of the first error"),
+}
+
+
+def column_help(name: str) -> tuple[str, str]:
+    """Label and explanation of a column."""
+    label, text = _HELP.get(name, (name.replace("_", " "), ""))
+    return label, text

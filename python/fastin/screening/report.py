@@ -1,0 +1,134 @@
+"""`fastin report`: a results table as one self-contained page that sorts, filters and draws 26,000 rows."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fastin
+from fastin.errors import InputError
+from fastin.screening.store import KEY, SECONDS, read_results
+from fastin.screening.tasks import column_help
+
+_SHOWN = (
+    "id", "formula", "ion", "space_group", "e1d", "e2d", "e3d", "free_sphere_a", "free_sphere_b", "free_sphere_c",
+    "channel_dimensionality", "largest_sphere", "activation_energy", "log10_conductivity", "error_type",
+)  # fmt: skip
+_HIDDEN = frozenset({KEY, SECONDS})
+_NUMERIC = frozenset({"double", "int64", "bool", "float", "int32"})
+
+
+def _first(names: list[str], *wanted: str) -> str:
+    """The first of `wanted` that exists, else the first name."""
+    return next((name for name in wanted if name in names), names[0] if names else "")
+
+
+def _pack(table: Any) -> tuple[list[dict[str, Any]], bytes]:
+    """Column descriptions and the block that holds their values."""
+    columns: list[dict[str, Any]] = []
+    blocks: list[bytes] = []
+    size = 0
+
+    def append(block: bytes) -> int:
+        nonlocal size
+        offset = size
+        padded = block + b"\0" * (-len(block) % 4)
+        blocks.append(padded)
+        size += len(padded)
+        return offset
+
+    for name in table.column_names:
+        if name in _HIDDEN:
+            continue
+        column = table[name].combine_chunks()
+        label, help_text = column_help(name)
+        description: dict[str, Any] = {"name": name, "label": label, "help": help_text}
+        if str(column.type) in _NUMERIC:
+            values = np.asarray(column.cast("double").to_numpy(zero_copy_only=False), dtype="<f4")
+            description |= {"type": "number", "offset": append(values.tobytes())}
+        else:
+            encoded = column.cast("string").dictionary_encode(null_encoding="encode")
+            codes = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype="<u4")
+            text = json.dumps(encoded.dictionary.to_pylist(), ensure_ascii=False).encode("utf-8", "replace")
+            description |= {"type": "text", "offset": append(codes.tobytes())}
+            description |= {"words_offset": append(text), "words_bytes": len(text)}
+        columns.append(description)
+    return columns, b"".join(blocks)
+
+
+def report_html(
+    results: str | os.PathLike[str] | Any,
+    *,
+    title: str | None = None,
+    view_url: str | None = None,
+    views: Mapping[str, str] | None = None,
+) -> str:
+    """The page as text.
+
+    Args:
+        results: path of a finished or running screening, or a `pyarrow.Table`.
+        title: heading of the page.
+        view_url: address of a structure's own page with ``{id}`` in it.
+        views: address of a structure's own page by id (instead of `view_url`).
+
+    Raises:
+        InputError: no such table, or one without rows.
+    """
+    given_path = not hasattr(results, "column_names")
+    table = read_results(results) if given_path else results
+    if table.num_rows == 0:
+        raise InputError("the table has no rows")
+    if view_url is not None and not view_url.startswith(("http://", "https://", "/", "./")):
+        raise InputError(f"view_url must be an http(s) address or a relative path starting with ./, not {view_url!r}")
+    if views is not None:
+        import pyarrow as pa
+
+        column = pa.array([views.get(uid) for uid in table["id"].to_pylist()], pa.string())
+        table = table.append_column("view", column)
+    columns, block = _pack(table)
+    numeric = [c["name"] for c in columns if c["type"] == "number"]
+    failed = table["error_type"].is_valid().to_pylist().count(True) if "error_type" in table.column_names else 0
+    barrier = _first(numeric, "e3d", "e2d", "e1d")
+    sphere = _first(numeric, "percolation_radius_1d", "free_sphere_a")
+    meta = {
+        "rows": table.num_rows,
+        "columns": columns,
+        "shown": [name for name in _SHOWN if name in table.column_names] or table.column_names[:12],
+        "sort": barrier,
+        "histograms": [barrier, sphere],
+        "scatter": [sphere, barrier],
+        "summary": f"{table.num_rows:,} structures, {failed:,} with an error; fastin {fastin.__version__}",
+        "view_url": view_url,
+    }
+    heading = title or (f"Screening: {Path(str(results)).name}" if given_path else "Screening")
+    page = (files("fastin.screening") / "assets" / "report.html").read_text(encoding="utf-8")
+    script = (files("fastin.screening") / "assets" / "report.js").read_text(encoding="utf-8")
+    parts = {
+        "script": script,
+        "data": base64.b64encode(gzip.compress(block, 6, mtime=0)).decode(),
+        "meta": json.dumps(meta).replace("<", "\\u003c"),
+    }
+    for name, text in parts.items():  # from the bottom up; the last place is the page's own, whatever the texts hold
+        before, _, after = page.rpartition("{{" + name + "}}")
+        page = before + text + after
+    page = page.replace("{{title}}", html.escape(heading), 2)
+    return page
+
+
+def write_report(results: str | os.PathLike[str] | Any, out: str | os.PathLike[str], **options: Any) -> Path:
+    """Writes `report_html` to a file and returns its path."""
+    path = Path(out)
+    try:
+        path.write_text(report_html(results, **options), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
