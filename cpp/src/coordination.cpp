@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -65,7 +66,8 @@ class Bins {
     return {bin - image * count, image};
   }
   std::size_t flat(const Int3& b) const {
-    return (static_cast<std::size_t>(b.x) * static_cast<std::size_t>(count_.y) + static_cast<std::size_t>(b.y)) *
+    return (static_cast<std::size_t>(b.x) * static_cast<std::size_t>(count_.y) +
+            static_cast<std::size_t>(b.y)) *
                static_cast<std::size_t>(count_.z) +
            static_cast<std::size_t>(b.z);
   }
@@ -114,37 +116,25 @@ Neighbours neighbours_within(const Lattice& lattice, const std::vector<Vec3>& fr
 }
 
 std::vector<double> coordination_numbers(const Neighbours& neighbours, const std::vector<double>& sign,
-                                         const std::vector<double>& occupancy, double min_weight) {
-  constexpr int kMaxIterations = 50;
-  constexpr double kConverged = 1e-6;  // angstrom, of the mean bond length
+                                         const std::vector<double>& size,
+                                         const std::vector<double>& occupancy, const CoordinationRule& rule) {
   const std::size_t n = sign.size();
   std::vector<double> out(n, 0.0);
-  std::vector<std::pair<double, double>> bonds;  // distance, occupancy
-  const auto weight = [](double d, double mean) { return std::exp(1.0 - std::pow(d / mean, 6)); };
+  std::vector<std::pair<double, double>> bonds;  // relative length, occupancy
   for (std::size_t i = 0; i < n; ++i) {
     bonds.clear();
+    double shortest = std::numeric_limits<double>::infinity();
     for (std::int64_t k = neighbours.offsets[i]; k < neighbours.offsets[i + 1]; ++k) {
       const auto at = static_cast<std::size_t>(k);
       const auto j = static_cast<std::size_t>(neighbours.index[at]);
       const bool counter_ion = sign[i] == 0.0 || sign[i] * sign[j] < 0.0;
-      if (counter_ion && neighbours.distance[at] > 0.0) bonds.emplace_back(neighbours.distance[at], occupancy[j]);
+      if (!counter_ion || neighbours.distance[at] < rule.too_near) continue;
+      const double length = neighbours.distance[at] / (size[i] + size[j]);
+      bonds.emplace_back(length, occupancy[j]);
+      shortest = std::min(shortest, length);
     }
-    if (bonds.empty()) continue;
-    double mean = bonds.front().first;  // nearest first
-    for (int iteration = 0; iteration < kMaxIterations; ++iteration) {
-      double sum = 0.0, total = 0.0;
-      for (const auto& [d, share] : bonds) {
-        const double w = weight(d, mean) * share;
-        sum += w * d;
-        total += w;
-      }
-      const double next = total > 0.0 ? sum / total : mean;
-      const bool converged = std::abs(next - mean) < kConverged;
-      mean = next;
-      if (converged) break;
-    }
-    for (const auto& [d, share] : bonds) {
-      if (weight(d, mean) >= min_weight) out[i] += share;
+    for (const auto& [length, share] : bonds) {
+      if (length <= rule.reach * shortest) out[i] += share;
     }
   }
   return out;

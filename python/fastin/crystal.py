@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,7 @@ class Crystal:
         space_group: international symbol found by spglib (symprec 0.01 A).
         space_group_number: its number.
         notes: what was assumed or repaired on the way, in words.
+        orbit: (P,) symmetry class of each position: the index of its first member.
     """
 
     source: str
@@ -68,6 +69,7 @@ class Crystal:
     space_group: str
     space_group_number: int
     notes: tuple[str, ...] = ()
+    orbit: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
 
     # ------------------------------------------------------------------------------------------------ construction
 
@@ -150,10 +152,17 @@ class Crystal:
         """Reduced formula, electropositive elements first: ``Li10GeP2S12``, ``Li0.33La0.56TiO3``."""
         numbers = [int(z) for z in np.unique(self.number)]
         amounts = np.array([self.occupancy[self.number == z].sum() for z in numbers])
-        amounts /= _reducer(amounts)
+        amounts /= self._formula_units(amounts)
         chi = np.nan_to_num(column("electronegativity"))
         order = sorted(range(len(numbers)), key=lambda k: (float(chi[numbers[k]]), numbers[k]))
         return "".join(f"{symbol(numbers[k])}{_amount(float(amounts[k]))}" for k in order)
+
+    def _formula_units(self, amounts: NDArray[np.float64]) -> int:
+        """Formula units a cell: common divisor of the amounts, or of the site counts when they are not integers."""
+        counts = np.rint(amounts).astype(int)
+        if np.abs(amounts - counts).max() > 1e-3:
+            counts = np.unique(np.round(self.occupancy, 3) * 1000 + self.number, return_counts=True)[1]
+        return max(1, math.gcd(*counts.tolist()))
 
     def __repr__(self) -> str:
         """Counts, not contents."""
@@ -288,11 +297,11 @@ def build_crystal(sites: Sites, source: str, oxidation_states: OxidationStates |
     group = find_space_group(cell, frac[_first_rows(position)], kind)
     if group.note:
         notes.append(group.note)
-    for array in (cell, frac, number, occupancy, charge, position, group.rotations, group.translations):
+    for array in (cell, frac, number, occupancy, charge, position, group.rotations, group.translations, group.orbit):
         array.setflags(write=False)
     return Crystal(
         *(source, cell, frac, number, occupancy, charge, position, tuple(label)),
-        *(group.rotations, group.translations, group.symbol, group.number, tuple(dict.fromkeys(notes))),
+        *(group.rotations, group.translations, group.symbol, group.number, tuple(dict.fromkeys(notes)), group.orbit),
     )
 
 
@@ -449,19 +458,6 @@ def _usual_charge(number: int) -> int:
     if not known:
         raise InputError(f'{facts.symbol} has no known oxidation state; name a species such as "{facts.symbol}+"')
     return max(known, key=lambda q: known[q])
-
-
-def _reducer(amounts: NDArray[np.float64]) -> float:
-    """What to divide amounts by: their greatest common divisor if they are integers, else the formula-unit guess."""
-    rounded = np.rint(amounts)
-    if np.abs(amounts - rounded).max() < 1e-3 and rounded.min() >= 1:
-        return float(math.gcd(*(int(a) for a in rounded)))
-    for z in range(int(amounts.max()), 1, -1):
-        scaled = amounts / z
-        whole = np.abs(scaled - np.rint(scaled)) < 1e-3
-        if whole.sum() * 2 >= len(amounts) and np.rint(scaled[whole]).min() >= 1:
-            return float(z)
-    return 1.0
 
 
 def _amount(value: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin._openmp import _core
-from fastin.elements import species_name, symbol
+from fastin.elements import column, species_name, symbol
 from fastin.errors import FastinError, InputError
 from fastin.radii import Radius, Scale, atomic_radius, ionic_radius
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SPLIT = 0.8  # A: framework sites nearer than this that exclude each other are one position
 _EXCLUSIVE = 1.05  # total occupancy up to which near sites are alternatives of one atom
 _MIN_OCCUPANCY = 0.2  # framework sites occupied less are no obstacle to the mobile ion
-_BOND_WEIGHT = 0.3  # of Hoppe's weight: neighbours below it do not count as coordinated
+_BOND_REACH = 1.35  # times the shortest relative bond: the longest that still counts as coordinated
 _SHELL = 4.6  # A: coordination shells
 _WIDE_SHELL = 8.0  # A: for ions without a counter-ion in the first
 _TOO_NEAR = 0.5  # A: neighbours nearer than this are alternatives of the site itself
@@ -77,9 +77,10 @@ class Framework:
         energy_occupancy: (M,) their occupancies.
         mobile_frac: (K, 3) positions of the mobile ion.
         mobile_occupancy: (K,) its occupancies there.
-        mobile_radius: mean radius of the mobile ion over its sites (A); of six-fold coordination for a guest.
-        alpha: how far the mobile sites are squeezed: min(1, mean of (distance to the nearest framework atom - its
-            radius) / mobile radius).
+        mobile_radius: mean radius of the mobile ion over its symmetry-distinct sites (A); of six-fold coordination for
+            a guest.
+        alpha: how far the mobile ion is squeezed: min(1, mean over its symmetry-distinct sites of (distance to the
+            nearest framework atom - its radius) / mobile radius).
         probe_radius: default probe for channels (A): CAVD's lower threshold (or the ionic radius) x 0.85 x alpha.
         rotations: (G, 3, 3) operations that map the framework onto itself.
         translations: (G, 3) their translations.
@@ -157,7 +158,7 @@ def build_framework(crystal: Crystal, ion: MobileIon, radii: Radii) -> Framework
         rotations=crystal.rotations,
         translations=crystal.translations,
     )
-    alpha = _alpha(result)
+    alpha = _alpha(result, crystal)
     result = replace(result, alpha=alpha, probe_radius=_probe_radius(result, alpha, notes))
     result = _keep_symmetry(result, crystal, notes)
     for value in vars(result).values():
@@ -167,18 +168,22 @@ def build_framework(crystal: Crystal, ion: MobileIon, radii: Radii) -> Framework
 
 
 def coordination_of(crystal: Crystal) -> NDArray[np.int64]:
-    """Coordination number of every position: counter-ions whose Hoppe bond weight reaches 0.3, occupancies counted.
+    """Coordination number of every position.
 
-    Measured on the whole crystal, mobile ion included. Positions without charge count all neighbours.
+    The number of counter-ions, occupancies counted, whose distance over the sum of the two covalent radii is at most
+    1.35 times the smallest such ratio. Measured on the whole crystal, mobile ion included; positions without charge
+    count all neighbours. On 60 Materials Project crystals it equals the number that CAVD's rule counts (Voronoi faces
+    above half the largest solid angle) for 93 % of the cations and 89 % of the anions.
     """
     first = np.unique(crystal.position, return_index=True)[1]
+    size = np.nan_to_num(column("covalent_radius"), nan=1.5)[crystal.number[first]]
     total = np.bincount(crystal.position, weights=crystal.occupancy)
     mean = np.bincount(crystal.position, weights=crystal.occupancy * crystal.charge) / total
     sign = np.where(np.abs(mean) < 5e-3, 0.0, np.sign(mean))
     frac = np.ascontiguousarray(crystal.frac[first])
-    found = _counted(crystal.cell, frac, sign, total, _SHELL)
+    found = _counted(crystal.cell, frac, sign, size, total, _SHELL)
     if (found == 0).any():
-        found = np.where(found == 0, _counted(crystal.cell, frac, sign, total, _WIDE_SHELL), found)
+        found = np.where(found == 0, _counted(crystal.cell, frac, sign, size, total, _WIDE_SHELL), found)
     return found
 
 
@@ -186,11 +191,12 @@ def _counted(
     cell: NDArray[np.float64],
     frac: NDArray[np.float64],
     sign: NDArray[np.float64],
+    size: NDArray[np.float64],
     occupancy: NDArray[np.float64],
     cutoff: float,
 ) -> NDArray[np.int64]:
     offsets, index, distance = _core.neighbours(cell, frac, cutoff)
-    numbers = _core.coordination_numbers(offsets, index, distance, sign, occupancy, _BOND_WEIGHT)
+    numbers = _core.coordination_numbers(offsets, index, distance, sign, size, occupancy, _BOND_REACH, _TOO_NEAR)
     return np.rint(numbers).astype(np.int64)
 
 
@@ -324,18 +330,26 @@ def _mobile_radius(
 ) -> float:
     mobile = crystal.number == ion.number
     rule = radii if isinstance(radii, str) and radii in ("effective", "atomic") else "ionic"
-    shells = coordination[crystal.position[mobile]].tolist() if mobile.any() else [6]
+    shells = coordination[_one_per_orbit(crystal, crystal.position[mobile])].tolist() if mobile.any() else [6]
     found = [_radius(ion.number, float(ion.charge), shell, rule, crystal.source) for shell in shells]
     notes.extend(r.note for r in found if r.note)
-    weights = crystal.occupancy[mobile] if mobile.any() else np.ones(1)
-    return float(np.average([r.value for r in found], weights=weights))
+    return float(np.mean([r.value for r in found]))
 
 
-def _alpha(framework: Framework) -> float:
+def _one_per_orbit(crystal: Crystal, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first of the positions from each symmetry class."""
+    if len(crystal.orbit) == 0:
+        return positions
+    return positions[np.unique(crystal.orbit[positions], return_index=True)[1]]
+
+
+def _alpha(framework: Framework, crystal: Crystal) -> float:
     if len(framework.mobile_frac) == 0 or framework.mobile_radius <= 0.0:
         return 1.0
-    count = len(framework.mobile_frac)
-    both = np.ascontiguousarray(np.concatenate([framework.mobile_frac, framework.frac]))
+    first = np.unique(crystal.position, return_index=True)[1]
+    mobile = _one_per_orbit(crystal, crystal.position[crystal.number == framework.ion.number])
+    count = len(mobile)
+    both = np.ascontiguousarray(np.concatenate([crystal.frac[first[mobile]], framework.frac]))
     cutoff = _SHELL
     gaps = np.full(count, math.nan)
     while cutoff < 80.0 and np.isnan(gaps).any():

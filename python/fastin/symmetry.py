@@ -18,12 +18,13 @@ class SpaceGroup(NamedTuple):
     translations: NDArray[np.float64]
     symbol: str
     number: int
+    orbit: NDArray[np.int64]  # (P,) symmetry class of each position: the index of its first member
     note: str = ""
 
 
-def identity_group(note: str = "") -> SpaceGroup:
-    """P1 in any cell."""
-    return SpaceGroup(np.eye(3, dtype=np.int32)[None], np.zeros((1, 3)), "P1", 1, note)
+def identity_group(count: int, note: str = "") -> SpaceGroup:
+    """P1 in any cell with that many positions."""
+    return SpaceGroup(np.eye(3, dtype=np.int32)[None], np.zeros((1, 3)), "P1", 1, np.arange(count), note)
 
 
 def find_space_group(
@@ -44,12 +45,13 @@ def find_space_group(
         try:
             found = spglib.get_symmetry_dataset((cell, frac, kind), symprec=symprec)
         except getattr(spglib, "SpglibError", RuntimeError) as error:  # raised by spglib >= 2.7 on request
-            return identity_group(f"spglib found no space group ({error}); treated as P1")
+            return identity_group(len(frac), f"spglib found no space group ({error}); treated as P1")
     if found is None:
-        return identity_group("spglib found no space group; treated as P1")
+        return identity_group(len(frac), "spglib found no space group; treated as P1")
     return SpaceGroup(
         np.ascontiguousarray(found.rotations, dtype=np.int32),
         np.ascontiguousarray(found.translations, dtype=np.float64),
         str(found.international),
         int(found.number),
+        found.crystallographic_orbits.astype(np.int64),
     )
