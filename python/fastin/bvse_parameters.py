@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -70,6 +70,7 @@ class ElementParameters:
     n: int
     covalent_radius: float
     softbv_radius: dict[int, float]
+    ok91: tuple[float, float] | None  # radius (A) and electronegativity of O'Keeffe and Brese (1991)
 
 
 def species(symbol: str, charge: float) -> str:
@@ -112,8 +113,9 @@ def element_table() -> dict[int, ElementParameters]:
         for row in csv.DictReader(file):
             number = int(row["number"])
             if number not in table:
+                ok91 = (float(row["ok91_r"]), float(row["ok91_c"])) if row["ok91_r"] else None
                 table[number] = ElementParameters(
-                    row["element"], number, int(row["n"]), float(row["covalent_radius"]), {}
+                    row["element"], number, int(row["n"]), float(row["covalent_radius"]), {}, ok91
                 )
             if row["charge"]:
                 table[number].softbv_radius[int(row["charge"])] = float(row["softbv_radius"])
@@ -162,31 +164,38 @@ def morse_distance(r0: float, b: float, coordination: float, cation_charge: floa
 
 
 def find_pair(cation: str, cation_charge: int, anion: str, anion_charge: float) -> PairParameters:
-    """The pair's parameters; an anion of another charge than the table's has its D0 scaled (see `pair_mixture`).
+    """The pair's parameters: from the table, else derived (`fastin.bvse_derivation`) and marked so.
+
+    An anion of another charge than the table's, peroxide's O- or a hole-doped O1.9-, takes R0, b and Rmin of the
+    tabulated one and a D0 scaled with the charge as its formula says. A cation whose charge is tabulated with no anion
+    takes those of its nearest tabulated charge, with Rmin and D0 recomputed.
 
     Raises:
         MissingParameterError: the pair is neither tabulated nor derivable.
     """
-    table = pair_table()
-    pair = table.get((cation, cation_charge, anion, round(anion_charge)))
-    if pair is not None and abs(anion_charge - round(anion_charge)) < 1e-6:
-        return pair
-    charges = [qa for c, qc, a, qa in table if (c, qc, a) == (cation, cation_charge, anion)]
-    if charges and anion_charge < 0:
-        return _with_anion_charge(table[cation, cation_charge, anion, charges[0]], anion_charge)
+    from fastin import bvse_derivation
+
+    whole = round(anion_charge)
+    if abs(anion_charge - whole) < 1e-6:
+        pair = pair_table().get((cation, cation_charge, anion, whole))
+        pair = pair or bvse_derivation.derive_pair(cation, cation_charge, anion, whole)
+        if pair is not None:
+            return pair
+    charges = [qa for c, qc, a, qa in pair_table() if (c, qc, a) == (cation, cation_charge, anion)]
+    if charges:
+        pair = pair_table()[cation, cation_charge, anion, charges[0]]
+        return bvse_derivation.with_anion_charge(pair, anion_charge)
+    states = {qc for c, qc, _, _ in pair_table() if c == cation} - {cation_charge}
+    for nearest in sorted(states, key=lambda q: (abs(q - cation_charge), q)):
+        pair = pair_table().get((cation, nearest, anion, whole))
+        pair = pair or bvse_derivation.derive_pair(cation, nearest, anion, whole)
+        if pair is not None:
+            pair = bvse_derivation.with_cation_charge(pair, cation_charge)
+            return pair if pair.anion_charge == anion_charge else bvse_derivation.with_anion_charge(pair, anion_charge)
     raise MissingParameterError(
         f"no bond valence parameters for {species(cation, cation_charge)} - {species(anion, anion_charge)}: "
         f"{_known_charges(cation, anion)}; give other oxidation_states if these are wrong"
     )
-
-
-def _with_anion_charge(pair: PairParameters, anion_charge: float) -> PairParameters:
-    numbers = {entry.symbol: z for z, entry in element_table().items()}
-    ratio = morse_depth(
-        numbers[pair.cation], pair.cation_charge, numbers[pair.anion], anion_charge, pair.b, pair.rmin
-    ) / morse_depth(numbers[pair.cation], pair.cation_charge, numbers[pair.anion], pair.anion_charge, pair.b, pair.rmin)
-    note = f"those of {pair.name} with D0 scaled to {species(pair.anion, anion_charge)}"
-    return replace(pair, d0=pair.d0 * ratio, source="derived", quality="derived", note=note)
 
 
 def _known_charges(cation: str, anion: str) -> str:
@@ -201,10 +210,9 @@ def pair_mixture(
 ) -> list[tuple[PairParameters, float]]:
     """Pairs, with weights, that stand for ions of any charge, fractional ones included.
 
-    A cation's mean charge between two integers is a mixture of both states, as on a mixed-valent site: Fe2.5+ is half
-    Fe2+ and half Fe3+ (the nearest tabulated charges on either side, else the neighbouring integers). An anion
-    has one tabulated charge: peroxide's O- or a hole-doped O1.9- takes R0, b and Rmin of O2- and a D0 scaled with the
-    charge as the formula of D0 says.
+    A cation's mean charge between two states is a mixture of both, as on a mixed-valent site: Fe2.5+ is half Fe2+ and
+    half Fe3+, and Sn3+, which no table holds, half Sn2+ and half Sn4+. The states are the nearest tabulated ones on
+    either side, else the neighbouring integers.
 
     Returns:
         (parameters, weight) pairs whose weighted mean charge is the one given.
@@ -218,11 +226,12 @@ def pair_mixture(
             "both need a charge; give oxidation_states"
         )
     nearest = round(cation_charge)
-    if nearest > 0 and abs(cation_charge - nearest) < 1e-6:
+    states = {qc for c, qc, _, _ in pair_table() if c == cation}
+    below, above = [q for q in states if q < cation_charge], [q for q in states if q > cation_charge]
+    if nearest > 0 and abs(cation_charge - nearest) < 1e-6 and (nearest in states or not (below and above)):
         return [(find_pair(cation, nearest, anion, anion_charge), 1.0)]
-    known = [qc for c, qc, a, _ in pair_table() if c == cation and a == anion]
-    low = max((q for q in known if q < cation_charge), default=math.floor(cation_charge))
-    high = min((q for q in known if q > cation_charge), default=math.ceil(cation_charge))
+    low = max(below, default=math.floor(cation_charge))
+    high = min(above, default=math.ceil(cation_charge))
     part = (cation_charge - low) / (high - low)
     if low == 0:  # below the lowest state of this cation: its lowest state, diluted
         return [(find_pair(cation, high, anion, anion_charge), part)]
