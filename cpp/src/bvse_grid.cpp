@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 
@@ -35,13 +36,30 @@ inline std::int32_t modulo(std::int32_t v, std::int32_t n) {
   return v < 0 ? v + n : v;
 }
 
+// Position of every point's representative among the points to compute, kept in the memory of the grid
+// itself.
+class OrbitMap {
+ public:
+  explicit OrbitMap(float* values) : values_(values) {}
+  std::int32_t get(std::size_t i) const {
+    std::int32_t id;
+    std::memcpy(&id, values_ + i, sizeof id);
+    return id;
+  }
+  void set(std::size_t i, std::int32_t id) { std::memcpy(values_ + i, &id, sizeof id); }
+
+ private:
+  static_assert(sizeof(float) == sizeof(std::int32_t), "an index must fit into a value");
+  float* values_;
+};
+
 // Index of the image of (i, j, k) under the operation.
-inline std::int32_t image_index(const GridOperation& g, const Shape& s, std::int32_t i, std::int32_t j,
-                                std::int32_t k) {
+inline std::size_t image_index(const GridOperation& g, const Shape& s, std::int32_t i, std::int32_t j,
+                               std::int32_t k) {
   const auto row = [&](std::size_t a, std::int32_t n) {
     return modulo(g.rotation[a][0] * i + g.rotation[a][1] * j + g.rotation[a][2] * k + g.shift[a], n);
   };
-  return s.index(row(0, s.a), row(1, s.b), row(2, s.c));
+  return static_cast<std::size_t>(s.index(row(0, s.a), row(1, s.b), row(2, s.c)));
 }
 
 // Block edge in points along each axis, so that a block holds at most kTilePoints and is about as wide as
@@ -70,13 +88,14 @@ std::array<std::int32_t, 3> block_shape(const Lattice& lattice, const Shape& s) 
 // point met of each orbit. `orbit`, the grid's own memory, receives for every point the position of its
 // orbit's representative in `points`; with one operation it is left alone.
 Tiles make_tiles(const Lattice& lattice, const Shape& s, const std::vector<GridOperation>& operations,
-                 std::int32_t* orbit) {
+                 OrbitMap orbit) {
   const bool symmetric = operations.size() > 1;
   const std::array<std::int32_t, 3> block = block_shape(lattice, s);
   const std::array<std::int32_t, 3> count{(s.a + block[0] - 1) / block[0], (s.b + block[1] - 1) / block[1],
                                           (s.c + block[2] - 1) / block[2]};
   Tiles tiles;
-  if (symmetric) std::fill(orbit, orbit + s.size(), -1);
+  if (symmetric)
+    for (std::size_t i = 0; i < s.size(); ++i) orbit.set(i, -1);
   tiles.points.reserve(symmetric ? s.size() / operations.size() * 5 / 4 + kTilePoints : s.size());
   std::int32_t blocks_in_tile = 0;
   for (std::int32_t u = 0; u < count[0]; ++u)
@@ -92,10 +111,10 @@ Tiles make_tiles(const Lattice& lattice, const Shape& s, const std::vector<GridO
             for (std::int32_t k = w * block[2]; k < k1; ++k) {
               const std::int32_t index = s.index(i, j, k);
               if (symmetric) {
-                if (orbit[index] >= 0) continue;
+                if (orbit.get(static_cast<std::size_t>(index)) >= 0) continue;
                 const auto id = static_cast<std::int32_t>(tiles.points.size());
-                for (const GridOperation& g : operations) orbit[image_index(g, s, i, j, k)] = id;
-                orbit[index] = id;
+                for (const GridOperation& g : operations) orbit.set(image_index(g, s, i, j, k), id);
+                orbit.set(static_cast<std::size_t>(index), id);
               }
               tiles.points.push_back(index);
             }
@@ -166,8 +185,7 @@ void BvseField::grid(const Int3& shape, const std::vector<GridOperation>& operat
     throw InvalidInput("the grid's shape must be positive and hold at most 2^31 - 1 points, not (" +
                        std::to_string(s.a) + ", " + std::to_string(s.b) + ", " + std::to_string(s.c) + ")");
   }
-  static_assert(sizeof(float) == sizeof(std::int32_t), "the orbit map lives in the grid's memory");
-  auto* orbit = reinterpret_cast<std::int32_t*>(values);
+  OrbitMap orbit(values);
   const Tiles tiles = make_tiles(impl_->lattice, s, operations, orbit);
   std::vector<Scratch> scratch(static_cast<std::size_t>(std::max(1, num_threads)));
   for (Scratch& t : scratch) t.by_term.resize(impl_->terms.size());
@@ -178,7 +196,7 @@ void BvseField::grid(const Int3& shape, const std::vector<GridOperation>& operat
               tiles.start[t + 1] - first, scratch[static_cast<std::size_t>(thread)], energy.data() + first);
   });
   if (operations.size() > 1) {
-    for (std::size_t i = 0; i < s.size(); ++i) values[i] = energy[static_cast<std::size_t>(orbit[i])];
+    for (std::size_t i = 0; i < s.size(); ++i) values[i] = energy[static_cast<std::size_t>(orbit.get(i))];
   } else {
     for (std::size_t i = 0; i < energy.size(); ++i) values[tiles.points[i]] = energy[i];
   }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from fastin.errors import InputError
 from fastin.threads import resolve_threads
 
 if TYPE_CHECKING:
-    from fastin.crystal import MobileIon
+    from fastin.crystal import MobileIon, OxidationStates
 
 __all__ = ["CONVENTIONS", "EnergyGrid", "Field", "build_field", "compute_bvse", "grid_shape"]
 
@@ -34,6 +36,8 @@ class EnergyGrid:
             do not carry them.
         field: the energy as a function of position, for refinement; None for grids read from files.
         notes: derived parameters and other remarks.
+        atom_number: (M,) atomic numbers of the framework, one row a position, for files; the commonest species of each.
+        atom_frac: (M, 3) their fractional positions.
     """
 
     values: NDArray[np.float32]
@@ -45,6 +49,8 @@ class EnergyGrid:
     screening: float
     field: Field | None
     notes: tuple[str, ...] = ()
+    atom_number: NDArray[np.int32] = dataclass_field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    atom_frac: NDArray[np.float64] = dataclass_field(default_factory=lambda: np.zeros((0, 3)))
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.values.shape))
@@ -69,6 +75,94 @@ class EnergyGrid:
         index = np.unravel_index(int(self.values.argmin()), self.values.shape)
         position: NDArray[np.float64] = np.array(index, dtype=np.float64) / self.values.shape
         return position
+
+    def interpolate(self, frac: ArrayLike) -> NDArray[np.float64]:
+        """Energies between the grid points by periodic tricubic convolution.
+
+        The kernel is that of R. G. Keys, IEEE Trans. Acoust. 29, 1153 (1981) with a = -1/2: exact at the grid points
+        and for quadratics, error of third order in the spacing. Where `field` is there, ``field.energy`` is exact.
+
+        Args:
+            frac: (n, 3) fractional points, any cell.
+
+        Returns:
+            (n,) energies (eV).
+        """
+        points = np.asarray(frac, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != 3:
+            raise InputError(f"frac must have shape (n, 3), not {points.shape}")
+        shape = np.array(self.values.shape)
+        scaled = points * shape
+        floor = np.floor(scaled)
+        weights = _keys_weights(scaled - floor)  # (n, 3, 4)
+        index = (floor.astype(np.int64)[:, :, None] + np.arange(-1, 3)) % shape[None, :, None]
+        a, b, c = index[:, 0], index[:, 1], index[:, 2]
+        block = self.values[a[:, :, None, None], b[:, None, :, None], c[:, None, None, :]]
+        result: NDArray[np.float64] = np.einsum(
+            "nijk,ni,nj,nk->n", block.astype(np.float64), weights[:, 0], weights[:, 1], weights[:, 2], optimize=True
+        )
+        return result
+
+    def write(self, path: str | Path, *, end_points: bool = False) -> Path:
+        """Writes the grid for VESTA and other programs; the name says the format.
+
+        Args:
+            path: ``.cube``, ``.grd``, ``.vasp``, ``LOCPOT*``, ``CHGCAR*`` or ``.npz``; see `fastin.grid_io`.
+            end_points: of a ``.grd``, repeat the first planes at the end, for programs that expect them.
+
+        Returns:
+            The path.
+        """
+        from fastin.grid_io import write_grid
+
+        path = Path(path)
+        write_grid(self, path, end_points=end_points)
+        return path
+
+    @classmethod
+    def read(cls, path: str | Path, *, end_points: bool | None = None) -> EnergyGrid:
+        """Reads a grid that `write` or another program wrote; `field` is None.
+
+        Args:
+            path: see `write`. A ``.grd`` keeps lengths and angles of the cell, not its orientation, and no atoms.
+            end_points: of a ``.grd``, whether its last planes repeat the first; None compares them.
+
+        Raises:
+            InputError: unknown format, or a file that is not what its name says.
+        """
+        from fastin.bvse_parameters import element_table
+        from fastin.framework import MobileIon
+        from fastin.grid_io import parse_title, read_grid
+
+        path = Path(path)
+        found = read_grid(path, end_points=end_points)
+        facts = parse_title(found.title)
+        match = re.fullmatch(r"([A-Z][a-z]?)(\d*)([+-])", facts.get("ion", ""))
+        ion = MobileIon("X", 0, 0, False)
+        if match is not None:
+            numbers = {entry.symbol: z for z, entry in element_table().items()}
+            charge = int(match[2] or 1) * (1 if match[3] == "+" else -1)
+            ion = MobileIon(match[1], numbers.get(match[1], 0), charge, False)
+        convention = facts.get("convention", "")
+        return cls(
+            values=found.values,
+            cell=found.cell,
+            ion=ion,
+            source=facts.get("source", str(path)),
+            convention=convention if convention in CONVENTIONS else "",
+            cutoff=float(facts.get("cutoff", "nan")),
+            screening=float(facts.get("screening", "nan")),
+            field=None,
+            notes=(f"read from {path}",),
+            atom_number=found.atom_number,
+            atom_frac=found.atom_frac,
+        )
+
+
+def _keys_weights(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights (..., 4) of the points at -1, 0, 1, 2 for positions t in [0, 1)."""
+    t2, t3 = t * t, t * t * t
+    return 0.5 * np.stack([-t3 + 2.0 * t2 - t, 3.0 * t3 - 5.0 * t2 + 2.0, -3.0 * t3 + 4.0 * t2 + t, t3 - t2], axis=-1)
 
 
 def _denominators(translations: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -155,7 +249,7 @@ def compute_bvse(
     screening: float = 0.74,
     shape: tuple[int, int, int] | None = None,
     symmetry: bool = True,
-    oxidation_states: Mapping[str, float] | ArrayLike | None = None,
+    oxidation_states: OxidationStates | None = None,
     num_threads: int | None = None,
 ) -> EnergyGrid:
     """Bond valence site energy of one mobile ion on a periodic grid.
@@ -204,6 +298,8 @@ def compute_bvse(
         screening=field.screening,
         field=field,
         notes=field.notes,
+        atom_number=field.atom_number,
+        atom_frac=field.atom_frac,
     )
 
 

@@ -50,6 +50,8 @@ class Field:
         convention, cutoff, screening: as given.
         rotations, translations: (G, 3, 3) int32 and (G, 3) operations ``x' = R x + t`` that the field obeys exactly.
         notes: derived or suspect parameters, mixtures of charges.
+        atom_number: (M,) atomic number of each framework position, of the commonest species there.
+        atom_frac: (M, 3) fractional positions.
     """
 
     core: Any
@@ -61,6 +63,8 @@ class Field:
     rotations: NDArray[np.int32]
     translations: NDArray[np.float64]
     notes: tuple[str, ...]
+    atom_number: NDArray[np.int32]
+    atom_frac: NDArray[np.float64]
 
     def energy(self, frac: ArrayLike, *, num_threads: int | None = None) -> NDArray[np.float64]:
         """Energies (n,) in eV at (n, 3) fractional points, float64, at most 1000 eV."""
@@ -272,4 +276,26 @@ def build_field(
         np.array(terms.alpha, dtype=np.float64),
         float(cutoff),
     )
-    return Field(core, cell, mobile, convention, float(cutoff), float(screening), rotations, translations, tuple(notes))
+    return Field(
+        core=core,
+        cell=cell,
+        ion=mobile,
+        convention=convention,
+        cutoff=float(cutoff),
+        screening=float(screening),
+        rotations=rotations,
+        translations=translations,
+        notes=tuple(notes),
+        **_atoms(framework),
+    )
+
+
+def _atoms(framework: Framework) -> dict[str, Any]:
+    """One row a position: the species of highest occupancy."""
+    order = np.argsort(-framework.energy_occupancy, kind="stable")
+    first = np.unique(framework.energy_frac[order], axis=0, return_index=True)[1]
+    rows = np.sort(order[first])
+    return {
+        "atom_number": np.ascontiguousarray(framework.energy_number[rows], dtype=np.int32),
+        "atom_frac": np.ascontiguousarray(framework.energy_frac[rows], dtype=np.float64),
+    }
