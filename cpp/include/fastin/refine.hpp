@@ -1,0 +1,106 @@
+// Percolation barriers without the grid's error: passes polished to saddles of the continuous field, minima to minima,
+// and the percolation decided on the polished energies.
+//
+// A grid gives the topology of the landscape and its levels to within an error that grows with the energy. Passes
+// farther than that error from a level cannot decide it and keep the grid's word; those within it are polished to
+// stationary points, whose steepest descents say which basins they really join. Passes not yet polished count with the
+// lowest energy they could have, so that the search stops only when every pass that decides a level is polished. A
+// pass whose saddle turns out to belong elsewhere is settled by a relaxed string between the basins it seemed to join.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "fastin/grid_percolation.hpp"
+#include "fastin/stationary.hpp"
+
+namespace fastin {
+
+// x' = rotation x + translation on fractional columns.
+struct FractionalOperation {
+  std::array<std::array<std::int32_t, 3>, 3> rotation{};
+  Vec3 translation;
+};
+
+struct RefineOptions {
+  double margin = 0.12;        // eV: largest error of a level near the bottom of the landscape, grid of 0.2 angstrom
+  double margin_slope = 0.06;  // and its growth with the height above the minimum
+  int max_rounds = 200;
+  SearchOptions search;
+};
+
+// A saddle and the two points its steepest descents reached; fractional, next to the pass they were found from.
+struct Hop {
+  double energy = 0.0;
+  Vec3 saddle;
+  std::array<Vec3, 2> ends;
+  bool stationary = false;  // false: the top of a relaxed string, an upper bound
+};
+
+struct RefinedLevel {
+  double energy = std::numeric_limits<double>::infinity();  // absolute, eV
+  double grid_energy = std::numeric_limits<double>::infinity();
+  Vec3 saddle;              // in [0, 1)
+  bool stationary = false;  // the saddle is a stationary point of index 1
+  Vec3 minimum;             // lowest point of the component that percolates, in [0, 1)
+  double minimum_energy = 0.0;
+  TranslationLattice translations;
+};
+
+struct RefinedPercolation {
+  Vec3 minimum;  // of the whole landscape, in [0, 1)
+  double minimum_energy = 0.0;
+  std::array<RefinedLevel, 3> levels;
+  std::int32_t polished = 0;  // passes polished, one a symmetry class
+  std::int32_t strings = 0;   // of which needed a string
+  std::int32_t rounds = 0;
+  bool settled = true;  // false: max_rounds was reached
+};
+
+// Polishes passes and minima; what an operation of the space group maps on something known is not computed again.
+class Polisher {
+ public:
+  Polisher(GridLandscape& landscape, const EnergyField& field, const std::vector<FractionalOperation>& operations,
+           const RefineOptions& options);
+
+  // Saddles near a pass with their ends, descended until they lie `depth` below the saddle (a negative depth: down to
+  // the minima). Every pair of the pass's arms is tried. Empty where no search converged.
+  const std::vector<Hop>& hops(const GridLandscape::Pass& pass, double depth);
+  // The relaxed string between arms `a` and `b` of a pass, its top polished where that succeeds.
+  Hop string_between(const GridLandscape::Pass& pass, const GridLandscape::Arm& a, const GridLandscape::Arm& b,
+                     double depth);
+  // Basin and cell that a point drains to: through the lowest corner of the grid cell around it.
+  GridLandscape::Label label_at(const Vec3& frac);
+  // Lowest polished minimum among the basins; energies equal within a tie are polished once.
+  StationaryPoint lowest_minimum(std::vector<std::int32_t> basins);
+  StationaryPoint minimum_of(std::int32_t basin);
+
+  std::int32_t polished() const { return polished_; }
+
+ private:
+  struct Image {  // a grid operation: voxel p -> rotation p + shift
+    FractionalOperation operation;
+    std::array<std::array<std::int32_t, 3>, 3> rotation{};
+    Int3 shift;
+  };
+  void add_hops(const GridLandscape::Pass& pass, double depth, std::vector<Hop>* hops);
+  bool same_point(const Vec3& a, const Vec3& b) const;
+  double lowest_corner(const Vec3& frac, std::int32_t* voxel, Int3* cell) const;
+
+  GridLandscape& landscape_;
+  const EnergyField& field_;
+  RefineOptions options_;
+  std::vector<Image> images_;  // operations that map grid points on grid points, the identity first
+  std::unordered_map<std::int32_t, std::vector<Hop>> known_;
+  std::unordered_map<std::int32_t, StationaryPoint> minima_;
+  std::int32_t polished_ = 0;
+};
+
+// `grid` must be the percolation of `landscape`; levels that are infinite there stay infinite.
+RefinedPercolation refine_percolation(GridLandscape& landscape, const GridPercolation& grid, const EnergyField& field,
+                                      const std::vector<FractionalOperation>& operations,
+                                      const RefineOptions& options);
+
+}  // namespace fastin

@@ -1,0 +1,248 @@
+#include <algorithm>
+#include <cmath>
+
+#include "fastin/refine.hpp"
+
+namespace fastin {
+namespace {
+
+constexpr double kGridTolerance = 1e-4;  // of a grid step: translations are known to about 1e-5
+constexpr double kSamePoint = 0.01;      // angstrom between two polished copies of one stationary point
+
+Vec3 apply(const FractionalOperation& op, const Vec3& x) {
+  Vec3 y = op.translation;
+  for (int r = 0; r < 3; ++r) {
+    for (int c = 0; c < 3; ++c) {
+      y[r] += op.rotation[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)] * x[c];
+    }
+  }
+  return y;
+}
+
+FractionalOperation identity_operation() {
+  FractionalOperation op;
+  for (std::size_t a = 0; a < 3; ++a) op.rotation[a][a] = 1;
+  return op;
+}
+
+}  // namespace
+
+Polisher::Polisher(GridLandscape& landscape, const EnergyField& field,
+                   const std::vector<FractionalOperation>& operations, const RefineOptions& options)
+    : landscape_(landscape), field_(field), options_(options) {
+  std::vector<FractionalOperation> all{identity_operation()};
+  all.insert(all.end(), operations.begin(), operations.end());
+  const Int3 n = landscape.grid().shape;
+  for (std::size_t o = 0; o < all.size(); ++o) {
+    Image image;
+    image.operation = all[o];
+    bool maps = true;
+    for (int r = 0; r < 3 && maps; ++r) {
+      const double t = all[o].translation[r] * n[r];
+      const double whole = std::round(t);
+      maps = std::abs(t - whole) < kGridTolerance;
+      image.shift[r] = static_cast<std::int32_t>(whole);
+      image.operation.translation[r] = whole / n[r];
+      for (int c = 0; c < 3 && maps; ++c) {
+        const auto i = static_cast<std::size_t>(r), j = static_cast<std::size_t>(c);
+        const std::int32_t scaled = all[o].rotation[i][j] * n[r];
+        maps = scaled % n[c] == 0;
+        image.rotation[i][j] = scaled / n[c];
+      }
+    }
+    if (maps) images_.push_back(image);
+  }
+}
+
+bool Polisher::same_point(const Vec3& a, const Vec3& b) const {
+  return norm(field_.lattice().to_cart(a - b)) < kSamePoint;
+}
+
+double Polisher::lowest_corner(const Vec3& frac, std::int32_t* voxel, Int3* cell) const {
+  const GridView& grid = landscape_.grid();
+  *voxel = -1;
+  for (int corner = 0; corner < 8; ++corner) {
+    Int3 p;
+    for (int a = 0; a < 3; ++a) {
+      p[a] = static_cast<std::int32_t>(std::floor(frac[a] * grid.shape[a])) + ((corner >> a) & 1);
+    }
+    const Int3 c = grid.wrap(p);
+    const std::int32_t v = grid.ravel(p);
+    if (*voxel < 0 || landscape_.before(v, *voxel)) {
+      *voxel = v;
+      *cell = c;
+    }
+  }
+  return grid.at(*voxel);
+}
+
+GridLandscape::Label Polisher::label_at(const Vec3& frac) {
+  std::int32_t voxel;
+  Int3 cell;
+  lowest_corner(frac, &voxel, &cell);
+  const GridLandscape::Label drained = landscape_.label(voxel);
+  return {drained.basin, cell + drained.cell};
+}
+
+void Polisher::add_hops(const GridLandscape::Pass& pass, double depth, std::vector<Hop>* hops) {
+  const GridView& grid = landscape_.grid();
+  const Lattice& lattice = field_.lattice();
+  std::vector<GridLandscape::Arm> arms;
+  landscape_.arms(pass, &arms);
+  const Vec3 start = grid.frac(pass.voxel);
+  std::vector<PathPoint> path;
+  for (std::size_t a = 1; a < arms.size(); ++a) {
+    const Vec3 tip = grid.frac(arms[a].voxel) + to_vec(arms[a].voxel_cell);
+    const Vec3 tail = grid.frac(arms[0].voxel) + to_vec(arms[0].voxel_cell);
+    StationaryPoint saddle = find_saddle(field_, start, lattice.to_cart(tip - tail), options_.search);
+    if (!saddle.converged) saddle = find_saddle(field_, start, Vec3{}, options_.search);
+    if (!saddle.converged) continue;
+    if (std::any_of(hops->begin(), hops->end(), [&](const Hop& h) { return same_point(h.saddle, saddle.frac); })) {
+      continue;
+    }
+    Hop hop;
+    hop.energy = saddle.energy;
+    hop.saddle = saddle.frac;
+    hop.stationary = true;
+    const double target = saddle.energy - depth;
+    const auto deep = [&](const Vec3& at, double energy) {
+      if (depth < 0.0 || energy > target) return false;
+      std::int32_t voxel;
+      Int3 cell;
+      return lowest_corner(at, &voxel, &cell) <= target;
+    };
+    bool reached = true;
+    for (int side = 0; side < 2 && reached; ++side) {
+      path.clear();
+      reached = descend(field_, saddle, side == 0 ? -1.0 : 1.0, options_.search, deep, &path);
+      if (!path.empty()) hop.ends[static_cast<std::size_t>(side)] = path.back().frac;
+    }
+    if (reached) hops->push_back(hop);
+  }
+}
+
+const std::vector<Hop>& Polisher::hops(const GridLandscape::Pass& pass, double depth) {
+  const auto found = known_.find(pass.voxel);
+  if (found != known_.end()) return found->second;
+  std::vector<Hop> hops;
+  add_hops(pass, depth, &hops);
+  ++polished_;
+  const GridView& grid = landscape_.grid();
+  const Int3 p = grid.unravel(pass.voxel);
+  for (const Image& image : images_) {
+    Int3 q = image.shift;
+    for (int r = 0; r < 3; ++r) {
+      for (int c = 0; c < 3; ++c) {
+        q[r] += image.rotation[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)] * p[c];
+      }
+    }
+    const Vec3 cell = to_vec(grid.wrap(q));
+    const std::int32_t voxel = grid.ravel(q);
+    if (known_.count(voxel) != 0) continue;
+    std::vector<Hop> moved(hops);
+    for (Hop& hop : moved) {
+      hop.saddle = apply(image.operation, hop.saddle) - cell;
+      for (Vec3& end : hop.ends) end = apply(image.operation, end) - cell;
+    }
+    known_.emplace(voxel, std::move(moved));
+  }
+  return known_.at(pass.voxel);
+}
+
+Hop Polisher::string_between(const GridLandscape::Pass& pass, const GridLandscape::Arm& a,
+                             const GridLandscape::Arm& b, double depth) {
+  const GridView& grid = landscape_.grid();
+  const Lattice& lattice = field_.lattice();
+  // Down from each arm until `depth` below the pass.
+  const auto chain = [&](const GridLandscape::Arm& arm) {
+    std::vector<Vec3> points;
+    std::int32_t voxel = arm.voxel;
+    Int3 cell = arm.voxel_cell;
+    for (int i = 0; i < 40; ++i) {
+      points.push_back(grid.frac(voxel) + to_vec(cell));
+      if (grid.at(voxel) <= pass.energy - depth) break;
+      Int3 step;
+      const std::int32_t next = landscape_.descend(voxel, &step);
+      if (next == voxel) break;
+      voxel = next;
+      cell = cell + step;
+    }
+    return points;
+  };
+  std::vector<Vec3> points = chain(a);
+  std::reverse(points.begin(), points.end());
+  points.push_back(grid.frac(pass.voxel));
+  const std::vector<Vec3> tail = chain(b);
+  points.insert(points.end(), tail.begin(), tail.end());
+  constexpr double kSpacing = 0.08;  // angstrom between the points of the string
+  constexpr int kSweeps = 40;
+  const std::vector<PathPoint> path = relax_string(field_, points, kSpacing, kSweeps);
+  Hop hop;
+  hop.ends = {path.front().frac, path.back().frac};
+  hop.energy = std::max(path.front().energy, path.back().energy);
+  hop.saddle = path.front().energy > path.back().energy ? path.front().frac : path.back().frac;
+  for (std::size_t i = 1; i + 1 < path.size(); ++i) {
+    if (path[i].energy < path[i - 1].energy || path[i].energy < path[i + 1].energy) continue;
+    double top = path[i].energy;
+    Vec3 where = path[i].frac;
+    const StationaryPoint saddle =
+        find_saddle(field_, where, lattice.to_cart(path[i + 1].frac - path[i - 1].frac), options_.search);
+    const bool near = saddle.converged && norm(lattice.to_cart(saddle.frac - where)) < 3.0 * kSpacing;
+    if (near) {
+      top = saddle.energy;
+      where = saddle.frac;
+    }
+    if (top > hop.energy) {
+      hop.energy = top;
+      hop.saddle = where;
+      hop.stationary = near;
+    }
+  }
+  return hop;
+}
+
+StationaryPoint Polisher::minimum_of(std::int32_t basin) {
+  const std::int32_t voxel = landscape_.minima()[static_cast<std::size_t>(basin)];
+  const auto found = minima_.find(voxel);
+  if (found != minima_.end()) return found->second;
+  StationaryPoint point = find_minimum(field_, landscape_.grid().frac(voxel), options_.search);
+  minima_.emplace(voxel, point);
+  return point;
+}
+
+StationaryPoint Polisher::lowest_minimum(std::vector<std::int32_t> basins) {
+  const GridView& grid = landscape_.grid();
+  const auto& minima = landscape_.minima();
+  const auto voxel_of = [&](std::int32_t b) { return minima[static_cast<std::size_t>(b)]; };
+  std::sort(basins.begin(), basins.end(),
+            [&](std::int32_t a, std::int32_t b) { return landscape_.before(voxel_of(a), voxel_of(b)); });
+  constexpr double kDeepest = 0.4;  // eV: no minimum lies farther below its grid point
+  StationaryPoint best;
+  double last = -std::numeric_limits<double>::infinity();
+  for (const std::int32_t basin : basins) {
+    const double energy = grid.at(voxel_of(basin));
+    if (best.converged && energy > best.energy + kDeepest) break;
+    if (energy - last < kLevelTie) continue;
+    last = energy;
+    if (best.converged) {  // twice what the quadratic model promises must reach below the best
+      Vec3 gradient;
+      Mat3 hessian;
+      const double here = field_.derivatives(grid.frac(voxel_of(basin)), &gradient, &hessian);
+      const SymmetricEigen eigen = symmetric_eigen(hessian);
+      double gain = 0.0;
+      for (int k = 0; k < 3; ++k) {
+        const double g = dot(gradient, eigen.vectors[k]);
+        gain += 0.5 * g * g / std::max(std::abs(eigen.values[k]), 0.2);
+      }
+      if (here - 2.0 * gain > best.energy) continue;
+    }
+    const StationaryPoint point = minimum_of(basin);
+    if (!best.converged || point.energy < best.energy) {
+      best = point;
+      best.converged = true;
+    }
+  }
+  return best;
+}
+
+}  // namespace fastin

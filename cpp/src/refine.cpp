@@ -1,0 +1,247 @@
+#include "fastin/refine.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace fastin {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+struct Edge {
+  std::int32_t a, b;
+  Int3 cell;  // of b when a lies in cell 0
+};
+
+// One entry of the list that the union-find runs through.
+struct Item {
+  double energy;
+  std::int32_t pass;
+  std::int32_t hop;  // -1: the pass by its arms, as the grid has it
+  bool unsure;       // the energy is a lower bound
+};
+
+class Refiner {
+ public:
+  Refiner(GridLandscape& landscape, const GridPercolation& grid, const EnergyField& field,
+          const std::vector<FractionalOperation>& operations, const RefineOptions& options)
+      : landscape_(landscape), polisher_(landscape, field, operations, options), options_(options) {
+    states_.resize(landscape.passes().size());
+    for (std::size_t d = 0; d < 3; ++d) {
+      result_.levels[d].grid_energy = grid.levels[d].energy;
+      energy_[d] = grid.levels[d].energy;
+    }
+    bottom_ = landscape.grid().at(grid.minimum_voxel);
+  }
+
+  RefinedPercolation run() {
+    std::vector<std::int32_t> all(landscape_.minima().size());
+    for (std::size_t b = 0; b < all.size(); ++b) all[b] = static_cast<std::int32_t>(b);
+    const StationaryPoint lowest = polisher_.lowest_minimum(all);
+    result_.minimum = lowest.frac;
+    wrap_frac(result_.minimum);
+    result_.minimum_energy = lowest.energy;
+    if (std::isfinite(energy_[0])) {
+      iterate();
+      finish();
+    }
+    result_.polished = polisher_.polished();
+    return result_;
+  }
+
+ private:
+  enum class State : std::uint8_t { raw, polished, settled };
+  struct PassState {
+    State state = State::raw;
+    double residual = 0.0;  // lower bound for what the hops found so far do not explain
+    std::vector<Hop> hops;
+    std::vector<Edge> edges;
+  };
+
+  double margin(double energy) const { return options_.margin + options_.margin_slope * (energy - bottom_); }
+  bool in_window(double energy) const {
+    for (const double level : energy_) {
+      if (std::isfinite(level) && std::abs(energy - level) <= margin(level)) return true;
+    }
+    return false;
+  }
+  double depth(double energy) const { return 0.5 * margin(energy); }
+
+  void iterate() {
+    std::vector<Item> items, wanted;
+    for (result_.rounds = 1; result_.rounds <= options_.max_rounds; ++result_.rounds) {
+      collect(&items);
+      wanted.clear();
+      run_levels(items, &wanted);
+      bool changed = false;
+      for (const Item& item : wanted) changed |= improve(item);
+      if (!changed) return;
+    }
+    result_.settled = false;
+  }
+
+  // Every pass below the highest level's window, with the best knowledge of its energy.
+  void collect(std::vector<Item>* items) const {
+    items->clear();
+    double top = -kInfinity;
+    for (const double level : energy_) {
+      if (std::isfinite(level)) top = std::max(top, level + margin(level));
+    }
+    const auto& passes = landscape_.passes();
+    for (std::size_t i = 0; i < passes.size() && passes[i].energy <= top; ++i) {
+      const auto pass = static_cast<std::int32_t>(i);
+      const PassState& s = states_[i];
+      if (s.state == State::raw) {
+        const bool unsure = in_window(passes[i].energy);
+        const double energy = unsure ? passes[i].energy - margin(passes[i].energy) : passes[i].energy;
+        items->push_back({energy, pass, -1, unsure});
+        continue;
+      }
+      for (std::size_t h = 0; h < s.hops.size(); ++h) {
+        items->push_back({s.hops[h].energy, pass, static_cast<std::int32_t>(h), false});
+      }
+      if (s.state == State::polished) items->push_back({s.residual, pass, -1, true});
+    }
+    std::sort(items->begin(), items->end(), [](const Item& x, const Item& y) {
+      if (x.energy != y.energy) return x.energy < y.energy;
+      return x.pass != y.pass ? x.pass < y.pass : x.hop > y.hop;
+    });
+  }
+
+  // Joins the edges of an item; true when that changed what is connected or how far it reaches.
+  bool join(const Item& item, PeriodicUnionFind* components, std::int32_t* basin) {
+    bool changed = false;
+    const auto add = [&](const Edge& edge) {
+      const int before = std::max(components->rank(components->find(edge.a).root),
+                                  components->rank(components->find(edge.b).root));
+      const auto joined = components->join(edge.a, edge.b, edge.cell);
+      changed |= joined.absorbed >= 0 || components->rank(joined.root) > before;
+      *basin = edge.a;
+    };
+    const PassState& s = states_[static_cast<std::size_t>(item.pass)];
+    if (item.hop >= 0) {
+      add(s.edges[static_cast<std::size_t>(item.hop)]);
+      return changed;
+    }
+    landscape_.arms(landscape_.passes()[static_cast<std::size_t>(item.pass)], &arms_);
+    for (std::size_t a = 1; a < arms_.size(); ++a) {
+      add({arms_[0].basin, arms_[a].basin, arms_[a].cell - arms_[0].cell});
+    }
+    return changed;
+  }
+
+  // Percolation on the items; the unsure ones that mattered are returned in `wanted`.
+  void run_levels(const std::vector<Item>& items, std::vector<Item>* wanted) {
+    PeriodicUnionFind components(landscape_.minima().size());
+    std::array<double, 3> reached{kInfinity, kInfinity, kInfinity};
+    int rank = 0;
+    for (const Item& item : items) {
+      if (rank == 3 && item.energy > reached[2] + kLevelTie) break;
+      std::int32_t basin = -1;
+      const bool changed = join(item, &components, &basin);
+      if (changed && item.unsure) wanted->push_back(item);
+      if (basin < 0) continue;
+      for (const int now = components.rank(components.find(basin).root); rank < now; ++rank) {
+        const auto d = static_cast<std::size_t>(rank);
+        reached[d] = item.energy;
+        critical_[d] = item;
+      }
+    }
+    for (std::size_t d = 0; d < 3; ++d) {
+      if (std::isfinite(result_.levels[d].grid_energy)) energy_[d] = reached[d];
+    }
+  }
+
+  // Polishes a pass, or settles what its hops left unexplained; true when something was learnt.
+  bool improve(const Item& item) {
+    PassState& s = states_[static_cast<std::size_t>(item.pass)];
+    const GridLandscape::Pass& pass = landscape_.passes()[static_cast<std::size_t>(item.pass)];
+    if (s.state == State::settled) return false;
+    if (s.state == State::raw) {
+      s.hops = polisher_.hops(pass, depth(pass.energy));
+      s.state = State::polished;
+      const double reach = margin(pass.energy);
+      s.residual = pass.energy - reach;
+      for (const Hop& hop : s.hops) {
+        s.edges.push_back(edge_of(hop));
+        // Just above the hop: if the hop explains the pass, its arms are joined already by then.
+        if (std::abs(hop.energy - pass.energy) <= reach) s.residual = std::max(s.residual, hop.energy + kLevelTie);
+      }
+      return true;
+    }
+    std::vector<GridLandscape::Arm> arms;
+    landscape_.arms(pass, &arms);
+    for (std::size_t a = 1; a < arms.size(); ++a) {
+      const Hop hop = polisher_.string_between(pass, arms[0], arms[a], depth(pass.energy));
+      s.hops.push_back(hop);
+      s.edges.push_back(edge_of(hop));
+    }
+    ++result_.strings;
+    s.state = State::settled;
+    return true;
+  }
+
+  Edge edge_of(const Hop& hop) {
+    const GridLandscape::Label a = polisher_.label_at(hop.ends[0]), b = polisher_.label_at(hop.ends[1]);
+    return {a.basin, b.basin, b.cell - a.cell};
+  }
+
+  // The component at each level: its lowest point and translations.
+  void finish() {
+    std::vector<Item> items;
+    collect(&items);
+    const auto& minima = landscape_.minima();
+    for (std::size_t d = 0; d < 3; ++d) {
+      RefinedLevel& level = result_.levels[d];
+      if (!std::isfinite(energy_[d])) continue;
+      level.energy = energy_[d];
+      PeriodicUnionFind components(minima.size());
+      std::int32_t basin = -1, some = -1;
+      for (const Item& item : items) {
+        if (item.energy > energy_[d] + kLevelTie) break;
+        join(item, &components, &some);
+        if (item.pass == critical_[d].pass && item.hop == critical_[d].hop) basin = some;
+      }
+      const PassState& s = states_[static_cast<std::size_t>(critical_[d].pass)];
+      if (critical_[d].hop >= 0) {
+        const Hop& hop = s.hops[static_cast<std::size_t>(critical_[d].hop)];
+        level.saddle = hop.saddle;
+        level.stationary = hop.stationary;
+      } else {
+        level.saddle = landscape_.grid().frac(landscape_.passes()[static_cast<std::size_t>(critical_[d].pass)].voxel);
+      }
+      wrap_frac(level.saddle);
+      const std::int32_t root = components.find(basin).root;
+      level.translations = components.translations(root);
+      std::vector<std::int32_t> members;
+      for (std::size_t b = 0; b < minima.size(); ++b) {
+        const auto i = static_cast<std::int32_t>(b);
+        if (components.find(i).root == root) members.push_back(i);
+      }
+      const StationaryPoint lowest = polisher_.lowest_minimum(members);
+      level.minimum = lowest.frac;
+      wrap_frac(level.minimum);
+      level.minimum_energy = lowest.energy;
+    }
+  }
+
+  GridLandscape& landscape_;
+  Polisher polisher_;
+  RefineOptions options_;
+  double bottom_ = 0.0;
+  std::vector<PassState> states_;
+  std::vector<GridLandscape::Arm> arms_;
+  std::array<double, 3> energy_{};
+  std::array<Item, 3> critical_{};
+  RefinedPercolation result_;
+};
+
+}  // namespace
+
+RefinedPercolation refine_percolation(GridLandscape& landscape, const GridPercolation& grid, const EnergyField& field,
+                                      const std::vector<FractionalOperation>& operations,
+                                      const RefineOptions& options) {
+  return Refiner(landscape, grid, field, operations, options).run();
+}
+
+}  // namespace fastin
