@@ -84,7 +84,8 @@ GridLandscape::Label Polisher::label_at(const Vec3& frac) {
   return {drained.basin, cell + drained.cell};
 }
 
-void Polisher::add_hops(const GridLandscape::Pass& pass, double depth, std::vector<Hop>* hops) {
+std::vector<Hop> Polisher::search_hops(const GridLandscape::Pass& pass, double depth) {
+  std::vector<Hop> hops;
   const GridView& grid = landscape_.grid();
   const Lattice& lattice = field_.lattice();
   std::vector<GridLandscape::Arm> arms;
@@ -97,7 +98,7 @@ void Polisher::add_hops(const GridLandscape::Pass& pass, double depth, std::vect
     StationaryPoint saddle = find_saddle(field_, start, lattice.to_cart(tip - tail), options_.search);
     if (!saddle.converged) saddle = find_saddle(field_, start, Vec3{}, options_.search);
     if (!saddle.converged) continue;
-    if (std::any_of(hops->begin(), hops->end(), [&](const Hop& h) { return same_point(h.saddle, saddle.frac); })) {
+    if (std::any_of(hops.begin(), hops.end(), [&](const Hop& h) { return same_point(h.saddle, saddle.frac); })) {
       continue;
     }
     Hop hop;
@@ -117,40 +118,62 @@ void Polisher::add_hops(const GridLandscape::Pass& pass, double depth, std::vect
       reached = descend(field_, saddle, side == 0 ? -1.0 : 1.0, options_.search, deep, &path);
       if (!path.empty()) hop.ends[static_cast<std::size_t>(side)] = path.back().frac;
     }
-    if (reached) hops->push_back(hop);
+    if (reached) hops.push_back(hop);
   }
+  return hops;
+}
+
+std::int32_t Polisher::moved_voxel(const Image& image, std::int32_t voxel, Int3* cell) const {
+  const GridView& grid = landscape_.grid();
+  const Int3 p = grid.unravel(voxel);
+  Int3 q = image.shift;
+  for (int r = 0; r < 3; ++r) {
+    for (int c = 0; c < 3; ++c) {
+      q[r] += image.rotation[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)] * p[c];
+    }
+  }
+  *cell = grid.wrap(q);
+  return grid.ravel(q);
+}
+
+const std::vector<Hop>& Polisher::store(const GridLandscape::Pass& pass, const std::vector<Hop>& hops,
+                                        HopTable* table) {
+  for (const Image& image : images_) {
+    Int3 cell;
+    const std::int32_t voxel = moved_voxel(image, pass.voxel, &cell);
+    if (table->count(voxel) != 0) continue;
+    std::vector<Hop> moved(hops);
+    for (Hop& hop : moved) {
+      hop.saddle = apply(image.operation, hop.saddle) - to_vec(cell);
+      for (Vec3& end : hop.ends) end = apply(image.operation, end) - to_vec(cell);
+    }
+    table->emplace(voxel, std::move(moved));
+  }
+  return table->at(pass.voxel);
 }
 
 const std::vector<Hop>& Polisher::hops(const GridLandscape::Pass& pass, double depth) {
   const auto found = known_.find(pass.voxel);
   if (found != known_.end()) return found->second;
-  std::vector<Hop> hops;
-  add_hops(pass, depth, &hops);
   ++polished_;
-  const GridView& grid = landscape_.grid();
-  const Int3 p = grid.unravel(pass.voxel);
-  for (const Image& image : images_) {
-    Int3 q = image.shift;
-    for (int r = 0; r < 3; ++r) {
-      for (int c = 0; c < 3; ++c) {
-        q[r] += image.rotation[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)] * p[c];
-      }
-    }
-    const Vec3 cell = to_vec(grid.wrap(q));
-    const std::int32_t voxel = grid.ravel(q);
-    if (known_.count(voxel) != 0) continue;
-    std::vector<Hop> moved(hops);
-    for (Hop& hop : moved) {
-      hop.saddle = apply(image.operation, hop.saddle) - cell;
-      for (Vec3& end : hop.ends) end = apply(image.operation, end) - cell;
-    }
-    known_.emplace(voxel, std::move(moved));
-  }
-  return known_.at(pass.voxel);
+  return store(pass, search_hops(pass, depth), &known_);
 }
 
-Hop Polisher::string_between(const GridLandscape::Pass& pass, const GridLandscape::Arm& a,
-                             const GridLandscape::Arm& b, double depth) {
+const std::vector<Hop>& Polisher::strings(const GridLandscape::Pass& pass, double depth) {
+  const auto found = known_strings_.find(pass.voxel);
+  if (found != known_strings_.end()) return found->second;
+  std::vector<GridLandscape::Arm> arms;
+  landscape_.arms(pass, &arms);
+  std::vector<Hop> hops;
+  for (std::size_t a = 1; a < arms.size(); ++a) {
+    hops.push_back(relax_between(pass, arms[0], arms[a], depth));
+    ++strings_relaxed_;
+  }
+  return store(pass, hops, &known_strings_);
+}
+
+Hop Polisher::relax_between(const GridLandscape::Pass& pass, const GridLandscape::Arm& a,
+                            const GridLandscape::Arm& b, double depth) {
   const GridView& grid = landscape_.grid();
   const Lattice& lattice = field_.lattice();
   // Down from each arm until `depth` below the pass.
@@ -176,7 +199,7 @@ Hop Polisher::string_between(const GridLandscape::Pass& pass, const GridLandscap
   points.insert(points.end(), tail.begin(), tail.end());
   constexpr double kSpacing = 0.08;  // angstrom between the points of the string
   constexpr int kSweeps = 40;
-  const std::vector<PathPoint> path = relax_string(field_, points, kSpacing, kSweeps);
+  const std::vector<PathPoint> path = relax_string(field_, points, kSpacing, kSweeps, pass.energy - depth);
   Hop hop;
   hop.ends = {path.front().frac, path.back().frac};
   hop.energy = std::max(path.front().energy, path.back().energy);
@@ -205,8 +228,14 @@ StationaryPoint Polisher::minimum_of(std::int32_t basin) {
   const std::int32_t voxel = landscape_.minima()[static_cast<std::size_t>(basin)];
   const auto found = minima_.find(voxel);
   if (found != minima_.end()) return found->second;
-  StationaryPoint point = find_minimum(field_, landscape_.grid().frac(voxel), options_.search);
-  minima_.emplace(voxel, point);
+  const StationaryPoint point = find_minimum(field_, landscape_.grid().frac(voxel), options_.search);
+  for (const Image& image : images_) {
+    Int3 cell;
+    const std::int32_t other = moved_voxel(image, voxel, &cell);
+    StationaryPoint moved = point;
+    moved.frac = apply(image.operation, point.frac) - to_vec(cell);
+    minima_.emplace(other, moved);
+  }
   return point;
 }
 

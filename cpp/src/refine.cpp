@@ -8,6 +8,9 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
+constexpr std::int32_t kByArms = -1;
+constexpr std::int32_t kSlope = -2;
+
 struct Edge {
   std::int32_t a, b;
   Int3 cell;  // of b when a lies in cell 0
@@ -17,7 +20,7 @@ struct Edge {
 struct Item {
   double energy;
   std::int32_t pass;
-  std::int32_t hop;  // -1: the pass by its arms, as the grid has it
+  std::int32_t hop;  // kByArms: as the grid has it; kSlope: `pass` numbers a slope instead
   bool unsure;       // the energy is a lower bound
 };
 
@@ -27,6 +30,7 @@ class Refiner {
           const std::vector<FractionalOperation>& operations, const RefineOptions& options)
       : landscape_(landscape), polisher_(landscape, field, operations, options), options_(options) {
     states_.resize(landscape.passes().size());
+    looked_.assign(landscape.minima().size(), 0);
     for (std::size_t d = 0; d < 3; ++d) {
       result_.levels[d].grid_energy = grid.levels[d].energy;
       energy_[d] = grid.levels[d].energy;
@@ -46,6 +50,7 @@ class Refiner {
       finish();
     }
     result_.polished = polisher_.polished();
+    result_.strings = polisher_.strings_relaxed();
     return result_;
   }
 
@@ -56,6 +61,10 @@ class Refiner {
     double residual = 0.0;  // lower bound for what the hops found so far do not explain
     std::vector<Hop> hops;
     std::vector<Edge> edges;
+  };
+  struct Slope {
+    double energy;
+    Edge edge;
   };
 
   double margin(double energy) const { return options_.margin + options_.margin_slope * (energy - bottom_); }
@@ -72,8 +81,9 @@ class Refiner {
     for (result_.rounds = 1; result_.rounds <= options_.max_rounds; ++result_.rounds) {
       collect(&items);
       wanted.clear();
+      incomplete_ = false;
       run_levels(items, &wanted);
-      bool changed = false;
+      bool changed = incomplete_;
       for (const Item& item : wanted) changed |= improve(item);
       if (!changed) return;
     }
@@ -83,9 +93,11 @@ class Refiner {
   // Every pass below the highest level's window, with the best knowledge of its energy.
   void collect(std::vector<Item>* items) const {
     items->clear();
-    double top = -kInfinity;
-    for (const double level : energy_) {
-      if (std::isfinite(level)) top = std::max(top, level + margin(level));
+    double top = everything_ ? kInfinity : -kInfinity;
+    for (std::size_t d = 0; d < 3; ++d) {
+      for (const double level : {energy_[d], result_.levels[d].grid_energy}) {
+        if (std::isfinite(level)) top = std::max(top, level + margin(level));
+      }
     }
     const auto& passes = landscape_.passes();
     for (std::size_t i = 0; i < passes.size() && passes[i].energy <= top; ++i) {
@@ -94,13 +106,16 @@ class Refiner {
       if (s.state == State::raw) {
         const bool unsure = in_window(passes[i].energy);
         const double energy = unsure ? passes[i].energy - margin(passes[i].energy) : passes[i].energy;
-        items->push_back({energy, pass, -1, unsure});
+        items->push_back({energy, pass, kByArms, unsure});
         continue;
       }
       for (std::size_t h = 0; h < s.hops.size(); ++h) {
         items->push_back({s.hops[h].energy, pass, static_cast<std::int32_t>(h), false});
       }
-      if (s.state == State::polished) items->push_back({s.residual, pass, -1, true});
+      if (s.state == State::polished) items->push_back({s.residual, pass, kByArms, true});
+    }
+    for (std::size_t i = 0; i < slopes_.size(); ++i) {
+      items->push_back({slopes_[i].energy, static_cast<std::int32_t>(i), kSlope, false});
     }
     std::sort(items->begin(), items->end(), [](const Item& x, const Item& y) {
       if (x.energy != y.energy) return x.energy < y.energy;
@@ -118,6 +133,10 @@ class Refiner {
       changed |= joined.absorbed >= 0 || components->rank(joined.root) > before;
       *basin = edge.a;
     };
+    if (item.hop == kSlope) {
+      add(slopes_[static_cast<std::size_t>(item.pass)].edge);
+      return changed;
+    }
     const PassState& s = states_[static_cast<std::size_t>(item.pass)];
     if (item.hop >= 0) {
       add(s.edges[static_cast<std::size_t>(item.hop)]);
@@ -148,7 +167,16 @@ class Refiner {
       }
     }
     for (std::size_t d = 0; d < 3; ++d) {
-      if (std::isfinite(result_.levels[d].grid_energy)) energy_[d] = reached[d];
+      if (!std::isfinite(result_.levels[d].grid_energy)) continue;
+      if (std::isfinite(reached[d])) {
+        incomplete_ |= reached[d] != energy_[d];  // the windows move with the levels
+        energy_[d] = reached[d];
+      } else if (!everything_) {  // the polished passes lie above the window: look at all of them
+        everything_ = true;
+        incomplete_ = true;
+      } else {
+        energy_[d] = kInfinity;
+      }
     }
   }
 
@@ -157,28 +185,41 @@ class Refiner {
     PassState& s = states_[static_cast<std::size_t>(item.pass)];
     const GridLandscape::Pass& pass = landscape_.passes()[static_cast<std::size_t>(item.pass)];
     if (s.state == State::settled) return false;
-    if (s.state == State::raw) {
-      s.hops = polisher_.hops(pass, depth(pass.energy));
-      s.state = State::polished;
-      const double reach = margin(pass.energy);
-      s.residual = pass.energy - reach;
-      for (const Hop& hop : s.hops) {
-        s.edges.push_back(edge_of(hop));
-        // Just above the hop: if the hop explains the pass, its arms are joined already by then.
-        if (std::abs(hop.energy - pass.energy) <= reach) s.residual = std::max(s.residual, hop.energy + kLevelTie);
-      }
+    if (s.state == State::polished) {
+      const std::vector<Hop>& strings = polisher_.strings(pass, depth(pass.energy));
+      for (const Hop& hop : strings) add_hop(hop, &s);
+      s.state = State::settled;
       return true;
     }
-    std::vector<GridLandscape::Arm> arms;
-    landscape_.arms(pass, &arms);
-    for (std::size_t a = 1; a < arms.size(); ++a) {
-      const Hop hop = polisher_.string_between(pass, arms[0], arms[a], depth(pass.energy));
-      s.hops.push_back(hop);
-      s.edges.push_back(edge_of(hop));
+    landscape_.arms(pass, &arms_);
+    for (const GridLandscape::Arm& arm : std::vector<GridLandscape::Arm>(arms_)) look_for_slope(arm.basin, pass.energy);
+    const double reach = margin(pass.energy);
+    s.residual = pass.energy - reach;
+    for (const Hop& hop : polisher_.hops(pass, depth(pass.energy))) {
+      add_hop(hop, &s);
+      // Just above the hop: if the hop explains the pass, its arms are joined already by then.
+      if (std::abs(hop.energy - pass.energy) <= reach) s.residual = std::max(s.residual, hop.energy + kLevelTie);
     }
-    ++result_.strings;
-    s.state = State::settled;
+    s.state = State::polished;
     return true;
+  }
+
+  void add_hop(const Hop& hop, PassState* s) {
+    s->hops.push_back(hop);
+    s->edges.push_back(edge_of(hop));
+    look_for_slope(s->edges.back().a, hop.energy);
+    look_for_slope(s->edges.back().b, hop.energy);
+  }
+
+  // A shallow minimum of the grid may be a point on a slope of the field: it then drains to another basin, and the two
+  // are one from its energy on.
+  void look_for_slope(std::int32_t basin, double energy) {
+    const auto b = static_cast<std::size_t>(basin);
+    const std::int32_t voxel = landscape_.minima()[b];
+    if (looked_[b] != 0 || landscape_.grid().at(voxel) < energy - margin(energy)) return;
+    looked_[b] = 1;
+    const GridLandscape::Label label = polisher_.label_at(polisher_.minimum_of(basin).frac);
+    if (label.basin != basin) slopes_.push_back({landscape_.grid().at(voxel), {basin, label.basin, label.cell}});
   }
 
   Edge edge_of(const Hop& hop) {
@@ -202,8 +243,11 @@ class Refiner {
         join(item, &components, &some);
         if (item.pass == critical_[d].pass && item.hop == critical_[d].hop) basin = some;
       }
-      const PassState& s = states_[static_cast<std::size_t>(critical_[d].pass)];
-      if (critical_[d].hop >= 0) {
+      if (critical_[d].hop == kSlope) {
+        const Slope& slope = slopes_[static_cast<std::size_t>(critical_[d].pass)];
+        level.saddle = landscape_.grid().frac(minima[static_cast<std::size_t>(slope.edge.a)]);
+      } else if (critical_[d].hop >= 0) {
+        const PassState& s = states_[static_cast<std::size_t>(critical_[d].pass)];
         const Hop& hop = s.hops[static_cast<std::size_t>(critical_[d].hop)];
         level.saddle = hop.saddle;
         level.stationary = hop.stationary;
@@ -229,7 +273,11 @@ class Refiner {
   Polisher polisher_;
   RefineOptions options_;
   double bottom_ = 0.0;
+  bool everything_ = false;  // passes above the windows count too
+  bool incomplete_ = false;  // the windows changed in this round
   std::vector<PassState> states_;
+  std::vector<Slope> slopes_;
+  std::vector<std::uint8_t> looked_;  // basins that were tested for a slope
   std::vector<GridLandscape::Arm> arms_;
   std::array<double, 3> energy_{};
   std::array<Item, 3> critical_{};

@@ -199,12 +199,13 @@ StationaryPoint find_saddle(const EnergyField& field, const Vec3& start, const V
 
 namespace {
 
-// Points spread evenly along a polyline, both ends kept.
-std::vector<Vec3> spread(const Lattice& lattice, const std::vector<Vec3>& points, std::size_t count) {
+// Points spread evenly along a polyline, both ends kept, at most `spacing` apart (within reason).
+std::vector<Vec3> spread(const Lattice& lattice, const std::vector<Vec3>& points, double spacing) {
   std::vector<double> arc(points.size(), 0.0);
   for (std::size_t i = 1; i < points.size(); ++i) {
     arc[i] = arc[i - 1] + norm(lattice.to_cart(points[i] - points[i - 1]));
   }
+  const auto count = static_cast<std::size_t>(std::clamp(std::ceil(arc.back() / spacing) + 1.0, 7.0, 101.0));
   std::vector<Vec3> out;
   out.reserve(count);
   std::size_t segment = 1;
@@ -221,12 +222,9 @@ std::vector<Vec3> spread(const Lattice& lattice, const std::vector<Vec3>& points
 }  // namespace
 
 std::vector<PathPoint> relax_string(const EnergyField& field, const std::vector<Vec3>& start, double spacing,
-                                    int iterations) {
+                                    int iterations, double floor_energy) {
   const Lattice& lattice = field.lattice();
-  double length = 0.0;
-  for (std::size_t i = 1; i < start.size(); ++i) length += norm(lattice.to_cart(start[i] - start[i - 1]));
-  const auto count = static_cast<std::size_t>(std::clamp(std::ceil(length / spacing) + 1.0, 7.0, 61.0));
-  std::vector<Vec3> points = spread(lattice, start, count);
+  std::vector<Vec3> points = spread(lattice, start, spacing);
   constexpr double kMove = 0.06;  // angstrom a point may move in one sweep
   for (int sweep = 0; sweep < iterations; ++sweep) {
     double largest = 0.0;
@@ -234,10 +232,10 @@ std::vector<PathPoint> relax_string(const EnergyField& field, const std::vector<
     for (std::size_t i = 0; i < points.size(); ++i) {
       Vec3 gradient;
       Mat3 hessian;
-      field.derivatives(points[i], &gradient, &hessian);
+      const double energy = field.derivatives(points[i], &gradient, &hessian);
       Vec3 step;
       if (i == 0 || i + 1 == points.size()) {
-        step = descent_step(gradient, symmetric_eigen(hessian), kMove);
+        if (energy > floor_energy) step = descent_step(gradient, symmetric_eigen(hessian), kMove);
       } else {
         const Vec3 tangent = unit(lattice.to_cart(points[i + 1] - points[i - 1]));
         // Project the gradient and the Hessian on the plane across the path.
@@ -260,7 +258,7 @@ std::vector<PathPoint> relax_string(const EnergyField& field, const std::vector<
       }
       moved[i] = points[i] + lattice.to_frac(step);
     }
-    points = spread(lattice, moved, count);
+    points = spread(lattice, moved, spacing);
     if (largest < 1e-3) break;
   }
   std::vector<PathPoint> path;

@@ -68,9 +68,8 @@ class Polisher {
   // Saddles near a pass with their ends, descended until they lie `depth` below the saddle (a negative depth: down to
   // the minima). Every pair of the pass's arms is tried. Empty where no search converged.
   const std::vector<Hop>& hops(const GridLandscape::Pass& pass, double depth);
-  // The relaxed string between arms `a` and `b` of a pass, its top polished where that succeeds.
-  Hop string_between(const GridLandscape::Pass& pass, const GridLandscape::Arm& a, const GridLandscape::Arm& b,
-                     double depth);
+  // The relaxed strings between the pass's first arm and each other, their tops polished where that succeeds.
+  const std::vector<Hop>& strings(const GridLandscape::Pass& pass, double depth);
   // Basin and cell that a point drains to: through the lowest corner of the grid cell around it.
   GridLandscape::Label label_at(const Vec3& frac);
   // Lowest polished minimum among the basins; energies equal within a tie are polished once.
@@ -78,6 +77,7 @@ class Polisher {
   StationaryPoint minimum_of(std::int32_t basin);
 
   std::int32_t polished() const { return polished_; }
+  std::int32_t strings_relaxed() const { return strings_relaxed_; }
 
  private:
   struct Image {  // a grid operation: voxel p -> rotation p + shift
@@ -85,7 +85,14 @@ class Polisher {
     std::array<std::array<std::int32_t, 3>, 3> rotation{};
     Int3 shift;
   };
-  void add_hops(const GridLandscape::Pass& pass, double depth, std::vector<Hop>* hops);
+  using HopTable = std::unordered_map<std::int32_t, std::vector<Hop>>;
+  std::vector<Hop> search_hops(const GridLandscape::Pass& pass, double depth);
+  Hop relax_between(const GridLandscape::Pass& pass, const GridLandscape::Arm& a, const GridLandscape::Arm& b,
+                    double depth);
+  // Where an operation takes a point: the voxel, and the cell it lies in.
+  std::int32_t moved_voxel(const Image& image, std::int32_t voxel, Int3* cell) const;
+  // Stores the hops of a pass and their copies for every symmetry equivalent.
+  const std::vector<Hop>& store(const GridLandscape::Pass& pass, const std::vector<Hop>& hops, HopTable* table);
   bool same_point(const Vec3& a, const Vec3& b) const;
   double lowest_corner(const Vec3& frac, std::int32_t* voxel, Int3* cell) const;
 
@@ -93,9 +100,11 @@ class Polisher {
   const EnergyField& field_;
   RefineOptions options_;
   std::vector<Image> images_;  // operations that map grid points on grid points, the identity first
-  std::unordered_map<std::int32_t, std::vector<Hop>> known_;
+  HopTable known_;
+  HopTable known_strings_;
   std::unordered_map<std::int32_t, StationaryPoint> minima_;
   std::int32_t polished_ = 0;
+  std::int32_t strings_relaxed_ = 0;
 };
 
 // `grid` must be the percolation of `landscape`; levels that are infinite there stay infinite.

@@ -94,8 +94,9 @@ bool descend(const EnergyField& field, const StationaryPoint& saddle, double sid
 }
 
 // Relaxes a polyline (fractional, not wrapped) towards the minimum energy path between the valleys of its ends: the
-// points move across the path by projected Newton steps and are spread evenly again; the ends run downhill.
+// points move across the path by projected Newton steps and are spread evenly again, `spacing` apart (angstrom); an end
+// runs downhill until its energy is at most `floor_energy`.
 std::vector<PathPoint> relax_string(const EnergyField& field, const std::vector<Vec3>& start, double spacing,
-                                    int iterations);
+                                    int iterations, double floor_energy);
 
 }  // namespace fastin
