@@ -6,6 +6,7 @@
 #include "fastin/bvse.hpp"
 #include "fastin/bvse_energy.hpp"
 #include "fastin/grid_percolation.hpp"
+#include "fastin/percolation_path.hpp"
 #include "fastin/refine.hpp"
 #include "numpy.hpp"
 
@@ -39,12 +40,14 @@ std::vector<double> widened(const In<float>& values) {
   return out;
 }
 
-GridView view_of(const In<double>& values) {
+template <class T>
+Int3 shape_of(const In<T>& values) {
   check_shape(values, "values", {-1, -1, -1});
-  return {values.data(),
-          {static_cast<std::int32_t>(values.shape(0)), static_cast<std::int32_t>(values.shape(1)),
-           static_cast<std::int32_t>(values.shape(2))}};
+  return {static_cast<std::int32_t>(values.shape(0)), static_cast<std::int32_t>(values.shape(1)),
+          static_cast<std::int32_t>(values.shape(2))};
 }
+
+GridView view_of(const In<double>& values) { return {values.data(), shape_of(values)}; }
 
 py::tuple to_tuple(const Int3& v) { return py::make_tuple(v.x, v.y, v.z); }
 
@@ -63,21 +66,58 @@ py::dict level_to_dict(const PercolationLevel& level, const GridView& grid) {
   return out;
 }
 
-py::dict percolate_grid(const In<double>& values, int connectivity) {
-  const GridView grid = view_of(values);
+// Adds path_frac, path_energy, path_translation.
+void add_path(py::dict& level, PercolationPath& path) {
+  if (path.points.empty()) return;
+  std::vector<Vec3> frac;
+  std::vector<double> energy;
+  for (const PathPoint& p : path.points) {
+    frac.push_back(p.frac);
+    energy.push_back(p.energy);
+  }
+  const auto n = static_cast<py::ssize_t>(frac.size());
+  level["path_frac"] = adopt<double>(std::move(frac), {n, 3});
+  // Writable: the caller measures the energies from its zero.
+  py::array_t<double> energies(n);
+  std::copy(energy.begin(), energy.end(), energies.mutable_data());
+  level["path_energy"] = energies;
+  level["path_translation"] = adopt<std::int32_t>(std::vector<Int3>{path.translation}, {3});
+}
+
+py::dict percolate_view(const GridView& grid, int connectivity, bool paths) {
   GridPercolation result;
+  std::array<PercolationPath, 3> traced;
   {
     py::gil_scoped_release release;
     GridLandscape landscape(grid, connectivity);
     result = percolate(landscape);
+    for (int d = 0; paths && d < 3; ++d) {
+      const double top = result.levels[static_cast<std::size_t>(d)].energy;
+      if (!std::isfinite(top)) break;
+      traced[static_cast<std::size_t>(d)] =
+          trace_path(landscape, grid_connections(landscape, top), d + 1, nullptr, nullptr);
+    }
   }
   py::dict out;
   out["minimum_voxel"] = to_tuple(grid.unravel(result.minimum_voxel));
   out["minimum"] = grid.at(result.minimum_voxel);
   py::list levels;
-  for (const PercolationLevel& level : result.levels) levels.append(level_to_dict(level, grid));
+  for (std::size_t d = 0; d < 3; ++d) {
+    py::dict level = level_to_dict(result.levels[d], grid);
+    add_path(level, traced[d]);
+    levels.append(level);
+  }
   out["levels"] = levels;
   return out;
+}
+
+py::dict percolate_grid(const In<double>& values, int connectivity, bool paths) {
+  return percolate_view(view_of(values), connectivity, paths);
+}
+
+py::dict percolate_float_grid(const In<float>& values, int connectivity, bool paths) {
+  const std::vector<double> energies = widened(values);
+  return percolate_view({energies.data(), shape_of(values)}, connectivity, paths);
 }
 
 py::tuple to_tuple(const Vec3& v) { return py::make_tuple(v.x, v.y, v.z); }
@@ -99,12 +139,12 @@ py::dict level_to_dict(const RefinedLevel& level) {
 }
 
 py::dict refine(const In<float>& values, const BvseField& field, const In<std::int32_t>& rotations,
-                const In<double>& translations, int connectivity, double margin, double margin_slope) {
-  check_shape(values, "values", {-1, -1, -1});
+                const In<double>& translations, int connectivity, double margin, double margin_slope,
+                bool paths) {
+  const Int3 shape = shape_of(values);
   const std::vector<FractionalOperation> operations = operations_of(rotations, translations);
-  const Int3 shape{static_cast<std::int32_t>(values.shape(0)), static_cast<std::int32_t>(values.shape(1)),
-                   static_cast<std::int32_t>(values.shape(2))};
   RefinedPercolation result;
+  std::array<PercolationPath, 3> traced;
   {
     py::gil_scoped_release release;
     const std::vector<double> energies = widened(values);
@@ -114,7 +154,12 @@ py::dict refine(const In<float>& values, const BvseField& field, const In<std::i
     options.margin = margin;
     options.margin_slope = margin_slope;
     const BvseEnergy energy(field);
-    result = refine_percolation(landscape, grid, energy, operations, options);
+    Polisher polisher(landscape, energy, operations, options);
+    result = refine_percolation(landscape, grid, polisher, options);
+    for (int d = 0; paths && d < 3; ++d) {
+      if (!std::isfinite(result.levels[static_cast<std::size_t>(d)].energy)) break;
+      traced[static_cast<std::size_t>(d)] = trace_path(landscape, result.connections, d + 1, &energy, &polisher);
+    }
   }
   py::dict out;
   out["minimum"] = result.minimum_energy;
@@ -124,7 +169,11 @@ py::dict refine(const In<float>& values, const BvseField& field, const In<std::i
   out["rounds"] = result.rounds;
   out["settled"] = result.settled;
   py::list levels;
-  for (const RefinedLevel& level : result.levels) levels.append(level_to_dict(level));
+  for (std::size_t d = 0; d < 3; ++d) {
+    py::dict level = level_to_dict(result.levels[d]);
+    add_path(level, traced[d]);
+    levels.append(level);
+  }
   out["levels"] = levels;
   return out;
 }
@@ -135,11 +184,14 @@ void bind_percolation(py::module_& m) {
   m.def("refine_percolation", &refine, py::arg("values").noconvert(), py::arg("field"),
         py::arg("rotations").noconvert(), py::arg("translations").noconvert(), py::arg("connectivity") = 26,
         py::arg("margin") = RefineOptions{}.margin, py::arg("margin_slope") = RefineOptions{}.margin_slope,
+        py::arg("paths") = false,
         "Percolation levels of the continuous field, seeded by its float32 grid.");
-  m.def("percolate_grid", &percolate_grid, py::arg("values").noconvert(), py::arg("connectivity") = 26,
+  m.def("percolate_grid", &percolate_grid, py::arg("values").noconvert(), py::arg("connectivity") = 26, py::arg("paths") = false,
         "Energies at which the set below percolates in 1, 2, 3 dimensions: dict(minimum, minimum_voxel, "
         "levels); each "
         "level holds energy, voxel, minimum, minimum_voxel, basins, translations (rows, in cells).");
+  m.def("percolate_grid", &percolate_float_grid, py::arg("values").noconvert(), py::arg("connectivity") = 26, py::arg("paths") = false,
+        "The same on a float32 grid of bond valence energies; points at the field's ceiling are never entered.");
 }
 
 }  // namespace fastin::bind

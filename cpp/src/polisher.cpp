@@ -84,6 +84,11 @@ GridLandscape::Label Polisher::label_at(const Vec3& frac) {
   return {drained.basin, cell + drained.cell};
 }
 
+BasinEdge Polisher::edge_of(const Hop& hop) {
+  const GridLandscape::Label a = label_at(hop.ends[0]), b = label_at(hop.ends[1]);
+  return {a.basin, b.basin, b.cell - a.cell};
+}
+
 std::vector<Hop> Polisher::search_hops(const GridLandscape::Pass& pass, double depth) {
   std::vector<Hop> hops;
   const GridView& grid = landscape_.grid();

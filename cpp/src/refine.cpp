@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
+
+#include "fastin/error.hpp"
 
 namespace fastin {
 namespace {
@@ -10,11 +13,6 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 constexpr std::int32_t kByArms = -1;
 constexpr std::int32_t kSlope = -2;
-
-struct Edge {
-  std::int32_t a, b;
-  Int3 cell;  // of b when a lies in cell 0
-};
 
 // One entry of the list that the union-find runs through.
 struct Item {
@@ -26,9 +24,8 @@ struct Item {
 
 class Refiner {
  public:
-  Refiner(GridLandscape& landscape, const GridPercolation& grid, const EnergyField& field,
-          const std::vector<FractionalOperation>& operations, const RefineOptions& options)
-      : landscape_(landscape), polisher_(landscape, field, operations, options), options_(options) {
+  Refiner(GridLandscape& landscape, const GridPercolation& grid, Polisher& polisher, const RefineOptions& options)
+      : landscape_(landscape), polisher_(polisher), options_(options) {
     states_.resize(landscape.passes().size());
     looked_.assign(landscape.minima().size(), 0);
     for (std::size_t d = 0; d < 3; ++d) {
@@ -60,11 +57,11 @@ class Refiner {
     State state = State::raw;
     double residual = 0.0;  // lower bound for what the hops found so far do not explain
     std::vector<Hop> hops;
-    std::vector<Edge> edges;
+    std::vector<BasinEdge> edges;
   };
   struct Slope {
     double energy;
-    Edge edge;
+    BasinEdge edge;
   };
 
   double margin(double energy) const { return options_.margin + options_.margin_slope * (energy - bottom_); }
@@ -126,7 +123,7 @@ class Refiner {
   // Joins the edges of an item; true when that changed what is connected or how far it reaches.
   bool join(const Item& item, PeriodicUnionFind* components, std::int32_t* basin) {
     bool changed = false;
-    const auto add = [&](const Edge& edge) {
+    const auto add = [&](const BasinEdge& edge) {
       const int before = std::max(components->rank(components->find(edge.a).root),
                                   components->rank(components->find(edge.b).root));
       const auto joined = components->join(edge.a, edge.b, edge.cell);
@@ -206,7 +203,7 @@ class Refiner {
 
   void add_hop(const Hop& hop, PassState* s) {
     s->hops.push_back(hop);
-    s->edges.push_back(edge_of(hop));
+    s->edges.push_back(polisher_.edge_of(hop));
     look_for_slope(s->edges.back().a, hop.energy);
     look_for_slope(s->edges.back().b, hop.energy);
   }
@@ -222,15 +219,41 @@ class Refiner {
     if (label.basin != basin) slopes_.push_back({landscape_.grid().at(voxel), {basin, label.basin, label.cell}});
   }
 
-  Edge edge_of(const Hop& hop) {
-    const GridLandscape::Label a = polisher_.label_at(hop.ends[0]), b = polisher_.label_at(hop.ends[1]);
-    return {a.basin, b.basin, b.cell - a.cell};
+  void keep_connections(const std::vector<Item>& items) {
+    double top = -kInfinity;
+    for (const double level : energy_) top = std::isfinite(level) ? std::max(top, level) : top;
+    for (const Item& item : items) {
+      if (item.energy > top + kLevelTie) return;
+      Connection c;
+      c.energy = item.energy;
+      const auto i = static_cast<std::size_t>(item.pass);
+      if (item.hop == kSlope) {
+        c.edge = slopes_[i].edge;
+        result_.connections.push_back(c);
+        continue;
+      }
+      c.pass = item.pass;
+      if (item.hop >= 0) {
+        c.edge = states_[i].edges[static_cast<std::size_t>(item.hop)];
+        c.has_hop = true;
+        c.hop = states_[i].hops[static_cast<std::size_t>(item.hop)];
+        result_.connections.push_back(c);
+        continue;
+      }
+      landscape_.arms(landscape_.passes()[i], &arms_);
+      for (std::size_t a = 1; a < arms_.size(); ++a) {
+        c.edge = {arms_[0].basin, arms_[a].basin, arms_[a].cell - arms_[0].cell};
+        c.second_arm = static_cast<std::int32_t>(a);
+        result_.connections.push_back(c);
+      }
+    }
   }
 
   // The component at each level: its lowest point and translations.
   void finish() {
     std::vector<Item> items;
     collect(&items);
+    keep_connections(items);
     const auto& minima = landscape_.minima();
     for (std::size_t d = 0; d < 3; ++d) {
       RefinedLevel& level = result_.levels[d];
@@ -270,7 +293,7 @@ class Refiner {
   }
 
   GridLandscape& landscape_;
-  Polisher polisher_;
+  Polisher& polisher_;
   RefineOptions options_;
   double bottom_ = 0.0;
   bool everything_ = false;  // passes above the windows count too
@@ -286,10 +309,14 @@ class Refiner {
 
 }  // namespace
 
-RefinedPercolation refine_percolation(GridLandscape& landscape, const GridPercolation& grid, const EnergyField& field,
-                                      const std::vector<FractionalOperation>& operations,
+RefinedPercolation refine_percolation(GridLandscape& landscape, const GridPercolation& grid, Polisher& polisher,
                                       const RefineOptions& options) {
-  return Refiner(landscape, grid, field, operations, options).run();
+  const Int3 n = landscape.grid().shape;
+  if (std::min({n.x, n.y, n.z}) < 4) {
+    throw InvalidInput("refinement needs a grid of at least 4 points along each axis, not " + std::to_string(n.x) +
+                       " x " + std::to_string(n.y) + " x " + std::to_string(n.z));
+  }
+  return Refiner(landscape, grid, polisher, options).run();
 }
 
 }  // namespace fastin

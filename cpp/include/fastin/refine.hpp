@@ -39,6 +39,23 @@ struct Hop {
   bool stationary = false;  // false: the top of a relaxed string, an upper bound
 };
 
+// Basin a in cell 0 and basin b in cell `cell` are connected.
+struct BasinEdge {
+  std::int32_t a, b;
+  Int3 cell;
+};
+
+// A connection that percolation ran through, with what is needed to draw it.
+struct Connection {
+  BasinEdge edge;
+  double energy = 0.0;
+  std::int32_t pass = -1;        // -1: one basin is a point on the slope of the other
+  std::int32_t first_arm = 0;    // of the pass, where no hop was polished
+  std::int32_t second_arm = 1;
+  bool has_hop = false;
+  Hop hop;                       // its ends lie in a and b
+};
+
 struct RefinedLevel {
   double energy = std::numeric_limits<double>::infinity();  // absolute, eV
   double grid_energy = std::numeric_limits<double>::infinity();
@@ -57,6 +74,7 @@ struct RefinedPercolation {
   std::int32_t strings = 0;   // of which needed a string
   std::int32_t rounds = 0;
   bool settled = true;  // false: max_rounds was reached
+  std::vector<Connection> connections;  // up to the highest level, in order
 };
 
 // Polishes passes and minima; what an operation of the space group maps on something known is not computed again.
@@ -72,6 +90,10 @@ class Polisher {
   const std::vector<Hop>& strings(const GridLandscape::Pass& pass, double depth);
   // Basin and cell that a point drains to: through the lowest corner of the grid cell around it.
   GridLandscape::Label label_at(const Vec3& frac);
+  // The basins that the two ends of a hop drain to.
+  BasinEdge edge_of(const Hop& hop);
+  // Lowest of the eight grid points around a point: its energy, the voxel and its cell.
+  double lowest_corner(const Vec3& frac, std::int32_t* voxel, Int3* cell) const;
   // Lowest polished minimum among the basins; energies equal within a tie are polished once.
   StationaryPoint lowest_minimum(std::vector<std::int32_t> basins);
   StationaryPoint minimum_of(std::int32_t basin);
@@ -94,7 +116,6 @@ class Polisher {
   // Stores the hops of a pass and their copies for every symmetry equivalent.
   const std::vector<Hop>& store(const GridLandscape::Pass& pass, const std::vector<Hop>& hops, HopTable* table);
   bool same_point(const Vec3& a, const Vec3& b) const;
-  double lowest_corner(const Vec3& frac, std::int32_t* voxel, Int3* cell) const;
 
   GridLandscape& landscape_;
   const EnergyField& field_;
@@ -107,9 +128,8 @@ class Polisher {
   std::int32_t strings_relaxed_ = 0;
 };
 
-// `grid` must be the percolation of `landscape`; levels that are infinite there stay infinite.
-RefinedPercolation refine_percolation(GridLandscape& landscape, const GridPercolation& grid, const EnergyField& field,
-                                      const std::vector<FractionalOperation>& operations,
+// `polisher` must have been made for the same landscape, field and options. `grid` must be the percolation of `landscape`; levels that are infinite there stay infinite.
+RefinedPercolation refine_percolation(GridLandscape& landscape, const GridPercolation& grid, Polisher& polisher,
                                       const RefineOptions& options);
 
 }  // namespace fastin
