@@ -15,7 +15,8 @@ namespace py = pybind11;
 namespace fastin::bind {
 namespace {
 
-std::vector<FractionalOperation> operations_of(const In<std::int32_t>& rotations, const In<double>& translations) {
+std::vector<FractionalOperation> operations_of(const In<std::int32_t>& rotations,
+                                               const In<double>& translations) {
   check_shape(rotations, "rotations", {-1, 3, 3});
   check_shape(translations, "translations", {rotations.shape(0), 3});
   std::vector<FractionalOperation> operations(static_cast<std::size_t>(rotations.shape(0)));
@@ -34,8 +35,9 @@ std::vector<double> widened(const In<float>& values) {
   std::vector<double> out(static_cast<std::size_t>(values.size()));
   const float* p = values.data();
   for (std::size_t i = 0; i < out.size(); ++i) {
-    out[i] = p[i] >= 0.999f * static_cast<float>(BvseField::kMaxEnergy) ? std::numeric_limits<double>::infinity()
-                                                                       : static_cast<double>(p[i]);
+    out[i] = p[i] >= 0.999f * static_cast<float>(BvseField::kMaxEnergy)
+                 ? std::numeric_limits<double>::infinity()
+                 : static_cast<double>(p[i]);
   }
   return out;
 }
@@ -158,7 +160,8 @@ py::dict refine(const In<float>& values, const BvseField& field, const In<std::i
     result = refine_percolation(landscape, grid, polisher, options);
     for (int d = 0; paths && d < 3; ++d) {
       if (!std::isfinite(result.levels[static_cast<std::size_t>(d)].energy)) break;
-      traced[static_cast<std::size_t>(d)] = trace_path(landscape, result.connections, d + 1, &energy, &polisher);
+      traced[static_cast<std::size_t>(d)] =
+          trace_path(landscape, result.connections, d + 1, &energy, &polisher);
     }
   }
   py::dict out;
@@ -184,14 +187,16 @@ void bind_percolation(py::module_& m) {
   m.def("refine_percolation", &refine, py::arg("values").noconvert(), py::arg("field"),
         py::arg("rotations").noconvert(), py::arg("translations").noconvert(), py::arg("connectivity") = 26,
         py::arg("margin") = RefineOptions{}.margin, py::arg("margin_slope") = RefineOptions{}.margin_slope,
+        py::arg("paths") = false, "Percolation levels of the continuous field, seeded by its float32 grid.");
+  m.def("percolate_grid", &percolate_grid, py::arg("values").noconvert(), py::arg("connectivity") = 26,
         py::arg("paths") = false,
-        "Percolation levels of the continuous field, seeded by its float32 grid.");
-  m.def("percolate_grid", &percolate_grid, py::arg("values").noconvert(), py::arg("connectivity") = 26, py::arg("paths") = false,
         "Energies at which the set below percolates in 1, 2, 3 dimensions: dict(minimum, minimum_voxel, "
         "levels); each "
         "level holds energy, voxel, minimum, minimum_voxel, basins, translations (rows, in cells).");
-  m.def("percolate_grid", &percolate_float_grid, py::arg("values").noconvert(), py::arg("connectivity") = 26, py::arg("paths") = false,
-        "The same on a float32 grid of bond valence energies; points at the field's ceiling are never entered.");
+  m.def("percolate_grid", &percolate_float_grid, py::arg("values").noconvert(), py::arg("connectivity") = 26,
+        py::arg("paths") = false,
+        "The same on a float32 grid of bond valence energies; points at the field's ceiling are never "
+        "entered.");
 }
 
 }  // namespace fastin::bind

@@ -29,7 +29,8 @@ class PathBuilder {
     if (c.pass < 0) return {site(c.edge.a, {}), site(c.edge.b, c.edge.cell)};
     const GridLandscape::Pass& pass = landscape_.passes()[static_cast<std::size_t>(c.pass)];
     if (c.has_hop && field_ != nullptr) return hop_points(c.hop);
-    if (field_ != nullptr) {  // a pass far below the level: polished for the path's sake, if that keeps its sides
+    if (field_ !=
+        nullptr) {  // a pass far below the level: polished for the path's sake, if that keeps its sides
       for (const Hop& hop : polisher_->hops(pass, -1.0)) {
         const BasinEdge edge = polisher_->edge_of(hop);
         const bool same = edge.a == c.edge.a && edge.b == c.edge.b && edge.cell == c.edge.cell;
@@ -144,8 +145,9 @@ class PathBuilder {
     double best[2];
     for (int s = 0; s < 2; ++s) {
       std::vector<PathPoint> path;
-      descend(*field_, saddle, s == 0 ? guess : -guess, SearchOptions{}, [](const Vec3&, double) { return false; },
-              &path);
+      descend(
+          *field_, saddle, s == 0 ? guess : -guess, SearchOptions{},
+          [](const Vec3&, double) { return false; }, &path);
       best[s] = std::numeric_limits<double>::infinity();
       for (const PathPoint& p : path) best[s] = std::min(best[s], distance(p.frac, hop.ends[0]));
     }
@@ -178,8 +180,8 @@ std::vector<Connection> grid_connections(GridLandscape& landscape, double top) {
   return connections;
 }
 
-std::vector<LoopStep> critical_loop(std::size_t basins, const std::vector<Connection>& connections, int dimensions,
-                                    Int3* translation) {
+std::vector<LoopStep> critical_loop(std::size_t basins, const std::vector<Connection>& connections,
+                                    int dimensions, Int3* translation) {
   PeriodicUnionFind components(basins);
   std::size_t critical = connections.size();
   TranslationLattice before;
@@ -198,7 +200,8 @@ std::vector<LoopStep> critical_loop(std::size_t basins, const std::vector<Connec
     around[static_cast<std::size_t>(connections[i].edge.a)].push_back({i, true});
     around[static_cast<std::size_t>(connections[i].edge.b)].push_back({i, false});
   }
-  // Breadth first over (basin, cell), from the far side of the critical connection back to an image of its near side.
+  // Breadth first over (basin, cell), from the far side of the critical connection back to an image of its
+  // near side.
   using Node = std::tuple<std::int32_t, std::int32_t, std::int32_t, std::int32_t>;
   const auto key = [](std::int32_t basin, const Int3& c) { return Node{basin, c.x, c.y, c.z}; };
   struct From {
@@ -228,14 +231,15 @@ std::vector<LoopStep> critical_loop(std::size_t basins, const std::vector<Connec
       const std::int32_t next = forward ? e.b : e.a;
       const Int3 there = forward ? cell + e.cell : cell - e.cell;
       if (std::max({std::abs(there.x), std::abs(there.y), std::abs(there.z)}) > kReach) continue;
-      if (seen.emplace(key(next, there), From{key(basin, cell), {i, forward}}).second) queue.push_back({next, there});
+      if (seen.emplace(key(next, there), From{key(basin, cell), {i, forward}}).second)
+        queue.push_back({next, there});
     }
   }
   return {};
 }
 
-PercolationPath trace_path(GridLandscape& landscape, const std::vector<Connection>& connections, int dimensions,
-                           const EnergyField* field, Polisher* polisher) {
+PercolationPath trace_path(GridLandscape& landscape, const std::vector<Connection>& connections,
+                           int dimensions, const EnergyField* field, Polisher* polisher) {
   PercolationPath path;
   const std::vector<LoopStep> steps =
       critical_loop(landscape.minima().size(), connections, dimensions, &path.translation);

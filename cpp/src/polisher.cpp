@@ -103,7 +103,8 @@ std::vector<Hop> Polisher::search_hops(const GridLandscape::Pass& pass, double d
     StationaryPoint saddle = find_saddle(field_, start, lattice.to_cart(tip - tail), options_.search);
     if (!saddle.converged) saddle = find_saddle(field_, start, Vec3{}, options_.search);
     if (!saddle.converged) continue;
-    if (std::any_of(hops.begin(), hops.end(), [&](const Hop& h) { return same_point(h.saddle, saddle.frac); })) {
+    if (std::any_of(hops.begin(), hops.end(),
+                    [&](const Hop& h) { return same_point(h.saddle, saddle.frac); })) {
       continue;
     }
     Hop hop;

@@ -24,7 +24,8 @@ struct Item {
 
 class Refiner {
  public:
-  Refiner(GridLandscape& landscape, const GridPercolation& grid, Polisher& polisher, const RefineOptions& options)
+  Refiner(GridLandscape& landscape, const GridPercolation& grid, Polisher& polisher,
+          const RefineOptions& options)
       : landscape_(landscape), polisher_(polisher), options_(options) {
     states_.resize(landscape.passes().size());
     looked_.assign(landscape.minima().size(), 0);
@@ -189,13 +190,15 @@ class Refiner {
       return true;
     }
     landscape_.arms(pass, &arms_);
-    for (const GridLandscape::Arm& arm : std::vector<GridLandscape::Arm>(arms_)) look_for_slope(arm.basin, pass.energy);
+    for (const GridLandscape::Arm& arm : std::vector<GridLandscape::Arm>(arms_))
+      look_for_slope(arm.basin, pass.energy);
     const double reach = margin(pass.energy);
     s.residual = pass.energy - reach;
     for (const Hop& hop : polisher_.hops(pass, depth(pass.energy))) {
       add_hop(hop, &s);
       // Just above the hop: if the hop explains the pass, its arms are joined already by then.
-      if (std::abs(hop.energy - pass.energy) <= reach) s.residual = std::max(s.residual, hop.energy + kLevelTie);
+      if (std::abs(hop.energy - pass.energy) <= reach)
+        s.residual = std::max(s.residual, hop.energy + kLevelTie);
     }
     s.state = State::polished;
     return true;
@@ -208,15 +211,16 @@ class Refiner {
     look_for_slope(s->edges.back().b, hop.energy);
   }
 
-  // A shallow minimum of the grid may be a point on a slope of the field: it then drains to another basin, and the two
-  // are one from its energy on.
+  // A shallow minimum of the grid may be a point on a slope of the field: it then drains to another basin,
+  // and the two are one from its energy on.
   void look_for_slope(std::int32_t basin, double energy) {
     const auto b = static_cast<std::size_t>(basin);
     const std::int32_t voxel = landscape_.minima()[b];
     if (looked_[b] != 0 || landscape_.grid().at(voxel) < energy - margin(energy)) return;
     looked_[b] = 1;
     const GridLandscape::Label label = polisher_.label_at(polisher_.minimum_of(basin).frac);
-    if (label.basin != basin) slopes_.push_back({landscape_.grid().at(voxel), {basin, label.basin, label.cell}});
+    if (label.basin != basin)
+      slopes_.push_back({landscape_.grid().at(voxel), {basin, label.basin, label.cell}});
   }
 
   void keep_connections(const std::vector<Item>& items) {
@@ -224,6 +228,7 @@ class Refiner {
     for (const double level : energy_) top = std::isfinite(level) ? std::max(top, level) : top;
     for (const Item& item : items) {
       if (item.energy > top + kLevelTie) return;
+      if (item.unsure) continue;  // adds nothing: else it would have been polished
       Connection c;
       c.energy = item.energy;
       const auto i = static_cast<std::size_t>(item.pass);
@@ -275,7 +280,8 @@ class Refiner {
         level.saddle = hop.saddle;
         level.stationary = hop.stationary;
       } else {
-        level.saddle = landscape_.grid().frac(landscape_.passes()[static_cast<std::size_t>(critical_[d].pass)].voxel);
+        level.saddle =
+            landscape_.grid().frac(landscape_.passes()[static_cast<std::size_t>(critical_[d].pass)].voxel);
       }
       wrap_frac(level.saddle);
       const std::int32_t root = components.find(basin).root;
@@ -309,12 +315,12 @@ class Refiner {
 
 }  // namespace
 
-RefinedPercolation refine_percolation(GridLandscape& landscape, const GridPercolation& grid, Polisher& polisher,
-                                      const RefineOptions& options) {
+RefinedPercolation refine_percolation(GridLandscape& landscape, const GridPercolation& grid,
+                                      Polisher& polisher, const RefineOptions& options) {
   const Int3 n = landscape.grid().shape;
   if (std::min({n.x, n.y, n.z}) < 4) {
-    throw InvalidInput("refinement needs a grid of at least 4 points along each axis, not " + std::to_string(n.x) +
-                       " x " + std::to_string(n.y) + " x " + std::to_string(n.z));
+    throw InvalidInput("refinement needs a grid of at least 4 points along each axis, not " +
+                       std::to_string(n.x) + " x " + std::to_string(n.y) + " x " + std::to_string(n.z));
   }
   return Refiner(landscape, grid, polisher, options).run();
 }

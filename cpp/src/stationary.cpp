@@ -7,7 +7,8 @@
 namespace fastin {
 namespace {
 
-// Smallest curvature that a step divides by (eV/angstrom^2): flatter directions move by at most the trust radius.
+// Smallest curvature that a step divides by (eV/angstrom^2): flatter directions move by at most the trust
+// radius.
 constexpr double kFlat = 1e-3;
 
 Vec3 clipped(const Vec3& step, double limit) {
@@ -80,7 +81,8 @@ Vec3 descent_step(const Vec3& gradient, const SymmetricEigen& eigen, double reac
     Vec3 x;
     for (int k = 0; k < 3; ++k) {
       const double lt = eigen.values[k] * t;
-      const double factor = std::abs(lt) < 1e-8 ? t : (lt < -40.0 ? 1e18 : -std::expm1(-lt) / eigen.values[k]);
+      const double factor =
+          std::abs(lt) < 1e-8 ? t : (lt < -40.0 ? 1e18 : -std::expm1(-lt) / eigen.values[k]);
       x[k] = -g[k] * factor;
     }
     return x;
@@ -181,7 +183,8 @@ StationaryPoint find_saddle(const EnergyField& field, const Vec3& start, const V
         if (std::abs(dot(eigen.vectors[k], guide)) > std::abs(dot(eigen.vectors[climb], guide))) climb = k;
       }
     }
-    if (eigen.values[0] < 0.0 && eigen.values[1] > 0.0) climb = 0;  // the right shape already: the lowest mode it is
+    if (eigen.values[0] < 0.0 && eigen.values[1] > 0.0)
+      climb = 0;  // the right shape already: the lowest mode it is
     guide = eigen.vectors[climb];
     Vec3 step;
     for (int k = 0; k < 3; ++k) {
@@ -250,7 +253,8 @@ std::vector<PathPoint> relax_string(const EnergyField& field, const std::vector<
         }
         const SymmetricEigen eigen = symmetric_eigen(projected);
         for (int k = 0; k < 3; ++k) {
-          step += (-dot(across, eigen.vectors[k]) / std::max(std::abs(eigen.values[k]), 0.5)) * eigen.vectors[k];
+          step +=
+              (-dot(across, eigen.vectors[k]) / std::max(std::abs(eigen.values[k]), 0.5)) * eigen.vectors[k];
         }
         step = clipped(step, kMove);
         step -= dot(step, tangent) * tangent;

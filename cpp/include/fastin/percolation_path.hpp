@@ -17,18 +17,19 @@ struct PercolationPath {
 // A connection taken from the grid: passes up to `top`, in order.
 std::vector<Connection> grid_connections(GridLandscape& landscape, double top);
 
-// Steps of the shortest loop (in connections) that contains the first connection at which some component reaches
-// `dimensions` directions and that moves in a direction new to it. Connections must be in order of energy.
+// Steps of the shortest loop (in connections) that contains the first connection at which some component
+// reaches `dimensions` directions and that moves in a direction new to it. Connections must be in order of
+// energy.
 struct LoopStep {
   std::size_t connection;
   bool forward;  // from its a to its b
 };
-std::vector<LoopStep> critical_loop(std::size_t basins, const std::vector<Connection>& connections, int dimensions,
-                                    Int3* translation);
+std::vector<LoopStep> critical_loop(std::size_t basins, const std::vector<Connection>& connections,
+                                    int dimensions, Int3* translation);
 
-// Path for a level; empty where `dimensions` is never reached. With a field the polyline consists of steepest descents
-// from saddles to minima; without one, of chains of grid points.
-PercolationPath trace_path(GridLandscape& landscape, const std::vector<Connection>& connections, int dimensions,
-                           const EnergyField* field, Polisher* polisher);
+// Path for a level; empty where `dimensions` is never reached. With a field the polyline consists of steepest
+// descents from saddles to minima; without one, of chains of grid points.
+PercolationPath trace_path(GridLandscape& landscape, const std::vector<Connection>& connections,
+                           int dimensions, const EnergyField* field, Polisher* polisher);
 
 }  // namespace fastin

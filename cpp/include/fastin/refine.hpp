@@ -1,11 +1,12 @@
-// Percolation barriers without the grid's error: passes polished to saddles of the continuous field, minima to minima,
-// and the percolation decided on the polished energies.
+// Percolation barriers without the grid's error: passes polished to saddles of the continuous field, minima
+// to minima, and the percolation decided on the polished energies.
 //
-// A grid gives the topology of the landscape and its levels to within an error that grows with the energy. Passes
-// farther than that error from a level cannot decide it and keep the grid's word; those within it are polished to
-// stationary points, whose steepest descents say which basins they really join. Passes not yet polished count with the
-// lowest energy they could have, so that the search stops only when every pass that decides a level is polished. A
-// pass whose saddle turns out to belong elsewhere is settled by a relaxed string between the basins it seemed to join.
+// A grid gives the topology of the landscape and its levels to within an error that grows with the energy.
+// Passes farther than that error from a level cannot decide it and keep the grid's word; those within it are
+// polished to stationary points, whose steepest descents say which basins they really join. Passes not yet
+// polished count with the lowest energy they could have, so that the search stops only when every pass that
+// decides a level is polished. A pass whose saddle turns out to belong elsewhere is settled by a relaxed
+// string between the basins it seemed to join.
 #pragma once
 
 #include <array>
@@ -25,13 +26,15 @@ struct FractionalOperation {
 };
 
 struct RefineOptions {
-  double margin = 0.12;        // eV: largest error of a level near the bottom of the landscape, grid of 0.2 angstrom
+  double margin =
+      0.12;  // eV: largest error of a level near the bottom of the landscape, grid of 0.2 angstrom
   double margin_slope = 0.06;  // and its growth with the height above the minimum
   int max_rounds = 200;
   SearchOptions search;
 };
 
-// A saddle and the two points its steepest descents reached; fractional, next to the pass they were found from.
+// A saddle and the two points its steepest descents reached; fractional, next to the pass they were found
+// from.
 struct Hop {
   double energy = 0.0;
   Vec3 saddle;
@@ -49,11 +52,11 @@ struct BasinEdge {
 struct Connection {
   BasinEdge edge;
   double energy = 0.0;
-  std::int32_t pass = -1;        // -1: one basin is a point on the slope of the other
-  std::int32_t first_arm = 0;    // of the pass, where no hop was polished
+  std::int32_t pass = -1;      // -1: one basin is a point on the slope of the other
+  std::int32_t first_arm = 0;  // of the pass, where no hop was polished
   std::int32_t second_arm = 1;
   bool has_hop = false;
-  Hop hop;                       // its ends lie in a and b
+  Hop hop;  // its ends lie in a and b
 };
 
 struct RefinedLevel {
@@ -73,18 +76,19 @@ struct RefinedPercolation {
   std::int32_t polished = 0;  // passes polished, one a symmetry class
   std::int32_t strings = 0;   // of which needed a string
   std::int32_t rounds = 0;
-  bool settled = true;  // false: max_rounds was reached
+  bool settled = true;                  // false: max_rounds was reached
   std::vector<Connection> connections;  // up to the highest level, in order
 };
 
-// Polishes passes and minima; what an operation of the space group maps on something known is not computed again.
+// Polishes passes and minima; what an operation of the space group maps on something known is not computed
+// again.
 class Polisher {
  public:
-  Polisher(GridLandscape& landscape, const EnergyField& field, const std::vector<FractionalOperation>& operations,
-           const RefineOptions& options);
+  Polisher(GridLandscape& landscape, const EnergyField& field,
+           const std::vector<FractionalOperation>& operations, const RefineOptions& options);
 
-  // Saddles near a pass with their ends, descended until they lie `depth` below the saddle (a negative depth: down to
-  // the minima). Every pair of the pass's arms is tried. Empty where no search converged.
+  // Saddles near a pass with their ends, descended until they lie `depth` below the saddle (a negative depth:
+  // down to the minima). Every pair of the pass's arms is tried. Empty where no search converged.
   const std::vector<Hop>& hops(const GridLandscape::Pass& pass, double depth);
   // The relaxed strings between the pass's first arm and each other, their tops polished where that succeeds.
   const std::vector<Hop>& strings(const GridLandscape::Pass& pass, double depth);
@@ -114,7 +118,8 @@ class Polisher {
   // Where an operation takes a point: the voxel, and the cell it lies in.
   std::int32_t moved_voxel(const Image& image, std::int32_t voxel, Int3* cell) const;
   // Stores the hops of a pass and their copies for every symmetry equivalent.
-  const std::vector<Hop>& store(const GridLandscape::Pass& pass, const std::vector<Hop>& hops, HopTable* table);
+  const std::vector<Hop>& store(const GridLandscape::Pass& pass, const std::vector<Hop>& hops,
+                                HopTable* table);
   bool same_point(const Vec3& a, const Vec3& b) const;
 
   GridLandscape& landscape_;
@@ -128,8 +133,9 @@ class Polisher {
   std::int32_t strings_relaxed_ = 0;
 };
 
-// `polisher` must have been made for the same landscape, field and options. `grid` must be the percolation of `landscape`; levels that are infinite there stay infinite.
-RefinedPercolation refine_percolation(GridLandscape& landscape, const GridPercolation& grid, Polisher& polisher,
-                                      const RefineOptions& options);
+// `polisher` must have been made for the same landscape, field and options. `grid` must be the percolation of
+// `landscape`; levels that are infinite there stay infinite.
+RefinedPercolation refine_percolation(GridLandscape& landscape, const GridPercolation& grid,
+                                      Polisher& polisher, const RefineOptions& options);
 
 }  // namespace fastin

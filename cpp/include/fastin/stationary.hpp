@@ -1,6 +1,7 @@
-// Stationary points of an EnergyField: minima by Newton steps, saddles by eigenvector following (Cerjan and Miller,
-// J. Chem. Phys. 75, 2800 (1981)), steepest descent paths by local quadratic steps (Page and McIver, J. Chem. Phys.
-// 88, 922 (1988)), and the relaxed string between two points (E, Ren and Vanden-Eijnden, PRB 66, 052301 (2002)).
+// Stationary points of an EnergyField: minima by Newton steps, saddles by eigenvector following (Cerjan and
+// Miller, J. Chem. Phys. 75, 2800 (1981)), steepest descent paths by local quadratic steps (Page and McIver,
+// J. Chem. Phys. 88, 922 (1988)), and the relaxed string between two points (E, Ren and Vanden-Eijnden, PRB
+// 66, 052301 (2002)).
 #pragma once
 
 #include <vector>
@@ -34,8 +35,8 @@ struct StationaryPoint {
 // Follows steepest descent from `start` down to the minimum.
 StationaryPoint find_minimum(const EnergyField& field, const Vec3& start, const SearchOptions& options);
 
-// Climbs along one mode, descends along the others. `along` (Cartesian) picks the first mode by overlap; a zero
-// vector takes the lowest.
+// Climbs along one mode, descends along the others. `along` (Cartesian) picks the first mode by overlap; a
+// zero vector takes the lowest.
 StationaryPoint find_saddle(const EnergyField& field, const Vec3& start, const Vec3& along,
                             const SearchOptions& options);
 
@@ -50,8 +51,8 @@ struct PathPoint {
 // Steepest descent from a saddle to one side (`side` +1 or -1 along its mode). Appends points; stops when
 // `stop(frac, energy)` holds or a minimum is reached (then true).
 template <class Stop>
-bool descend(const EnergyField& field, const StationaryPoint& saddle, double side, const SearchOptions& options,
-             Stop&& stop, std::vector<PathPoint>* path) {
+bool descend(const EnergyField& field, const StationaryPoint& saddle, double side,
+             const SearchOptions& options, Stop&& stop, std::vector<PathPoint>* path) {
   constexpr double kFirstStep = 0.05;  // angstrom off the saddle, along its mode
   constexpr int kMaxPoints = 400;      // 0.1 angstrom each: longer than any valley of a unit cell of interest
   const Lattice& lattice = field.lattice();
@@ -93,9 +94,9 @@ bool descend(const EnergyField& field, const StationaryPoint& saddle, double sid
   return false;
 }
 
-// Relaxes a polyline (fractional, not wrapped) towards the minimum energy path between the valleys of its ends: the
-// points move across the path by projected Newton steps and are spread evenly again, `spacing` apart (angstrom); an end
-// runs downhill until its energy is at most `floor_energy`.
+// Relaxes a polyline (fractional, not wrapped) towards the minimum energy path between the valleys of its
+// ends: the points move across the path by projected Newton steps and are spread evenly again, `spacing`
+// apart (angstrom); an end runs downhill until its energy is at most `floor_energy`.
 std::vector<PathPoint> relax_string(const EnergyField& field, const std::vector<Vec3>& start, double spacing,
                                     int iterations, double floor_energy);
 
