@@ -4,13 +4,14 @@
 |---|---|---|
 | ``.json`` | everything, without loss | yes |
 | ``.net`` | lattice, voids, connections both ways (text layout of Zeo++ and CAVD) | yes, without the framework |
-| ``.graphml`` | voids and connections with every number as an attribute | yes, without the framework |
+| ``.graphml`` | voids and connections with their numbers as attributes, the rest as one JSON attribute | yes |
 | ``.cif`` | framework, voids and bottlenecks as dummy atoms with their radius | no |
 | ``.vasp`` | POSCAR: framework, voids as He, bottlenecks as Ne (CAVD's habit), radius behind each position | no |
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastin._openmp import _core
 from fastin.errors import InputError, missing_extra
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from fastin.network import InterstitialNetwork
 
-_FORMAT = "fastin-network"
+_FORMAT = "fastin.InterstitialNetwork"
 _VERSION = 1
 _READABLE = (".json", ".net", ".graphml")
 _WRITABLE = (".json", ".net", ".cif", ".vasp", ".graphml")
@@ -38,7 +40,7 @@ _SAME_POINT = 0.05
 _SITES = "Interstitial table:"
 _CONNECTIONS = "Connection table:"
 
-# What a file without symmetry or energies still fixes: name, dtype, shape with S sites and E edges.
+# The tables of a network: name, dtype, shape with S sites and E edges.
 _FIELDS: dict[str, tuple[type, str]] = {
     "site_frac": (np.float64, "S3"),
     "site_radius": (np.float64, "S"),
@@ -123,28 +125,18 @@ def read(path: str | Path) -> InterstitialNetwork:
         fields = _from_net(text, path)
     else:
         fields = _from_graphml(text, path)
-    return InterstitialNetwork.from_dict(fields)
+    try:
+        return InterstitialNetwork.from_dict(fields)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
 
 
-def _plain(value: Any) -> Any:
-    """The value in types that JSON knows; floats keep their 17 digits."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value
-
-
 def to_json(network: InterstitialNetwork) -> str:
-    """The whole network as JSON text: ``format``, ``version`` and the entries of ``to_dict()``."""
-    return json.dumps({"format": _FORMAT, "version": _VERSION, **_plain(network.to_dict())})
+    """The whole network as JSON text: the entries of ``to_dict()``, floats with all their digits."""
+    return json.dumps(network.to_dict())
 
 
 def _from_json(text: str, path: Path) -> dict[str, Any]:
@@ -152,11 +144,10 @@ def _from_json(text: str, path: Path) -> dict[str, Any]:
         fields = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not JSON ({error})") from error
-    if not isinstance(fields, dict) or fields.pop("format", None) != _FORMAT:
-        raise InputError(f"{path}: not a network file of fastin (no format {_FORMAT!r})")
-    version = fields.pop("version", None)
-    if version != _VERSION:
-        raise InputError(f"{path}: network format version {version!r}, this fastin reads {_VERSION}")
+    if not isinstance(fields, dict) or fields.get("format") != _FORMAT:
+        raise InputError(f"{path}: not a network file of fastin (its format is not {_FORMAT!r})")
+    if fields.get("version") != _VERSION:
+        raise InputError(f"{path}: network format version {fields.get('version')!r}; this fastin reads {_VERSION}")
     return fields
 
 
@@ -184,16 +175,38 @@ def to_net(network: InterstitialNetwork) -> str:
     lines += ["", _CONNECTIONS]
     forward, backward = [], []
     index = np.asarray(network.edge_index)
+    necks = _unwrapped_bottlenecks(network)
     for e in range(index.shape[1]):
         i, j = int(index[0, e]), int(index[1, e])
         image = np.asarray(network.edge_image[e], dtype=np.int64)
-        where = np.asarray(network.edge_bottleneck_frac[e], dtype=np.float64)
+        where = necks[e]
         tail = f"{float(network.edge_bottleneck_radius[e])!r}\t{float(network.edge_length[e])!r}"
         offset = " ".join(str(int(v)) for v in image)
         back = " ".join(str(-int(v)) for v in image)
         forward.append(f"{i}\t{j}\t{offset}\t{_row(where)}\t{tail}")
         backward.append(f"{j}\t{i}\t{back}\t{_row(where - image)}\t{tail}")
     return "\n".join([*lines, *forward, *backward]) + "\n"
+
+
+def _unwrapped_bottlenecks(network: InterstitialNetwork) -> npt.NDArray[np.float64]:
+    """(E, 3) the image of each bottleneck that lies on its edge, with the first void in the home cell."""
+    i, j = network.edge_index
+    start = np.asarray(network.site_frac)[i]
+    vector = np.asarray(network.site_frac)[j] + network.edge_image - start
+    neck = np.asarray(network.edge_bottleneck_frac, dtype=np.float64)
+    cell = np.asarray(network.cell)
+    length2 = np.maximum(((vector @ cell) ** 2).sum(axis=1), np.finfo(float).tiny)
+    best, best_miss = neck.copy(), np.full(len(neck), np.inf)
+    near = np.round(start + 0.5 * vector - neck)
+    reach = int(np.ceil(0.5 * np.abs(vector).max(initial=0.0))) + 1
+    for shift in itertools.product(range(-reach, reach + 1), repeat=3):
+        candidate = neck + near + shift
+        along = (((candidate - start) @ cell) * (vector @ cell)).sum(axis=1) / length2
+        off = (candidate - start - np.clip(along, 0.0, 1.0)[:, None] * vector) @ cell
+        miss = (off**2).sum(axis=1)
+        closer = miss < best_miss - 1e-12
+        best[closer], best_miss[closer] = candidate[closer], miss[closer]
+    return best
 
 
 def _numbers(line: str, counts: tuple[int, ...], path: Path, number: int) -> list[float]:
@@ -251,9 +264,7 @@ def _fields_of_net(
         raise InputError(f"{path}: {len(rows)} connections are not {len(once)} pairs of both directions")
     once.sort(key=lambda r: (r[0], r[1], r[2]))
     ion = re.match(r"fastin network of (\S+)", title)
-    return _assemble(
-        ion=ion.group(1) if ion else "",
-        cell=cell,
+    tables = _tables(
         site_frac=[row[2:5] for row in sites],
         site_radius=[row[5] for row in sites],
         site_kind=[int(row[6]) if len(row) == 7 else 0 for row in sites],
@@ -261,21 +272,42 @@ def _fields_of_net(
         edge_index=np.array([[r[0] for r in once], [r[1] for r in once]], dtype=np.int64),
         edge_image=[r[2] for r in once],
         edge_length=[r[5] for r in once],
-        edge_bottleneck_frac=[r[3] for r in once],
+        edge_bottleneck_frac=_wrapped([r[3] for r in once]),
         edge_bottleneck_radius=[r[4] for r in once],
     )
+    return _without_framework(ion.group(1) if ion else "X", cell, path, tables)
 
 
-def _assemble(ion: str, cell: Any, **arrays: Any) -> dict[str, Any]:
-    """Fields for ``InterstitialNetwork.from_dict``; edges without symmetry classes are each their own."""
-    out: dict[str, Any] = {"ion": ion, "cell": np.asarray(cell, dtype=np.float64)}
-    sites = len(arrays["site_radius"])
-    edges = len(arrays["edge_length"])
+def _tables(**arrays: Any) -> dict[str, Any]:
+    """The site and edge tables in their types; edges without symmetry classes are each their own."""
+    sites, edges = len(arrays["site_radius"]), len(arrays["edge_length"])
     arrays.setdefault("edge_orbit", np.arange(edges))
-    for name, (dtype, shape) in _FIELDS.items():
-        size = {"S": (sites,), "S3": (sites, 3), "E": (edges,), "E3": (edges, 3), "2E": (2, edges)}[shape]
-        out[name] = np.asarray(arrays[name], dtype=dtype).reshape(size)
-    return out
+    sizes = {"S": (sites,), "S3": (sites, 3), "E": (edges,), "E3": (edges, 3), "2E": (2, edges)}
+    return {name: np.asarray(arrays[name], dtype=t).reshape(sizes[shape]) for name, (t, shape) in _FIELDS.items()}
+
+
+def _without_framework(ion: str, cell: Any, path: Path, tables: dict[str, Any]) -> dict[str, Any]:
+    """All fields of a network of which only the tables are known; the free spheres follow from them."""
+    free = _core.free_spheres(
+        tables["site_radius"], tables["edge_index"], tables["edge_image"], tables["edge_bottleneck_radius"]
+    )
+    empty: list[Any] = []
+    return tables | {
+        "source": str(path),
+        "ion": ion,
+        "guest": False,
+        "cell": cell,
+        "framework": dict.fromkeys(("frac", "radius", "number", "species", "charge"), empty) | {"source": str(path)},
+        "cell_volume": empty,
+        "free_sphere_radii": free["axis"],
+        "percolation_radii": free["rank"],
+        "included_sphere_radii": free["included"],
+        "probe_radius": float("nan"),
+        "mobile_frac": empty,
+        "mobile_orbit": empty,
+        "clearance": "all",
+        "notes": (f"read from {path.name}, which holds no framework and no probe radius",),
+    }
 
 
 # --- structures for viewers ---------------------------------------------------------------------------------------
@@ -415,7 +447,8 @@ def _write_graphml(network: InterstitialNetwork, path: Path) -> None:
     import networkx
 
     graph = to_networkx(network)
-    flat = networkx.MultiGraph(ion=graph.graph["ion"], cell=json.dumps(graph.graph["cell"]))
+    rest = {k: v for k, v in network.to_dict().items() if k not in _FIELDS}
+    flat = networkx.MultiGraph(fastin=json.dumps(rest))
     for node, data in graph.nodes(data=True):
         flat.add_node(node, **_flatten(data))
     for i, j, key, data in graph.edges(keys=True, data=True):
@@ -443,9 +476,8 @@ def _from_graphml(text: str, path: Path) -> dict[str, Any]:
         graph = networkx.parse_graphml(text, node_type=int, force_multigraph=True)
         nodes = [graph.nodes[i] for i in range(graph.number_of_nodes())]
         edges = sorted((d for _, _, d in graph.edges(data=True)), key=_edge_key)
-        return _assemble(
-            ion=graph.graph["ion"],
-            cell=json.loads(graph.graph["cell"]),
+        rest = json.loads(graph.graph["fastin"])
+        return rest | _tables(
             site_frac=[_triple(d, "frac") for d in nodes],
             site_radius=[d["radius"] for d in nodes],
             site_kind=[d["kind"] for d in nodes],
