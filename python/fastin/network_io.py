@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 _FORMAT = "fastin.InterstitialNetwork"
 _VERSION = 1
-_READABLE = (".json", ".net", ".graphml")
-_WRITABLE = (".json", ".net", ".cif", ".vasp", ".graphml")
+READABLE = (".json", ".net", ".graphml")
+WRITABLE = (".json", ".net", ".cif", ".vasp", ".graphml")
 
 # Points of a CIF closer than this are one, angstrom (readers merge sites at 1e-4 to 1e-2 of fractional coordinates).
 _SAME_POINT = 0.05
@@ -66,7 +67,7 @@ def _suffix(path: Path, known: tuple[str, ...], verb: str) -> str:
     suffix = path.suffix.lower()
     if suffix not in known:
         hint = ""
-        if verb == "read" and suffix in _WRITABLE:
+        if verb == "read" and suffix in WRITABLE:
             hint = f"; {suffix} files are written for viewers and hold no connections"
         raise InputError(
             f"{path}: cannot {verb} a network as {suffix or 'a file without suffix'!r}; "
@@ -75,7 +76,7 @@ def _suffix(path: Path, known: tuple[str, ...], verb: str) -> str:
     return suffix
 
 
-def write(network: InterstitialNetwork, path: str | Path) -> Path:
+def write(network: InterstitialNetwork, path: str | PathLike[str]) -> Path:
     """Writes a network in the format of the suffix.
 
     Args:
@@ -89,7 +90,7 @@ def write(network: InterstitialNetwork, path: str | Path) -> Path:
         InputError: another suffix; the message lists the known ones.
     """
     path = Path(path)
-    suffix = _suffix(path, _WRITABLE, "write")
+    suffix = _suffix(path, WRITABLE, "write")
     if suffix == ".json":
         text = to_json(network)
     elif suffix == ".net":
@@ -105,7 +106,7 @@ def write(network: InterstitialNetwork, path: str | Path) -> Path:
     return path
 
 
-def read(path: str | Path) -> InterstitialNetwork:
+def read(path: str | PathLike[str]) -> InterstitialNetwork:
     """Reads a network written by `write` (``.json``, ``.net`` or ``.graphml``), or a ``.net`` file of Zeo++ or CAVD.
 
     Raises:
@@ -114,7 +115,7 @@ def read(path: str | Path) -> InterstitialNetwork:
     from fastin.network import InterstitialNetwork
 
     path = Path(path)
-    suffix = _suffix(path, _READABLE, "read")
+    suffix = _suffix(path, READABLE, "read")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
