@@ -1,0 +1,117 @@
+"""``fastin analyze``: table, JSON, files, exit status."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import fastin
+from fastin.cli import main
+
+
+def run(*args: str):
+    return CliRunner().invoke(main, ["analyze", *map(str, args)])
+
+
+def test_demo_lists_every_example():
+    result = run("--demo")
+    assert result.exit_code == 0, result.output
+    for name in fastin.examples():
+        assert name in result.stdout
+
+
+def test_json_of_one_structure_matches_the_api():
+    path = fastin.examples()["LiFePO4"]
+    result = run(path, "--json")
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.stdout)
+    network = fastin.compute_network(path)
+    assert row["formula"] == "LiFePO4"
+    assert row["ion"] == "Li+"
+    assert row["n_voids"] == len(network.site_radius)
+    assert row["n_bottlenecks"] == len(network.edge_length)
+    assert row["free_sphere_radii_A"] == pytest.approx(network.free_sphere_radii.tolist())
+    barriers = fastin.compute_barriers(path)
+    assert row["barriers"]["e1d_eV"] == pytest.approx(barriers.e1d, abs=1e-6)
+
+
+def test_infinite_barriers_are_null_in_json():
+    result = run("--demo", "--json")
+    assert result.exit_code == 0
+    assert "Infinity" not in result.stdout
+    assert "NaN" not in result.stdout
+    assert len(json.loads(result.stdout)) == len(fastin.examples())
+
+
+def test_out_writes_files_that_read_back(tmp_path):
+    path = fastin.examples()["Li3OCl"]
+    result = run(path, "--out", tmp_path / "new" / "folder")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "new" / "folder"
+    for suffix in (".network.net", ".network.json", ".network.vasp", ".network.cif", ".bvse.cube", ".analysis.json"):
+        assert (folder / f"Li3OCl{suffix}").stat().st_size > 0
+    again = fastin.InterstitialNetwork.read(folder / "Li3OCl.network.json")
+    assert len(again.site_radius) == len(fastin.compute_network(path).site_radius)
+
+
+def test_same_stem_does_not_overwrite(tmp_path):
+    for k, name in enumerate(("LiCl", "Li3N")):
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        (folder / "x.cif").write_bytes(fastin.examples()[name].read_bytes())
+    result = run(tmp_path / "0" / "x.cif", tmp_path / "1" / "x.cif", "--out", tmp_path / "out", "--no-barriers")
+    assert result.exit_code == 0, result.output
+    formulas = {
+        json.loads((tmp_path / "out" / f"{stem}.analysis.json").read_text())["formula"] for stem in ("x", "x-2")
+    }
+    assert formulas == {"LiCl", "Li3N"}
+
+
+def test_failures_are_said_and_the_rest_is_written(tmp_path):
+    bad = tmp_path / "bad.cif"
+    bad.write_text("this is not a cif")
+    result = run(tmp_path / "absent.cif", bad, fastin.examples()["LiCl"], "--json")
+    assert result.exit_code == 1
+    rows = json.loads(result.stdout)
+    assert [("error" in r) for r in rows] == [True, True, False]
+    assert "absent.cif" in rows[0]["error"]["message"]
+    assert rows[0]["error"]["type"] == "InputError"
+    assert "bad.cif" in result.stderr
+
+
+def test_usage_errors_exit_with_2(tmp_path):
+    assert run().exit_code == 2
+    assert run("--no-such-option").exit_code == 2
+    assert run(tmp_path).exit_code == 2  # a folder without structures
+
+
+def test_folder_is_expanded(tmp_path):
+    for name in ("LiCl", "CaF2"):
+        (tmp_path / f"{name}.cif").write_bytes(fastin.examples()[name].read_bytes())
+    result = run(tmp_path, "--no-barriers", "--json")
+    assert result.exit_code == 0, result.output
+    assert {r["formula"] for r in json.loads(result.stdout)} == {"LiCl", "CaF2"}
+
+
+def test_wrong_ion_is_an_error_that_names_it():
+    result = run(fastin.examples()["LiCl"], "--ion", "Xx")
+    assert result.exit_code == 1
+    assert "Xx" in result.stderr
+
+
+def test_guest_ion_takes_the_whole_crystal_as_framework():
+    result = run(fastin.examples()["CaF2"], "--ion", "Li", "--json", "--no-barriers")
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.stdout)
+    assert row["guest"] is True
+    assert row["ion"] == "Li+"
+
+
+def test_markup_in_file_names_is_escaped(tmp_path):
+    odd = tmp_path / "[bold]x[/bold].cif"
+    odd.write_bytes(fastin.examples()["LiCl"].read_bytes())
+    result = run(odd, "--no-barriers")
+    assert result.exit_code == 0, result.output
+    assert "[bold]x[/bold].cif" in result.stdout
