@@ -52,6 +52,7 @@ _HOME = {
     "ScreenResult": "fastin.screening",
     "InterstitialGraph": "fastin.graph",
     "fit_arrhenius": "fastin.arrhenius",
+    "examples": "fastin.examples",
     "get_num_threads": "fastin.threads",
     "num_threads": "fastin.threads",
     "set_num_threads": "fastin.threads",

@@ -7,7 +7,7 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent / "data" / "examples"
 
 
-def examples() -> dict[str, str]:
+def examples() -> dict[str, Path]:
     """Name -> path of the bundled CIFs, in alphabetical order.
 
     Examples:
@@ -16,4 +16,4 @@ def examples() -> dict[str, str]:
         >>> Crystal.from_file(examples()["LiFePO4"])
         Crystal(LiFePO4, 28 positions, Pnma (62), 291.4 A^3)
     """
-    return {path.stem: str(path) for path in sorted(_FOLDER.glob("*.cif"))}
+    return {path.stem: path for path in sorted(_FOLDER.glob("*.cif"))}
