@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "fastin/bottleneck.hpp"
@@ -14,9 +15,45 @@ namespace {
 // A bottleneck this far below the cell's boundary (fractional) is on it: -1e-17 is 0, not 0.99999999.
 constexpr double kWrapMargin = 1e-11;
 
+// Wraps into [0, 1) and returns the cell that was subtracted.
+Int3 wrap_near(Vec3* f) {
+  Int3 cell;
+  for (int k = 0; k < 3; ++k) {
+    const double floor_value = std::floor((*f)[k] + kWrapMargin);
+    cell[k] = static_cast<std::int32_t>(floor_value);
+    (*f)[k] = std::max(0.0, (*f)[k] - floor_value);
+  }
+  return cell;
+}
+
 Vec3 wrapped(Vec3 f) {
-  for (int k = 0; k < 3; ++k) f[k] = std::max(0.0, f[k] - std::floor(f[k] + kWrapMargin));
+  wrap_near(&f);
   return f;
+}
+
+template <class T>
+void permute(const std::vector<std::size_t>& order, std::vector<T>* values) {
+  std::vector<T> out;
+  out.reserve(values->size());
+  for (const std::size_t k : order) out.push_back((*values)[k]);
+  values->swap(out);
+}
+
+// By (i, j, image).
+void sort_edges(Network* n) {
+  std::vector<std::size_t> order(n->edge_i.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [n](std::size_t a, std::size_t b) {
+    if (n->edge_i[a] != n->edge_i[b]) return n->edge_i[a] < n->edge_i[b];
+    if (n->edge_j[a] != n->edge_j[b]) return n->edge_j[a] < n->edge_j[b];
+    return n->edge_image[a] < n->edge_image[b];
+  });
+  permute(order, &n->edge_i);
+  permute(order, &n->edge_j);
+  permute(order, &n->edge_image);
+  permute(order, &n->edge_length);
+  permute(order, &n->edge_bottleneck_frac);
+  permute(order, &n->edge_bottleneck_radius);
 }
 
 class Builder {
@@ -56,7 +93,41 @@ class Builder {
     }
   }
 
+  // The centre of each face (the mean of its vertices) becomes a site, joined to the vertices of the face; the two spheres
+  // that the face separates own all of it.
+  void face_centers(const Tessellation& t, Network* out) {
+    for (std::size_t f = 0; f < t.faces.first.size(); ++f) {
+      const auto begin = static_cast<std::size_t>(t.faces.start[f]), end = static_cast<std::size_t>(t.faces.start[f + 1]);
+      Vec3 centre{};
+      for (std::size_t k = begin; k < end; ++k) centre += corner(t, t.faces.loop[k]);
+      centre = (1.0 / static_cast<double>(end - begin)) * centre;
+      Vec3 home = centre;
+      const Int3 cell = wrap_near(&home);
+      const std::array<Generator, 2> owners{Generator{t.faces.first[f], {}}, t.faces.second[f]};
+      const Vec3 x = lattice_.to_cart(centre);
+      const auto site = static_cast<std::int32_t>(out->site_frac.size());
+      out->site_frac.push_back(home);
+      out->site_radius.push_back(clearance(x, x, owners.data(), owners.data() + 2).radius);
+      out->site_kind.push_back(1);
+      for (std::size_t k = begin; k < end; ++k) {
+        const LoopVertex& v = t.faces.loop[k];
+        const Vec3 g = corner(t, v), p = lattice_.to_cart(g);
+        const Narrowest b = clearance(p, x, owners.data(), owners.data() + 2);
+        out->edge_i.push_back(v.vertex);
+        out->edge_j.push_back(site);
+        out->edge_image.push_back(cell - v.image);
+        out->edge_length.push_back(norm(x - p));
+        out->edge_bottleneck_frac.push_back(wrapped(g + b.t * (centre - g)));
+        out->edge_bottleneck_radius.push_back(b.radius);
+      }
+    }
+  }
+
  private:
+  static Vec3 corner(const Tessellation& t, const LoopVertex& v) {
+    return t.vertex_frac[static_cast<std::size_t>(v.vertex)] + to_vec(v.image);
+  }
+
   Narrowest clearance(const Vec3& p, const Vec3& q, const Generator* begin, const Generator* end) {
     Narrowest best{std::numeric_limits<double>::infinity(), 0.0};
     double power = std::numeric_limits<double>::infinity(), largest = -power;
@@ -105,6 +176,10 @@ Network build_network(const Lattice& lattice, const std::vector<Vec3>& frac, con
   out.edge_j = std::move(t.edge_j);
   out.edge_image = std::move(t.edge_image);
   out.cell_volume = std::move(t.cell_volume);
+  if (options.face_centers) {
+    builder.face_centers(t, &out);
+    sort_edges(&out);
+  }
   label_orbits(lattice, options, &out);
   out.free = free_spheres(view_of(out));
   return out;

@@ -7,8 +7,9 @@
 #include <utility>
 
 #include "fastin/error.hpp"
-#include "fastin/lattice_reduction.hpp"
+#include "fastin/reduced_frame.hpp"
 #include "fastin/periodic_union_find.hpp"
+#include "fastin/power_triangulation.hpp"
 
 namespace fastin {
 namespace {
@@ -18,43 +19,15 @@ constexpr double kWrapMargin = 1e-11;
 // Polishing may move a vertex from the perturbed to the exact solution by this much (angstrom); more means generators so
 // nearly coplanar that their exact meeting point is noise, and the perturbed point is as good.
 constexpr double kMaxPolish = 2e-6;
+// The meeting point of four nearly coplanar generators is ill defined: a vertex this far (angstrom) from a neighbour whose
+// generators it shares to within kGeneratorTolerance (power excess as a distance) is the same vertex.
+constexpr double kSliverReach = 1e-3;
+constexpr double kGeneratorTolerance = 1e-6;
 constexpr double kFlat = 1e-10;  // smallest pivot of a least-squares system relative to the largest
-
-// A generator in the reduced frame, and the caller's.
-struct Frame {
-  ReducedBasis basis;
-  Lattice lattice;            // reduced
-  std::vector<Vec3> frac;     // wrapped, reduced
-  std::vector<Vec3> cart;
-  std::vector<Int3> wrapped;  // cells subtracted in the reduced basis
-
-  Vec3 position(GeneratorCode code) const {
-    return cart[static_cast<std::size_t>(generator_atom(code))] + lattice.to_cart(to_vec(generator_image(code)));
-  }
-  Generator original(GeneratorCode code) const {
-    const std::int32_t atom = generator_atom(code);
-    return {atom, basis.to_original(generator_image(code) - wrapped[static_cast<std::size_t>(atom)])};
-  }
-};
-
-Frame make_frame(const Lattice& lattice, const std::vector<Vec3>& frac) {
-  const ReducedBasis basis = reduce_basis(lattice.cell());
-  Frame out{basis, Lattice(basis.cell), {}, {}, {}};
-  out.frac.reserve(frac.size());
-  for (const Vec3& f : frac) {
-    // f @ cell = (f @ inverse) @ reduced cell
-    Vec3 g{};
-    for (std::size_t k = 0; k < 3; ++k) g += f[static_cast<int>(k)] * to_vec(basis.inverse[k]);
-    out.wrapped.push_back(wrap_frac(g));
-    out.frac.push_back(g);
-    out.cart.push_back(out.lattice.to_cart(g));
-  }
-  return out;
-}
 
 // Point of least squared spread of power over the generators: linear in x (the |x|^2 term is common). False when the
 // generators do not span space well enough.
-bool least_squares_vertex(const Frame& frame, const std::vector<double>& weight, const std::vector<GeneratorCode>& g,
+bool least_squares_vertex(const ReducedFrame& frame, const std::vector<double>& weight, const std::vector<GeneratorCode>& g,
                           Vec3* x) {
   const Vec3 base = frame.position(g[0]);
   const auto n = static_cast<double>(g.size());
@@ -86,7 +59,7 @@ bool least_squares_vertex(const Frame& frame, const std::vector<double>& weight,
 }
 
 // Exact meeting point of four generators (Cramer), relative to the first in sorted order.
-bool solve_vertex(const Frame& frame, const std::vector<double>& weight, const std::array<GeneratorCode, 4>& g, Vec3* x) {
+bool solve_vertex(const ReducedFrame& frame, const std::vector<double>& weight, const std::array<GeneratorCode, 4>& g, Vec3* x) {
   const Vec3 base = frame.position(g[0]);
   const double w0 = weight[static_cast<std::size_t>(generator_atom(g[0]))];
   Mat3 d;
@@ -105,8 +78,9 @@ bool solve_vertex(const Frame& frame, const std::vector<double>& weight, const s
 
 class Merger {
  public:
-  Merger(const Frame& frame, const std::vector<double>& weight, const PowerTriangulation& dual, double tolerance)
-      : frame_(frame), weight_(weight), tets_(dual.tetrahedra), tolerance_(tolerance) {}
+  Merger(const ReducedFrame& frame, const std::vector<double>& weight, const PowerTriangulation& dual, const TessellationOptions& options)
+      : frame_(frame), weight_(weight), tets_(dual.tetrahedra), tolerance_(options.merge_tolerance),
+        faces_(options.faces) {}
 
   void run(Tessellation* out) {
     polish();
@@ -114,10 +88,8 @@ class Merger {
     place(out);
     edges(out);
     volumes(out);
+    if (faces_) build_faces(frame_, face_edges_, out);
   }
-
-  // Home vertex of a tetrahedron and the cell (reduced basis) of the tetrahedron's frame relative to it.
-  std::int32_t vertex_of(std::size_t t) const { return vertex_[t]; }
 
  private:
   void polish() {
@@ -129,19 +101,39 @@ class Merger {
     }
   }
 
+  // Whether the edge between two tetrahedra has vanishing length, or leads to no new generator.
+  bool coincide(std::size_t t, std::size_t other, const Int3& shift) const {
+    const double length2 = norm2(point_[other] + frame_.lattice.to_cart(to_vec(shift)) - point_[t]);
+    if (length2 <= tolerance_ * tolerance_) return true;
+    if (length2 > kSliverReach * kSliverReach || tolerance_ <= 0.0) return false;
+    return std::min(excess(t, other, shift), excess(other, t, -shift)) <= kGeneratorTolerance;
+  }
+
+  // How much farther, in power, the other tetrahedron's generators are from the centre of t than its own.
+  double excess(std::size_t t, std::size_t other, const Int3& shift) const {
+    const auto power = [&](GeneratorCode code) {
+      return norm2(frame_.position(code) - point_[t]) - weight_[static_cast<std::size_t>(generator_atom(code))];
+    };
+    const double own = power(tets_[t].g[0]);
+    double worst = 0.0;
+    for (const GeneratorCode code : tets_[other].g) {
+      const GeneratorCode seen = shifted(code, image_delta(shift));
+      const double distance = std::max(norm(frame_.position(seen) - point_[t]), kMergeTolerance);
+      worst = std::max(worst, (power(seen) - own) / (2.0 * distance));
+    }
+    return worst;
+  }
+
   // Vertices at the two ends of a vanishing edge are one.
   void cluster() {
     PeriodicUnionFind sets(tets_.size());
-    const double limit = tolerance_ * tolerance_;
     bool any = false;
     for (std::size_t t = 0; t < tets_.size(); ++t) {
       for (std::size_t f = 0; f < 4; ++f) {
         const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
         if (other < t) continue;
         const Int3 shift = delta_image(tets_[t].shift[f]);
-        const Vec3 gap = point_[other] + frame_.lattice.to_cart(to_vec(shift)) - point_[t];
-        if (norm2(gap) > limit) continue;
-        if (other == t && is_zero(shift)) continue;
+        if (!coincide(t, other, shift) || (other == t && is_zero(shift))) continue;
         sets.join(static_cast<std::int32_t>(t), tets_[t].neighbour[f], shift);
         any = true;
       }
@@ -180,9 +172,6 @@ class Merger {
     out->generator.reserve(4 * tets_.size());
     home_.resize(n);
     std::vector<GeneratorCode> g;
-    const Lattice original(Mat3{{row_times(to_vec(frame_.basis.inverse[0]), frame_.lattice.cell()),
-                                 row_times(to_vec(frame_.basis.inverse[1]), frame_.lattice.cell()),
-                                 row_times(to_vec(frame_.basis.inverse[2]), frame_.lattice.cell())}});
     for (std::size_t v = 0; v < n; ++v) {
       const auto begin = static_cast<std::size_t>(member_start_[v]), end = static_cast<std::size_t>(member_start_[v + 1]);
       g.clear();
@@ -194,13 +183,18 @@ class Merger {
         x += point_[t] - frame_.lattice.to_cart(to_vec(offset_[t]));
       }
       x = (1.0 / static_cast<double>(end - begin)) * x;
+      double spread = 0.0;
+      for (std::size_t m = begin; m < end; ++m) {
+        const auto t = static_cast<std::size_t>(members_[m]);
+        spread = std::max(spread, norm(point_[t] - frame_.lattice.to_cart(to_vec(offset_[t])) - x));
+      }
       std::sort(g.begin(), g.end());
       if (end - begin > 1) {
         g.erase(std::unique(g.begin(), g.end()), g.end());
         Vec3 better;
-        if (least_squares_vertex(frame_, weight_, g, &better) && norm(better - x) < tolerance_) x = better;
+        if (least_squares_vertex(frame_, weight_, g, &better) && norm(better - x) < tolerance_ + spread) x = better;
       }
-      Vec3 f = original.to_frac(x);
+      Vec3 f = frame_.original_lattice.to_frac(x);
       Int3 cell;
       for (int k = 0; k < 3; ++k) {
         cell[k] = static_cast<std::int32_t>(std::floor(f[k] + kWrapMargin));
@@ -220,6 +214,7 @@ class Merger {
         out->generator.push_back(frame_.original(home));
       }
       out->vertex_power[v] = power / static_cast<double>(g.size());
+      std::sort(out->generator.end() - static_cast<std::ptrdiff_t>(g.size()), out->generator.end());
       out->generator_start.push_back(static_cast<std::int32_t>(out->generator.size()));
     }
   }
@@ -295,6 +290,7 @@ class Merger {
       out->edge_j.push_back(head.j);
       out->edge_image.push_back(head.image);
       for (const GeneratorCode code : g) out->owner.push_back(frame_.original(code));
+      std::sort(out->owner.end() - static_cast<std::ptrdiff_t>(g.size()), out->owner.end());
       out->owner_start.push_back(static_cast<std::int32_t>(out->owner.size()));
     }
   }
@@ -305,10 +301,17 @@ class Merger {
     const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
     Int3 home = offset_[t];
     if (r.swapped) home = offset_[other] + delta_image(tets_[t].shift[f]);
+    const std::size_t begin = g->size();
     for (const int c : kFaceCorners[f]) {
       g->push_back(shifted(tets_[t].g[static_cast<std::size_t>(c)], -image_delta(home)));
     }
     edge_of_face_[4 * t + f] = edge;
+    if (!faces_) return;
+    for (std::size_t k = 0; k < 3; ++k) {
+      const GeneratorCode p = (*g)[begin + k], q = (*g)[begin + (k + 1) % 3];
+      const GeneratorCode a = std::min(p, q), b = std::max(p, q);
+      face_edges_.push_back({generator_atom(a), shifted(b, -generator_delta(a)), edge, -generator_image(a)});
+    }
   }
 
   // Each edge of the diagram adds to the cells of its three generators the cones over its triangles with the feet of the
@@ -341,10 +344,12 @@ class Merger {
     }
   }
 
-  const Frame& frame_;
+  const ReducedFrame& frame_;
   const std::vector<double>& weight_;
   const std::vector<PowerTriangulation::Tetrahedron>& tets_;
   double tolerance_;
+  bool faces_;
+  std::vector<FaceEdge> face_edges_;
   std::vector<Vec3> point_;  // of each tetrahedron, in its frame
   std::vector<Vec3> home_;   // of each vertex, Cartesian, at its home
   std::vector<std::int32_t> vertex_, member_start_, members_, edge_of_face_;
@@ -370,13 +375,13 @@ void check_input(const std::vector<Vec3>& frac, const std::vector<double>& radiu
 Tessellation tessellate(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius,
                         const TessellationOptions& options) {
   check_input(frac, radius);
-  const Frame frame = make_frame(lattice, frac);
+  const ReducedFrame frame = reduce_frame(lattice, frac);
   std::vector<double> weight;
   weight.reserve(radius.size());
   for (const double r : radius) weight.push_back(r * r);
   const PowerTriangulation dual = triangulate(frame.lattice, frame.frac, weight);
   Tessellation out;
-  Merger(frame, weight, dual, options.merge_tolerance).run(&out);
+  Merger(frame, weight, dual, options).run(&out);
   return out;
 }
 

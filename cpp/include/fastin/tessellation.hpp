@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "fastin/generator.hpp"
 #include "fastin/lattice.hpp"
-#include "fastin/power_triangulation.hpp"
 #include "fastin/vec3.hpp"
 
 namespace fastin {
@@ -24,29 +24,27 @@ inline bool operator<(const Generator& a, const Generator& b) {
   return a.atom != b.atom ? a.atom < b.atom : a.image < b.image;
 }
 
-// Face of the diagram: the common boundary of the cells of `first` (image 0) and `second`.
-struct Face {
-  std::int32_t first;
-  Generator second;
-  std::int32_t begin, end;  // its loop in Tessellation::Faces::loop
-};
-
+// A vertex of a face's loop: it lies at vertex_frac[vertex] + image when the face's `first` atom lies at its frac.
 struct LoopVertex {
   std::int32_t vertex;
-  Int3 image;  // cell of the vertex when `first` is in cell 0 of the caller's coordinates
+  Int3 image;
 };
 
+// Faces of the diagram: face f is the common boundary of the cells of atom first[f] and of second[f] (seen from it), with
+// the loop loop[start[f] .. start[f + 1]) in order around it.
 struct Faces {
-  std::vector<Face> face;
-  std::vector<LoopVertex> loop;  // in order around each face
+  std::vector<std::int32_t> first;
+  std::vector<Generator> second;
+  std::vector<std::int32_t> start;
+  std::vector<LoopVertex> loop;
 };
 
-// Certificates that hold for every correct diagram (DESIGN section 4).
-struct Certificate {
-  double volume_error;         // |sum of the cell volumes - volume| / volume
-  std::int64_t euler;          // vertices - edges + faces - cells, 0 on the torus
-  double power_error;          // largest spread of power over the generators of a vertex, as a distance (angstrom)
-  double empty_error;          // largest power deficit of any atom at a vertex (negative power excess), as a distance
+// One of the two or more cells' pairs that an edge separates, with frames in the reduced basis; input of build_faces.
+struct FaceEdge {
+  std::int32_t first;
+  GeneratorCode second;  // relative to first
+  std::int32_t edge;
+  Int3 cell;  // where the home of the edge's vertex i lies when `first` is at image 0
 };
 
 struct Tessellation {
@@ -76,7 +74,16 @@ struct TessellationOptions {
 Tessellation tessellate(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius,
                         const TessellationOptions& options = {});
 
-// Slow, independent of how the diagram was made: needs the faces. `all atoms` are searched around every vertex.
+// Certificates that every correct diagram passes (DESIGN section 4 of the project: volumes, Euler characteristic, powers).
+struct Certificate {
+  double volume_error;  // |sum of the cell volumes - volume of the cell| / volume of the cell
+  std::int64_t euler;   // vertices - edges + faces - cells, 0 on the torus
+  double power_error;   // largest spread of power over the generators of a vertex, as a distance (angstrom)
+  double empty_error;   // how much nearer than its generators, in power, any atom is to a vertex (angstrom)
+  std::int64_t foreign_owners;  // owners of an edge that are not generators of both its ends
+};
+
+// Independent of how the diagram was made: all atoms are searched around every vertex. Needs the faces.
 Certificate certify(const Tessellation& tessellation, const Lattice& lattice, const std::vector<Vec3>& frac,
                     const std::vector<double>& radius);
 
