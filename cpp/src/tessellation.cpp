@@ -101,12 +101,8 @@ class Merger {
     }
   }
 
-  // Whether the edge between two tetrahedra has vanishing length, or leads to no new generator.
-  bool coincide(std::size_t t, std::size_t other, const Int3& shift) const {
-    const double length2 = norm2(point_[other] + frame_.lattice.to_cart(to_vec(shift)) - point_[t]);
-    if (length2 <= tolerance_ * tolerance_) return true;
-    if (length2 > kSliverReach * kSliverReach || tolerance_ <= 0.0) return false;
-    return std::min(excess(t, other, shift), excess(other, t, -shift)) <= kGeneratorTolerance;
+  double gap(std::size_t t, std::size_t other, const Int3& shift) const {
+    return norm(point_[other] + frame_.lattice.to_cart(to_vec(shift)) - point_[t]);
   }
 
   // How much farther, in power, the other tetrahedron's generators are from the centre of t than its own.
@@ -124,19 +120,55 @@ class Merger {
     return worst;
   }
 
-  // Vertices at the two ends of a vanishing edge are one.
-  void cluster() {
-    PeriodicUnionFind sets(tets_.size());
+  // Vertices at the two ends of a vanishing edge are one. Returns whether there are any.
+  bool join_near(PeriodicUnionFind* sets) {
+    merged_.assign(tets_.size(), false);
     bool any = false;
     for (std::size_t t = 0; t < tets_.size(); ++t) {
       for (std::size_t f = 0; f < 4; ++f) {
         const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
-        if (other < t) continue;
+        if (other <= t) continue;
         const Int3 shift = delta_image(tets_[t].shift[f]);
-        if (!coincide(t, other, shift) || (other == t && is_zero(shift))) continue;
-        sets.join(static_cast<std::int32_t>(t), tets_[t].neighbour[f], shift);
-        any = true;
+        if (gap(t, other, shift) > tolerance_) continue;
+        sets->join(static_cast<std::int32_t>(t), tets_[t].neighbour[f], shift);
+        merged_[t] = merged_[other] = any = true;
       }
+    }
+    return any;
+  }
+
+  // A lone vertex near another whose generators include its own, to kGeneratorTolerance, joins the nearest such one. It
+  // joins no second one, so that it cannot bridge two vertices that differ.
+  bool join_slivers(PeriodicUnionFind* sets) {
+    bool any = false;
+    std::vector<bool> joined(tets_.size(), false);
+    for (std::size_t t = 0; t < tets_.size(); ++t) {
+      if (merged_[t]) continue;
+      double nearest = kSliverReach;
+      std::size_t face = 4;
+      for (std::size_t f = 0; f < 4; ++f) {
+        const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
+        const Int3 shift = delta_image(tets_[t].shift[f]);
+        if (other == t || joined[other]) continue;
+        const double distance = gap(t, other, shift);
+        if (distance > nearest || excess(other, t, -shift) > kGeneratorTolerance) continue;
+        nearest = distance;
+        face = f;
+      }
+      if (face == 4) continue;
+      sets->join(static_cast<std::int32_t>(t), tets_[t].neighbour[face], delta_image(tets_[t].shift[face]));
+      joined[t] = any = true;
+      merged_[static_cast<std::size_t>(tets_[t].neighbour[face])] = true;  // a host joins no other
+    }
+    return any;
+  }
+
+  void cluster() {
+    PeriodicUnionFind sets(tets_.size());
+    bool any = false;
+    if (tolerance_ > 0.0) {
+      any = join_near(&sets);
+      any = join_slivers(&sets) || any;
     }
     vertex_.assign(tets_.size(), -1);
     offset_.assign(tets_.size(), Int3{});
@@ -350,6 +382,7 @@ class Merger {
   double tolerance_;
   bool faces_;
   std::vector<FaceEdge> face_edges_;
+  std::vector<bool> merged_;  // with another tetrahedron of the same place
   std::vector<Vec3> point_;  // of each tetrahedron, in its frame
   std::vector<Vec3> home_;   // of each vertex, Cartesian, at its home
   std::vector<std::int32_t> vertex_, member_start_, members_, edge_of_face_;
