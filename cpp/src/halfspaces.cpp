@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <utility>
@@ -32,57 +33,64 @@ double covers_for(double reach, double weight, double max_weight) {
   return (reach * reach - (max_weight - weight)) / (2.0 * reach);
 }
 
-#if defined(__GNUC__)
-typedef double Lanes __attribute__((vector_size(64)));
-typedef std::int64_t LaneCodes __attribute__((vector_size(64)));
-#endif
+// Four lanes, two of them a block: GCC keeps 32-byte vectors whole from AVX2 on; wider ones it would take apart.
+typedef double Lanes __attribute__((vector_size(32)));
+typedef std::int64_t LaneCodes __attribute__((vector_size(32)));
+constexpr std::size_t kHalf = HalfspaceLists::kLanes / 2;
+
+// The best hit of each lane as a fraction num / den, compared by cross-multiplication.
+struct Best {
+  Lanes num, den;
+  LaneCodes code;
+};
 
 }  // namespace
 
 FASTIN_CLONES
 RayHit shoot_ray(const HalfspaceView& list, const Vec3& origin, const Vec3& direction, GeneratorCode skip_a,
                  GeneratorCode skip_b) {
-  constexpr std::size_t n = HalfspaceLists::kLanes;
   const double ox = origin.x, oy = origin.y, oz = origin.z;
   const double ux = direction.x, uy = direction.y, uz = direction.z;
-  const double oo = norm2(origin), ou = dot(origin, direction), uu = norm2(direction);
-  const double nearest2 = oo - ou * ou / uu;  // squared distance between the atom and the ray's line
-  Lanes best_num = {}, best_den = {};
-  LaneCodes best_code = {};
-  best_num += 1.0;
-  LaneCodes skip1 = {}, skip2 = {};
-  skip1 += static_cast<std::int64_t>(skip_a);
-  skip2 += static_cast<std::int64_t>(skip_b);
-  for (std::size_t b = 0; b < list.blocks; ++b) {
-    const double tail = list.tail[b];
-    if (b > 1 && tail > 0.0 && tail * tail > nearest2) {
-      double t = std::numeric_limits<double>::infinity();
-      for (std::size_t l = 0; l < n; ++l) {
-        const double lane = best_num[l] / best_den[l];
-        if (lane < t) t = lane;
+  const double ou = dot(origin, direction), uu = norm2(direction);
+  const double nearest2 = norm2(origin) - ou * ou / uu;  // squared distance between the atom and the ray's line
+  const auto a = static_cast<std::int64_t>(skip_a), b = static_cast<std::int64_t>(skip_b);
+  const Lanes zero = {}, one = zero + 1.0;
+  Best best[2] = {{one, zero, {}}, {one, zero, {}}};
+  for (std::size_t block = 0; block < list.blocks; ++block) {
+    const double tail = list.tail[block];
+    if (block > 1 && tail > 0.0 && tail * tail > nearest2) {
+      // The line is inside the sphere that the remaining planes leave alone for t in (low, high): stop when the best hit is.
+      const double root = std::sqrt((tail * tail - nearest2) / uu), low = -ou / uu - root, high = -ou / uu + root;
+      const LaneCodes inside = (best[0].num < high * best[0].den) | (best[1].num < high * best[1].den);
+      const LaneCodes outside = (best[0].num <= low * best[0].den) | (best[1].num <= low * best[1].den);
+      if ((inside[0] | inside[1] | inside[2] | inside[3]) != 0 &&
+          (outside[0] | outside[1] | outside[2] | outside[3]) == 0) {
+        break;
       }
-      if (oo + 2.0 * t * ou + t * t * uu < tail * tail) break;
     }
-    Lanes dx, dy, dz, h;
-    LaneCodes code;
-    __builtin_memcpy(&dx, list.dx + b * n, sizeof dx);
-    __builtin_memcpy(&dy, list.dy + b * n, sizeof dy);
-    __builtin_memcpy(&dz, list.dz + b * n, sizeof dz);
-    __builtin_memcpy(&h, list.h + b * n, sizeof h);
-    __builtin_memcpy(&code, list.code + b * n, sizeof code);
-    const Lanes den = dx * ux + dy * uy + dz * uz;
-    const Lanes num = h - (dx * ox + dy * oy + dz * oz);
-    const LaneCodes better =
-        (den > 0.0) & (num * best_den < best_num * den) & (code != skip1) & (code != skip2);
-    best_num = better ? num : best_num;
-    best_den = better ? den : best_den;
-    best_code = better ? code : best_code;
+    for (std::size_t half = 0; half < 2; ++half) {
+      const std::size_t at = (2 * block + half) * kHalf;
+      Lanes dx, dy, dz, h;
+      LaneCodes code;
+      std::memcpy(&dx, list.dx + at, sizeof dx);
+      std::memcpy(&dy, list.dy + at, sizeof dy);
+      std::memcpy(&dz, list.dz + at, sizeof dz);
+      std::memcpy(&h, list.h + at, sizeof h);
+      std::memcpy(&code, list.code + at, sizeof code);
+      const Lanes den = dx * ux + dy * uy + dz * uz;
+      const Lanes num = h - (dx * ox + dy * oy + dz * oz);
+      const LaneCodes better = (den > zero) & (num * best[half].den < best[half].num * den) & (code != a) & (code != b);
+      best[half].num = better ? num : best[half].num;
+      best[half].den = better ? den : best[half].den;
+      best[half].code = better ? code : best[half].code;
+    }
   }
   RayHit hit{std::numeric_limits<double>::infinity(), 0};
-  for (std::size_t l = 0; l < n; ++l) {
-    if (best_den[l] > 0.0) {
-      const double t = best_num[l] / best_den[l];
-      if (t < hit.t) hit = {t, static_cast<GeneratorCode>(best_code[l])};
+  for (const Best& half : best) {
+    for (std::size_t l = 0; l < kHalf; ++l) {
+      if (!(half.den[l] > 0.0)) continue;
+      const double t = half.num[l] / half.den[l];
+      if (t < hit.t) hit = {t, static_cast<GeneratorCode>(half.code[l])};
     }
   }
   return hit;

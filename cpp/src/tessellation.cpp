@@ -58,16 +58,17 @@ bool least_squares_vertex(const ReducedFrame& frame, const std::vector<double>& 
   return true;
 }
 
-// Exact meeting point of four generators (Cramer), relative to the first in sorted order.
-bool solve_vertex(const ReducedFrame& frame, const std::vector<double>& weight, const std::array<GeneratorCode, 4>& g, Vec3* x) {
-  const Vec3 base = frame.position(g[0]);
+// Exact meeting point of four generators (Cramer's rule), given their centres.
+bool solve_vertex(const std::vector<double>& weight, const std::array<GeneratorCode, 4>& g,
+                  const std::array<Vec3, 4>& centre, Vec3* x) {
+  const Vec3 base = centre[0];
   const double w0 = weight[static_cast<std::size_t>(generator_atom(g[0]))];
   Mat3 d;
   Vec3 h;
   for (int k = 0; k < 3; ++k) {
-    const GeneratorCode code = g[static_cast<std::size_t>(k) + 1];
-    d[k] = frame.position(code) - base;
-    h[k] = 0.5 * (norm2(d[k]) + w0 - weight[static_cast<std::size_t>(generator_atom(code))]);
+    const auto c = static_cast<std::size_t>(k) + 1;
+    d[k] = centre[c] - base;
+    h[k] = 0.5 * (norm2(d[k]) + w0 - weight[static_cast<std::size_t>(generator_atom(g[c]))]);
   }
   const Vec3 c0 = cross(d[1], d[2]), c1 = cross(d[2], d[0]), c2 = cross(d[0], d[1]);
   const double det = dot(d[0], c0);
@@ -94,9 +95,11 @@ class Merger {
  private:
   void polish() {
     point_.resize(tets_.size());
+    centre_.resize(tets_.size());
     for (std::size_t t = 0; t < tets_.size(); ++t) {
+      for (std::size_t c = 0; c < 4; ++c) centre_[t][c] = frame_.position(tets_[t].g[c]);
       Vec3 x;
-      const bool solved = solve_vertex(frame_, weight_, tets_[t].g, &x);
+      const bool solved = solve_vertex(weight_, tets_[t].g, centre_[t], &x);
       point_[t] = solved && norm(x - tets_[t].centre) < kMaxPolish ? x : tets_[t].centre;
     }
   }
@@ -246,7 +249,7 @@ class Merger {
         out->generator.push_back(frame_.original(home));
       }
       out->vertex_power[v] = power / static_cast<double>(g.size());
-      std::sort(out->generator.end() - static_cast<std::ptrdiff_t>(g.size()), out->generator.end());
+      if (!frame_.same_order) std::sort(out->generator.end() - static_cast<std::ptrdiff_t>(g.size()), out->generator.end());
       out->generator_start.push_back(static_cast<std::int32_t>(out->generator.size()));
     }
   }
@@ -322,7 +325,7 @@ class Merger {
       out->edge_j.push_back(head.j);
       out->edge_image.push_back(head.image);
       for (const GeneratorCode code : g) out->owner.push_back(frame_.original(code));
-      std::sort(out->owner.end() - static_cast<std::ptrdiff_t>(g.size()), out->owner.end());
+      if (!frame_.same_order) std::sort(out->owner.end() - static_cast<std::ptrdiff_t>(g.size()), out->owner.end());
       out->owner_start.push_back(static_cast<std::int32_t>(out->owner.size()));
     }
   }
@@ -360,9 +363,9 @@ class Merger {
         std::array<Vec3, 3> c;
         std::array<std::size_t, 3> atom;
         for (std::size_t k = 0; k < 3; ++k) {
-          const GeneratorCode code = tets_[t].g[static_cast<std::size_t>(kFaceCorners[f][k])];
-          c[k] = frame_.position(code);
-          atom[k] = static_cast<std::size_t>(generator_atom(code));
+          const auto corner = static_cast<std::size_t>(kFaceCorners[f][k]);
+          c[k] = centre_[t][corner];
+          atom[k] = static_cast<std::size_t>(generator_atom(tets_[t].g[corner]));
         }
         for (std::size_t k = 0; k < 3; ++k) {
           const std::size_t a = atom[k], b = atom[(k + 1) % 3];
@@ -383,6 +386,7 @@ class Merger {
   bool faces_;
   std::vector<FaceEdge> face_edges_;
   std::vector<bool> merged_;  // with another tetrahedron of the same place
+  std::vector<std::array<Vec3, 4>> centre_;  // generators of each tetrahedron, in its frame
   std::vector<Vec3> point_;  // of each tetrahedron, in its frame
   std::vector<Vec3> home_;   // of each vertex, Cartesian, at its home
   std::vector<std::int32_t> vertex_, member_start_, members_, edge_of_face_;
