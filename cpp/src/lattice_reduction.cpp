@@ -79,6 +79,7 @@ ReducedBasis reduce_basis(const Mat3& cell) {
   // From the integers, not from the accumulated differences: images of an atom then agree to the last digits.
   for (int i = 0; i < 3; ++i) out.cell[i] = row_times(to_vec(out.rows[static_cast<std::size_t>(i)]), cell);
   out.inverse = inverse_unimodular(out.rows);
+  out.identity = out.rows == std::array<Int3, 3>{Int3{1, 0, 0}, Int3{0, 1, 0}, Int3{0, 0, 1}};
   return out;
 }
 

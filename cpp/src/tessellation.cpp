@@ -105,7 +105,8 @@ class Merger {
   }
 
   double gap(std::size_t t, std::size_t other, const Int3& shift) const {
-    return norm(point_[other] + frame_.lattice.to_cart(to_vec(shift)) - point_[t]);
+    const Vec3 along = point_[other] - point_[t];
+    return is_zero(shift) ? norm(along) : norm(along + frame_.lattice.to_cart(to_vec(shift)));
   }
 
   // How much farther, in power, the other tetrahedron's generators are from the centre of t than its own.
@@ -211,21 +212,23 @@ class Merger {
       const auto begin = static_cast<std::size_t>(member_start_[v]), end = static_cast<std::size_t>(member_start_[v + 1]);
       g.clear();
       Vec3 x{};
+      double power = 0.0;
       for (std::size_t m = begin; m < end; ++m) {
         const auto t = static_cast<std::size_t>(members_[m]);
         const ImageDelta back = -image_delta(offset_[t]);
         for (const GeneratorCode code : tets_[t].g) g.push_back(shifted(code, back));
         x += point_[t] - frame_.lattice.to_cart(to_vec(offset_[t]));
+        power += norm2(centre_[t][0] - point_[t]) - weight_[static_cast<std::size_t>(generator_atom(tets_[t].g[0]))];
       }
       x = (1.0 / static_cast<double>(end - begin)) * x;
-      double spread = 0.0;
-      for (std::size_t m = begin; m < end; ++m) {
-        const auto t = static_cast<std::size_t>(members_[m]);
-        spread = std::max(spread, norm(point_[t] - frame_.lattice.to_cart(to_vec(offset_[t])) - x));
-      }
       std::sort(g.begin(), g.end());
       if (end - begin > 1) {
         g.erase(std::unique(g.begin(), g.end()), g.end());
+        double spread = 0.0;
+        for (std::size_t m = begin; m < end; ++m) {
+          const auto t = static_cast<std::size_t>(members_[m]);
+          spread = std::max(spread, norm(point_[t] - frame_.lattice.to_cart(to_vec(offset_[t])) - x));
+        }
         Vec3 better;
         if (least_squares_vertex(frame_, weight_, g, &better) && norm(better - x) < tolerance_ + spread) x = better;
       }
@@ -239,17 +242,15 @@ class Merger {
       const Int3 reduced = frame_.basis.to_reduced(cell);
       home_[v] = x - frame_.lattice.to_cart(to_vec(reduced));
       for (std::size_t m = begin; m < end; ++m) {
-        Int3& o = offset_[static_cast<std::size_t>(members_[m])];
-        o = o + reduced;
+        const auto t = static_cast<std::size_t>(members_[m]);
+        offset_[t] = offset_[t] + reduced;
+        point_[t] = home_[v] + frame_.lattice.to_cart(to_vec(offset_[t]));  // where the merged vertex is
       }
-      double power = 0.0;
       for (const GeneratorCode code : g) {
-        const GeneratorCode home = shifted(code, -image_delta(reduced));
-        power += norm2(frame_.position(home) - home_[v]) - weight_[static_cast<std::size_t>(generator_atom(home))];
-        out->generator.push_back(frame_.original(home));
+        out->generator.push_back(frame_.original(shifted(code, -image_delta(reduced))));
       }
-      out->vertex_power[v] = power / static_cast<double>(g.size());
-      if (!frame_.same_order) std::sort(out->generator.end() - static_cast<std::ptrdiff_t>(g.size()), out->generator.end());
+      out->vertex_power[v] = power / static_cast<double>(end - begin);
+      if (!frame_.basis.identity) std::sort(out->generator.end() - static_cast<std::ptrdiff_t>(g.size()), out->generator.end());
       out->generator_start.push_back(static_cast<std::int32_t>(out->generator.size()));
     }
   }
@@ -325,7 +326,7 @@ class Merger {
       out->edge_j.push_back(head.j);
       out->edge_image.push_back(head.image);
       for (const GeneratorCode code : g) out->owner.push_back(frame_.original(code));
-      if (!frame_.same_order) std::sort(out->owner.end() - static_cast<std::ptrdiff_t>(g.size()), out->owner.end());
+      if (!frame_.basis.identity) std::sort(out->owner.end() - static_cast<std::ptrdiff_t>(g.size()), out->owner.end());
       out->owner_start.push_back(static_cast<std::int32_t>(out->owner.size()));
     }
   }
@@ -357,9 +358,9 @@ class Merger {
       for (std::size_t f = 0; f < 4; ++f) {
         if (edge_of_face_[4 * t + f] < 0) continue;
         const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
-        const Vec3 p = home_[static_cast<std::size_t>(vertex_[t])] + frame_.lattice.to_cart(to_vec(offset_[t]));
-        const Vec3 q = home_[static_cast<std::size_t>(vertex_[other])] +
-                       frame_.lattice.to_cart(to_vec(offset_[other] + delta_image(tets_[t].shift[f])));
+        const Vec3 p = point_[t];
+        Vec3 q = point_[other];
+        if (tets_[t].shift[f] != 0) q += frame_.lattice.to_cart(to_vec(delta_image(tets_[t].shift[f])));
         std::array<Vec3, 3> c;
         std::array<std::size_t, 3> atom;
         for (std::size_t k = 0; k < 3; ++k) {
@@ -387,7 +388,7 @@ class Merger {
   std::vector<FaceEdge> face_edges_;
   std::vector<bool> merged_;  // with another tetrahedron of the same place
   std::vector<std::array<Vec3, 4>> centre_;  // generators of each tetrahedron, in its frame
-  std::vector<Vec3> point_;  // of each tetrahedron, in its frame
+  std::vector<Vec3> point_;  // vertex of each tetrahedron, in its frame; the merged one after place()
   std::vector<Vec3> home_;   // of each vertex, Cartesian, at its home
   std::vector<std::int32_t> vertex_, member_start_, members_, edge_of_face_;
   std::vector<Int3> offset_;

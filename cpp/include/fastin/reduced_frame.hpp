@@ -19,7 +19,6 @@ struct ReducedFrame {
   std::vector<Vec3> frac;     // of the atoms, in the reduced basis, in [0, 1)
   std::vector<Vec3> cart;
   std::vector<Int3> wrapped;  // the cells (reduced basis) that wrapping subtracted
-  bool same_order = false;    // the basis was reduced already, so that images sort in both frames alike
 
   Vec3 position(GeneratorCode code) const {
     return cart[static_cast<std::size_t>(generator_atom(code))] + lattice.to_cart(to_vec(generator_image(code)));
@@ -34,8 +33,7 @@ struct ReducedFrame {
 
 inline ReducedFrame reduce_frame(const Lattice& lattice, const std::vector<Vec3>& frac) {
   const ReducedBasis basis = reduce_basis(lattice.cell());
-  ReducedFrame out{lattice, basis, Lattice(basis.cell), {}, {}, {}, false};
-  out.same_order = basis.rows == std::array<Int3, 3>{Int3{1, 0, 0}, Int3{0, 1, 0}, Int3{0, 0, 1}};
+  ReducedFrame out{lattice, basis, Lattice(basis.cell), {}, {}, {}};
   out.frac.reserve(frac.size());
   out.cart.reserve(frac.size());
   out.wrapped.reserve(frac.size());
