@@ -52,7 +52,7 @@ _HOME = {
     "ScreenResult": "fastin.screening",
     "InterstitialGraph": "fastin.graph",
     "fit_arrhenius": "fastin.arrhenius",
-    "examples": "fastin.examples",
+    "examples": "fastin.example_data",
     "get_num_threads": "fastin.threads",
     "num_threads": "fastin.threads",
     "set_num_threads": "fastin.threads",

@@ -110,8 +110,8 @@ def test_guest_ion_takes_the_whole_crystal_as_framework():
 
 
 def test_markup_in_file_names_is_escaped(tmp_path):
-    odd = tmp_path / "[bold]x[/bold].cif"
+    odd = tmp_path / "[bold]x[red].cif"
     odd.write_bytes(fastin.examples()["LiCl"].read_bytes())
     result = run(odd, "--no-barriers")
     assert result.exit_code == 0, result.output
-    assert "[bold]x[/bold].cif" in result.stdout
+    assert "[bold]x[red].cif" in result.stdout

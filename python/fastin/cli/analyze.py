@@ -177,7 +177,7 @@ def command(
     paths = expand_inputs(files)
     labels = [p.name for p in paths]
     if demo:
-        from fastin.examples import examples
+        from fastin.example_data import examples
 
         paths += list(examples().values())
         labels += list(examples())

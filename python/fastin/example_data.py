@@ -11,8 +11,7 @@ def examples() -> dict[str, Path]:
     """Name -> path of the bundled CIFs, in alphabetical order.
 
     Examples:
-        >>> from fastin.examples import examples
-        >>> from fastin import Crystal
+        >>> from fastin import Crystal, examples
         >>> Crystal.from_file(examples()["LiFePO4"])
         Crystal(LiFePO4, 28 positions, Pnma (62), 291.4 A^3)
     """
