@@ -6,6 +6,7 @@
 #include "fastin/bvse.hpp"
 #include "fastin/bvse_energy.hpp"
 #include "fastin/grid_percolation.hpp"
+#include "fastin/merge_tree.hpp"
 #include "fastin/percolation_path.hpp"
 #include "fastin/refine.hpp"
 #include "numpy.hpp"
@@ -181,9 +182,85 @@ py::dict refine(const In<float>& values, const BvseField& field, const In<std::i
   return out;
 }
 
+py::dict network_to_dict(SaddleNetwork& network) {
+  const std::size_t sites = network.sites.size(), hops = network.hops.size();
+  std::vector<Vec3> frac(sites), saddle(hops);
+  std::vector<double> energy(sites), volume(sites), merge_energy(sites), hop_energy(hops);
+  std::vector<std::int64_t> orbit(sites), index(2 * hops), hop_orbit(hops);
+  std::vector<Int3> image(hops);
+  std::vector<std::uint8_t> stationary(hops);
+  for (std::size_t i = 0; i < sites; ++i) {
+    const LandscapeSite& s = network.sites[i];
+    frac[i] = s.frac;
+    energy[i] = s.energy;
+    volume[i] = s.volume;
+    merge_energy[i] = s.merge_energy;
+    orbit[i] = s.orbit;
+  }
+  for (std::size_t i = 0; i < hops; ++i) {
+    const LandscapeHop& h = network.hops[i];
+    index[i] = h.a;
+    index[hops + i] = h.b;
+    image[i] = h.image;
+    saddle[i] = h.saddle;
+    hop_energy[i] = h.energy;
+    hop_orbit[i] = h.orbit;
+    stationary[i] = h.stationary ? 1 : 0;
+  }
+  const auto ns = static_cast<py::ssize_t>(sites), nh = static_cast<py::ssize_t>(hops);
+  py::dict out;
+  out["cutoff"] = network.cutoff;
+  out["levels"] = adopt<double>(std::vector<double>(network.levels.begin(), network.levels.end()));
+  out["site_frac"] = adopt<double>(std::move(frac), {ns, 3});
+  out["site_energy"] = adopt<double>(std::move(energy));
+  out["site_volume"] = adopt<double>(std::move(volume));
+  out["site_merge_energy"] = adopt<double>(std::move(merge_energy));
+  out["site_orbit"] = adopt<std::int64_t>(std::move(orbit));
+  out["edge_index"] = adopt<std::int64_t>(std::move(index), {2, nh});
+  out["edge_image"] = adopt<std::int32_t>(std::move(image), {nh, 3});
+  out["edge_saddle_frac"] = adopt<double>(std::move(saddle), {nh, 3});
+  out["edge_energy"] = adopt<double>(std::move(hop_energy));
+  out["edge_orbit"] = adopt<std::int64_t>(std::move(hop_orbit));
+  out["edge_stationary"] = adopt<std::uint8_t>(std::move(stationary)).attr("astype")("bool");
+  return out;
+}
+
+// Sites and saddles up to `cutoff`; nan: up to the highest level at which the ion percolates.
+py::dict landscape_network(const In<float>& values, const BvseField& field, const In<std::int32_t>& rotations,
+                           const In<double>& translations, int connectivity, double margin,
+                           double margin_slope, double cutoff) {
+  const Int3 shape = shape_of(values);
+  const std::vector<FractionalOperation> operations = operations_of(rotations, translations);
+  SaddleNetwork network;
+  {
+    py::gil_scoped_release release;
+    const std::vector<double> energies = widened(values);
+    GridLandscape landscape({energies.data(), shape}, connectivity);
+    const GridPercolation grid = percolate(landscape);
+    RefineOptions options;
+    options.margin = margin;
+    options.margin_slope = margin_slope;
+    const BvseEnergy energy(field);
+    Polisher polisher(landscape, energy, operations, options);
+    const RefinedPercolation refined = refine_percolation(landscape, grid, polisher, options);
+    if (std::isnan(cutoff)) {
+      cutoff = refined.minimum_energy;
+      for (const RefinedLevel& level : refined.levels) {
+        if (std::isfinite(level.energy)) cutoff = level.energy + kLevelTie;
+      }
+    }
+    network = saddle_network(landscape, polisher, energy, operations, options, refined.connections, cutoff);
+  }
+  return network_to_dict(network);
+}
+
 }  // namespace
 
 void bind_percolation(py::module_& m) {
+  m.def("landscape_network", &landscape_network, py::arg("values").noconvert(), py::arg("field"),
+        py::arg("rotations").noconvert(), py::arg("translations").noconvert(), py::arg("connectivity"),
+        py::arg("margin"), py::arg("margin_slope"), py::arg("cutoff"),
+        "Minima and saddles of the field up to an absolute energy (nan: the highest percolation level).");
   m.def("refine_percolation", &refine, py::arg("values").noconvert(), py::arg("field"),
         py::arg("rotations").noconvert(), py::arg("translations").noconvert(), py::arg("connectivity") = 26,
         py::arg("margin") = RefineOptions{}.margin, py::arg("margin_slope") = RefineOptions{}.margin_slope,

@@ -7,7 +7,9 @@ namespace fastin {
 namespace {
 
 constexpr double kGridTolerance = 1e-4;  // of a grid step: translations are known to about 1e-5
-constexpr double kSamePoint = 0.01;      // angstrom between two polished copies of one stationary point
+constexpr double kStringSpacing = 0.08;  // angstrom between the points of a string
+constexpr int kStringSweeps = 40;
+constexpr double kSamePoint = 0.01;  // angstrom between two polished copies of one stationary point
 
 Vec3 apply(const FractionalOperation& op, const Vec3& x) {
   Vec3 y = op.translation;
@@ -181,7 +183,6 @@ const std::vector<Hop>& Polisher::strings(const GridLandscape::Pass& pass, doubl
 Hop Polisher::relax_between(const GridLandscape::Pass& pass, const GridLandscape::Arm& a,
                             const GridLandscape::Arm& b, double depth) {
   const GridView& grid = landscape_.grid();
-  const Lattice& lattice = field_.lattice();
   // Down from each arm until `depth` below the pass.
   const auto chain = [&](const GridLandscape::Arm& arm) {
     std::vector<Vec3> points;
@@ -203,31 +204,70 @@ Hop Polisher::relax_between(const GridLandscape::Pass& pass, const GridLandscape
   points.push_back(grid.frac(pass.voxel));
   const std::vector<Vec3> tail = chain(b);
   points.insert(points.end(), tail.begin(), tail.end());
-  constexpr double kSpacing = 0.08;  // angstrom between the points of the string
-  constexpr int kSweeps = 40;
-  const std::vector<PathPoint> path = relax_string(field_, points, kSpacing, kSweeps, pass.energy - depth);
+  const std::vector<PathPoint> path =
+      relax_string(field_, points, kStringSpacing, kStringSweeps, pass.energy - depth);
   Hop hop;
   hop.ends = {path.front().frac, path.back().frac};
-  hop.energy = std::max(path.front().energy, path.back().energy);
-  hop.saddle = path.front().energy > path.back().energy ? path.front().frac : path.back().frac;
+  const PathPoint& high = path.front().energy > path.back().energy ? path.front() : path.back();
+  hop.energy = high.energy;
+  hop.saddle = high.frac;
   for (std::size_t i = 1; i + 1 < path.size(); ++i) {
     if (path[i].energy < path[i - 1].energy || path[i].energy < path[i + 1].energy) continue;
-    double top = path[i].energy;
-    Vec3 where = path[i].frac;
-    const StationaryPoint saddle =
-        find_saddle(field_, where, lattice.to_cart(path[i + 1].frac - path[i - 1].frac), options_.search);
-    const bool near = saddle.converged && norm(lattice.to_cart(saddle.frac - where)) < 3.0 * kSpacing;
-    if (near) {
-      top = saddle.energy;
-      where = saddle.frac;
-    }
-    if (top > hop.energy) {
-      hop.energy = top;
-      hop.saddle = where;
-      hop.stationary = near;
+    bool stationary = false;
+    const PathPoint top = polished_top(path, i, &stationary);
+    if (top.energy > hop.energy) {
+      hop.energy = top.energy;
+      hop.saddle = top.frac;
+      hop.stationary = stationary;
     }
   }
   return hop;
+}
+
+PathPoint Polisher::polished_top(const std::vector<PathPoint>& path, std::size_t i, bool* stationary) const {
+  const Lattice& lattice = field_.lattice();
+  const Vec3 along = lattice.to_cart(path[i + 1].frac - path[i - 1].frac);
+  const StationaryPoint saddle = find_saddle(field_, path[i].frac, along, options_.search);
+  *stationary = saddle.converged && norm(lattice.to_cart(saddle.frac - path[i].frac)) < 3.0 * kStringSpacing;
+  if (*stationary) return {saddle.frac, saddle.energy};
+  return path[i];
+}
+
+std::vector<Hop> Polisher::hops_along(const std::vector<Vec3>& polyline) const {
+  const std::vector<PathPoint> path =
+      relax_string(field_, polyline, kStringSpacing, kStringSweeps, std::numeric_limits<double>::infinity());
+  std::vector<Hop> hops;
+  std::size_t dip = 0;
+  for (std::size_t i = 1; i + 1 < path.size(); ++i) {
+    if (path[i].energy < path[i - 1].energy && path[i].energy <= path[i + 1].energy) dip = i;
+    if (path[i].energy < path[i - 1].energy || path[i].energy <= path[i + 1].energy) continue;
+    Hop hop;
+    const PathPoint top = polished_top(path, i, &hop.stationary);
+    hop.energy = top.energy;
+    hop.saddle = top.frac;
+    std::size_t next = i + 1;
+    while (next + 1 < path.size() && path[next + 1].energy <= path[next].energy) ++next;
+    hop.ends = {path[dip].frac, path[next].frac};
+    hops.push_back(hop);
+  }
+  return hops;
+}
+
+std::vector<Vec3> Polisher::chain_to_minimum(const Vec3& frac) {
+  std::int32_t voxel;
+  Int3 cell;
+  lowest_corner(frac, &voxel, &cell);
+  std::vector<Vec3> points{frac};
+  for (;;) {
+    points.push_back(landscape_.grid().frac(voxel) + to_vec(cell));
+    Int3 step;
+    const std::int32_t next = landscape_.descend(voxel, &step);
+    if (next == voxel) break;
+    voxel = next;
+    cell = cell + step;
+  }
+  points.push_back(minimum_of(landscape_.label(voxel).basin).frac + to_vec(cell));
+  return points;
 }
 
 StationaryPoint Polisher::minimum_of(std::int32_t basin) {

@@ -211,22 +211,28 @@ def _checked_zero(zero: str) -> str:
     return zero
 
 
+def grid_margins(grid: EnergyGrid) -> tuple[float, float]:
+    """Largest error of a level on this grid (eV) and its growth with the height above the minimum."""
+    spacing = float(np.max(np.linalg.norm(grid.cell, axis=1) / grid.values.shape))
+    growth = max(1.0, (spacing / _REFERENCE_SPACING) ** 2)
+    return growth * _GRID_ERROR, growth * _GRID_ERROR_SLOPE
+
+
 def _solve(grid: EnergyGrid, connectivity: int, refine: bool, *, paths: bool = False) -> dict[str, Any]:
     """The core's answer for a grid: minimum, levels and, for refined ones, what the search did."""
     if not refine:
         result: dict[str, Any] = _core.percolate_grid(grid.values, connectivity, paths)
         return result
     assert grid.field is not None
-    spacing = float(np.max(np.linalg.norm(grid.cell, axis=1) / grid.values.shape))
-    growth = max(1.0, (spacing / _REFERENCE_SPACING) ** 2)
+    error, slope = grid_margins(grid)
     result = _core.refine_percolation(
         grid.values,
         grid.field.core,
         grid.field.rotations,
         grid.field.translations,
         connectivity,
-        growth * _GRID_ERROR,
-        growth * _GRID_ERROR_SLOPE,
+        error,
+        slope,
         paths,
     )
     return result

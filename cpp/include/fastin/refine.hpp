@@ -92,6 +92,12 @@ class Polisher {
   const std::vector<Hop>& hops(const GridLandscape::Pass& pass, double depth);
   // The relaxed strings between the pass's first arm and each other, their tops polished where that succeeds.
   const std::vector<Hop>& strings(const GridLandscape::Pass& pass, double depth);
+  // A hop for every top of the relaxed string along a polyline whose ends stay; its ends are the dips beside
+  // it.
+  std::vector<Hop> hops_along(const std::vector<Vec3>& polyline) const;
+  // Fractional points from a point in the home cell down the grid to the minimum of its basin, both polished
+  // ends kept.
+  std::vector<Vec3> chain_to_minimum(const Vec3& frac);
   // Basin and cell that a point drains to: through the lowest corner of the grid cell around it.
   GridLandscape::Label label_at(const Vec3& frac);
   // The basins that the two ends of a hop drain to.
@@ -126,6 +132,9 @@ class Polisher {
   const EnergyField& field_;
   RefineOptions options_;
   std::vector<Image> images_;  // operations that map grid points on grid points, the identity first
+  // The string's point i, polished to a saddle where one lies next to it.
+  PathPoint polished_top(const std::vector<PathPoint>& path, std::size_t i, bool* stationary) const;
+
   HopTable known_;
   HopTable known_strings_;
   std::unordered_map<std::int32_t, StationaryPoint> minima_;
