@@ -18,7 +18,7 @@ from fastin.screening import inputs
 from fastin.screening.engine import Row, Supervisor
 from fastin.screening.inputs import Record
 from fastin.screening.store import KEY, Resume, Store, make_schema, read_results
-from fastin.screening.tasks import DEFAULT_TASKS, resolve_tasks
+from fastin.screening.tasks import DEFAULT_TASKS, check_options, resolve_tasks
 from fastin.threads import get_num_threads
 
 log = logging.getLogger("fastin.screening")
@@ -196,6 +196,7 @@ def screen(
     expanded = inputs.expand(sources)
     names = [tasks] if isinstance(tasks, str) else list(tasks)
     resolved = resolve_tasks(names)
+    check_options(resolved, options or {})
     config = {"tasks": [task.name for task in resolved], "ion": ion, "options": dict(options or {}), "threads": 1}
     schema = make_schema(column for task in resolved for column in task.columns)
     manifest = {

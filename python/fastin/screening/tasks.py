@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -54,6 +54,31 @@ class Job:
         return result
 
 
+    def chosen(self, names: frozenset[str]) -> dict[str, Any]:
+        """The user's options among `names`."""
+        return {name: value for name, value in self.options.items() if name in names}
+
+    @property
+    def network(self) -> Any:
+        """The interstitial network."""
+        from fastin.network import compute_network
+
+        chosen = self.chosen(_NETWORK_OPTIONS)
+        return self._once(
+            "network", lambda: compute_network(self.crystal, self.ion, num_threads=self.num_threads, **chosen)
+        )
+
+    @property
+    def barriers(self) -> Any:
+        """The percolation barriers."""
+        from fastin.barriers import compute_barriers
+
+        chosen = self.chosen(_BARRIER_OPTIONS)
+        return self._once(
+            "barriers", lambda: compute_barriers(self.crystal, self.ion, num_threads=self.num_threads, **chosen)
+        )
+
+
 @dataclass(frozen=True)
 class Task:
     """A named computation.
@@ -63,12 +88,14 @@ class Task:
         columns: (name, kind) of each value it returns, in order.
         run: `Job` -> values by column name; a column left out is null.
         needs: modules that must be importable, each with the extra that installs it.
+        options: names of the keyword options that it takes; None takes any.
     """
 
     name: str
     columns: tuple[tuple[str, str], ...]
     run: Callable[[Job], Mapping[str, Any]]
-    needs: tuple[tuple[str, str], ...] = field(default=())
+    needs: tuple[tuple[str, str], ...] = ()
+    options: frozenset[str] | None = frozenset()
 
 
 def _crystal(job: Job) -> dict[str, Scalar]:
@@ -101,7 +128,87 @@ _CRYSTAL = Task(
     _crystal,
 )
 
-_TASKS: dict[str, Callable[[], Task]] = {"crystal": lambda: _CRYSTAL}
+_NETWORK_OPTIONS = frozenset({"radii", "clearance", "exact"})
+_BARRIER_OPTIONS = frozenset({"resolution", "cutoff", "convention", "screening", "refine", "connectivity", "zero"})
+
+
+def _network(job: Job) -> dict[str, Scalar]:
+    network = job.network
+    channels = network.channels()
+    free, percolation = network.free_sphere_radii, network.percolation_radii
+    return {
+        "voids": len(network.site_radius),
+        "bottlenecks": len(network.edge_length),
+        "inequivalent_voids": len(set(network.site_orbit.tolist())),
+        "inequivalent_bottlenecks": len(set(network.edge_orbit.tolist())),
+        "largest_sphere": network.largest_sphere_radius,
+        "included_sphere": network.included_sphere_along_free_path,
+        **{f"free_sphere_{axis}": float(free[k]) for k, axis in enumerate("abc")},
+        **{f"percolation_radius_{k + 1}d": float(percolation[k]) for k in range(3)},
+        "probe_radius": network.probe_radius,
+        "channel_dimensionality": max((channel.dimensionality for channel in channels), default=0),
+        "recovery": network.recovery() if len(network.mobile_frac) else None,
+    }
+
+
+_NETWORK = Task(
+    "network",
+    (
+        ("voids", "int"),
+        ("bottlenecks", "int"),
+        ("inequivalent_voids", "int"),
+        ("inequivalent_bottlenecks", "int"),
+        ("largest_sphere", "float"),
+        ("included_sphere", "float"),
+        ("free_sphere_a", "float"),
+        ("free_sphere_b", "float"),
+        ("free_sphere_c", "float"),
+        ("percolation_radius_1d", "float"),
+        ("percolation_radius_2d", "float"),
+        ("percolation_radius_3d", "float"),
+        ("probe_radius", "float"),
+        ("channel_dimensionality", "int"),
+        ("recovery", "float"),
+    ),
+    _network,
+    options=_NETWORK_OPTIONS,
+)
+
+
+def _barriers(job: Job) -> dict[str, Scalar]:
+    barriers = job.barriers
+    above_all = barriers.values("global")
+    return {
+        "e1d": barriers.e1d,
+        "e2d": barriers.e2d,
+        "e3d": barriers.e3d,
+        **{f"e{d + 1}d_global": float(above_all[d]) for d in range(3)},
+        "energy_minimum": barriers.energy_minimum,
+        "barrier_flags": "; ".join(barriers.flags),
+    }
+
+
+_BARRIERS = Task(
+    "barriers",
+    (
+        ("e1d", "float"),
+        ("e2d", "float"),
+        ("e3d", "float"),
+        ("e1d_global", "float"),
+        ("e2d_global", "float"),
+        ("e3d_global", "float"),
+        ("energy_minimum", "float"),
+        ("barrier_flags", "string"),
+    ),
+    _barriers,
+    options=_BARRIER_OPTIONS,
+)
+
+_TASKS: dict[str, Callable[[], Task]] = {
+    "crystal": lambda: _CRYSTAL,
+    "network": lambda: _NETWORK,
+    "barriers": lambda: _BARRIERS,
+}
 
 
 def task_names() -> tuple[str, ...]:
@@ -118,7 +225,7 @@ def _custom(name: str) -> Task:
     columns = getattr(function, "columns", None)
     if not isinstance(columns, Mapping) or not columns or not set(columns.values()) <= _KINDS:
         raise InputError(f"task {name!r}: the function needs columns = {{name: 'float' | 'int' | 'bool' | 'string'}}")
-    return Task(name, tuple(columns.items()), function)
+    return Task(name, tuple(columns.items()), function, options=None)
 
 
 def resolve_tasks(names: tuple[str, ...] | list[str]) -> list[Task]:
@@ -147,6 +254,20 @@ def resolve_tasks(names: tuple[str, ...] | list[str]) -> list[Task]:
                 raise InputError(f"tasks {owner[column]!r} and {task.name!r} both fill the column {column!r}")
             owner[column] = task.name
     return tasks
+
+
+def check_options(tasks: list[Task], options: Mapping[str, Any]) -> None:
+    """Refuses options that no task takes.
+
+    Raises:
+        InputError: names the options that exist.
+    """
+    if any(task.options is None for task in tasks):
+        return
+    known = frozenset[str]().union(*(task.options or frozenset() for task in tasks))
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise InputError(f"no task takes the option {', '.join(unknown)}; there are: {', '.join(sorted(known)) or 'none'}")
 
 
 def _clean(value: Any, kind: str) -> Scalar:
@@ -237,6 +358,24 @@ def load_crystal(record: tuple[str, str, str, bytes]) -> Any:
 # Label with unit and explanation of the columns, for tables and pages.
 _HELP: dict[str, tuple[str, str]] = {
     "id": ("id", "Name of the structure in the input"),
+    "e1d": ("E1D (eV)", "Barrier to percolation in one dimension, above the lowest point of what percolates"),
+    "e2d": ("E2D (eV)", "Barrier to percolation in two dimensions"),
+    "e3d": ("E3D (eV)", "Barrier to percolation in three dimensions"),
+    "e1d_global": ("E1D, global zero (eV)", "Barrier in one dimension above the lowest energy of the cell"),
+    "e2d_global": ("E2D, global zero (eV)", "Barrier in two dimensions above the lowest energy of the cell"),
+    "e3d_global": ("E3D, global zero (eV)", "Barrier in three dimensions above the lowest energy of the cell"),
+    "energy_minimum": ("lowest energy (eV)", "Lowest bond valence site energy of the cell"),
+    "largest_sphere": ("largest sphere (Å)", "Radius of the largest void"),
+    "included_sphere": ("included sphere (Å)", "Radius of the largest void on the widest path"),
+    "free_sphere_a": ("free sphere a (Å)", "Radius of the widest path along a"),
+    "free_sphere_b": ("free sphere b (Å)", "Radius of the widest path along b"),
+    "free_sphere_c": ("free sphere c (Å)", "Radius of the widest path along c"),
+    "percolation_radius_1d": ("free sphere 1D (Å)", "Radius of the widest path in any one direction"),
+    "percolation_radius_2d": ("free sphere 2D (Å)", "Radius of the widest network in two directions"),
+    "percolation_radius_3d": ("free sphere 3D (Å)", "Radius of the widest network in three directions"),
+    "probe_radius": ("probe (Å)", "Radius of the probe for the channels"),
+    "channel_dimensionality": ("channels (D)", "Directions in which the probe passes"),
+    "recovery": ("recovery", "Share of the mobile sites within 0.5 Å of the network"),
     "space_group": ("space group", "Space group of the whole crystal (spglib, symprec 0.01)"),
     "volume_A3": ("volume (Å³)", "Volume of the cell"),
     "failed_tasks": ("failed tasks", "Tasks that gave an error"),

@@ -1,0 +1,383 @@
+"use strict";
+(function () {
+  const $ = (id) => document.getElementById(id);
+  const S = JSON.parse($("scene").textContent);
+  const NS = "http://www.w3.org/2000/svg";
+
+  // ---- numbers, colours, geometry
+  const fix = (v, n) => (v === null || v === undefined ? "–" : v === "inf" || !isFinite(v) ? "∞" : v.toFixed(n));
+  const hex = (h) => [1, 3, 5].map((k) => parseInt(h.slice(k, k + 2), 16) / 255);
+  function ramp(stops) {
+    const list = stops.map(hex);
+    return (t) => {
+      const x = Math.max(0, Math.min(1, t)) * (list.length - 1), i = Math.min(list.length - 2, Math.floor(x)), f = x - i;
+      return list[i].map((v, k) => v + f * (list[i + 1][k] - v));
+    };
+  }
+  const ENERGY = ["#1b4f9c", "#2f8fc4", "#63c5b1", "#f2e28b", "#f39b4a", "#c8332b"], energyColour = ramp(ENERGY);
+  const cart = (f) => [0, 1, 2].map((k) => f[0] * S.cell[0][k] + f[1] * S.cell[1][k] + f[2] * S.cell[2][k]);
+  const repeat = [1, 1, 1];
+  const show = { atoms: true, bonds: true, mobile: true, voids: true, edges: false, path: true, surface: true };
+
+  function decodeGrid(g) {
+    const text = atob(g.data), bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+    const codes = new Uint16Array(bytes.buffer), out = new Float32Array(codes.length);
+    for (let i = 0; i < codes.length; i++) out[i] = (codes[i] / 65535) * g.cap;
+    return out;
+  }
+  const grid = S.grid ? decodeGrid(S.grid) : null;
+  let level = S.grid ? S.grid.level : 0, pathIndex = S.paths.length ? 0 : -1, hop = -1;
+
+  // ---- 3D scene
+  let view = null;
+  try { view = new Renderer($("gl")); } catch (error) {
+    $("stage").append(Object.assign(document.createElement("p"), { className: "muted", style: "padding:60px 18px", textContent: "No 3D picture: " + error.message }));
+  }
+
+  // every image of a fractional position inside the shown block, boundaries included
+  function images(frac, margin) {
+    const out = [], low = [0, 0, 0], high = [0, 0, 0];
+    for (let k = 0; k < 3; k++) { low[k] = Math.ceil(-margin - frac[k]); high[k] = Math.floor(repeat[k] + margin - frac[k]); }
+    for (let a = low[0]; a <= high[0]; a++) for (let b = low[1]; b <= high[1]; b++) for (let c = low[2]; c <= high[2]; c++) out.push([frac[0] + a, frac[1] + b, frac[2] + c]);
+    return out;
+  }
+  const element = (symbol) => S.elements[symbol] || { colour: "#b0b0b0", radius: 0.5 };
+  const voidColour = (e) => (e === null || !S.grid ? hex("#7aa7d9") : energyColour(e / S.energy_span));
+  let objects = [];
+
+  function build() {
+    if (!view) return;
+    const solids = [], glass = [], rods = [];
+    objects = [];
+    const label = (p, r, text) => objects.push({ p, r, text });
+    const atoms = [];
+    for (const atom of S.atoms) {
+      if (!(atom.mobile ? show.mobile : show.atoms)) continue;
+      const look = element(atom.symbol), colour = hex(look.colour), r = look.radius * (atom.mobile ? 0.8 : 1) * (0.55 + 0.45 * Math.min(1, atom.occupancy));
+      for (const f of images(atom.frac, 0.011)) {
+        const p = cart(f);
+        if (atom.mobile && atom.occupancy < 0.99) glass.push({ p, r, c: [...colour, 0.35 + 0.6 * atom.occupancy] });
+        else solids.push({ p, r, c: colour });
+        label(p, r, atom.text);
+        if (!atom.mobile) atoms.push({ p, atom, colour });
+      }
+    }
+    if (show.bonds && show.atoms) bonds(atoms, rods);
+    cellEdges(rods);
+    if (show.voids) for (const v of S.voids) {
+      const c = voidColour(v.energy), r = Math.max(0.08, Math.min(0.5 * v.radius, 1.1));
+      for (const f of images(v.frac, 0.011)) { const p = cart(f); glass.push({ p, r, c: [...c, 0.5] }); label(p, r, v.text); }
+    }
+    if (show.edges) network(rods, solids, label);
+    if (show.path && pathIndex >= 0) drawPath(S.paths[pathIndex], rods, solids, label);
+    if (hop >= 0) drawHop(S.hops[hop], rods, solids);
+    Object.assign(view, { solids, glass, rods });
+    paint();
+  }
+
+  function bonds(atoms, rods) {
+    const box = new Map(), key = (p) => p.map((x) => Math.floor(x / 3)).join();
+    for (const x of atoms) { const k = key(x.p); if (!box.has(k)) box.set(k, []); box.get(k).push(x); }
+    for (const x of atoms) {
+      if (x.atom.charge <= 0) continue; // from each cation to its anions
+      const q = x.p.map((v) => Math.floor(v / 3));
+      for (let i = -1; i <= 1; i++) for (let j = -1; j <= 1; j++) for (let k = -1; k <= 1; k++)
+        for (const y of box.get([q[0] + i, q[1] + j, q[2] + k].join()) || []) {
+          if (y.atom.charge >= 0) continue;
+          const d = Math.hypot(x.p[0] - y.p[0], x.p[1] - y.p[1], x.p[2] - y.p[2]);
+          if (d > 1.12 * x.atom.bond || d < 0.3) continue;
+          const middle = x.p.map((v, n) => (v + y.p[n]) / 2);
+          rods.push({ a: x.p, b: middle, ra: 0.1, rb: 0.1, c: x.colour }, { a: middle, b: y.p, ra: 0.1, rb: 0.1, c: y.colour });
+        }
+    }
+  }
+  function cellEdges(rods) {
+    const corners = [];
+    for (let a = 0; a <= repeat[0]; a++) for (let b = 0; b <= repeat[1]; b++) for (let c = 0; c <= repeat[2]; c++) corners.push([a, b, c]);
+    for (const p of corners) for (let k = 0; k < 3; k++) {
+      const q = [...p];
+      if (++q[k] <= repeat[k]) rods.push({ a: cart(p), b: cart(q), ra: 0.035, rb: 0.035, c: [0.42, 0.47, 0.53] });
+    }
+  }
+  function network(rods, solids, label) {
+    for (const e of S.edges) {
+      const t = Math.max(0, Math.min(1, e.radius / S.radius_span)), c = [0.72 - 0.5 * t, 0.74 - 0.25 * t, 0.78 - 0.1 * t];
+      for (const f of images(e.from, 0.011)) {
+        const shift = f.map((v, k) => v - e.from[k]), a = cart(f), b = cart(e.to.map((v, k) => v + shift[k]));
+        rods.push({ a, b, ra: 0.045, rb: 0.045, c });
+        const m = cart(e.at.map((v, k) => v + shift[k]));
+        solids.push({ p: m, r: 0.11, c: [0.85, 0.33, 0.1] });
+        label(m, 0.14, e.text);
+      }
+    }
+  }
+  // the path repeats with its translation; it is drawn over the shown block and a little beyond
+  function drawPath(path, rods, solids, label) {
+    const span = Math.max(...path.energy, 1e-6), length = path.frac.length;
+    const steps = Math.max(1, Math.max(...repeat));
+    for (let n = 0; n < steps; n++) {
+      const shift = path.translation.map((v) => v * n);
+      for (let k = 0; k < length; k++) {
+        const p = cart(path.frac[k].map((v, q) => v + shift[q])), c = energyColour(path.energy[k] / span);
+        solids.push({ p, r: 0.17, c });
+        if (k + 1 < length) rods.push({ a: p, b: cart(path.frac[k + 1].map((v, q) => v + shift[q])), ra: 0.17, rb: 0.17, c });
+        label(p, 0.2, `path: ${path.energy[k].toFixed(3)} eV`);
+      }
+    }
+  }
+  function drawHop(h, rods, solids) {
+    const p = h.frac.map(cart), c = [0.95, 0.6, 0.05];
+    for (let k = 0; k < p.length; k++) {
+      solids.push({ p: p[k], r: 0.14, c });
+      if (k + 1 < p.length) rods.push({ a: p[k], b: p[k + 1], ra: 0.14, rb: 0.14, c });
+    }
+  }
+
+  function surface() {
+    if (!view || !grid) return;
+    view.surface = show.surface ? { tint: [...hex("#3d9be9"), 0.34] } : null;
+    if (!show.surface) return paint();
+    const { places, indices } = Renderer.isosurface(grid, S.grid.shape, repeat, level), n = places.length / 3;
+    const xyz = new Float32Array(places.length), normals = new Float32Array(places.length);
+    for (let i = 0; i < n; i++) xyz.set(cart(places.slice(3 * i, 3 * i + 3)), 3 * i);
+    for (let k = 0; k < indices.length; k += 3) { // area-weighted normals
+      const [a, b, c] = [indices[k], indices[k + 1], indices[k + 2]].map((v) => 3 * v), u = [0, 1, 2].map((q) => xyz[b + q] - xyz[a + q]), v = [0, 1, 2].map((q) => xyz[c + q] - xyz[a + q]);
+      const m = [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
+      for (const at of [a, b, c]) for (let q = 0; q < 3; q++) normals[at + q] += m[q];
+    }
+    for (let i = 0; i < n; i++) {
+      const l = Math.hypot(normals[3 * i], normals[3 * i + 1], normals[3 * i + 2]) || 1;
+      for (let q = 0; q < 3; q++) normals[3 * i + q] /= l;
+    }
+    view.setSurface(xyz, normals, indices);
+    paint();
+  }
+
+  let queued = false;
+  function paint() {
+    if (!view || queued) return;
+    queued = true;
+    requestAnimationFrame(() => { queued = false; view.draw(); overlay(); });
+  }
+  function overlay() {
+    const canvas = $("over"), ratio = window.devicePixelRatio || 1;
+    canvas.width = canvas.clientWidth * ratio;
+    canvas.height = canvas.clientHeight * ratio;
+    const g = canvas.getContext("2d"), x0 = 46, y0 = canvas.clientHeight - 44;
+    g.scale(ratio, ratio);
+    g.font = "600 13px system-ui, sans-serif";
+    g.textAlign = "center";
+    g.textBaseline = "middle";
+    ["a", "b", "c"].map((name, k) => {
+      const l = Math.hypot(...S.cell[k]), v = view.eye(S.cell[k].map((t, q) => t / l + view.centre[q]));
+      return [name, v, ["#c8332b", "#2b9348", "#1f6feb"][k]];
+    }).sort((p, q) => p[1][2] - q[1][2]).forEach(([name, v, colour]) => {
+      g.strokeStyle = g.fillStyle = colour;
+      g.lineWidth = 2.5;
+      g.beginPath(); g.moveTo(x0, y0); g.lineTo(x0 + 27 * v[0], y0 - 27 * v[1]); g.stroke();
+      g.fillText(name, x0 + 36 * v[0], y0 - 36 * v[1]);
+    });
+  }
+
+  function frame() {
+    if (!view) return;
+    view.centre = cart(repeat.map((n) => n / 2));
+    let radius = 1;
+    for (let a = 0; a <= 1; a++) for (let b = 0; b <= 1; b++) for (let c = 0; c <= 1; c++) {
+      const p = cart([a * repeat[0], b * repeat[1], c * repeat[2]]);
+      radius = Math.max(radius, Math.hypot(...p.map((v, k) => v - view.centre[k])));
+    }
+    view.radius = radius * 1.03 + 0.6;
+  }
+  function stand() { // b to the right, c up, turned a little
+    const unit = (v) => { const l = Math.hypot(...v) || 1; return v.map((x) => x / l); };
+    const cross = (u, v) => [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
+    const up = unit(S.cell[2]), towards = unit(cross(S.cell[1], S.cell[2])), right = cross(up, towards);
+    view.rotation = [...right, ...up, ...towards];
+    view.turn(-0.42, 0.2);
+    view.zoom = 1;
+    view.pan = [0, 0];
+  }
+
+  // ---- controls
+  function toggle(name, text) {
+    const button = document.createElement("button");
+    button.textContent = text;
+    button.setAttribute("aria-pressed", String(show[name]));
+    button.onclick = () => { show[name] = !show[name]; button.setAttribute("aria-pressed", String(show[name])); $("level").hidden = !grid || !show.surface; build(); surface(); };
+    $("tools").append(button);
+  }
+  function action(text, run) {
+    const button = document.createElement("button");
+    button.textContent = text;
+    button.onclick = run;
+    $("tools").append(button);
+  }
+  function controls() {
+    toggle("atoms", "framework");
+    toggle("bonds", "bonds");
+    toggle("mobile", S.ion);
+    if (S.voids.length) toggle("voids", "voids");
+    if (S.edges.length) toggle("edges", "bottlenecks");
+    if (S.paths.length) toggle("path", "path");
+    if (grid) toggle("surface", "isosurface");
+    action("2×2×2", () => { const n = repeat[0] === 1 ? 2 : 1; repeat.fill(n); frame(); build(); surface(); });
+    for (const k of [0, 1, 2]) action("abc"[k], () => {
+      const axes = [[1, 2, 0], [2, 0, 1], [0, 1, 2]][k], unit = (v) => { const l = Math.hypot(...v); return v.map((x) => x / l); };
+      const cross = (u, v) => [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
+      const towards = unit(S.cell[axes[2]]), up = unit(cross(towards, S.cell[axes[0]])), right = cross(up, towards);
+      view.rotation = [...right, ...up, ...towards];
+      paint();
+    });
+    action("save PNG", () => {
+      view.quality = 2; view.draw();
+      const link = document.createElement("a");
+      link.href = $("gl").toDataURL("image/png");
+      link.download = (S.name || "crystal").replace(/[^\w.-]+/g, "_") + ".png";
+      link.click();
+      view.quality = 1; paint();
+    });
+    const canvas = $("gl"), pointers = new Map();
+    let pinch = 0;
+    canvas.onpointerdown = (e) => { canvas.setPointerCapture(e.pointerId); pointers.set(e.pointerId, [e.clientX, e.clientY]); };
+    canvas.onpointerup = canvas.onpointercancel = (e) => { pointers.delete(e.pointerId); pinch = 0; };
+    canvas.onpointermove = (e) => {
+      const before = pointers.get(e.pointerId);
+      if (!before) return hover(e);
+      const dx = e.clientX - before[0], dy = e.clientY - before[1];
+      pointers.set(e.pointerId, [e.clientX, e.clientY]);
+      if (pointers.size === 2) {
+        const [p, q] = [...pointers.values()], d = Math.hypot(p[0] - q[0], p[1] - q[1]);
+        if (pinch) view.zoom = Math.max(0.3, Math.min(12, (view.zoom * d) / pinch));
+        pinch = d;
+      } else if (e.shiftKey || e.buttons === 2) { view.pan[0] += (2 * dx) / canvas.clientWidth; view.pan[1] -= (2 * dy) / canvas.clientHeight; } else view.turn(dx * 0.009, dy * 0.009);
+      paint();
+    };
+    canvas.oncontextmenu = (e) => e.preventDefault();
+    canvas.onpointerleave = () => { $("tip").style.display = "none"; };
+    canvas.ondblclick = () => { stand(); paint(); };
+    canvas.addEventListener("wheel", (e) => { e.preventDefault(); view.zoom = Math.max(0.3, Math.min(12, view.zoom * Math.exp(-e.deltaY * 0.0012))); paint(); }, { passive: false });
+    new ResizeObserver(paint).observe($("stage"));
+  }
+  function hover(e) {
+    const tip = $("tip"), unit = view.pixelsPerAngstrom();
+    let best = null, depth = -Infinity;
+    for (const o of objects) {
+      const [x, y, z] = view.project(o.p);
+      if (Math.hypot(x - e.offsetX, y - e.offsetY) < Math.max(4, o.r * unit) && z + o.r > depth) { best = o; depth = z + o.r; }
+    }
+    tip.style.display = best ? "block" : "none";
+    if (!best) return;
+    tip.textContent = best.text;
+    tip.style.left = Math.min(window.innerWidth - 240, e.clientX + 14) + "px";
+    tip.style.top = e.clientY + 12 + "px";
+  }
+
+  // ---- charts and tables
+  function svg(tag, attributes, parent, text) {
+    const node = document.createElementNS(NS, tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    if (text !== undefined) node.textContent = text;
+    if (parent) parent.append(node);
+    return node;
+  }
+  function steps(low, high, count) {
+    const raw = (high - low) / count || 1, power = 10 ** Math.floor(Math.log10(raw)), step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw), out = [];
+    for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + 1e-9 * step; t += step) out.push(Number(t.toPrecision(10)));
+    return out;
+  }
+  function axes(w, h, box, xr, yr, xlabel, ylabel) {
+    const root = svg("svg", { viewBox: `0 0 ${w} ${h}`, role: "img" }), [l, t, r, b] = box;
+    const X = (v) => l + ((v - xr[0]) / (xr[1] - xr[0] || 1)) * (r - l), Y = (v) => b - ((v - yr[0]) / (yr[1] - yr[0] || 1)) * (b - t);
+    for (const v of steps(xr[0], xr[1], (r - l) / 70)) svg("text", { x: X(v), y: b + 14, "text-anchor": "middle", fill: "#5c6b7a" }, root, String(v));
+    for (const v of steps(yr[0], yr[1], Math.max(2, (b - t) / 36))) {
+      svg("line", { x1: l, x2: r, y1: Y(v), y2: Y(v), stroke: "#eef1f5" }, root);
+      svg("text", { x: l - 6, y: Y(v) + 4, "text-anchor": "end", fill: "#5c6b7a" }, root, String(v));
+    }
+    svg("line", { x1: l, x2: r, y1: b, y2: b, stroke: "#c3ccd6" }, root);
+    svg("text", { x: (l + r) / 2, y: h - 3, "text-anchor": "middle", fill: "#5c6b7a" }, root, xlabel);
+    svg("text", { x: 11, y: (t + b) / 2, "text-anchor": "middle", fill: "#5c6b7a", transform: `rotate(-90 11 ${(t + b) / 2})` }, root, ylabel);
+    return { root, X, Y };
+  }
+  function profile() {
+    if (pathIndex < 0) return ($("profilecard").hidden = true);
+    const path = S.paths[pathIndex], x = [0], p = path.frac.map(cart);
+    for (let k = 1; k < p.length; k++) x.push(x[k - 1] + Math.hypot(p[k][0] - p[k - 1][0], p[k][1] - p[k - 1][1], p[k][2] - p[k - 1][2]));
+    const top = Math.max(...path.energy, 0.02), low = Math.min(0, ...path.energy), w = 470, h = 212;
+    const { root, X, Y } = axes(w, h, [48, 18, w - 12, h - 34], [0, x[x.length - 1] || 1], [low, top * 1.12], "distance along the path (Å)", "energy (eV)");
+    const line = x.map((v, k) => `${X(v).toFixed(1)},${Y(path.energy[k]).toFixed(1)}`);
+    svg("polygon", { points: `${X(0)},${Y(low)} ${line.join(" ")} ${X(x[x.length - 1])},${Y(low)}`, fill: "#1f6feb", opacity: 0.12 }, root);
+    svg("polyline", { points: line.join(" "), fill: "none", stroke: "#1f6feb", "stroke-width": 2.2, "stroke-linejoin": "round" }, root);
+    const peak = path.energy.indexOf(Math.max(...path.energy));
+    svg("circle", { cx: X(x[peak]), cy: Y(path.energy[peak]), r: 4, fill: "#c8332b" }, root);
+    svg("text", { x: Math.min(w - 70, Math.max(90, X(x[peak]))), y: Y(path.energy[peak]) - 8, "text-anchor": "middle", fill: "#c8332b", "font-weight": 600 }, root, fix(path.energy[peak], 3) + " eV");
+    $("profile").replaceChildren(root);
+  }
+  function hops() {
+    if (!S.hops.length) return ($("hopcard").hidden = true);
+    const table = document.createElement("table"), head = table.createTHead().insertRow();
+    for (const text of ["hop", "forward (eV)", "backward (eV)", "length (Å)", "bottleneck (Å)", "× cell"]) head.append(Object.assign(document.createElement("th"), { textContent: text }));
+    const body = table.createTBody();
+    S.hops.forEach((h, k) => {
+      const row = body.insertRow();
+      row.dataset.hop = k;
+      for (const text of [h.name, fix(h.forward, 3), fix(h.backward, 3), fix(h.length, 2), fix(h.radius, 2), String(h.multiplicity)]) row.insertCell().textContent = text;
+      if (h.path) row.cells[0].style.fontWeight = "700";
+      row.onclick = () => { hop = hop === k ? -1 : k; for (const r of body.rows) r.className = Number(r.dataset.hop) === hop ? "on" : ""; build(); };
+    });
+    $("hops").replaceChildren(table);
+  }
+  function pattern() {
+    if (!S.xrd) return ($("xrdcard").hidden = true);
+    const w = 1180, h = 170, { root, X, Y } = axes(w, h, [46, 8, w - 10, h - 32], [S.xrd.range[0], S.xrd.range[1]], [0, 1.05], "2θ (degrees)", "intensity");
+    const d = S.xrd.two_theta.map((t, k) => `M${X(t).toFixed(1)} ${Y(0).toFixed(1)}V${Y(S.xrd.intensity[k]).toFixed(1)}`).join("");
+    svg("path", { d, stroke: "#33475b", "stroke-width": 1.4, fill: "none" }, root);
+    $("xrdtitle").textContent = "Powder pattern, " + S.xrd.label;
+    $("xrd").replaceChildren(root);
+  }
+  function legend() {
+    const used = [...new Set(S.atoms.map((a) => a.symbol))];
+    for (const symbol of used) {
+      const item = document.createElement("span"), dot = document.createElement("span");
+      dot.className = "dot";
+      dot.style.background = element(symbol).colour;
+      item.append(dot, symbol);
+      $("legend").append(item);
+    }
+    if (S.voids.length && grid) {
+      const item = document.createElement("span"), bar = document.createElement("span");
+      bar.className = "ramp";
+      bar.style.background = `linear-gradient(90deg, ${ENERGY.join(",")})`;
+      item.append("voids: 0", bar, fix(S.energy_span, 1) + " eV");
+      $("legend").append(item);
+    }
+  }
+  function facts() {
+    $("name").textContent = S.name;
+    $("subtitle").textContent = S.subtitle;
+    for (const [name, value] of S.facts) $("facts").append(Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value }));
+    if (!S.notes.length) return ($("notes").hidden = true);
+    for (const note of S.notes) $("notes").append(Object.assign(document.createElement("div"), { textContent: note }));
+  }
+  function slider() {
+    if (!grid) return;
+    const text = () => { $("leveltext").textContent = `isosurface at ${level.toFixed(2)} eV above the minimum`; };
+    $("level").hidden = !view;
+    $("slider").value = Math.round((1000 * level) / S.grid.top);
+    let waiting = 0;
+    $("slider").oninput = () => { level = (S.grid.top * $("slider").value) / 1000; text(); clearTimeout(waiting); waiting = setTimeout(surface, 15); };
+    text();
+  }
+
+  facts();
+  legend();
+  slider();
+  for (const [k, path] of S.paths.entries()) $("which").append(new Option(path.name, k));
+  $("which").onchange = () => { pathIndex = Number($("which").value); profile(); build(); };
+  profile();
+  hops();
+  pattern();
+  if (view) { controls(); frame(); stand(); build(); surface(); view.draw(); overlay(); }
+  document.documentElement.dataset.ready = view ? "3d" : "flat";
+})();
