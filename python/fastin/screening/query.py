@@ -106,7 +106,7 @@ def top(
     Raises:
         InputError: no such column, or a condition that is no single SQL expression or reaches outside the table.
     """
-    table = results if hasattr(results, "column_names") else read_results(results)
+    table: Any = results if hasattr(results, "column_names") else read_results(results)
     by = _column(table, by)
     wanted = [_column(table, name) for name in columns] if columns else _default_columns(table, by)
     if limit < 1:

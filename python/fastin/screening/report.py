@@ -84,7 +84,7 @@ def report_html(
         InputError: no such table, or one without rows.
     """
     given_path = not hasattr(results, "column_names")
-    table = read_results(results) if given_path else results
+    table: Any = read_results(results) if given_path else results
     if table.num_rows == 0:
         raise InputError("the table has no rows")
     if view_url is not None and not view_url.startswith(("http://", "https://", "/", "./")):

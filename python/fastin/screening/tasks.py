@@ -20,7 +20,7 @@ from fastin.errors import InputError, missing_extra
 
 Scalar = float | int | bool | str | None
 _KINDS = frozenset({"float", "int", "bool", "string"})
-DEFAULT_TASKS = ("network", "barriers", "descriptors")
+DEFAULT_TASKS = ("network", "barriers")
 
 
 class Job:
@@ -52,7 +52,6 @@ class Job:
         if isinstance(result, Exception):
             raise result
         return result
-
 
     def chosen(self, names: frozenset[str]) -> dict[str, Any]:
         """The user's options among `names`."""
@@ -267,7 +266,8 @@ def check_options(tasks: list[Task], options: Mapping[str, Any]) -> None:
     known = frozenset[str]().union(*(task.options or frozenset() for task in tasks))
     unknown = sorted(set(options) - known)
     if unknown:
-        raise InputError(f"no task takes the option {', '.join(unknown)}; there are: {', '.join(sorted(known)) or 'none'}")
+        names = ", ".join(sorted(known)) or "none"
+        raise InputError(f"no task takes the option {', '.join(unknown)}; there are: {names}")
 
 
 def _clean(value: Any, kind: str) -> Scalar:

@@ -17,7 +17,7 @@
   const ENERGY = ["#1b4f9c", "#2f8fc4", "#63c5b1", "#f2e28b", "#f39b4a", "#c8332b"], energyColour = ramp(ENERGY);
   const cart = (f) => [0, 1, 2].map((k) => f[0] * S.cell[0][k] + f[1] * S.cell[1][k] + f[2] * S.cell[2][k]);
   const repeat = [1, 1, 1];
-  const show = { atoms: true, bonds: true, mobile: true, voids: true, edges: false, path: true, surface: true };
+  const show = { atoms: true, bonds: true, mobile: true, voids: true, edges: false, path: true, surface: true, all: false };
 
   function decodeGrid(g) {
     const text = atob(g.data), bytes = new Uint8Array(text.length);
@@ -66,6 +66,7 @@
     if (show.bonds && show.atoms) bonds(atoms, rods);
     cellEdges(rods);
     if (show.voids) for (const v of S.voids) {
+      if (!show.all && v.energy !== null && v.energy > S.energy_span) continue; // no ion goes there
       const c = voidColour(v.energy), r = Math.max(0.08, Math.min(0.5 * v.radius, 1.1));
       for (const f of images(v.frac, 0.011)) { const p = cart(f); glass.push({ p, r, c: [...c, 0.5] }); label(p, r, v.text); }
     }
@@ -112,17 +113,16 @@
       }
     }
   }
-  // the path repeats with its translation; it is drawn over the shown block and a little beyond
+  // every piece of the path is drawn where it falls in the shown block: the path is periodic
   function drawPath(path, rods, solids, label) {
-    const span = Math.max(...path.energy, 1e-6), length = path.frac.length;
-    const steps = Math.max(1, Math.max(...repeat));
-    for (let n = 0; n < steps; n++) {
-      const shift = path.translation.map((v) => v * n);
-      for (let k = 0; k < length; k++) {
-        const p = cart(path.frac[k].map((v, q) => v + shift[q])), c = energyColour(path.energy[k] / span);
-        solids.push({ p, r: 0.17, c });
-        if (k + 1 < length) rods.push({ a: p, b: cart(path.frac[k + 1].map((v, q) => v + shift[q])), ra: 0.17, rb: 0.17, c });
-        label(p, 0.2, `path: ${path.energy[k].toFixed(3)} eV`);
+    const span = Math.max(...path.energy, 1e-6);
+    for (let k = 0; k + 1 < path.frac.length; k++) {
+      const middle = path.frac[k].map((v, q) => (v + path.frac[k + 1][q]) / 2), e = path.energy[k], c = energyColour(e / span);
+      for (const image of images(middle, 0)) {
+        const shift = image.map((v, q) => v - middle[q]), a = cart(path.frac[k].map((v, q) => v + shift[q])), b = cart(path.frac[k + 1].map((v, q) => v + shift[q]));
+        rods.push({ a, b, ra: 0.17, rb: 0.17, c });
+        solids.push({ p: a, r: 0.17, c }, { p: b, r: 0.17, c });
+        label(a, 0.2, `path: ${e.toFixed(3)} eV`);
       }
     }
   }
@@ -136,7 +136,7 @@
 
   function surface() {
     if (!view || !grid) return;
-    view.surface = show.surface ? { tint: [...hex("#3d9be9"), 0.34] } : null;
+    view.surface = show.surface ? { tint: [...hex("#4aa3f0"), 0.46] } : null;
     if (!show.surface) return paint();
     const { places, indices } = Renderer.isosurface(grid, S.grid.shape, repeat, level), n = places.length / 3;
     const xyz = new Float32Array(places.length), normals = new Float32Array(places.length);
@@ -190,14 +190,24 @@
     }
     view.radius = radius * 1.03 + 0.6;
   }
+  function fit() { // as large as the stage allows in this orientation
+    let x = 1, y = 1;
+    for (let a = 0; a <= 1; a++) for (let b = 0; b <= 1; b++) for (let c = 0; c <= 1; c++) {
+      const v = view.eye(cart([a * repeat[0], b * repeat[1], c * repeat[2]]));
+      x = Math.max(x, Math.abs(v[0]) + 0.9);
+      y = Math.max(y, Math.abs(v[1]) + 0.9);
+    }
+    const w = $("gl").clientWidth || 1, h = $("gl").clientHeight || 1, s = w > h ? [h / w, 1] : [1, w / h];
+    view.zoom = Math.min(0.98 / (x * s[0]), 0.86 / (y * s[1])) * view.radius;
+    view.pan = [0, 0];
+  }
   function stand() { // b to the right, c up, turned a little
     const unit = (v) => { const l = Math.hypot(...v) || 1; return v.map((x) => x / l); };
     const cross = (u, v) => [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
     const up = unit(S.cell[2]), towards = unit(cross(S.cell[1], S.cell[2])), right = cross(up, towards);
     view.rotation = [...right, ...up, ...towards];
     view.turn(-0.42, 0.2);
-    view.zoom = 1;
-    view.pan = [0, 0];
+    fit();
   }
 
   // ---- controls
@@ -219,15 +229,17 @@
     toggle("bonds", "bonds");
     toggle("mobile", S.ion);
     if (S.voids.length) toggle("voids", "voids");
+    if (S.voids.some((v) => v.energy !== null && v.energy > S.energy_span)) toggle("all", "high-energy voids");
     if (S.edges.length) toggle("edges", "bottlenecks");
     if (S.paths.length) toggle("path", "path");
     if (grid) toggle("surface", "isosurface");
-    action("2×2×2", () => { const n = repeat[0] === 1 ? 2 : 1; repeat.fill(n); frame(); build(); surface(); });
+    action("2×2×2", () => { const n = repeat[0] === 1 ? 2 : 1; repeat.fill(n); frame(); fit(); build(); surface(); });
     for (const k of [0, 1, 2]) action("abc"[k], () => {
       const axes = [[1, 2, 0], [2, 0, 1], [0, 1, 2]][k], unit = (v) => { const l = Math.hypot(...v); return v.map((x) => x / l); };
       const cross = (u, v) => [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
       const towards = unit(S.cell[axes[2]]), up = unit(cross(towards, S.cell[axes[0]])), right = cross(up, towards);
       view.rotation = [...right, ...up, ...towards];
+      fit();
       paint();
     });
     action("save PNG", () => {
@@ -362,7 +374,7 @@
   }
   function slider() {
     if (!grid) return;
-    const text = () => { $("leveltext").textContent = `isosurface at ${level.toFixed(2)} eV above the minimum`; };
+    const text = () => { $("leveltext").textContent = `isosurface: minimum + ${level.toFixed(2)} eV`; };
     $("level").hidden = !view;
     $("slider").value = Math.round((1000 * level) / S.grid.top);
     let waiting = 0;

@@ -1,0 +1,292 @@
+"""Everything that a picture of one structure shows, computed once and kept as plain numbers.
+
+What cannot be computed (no bond valence parameters for a pair, say) is left out, and a note says why.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastin import elements
+from fastin.errors import FastinError
+from fastin.view.palette import colour
+
+_GRID_POINTS = 60_000  # points of the energy grid that a page carries
+_GRID_CAP = 8.0  # eV above the minimum
+_SLIDER_TOP = 4.0  # eV
+_MAX_VOIDS = 1500
+_MAX_EDGES = 4000
+_VISIBLE_VOID = 0.35  # A; smaller holes between atoms are no place for an ion
+_VISIBLE_BOTTLENECK = 0.2  # A
+
+
+@dataclass
+class Scene:
+    """One structure as plain numbers and texts (lengths in angstrom, energies in eV).
+
+    Attributes:
+        data: what the page reads, JSON-able.
+        notes: what was left out, and remarks of the crystal and the energies.
+    """
+
+    data: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def _number(value: float) -> float | str | None:
+    """JSON has neither NaN nor infinity."""
+    if math.isnan(value):
+        return None
+    return "inf" if math.isinf(value) else round(float(value), 5)
+
+
+def _rounded(array: Any) -> Any:
+    return np.round(np.asarray(array, dtype=float), 5).tolist()
+
+
+def _text_of_barrier(value: float) -> str:
+    return "does not percolate" if math.isinf(value) else f"{value:.3f} eV"
+
+
+def _atoms(crystal: Any, mobile_number: int | None) -> list[dict[str, Any]]:
+    """One entry a position: the dominant species draws it, the text names them all."""
+    atoms = []
+    bonds = _bond_lengths(crystal)
+    for position in np.unique(crystal.position):
+        rows = np.flatnonzero(crystal.position == position)
+        first = rows[np.argmax(crystal.occupancy[rows])]
+        number = int(crystal.number[first])
+        total = float(crystal.occupancy[rows].sum())
+        species = [
+            elements.species_name(int(crystal.number[r]), round(float(crystal.charge[r]), 2))
+            + (f" {crystal.occupancy[r]:.2f}" if crystal.occupancy[r] < 0.999 else "")
+            for r in rows
+        ]
+        mobile = mobile_number is not None and bool(np.any(crystal.number[rows] == mobile_number))
+        atoms.append(
+            {
+                "symbol": elements.symbol(number),
+                "frac": _rounded(crystal.frac[first]),
+                "occupancy": round(min(1.0, total), 3),
+                "mobile": mobile,
+                "charge": round(float(crystal.charge[first]), 2),
+                "bond": round(float(bonds[first]), 3),
+                "text": f"{crystal.label[first]}: " + " + ".join(species),
+            }
+        )
+    return atoms
+
+
+def _bond_lengths(crystal: Any) -> NDArray[np.float64]:
+    """(N,) distance from each cation row to its nearest anion, 0 for anions and where there is none."""
+    lengths = np.zeros(len(crystal.number))
+    anions = crystal.frac[crystal.charge < 0]
+    if not len(anions):
+        return lengths
+    shifts = np.array(np.meshgrid(*[(-1, 0, 1)] * 3)).reshape(3, -1).T
+    images = (anions[None] + shifts[:, None]).reshape(-1, 3) @ crystal.cell
+    for row in np.flatnonzero(crystal.charge > 0):
+        lengths[row] = np.sqrt(((images - crystal.frac[row] @ crystal.cell) ** 2).sum(axis=1).min())
+    return lengths
+
+
+def _looks(numbers: Any) -> dict[str, dict[str, Any]]:
+    looks = {}
+    for number in sorted({int(n) for n in numbers}):
+        # between 0.25 and 0.6 A, growing with the row of the periodic table: balls, not space-filling
+        size = 0.25 + 0.055 * float(np.searchsorted((1, 3, 11, 19, 37, 55, 87), number, side="right"))
+        looks[elements.symbol(number)] = {"colour": colour(number), "radius": round(size, 3)}
+    return looks
+
+
+def _voids(network: Any, grid: Any, lowest: float) -> list[dict[str, Any]]:
+    keep = np.flatnonzero(network.site_radius >= _VISIBLE_VOID)
+    keep = keep[np.argsort(-network.site_radius[keep], kind="stable")][:_MAX_VOIDS]
+    energies = grid.interpolate(network.site_frac[keep]) - lowest if grid is not None else np.full(len(keep), np.nan)
+    return [
+        {
+            "frac": _rounded(network.site_frac[site]),
+            "radius": round(float(network.site_radius[site]), 4),
+            "energy": _number(float(energy)) if energy < _GRID_CAP else (_GRID_CAP if energy == energy else None),
+            "text": f"void {site}: radius {network.site_radius[site]:.3f} Å"
+            + (f", energy {energy:.2f} eV" if energy == energy else ""),
+        }
+        for site, energy in zip(keep.tolist(), energies.tolist(), strict=True)
+    ]
+
+
+def _edges(network: Any) -> list[dict[str, Any]]:
+    radius = network.edge_bottleneck_radius
+    keep = np.flatnonzero(radius >= _VISIBLE_BOTTLENECK)
+    keep = keep[np.argsort(-radius[keep], kind="stable")][:_MAX_EDGES]
+    edges = []
+    for edge in keep.tolist():
+        i, j = network.edge_index[:, edge]
+        start = network.site_frac[i]
+        end = network.site_frac[j] + network.edge_image[edge]
+        # the bottleneck is stored in the home cell; the image that lies on the edge is wanted
+        at = network.edge_bottleneck_frac[edge]
+        at = at + np.round((start + end) / 2 - at)
+        edges.append(
+            {
+                "from": _rounded(start),
+                "to": _rounded(end),
+                "at": _rounded(_nearest_image(at, start, end, network.cell)),
+                "radius": round(float(radius[edge]), 4),
+                "text": f"bottleneck {edge}: radius {radius[edge]:.3f} Å, edge {network.edge_length[edge]:.2f} Å",
+            }
+        )
+    return edges
+
+
+def _nearest_image(
+    at: NDArray[np.float64], start: NDArray[np.float64], end: NDArray[np.float64], cell: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The image of `at` nearest to the segment (its neighbours are tried: cells may be skewed)."""
+    along = (end - start) @ cell
+    best, shortest = at, math.inf
+    for shift in np.ndindex(3, 3, 3):
+        candidate = at + np.array(shift) - 1
+        offset = (candidate - start) @ cell
+        t = float(np.clip(offset @ along / max(float(along @ along), 1e-12), 0, 1))
+        distance = float(np.linalg.norm(offset - t * along))
+        if distance < shortest - 1e-9:
+            best, shortest = candidate, distance
+    return best
+
+
+def _grid_data(grid: Any, barriers: Any) -> dict[str, Any]:
+    """The grid thinned to what a page can carry, as 16-bit codes of the energy above the minimum."""
+    import base64
+
+    shape = np.array(grid.values.shape)
+    thinned = shape
+    if shape.prod() > _GRID_POINTS:
+        thinned = np.maximum(4, np.floor(shape * (_GRID_POINTS / shape.prod()) ** (1 / 3))).astype(int)
+    values = grid.values
+    if not np.array_equal(thinned, shape):
+        points = np.stack(np.meshgrid(*[np.arange(n) / n for n in thinned], indexing="ij"), axis=-1)
+        values = grid.interpolate(points.reshape(-1, 3)).reshape(thinned)
+    above = np.clip(np.asarray(values, dtype=float) - grid.minimum, 0.0, _GRID_CAP)
+    level = 1.0
+    if barriers is not None:
+        finite = [float(e) for e in barriers.levels if math.isfinite(e)]
+        if finite:  # just above the pass of the cheapest path, so that its channel is open
+            level = min(_SLIDER_TOP * 0.9, finite[0] - grid.minimum + 0.05)
+    codes = np.round(above / _GRID_CAP * 65535).astype("<u2")
+    return {
+        "shape": thinned.tolist(),
+        "data": base64.b64encode(codes.tobytes()).decode(),
+        "cap": _GRID_CAP,
+        "top": _SLIDER_TOP,
+        "level": round(max(0.05, level), 3),
+    }
+
+
+def _paths(barriers: Any) -> list[dict[str, Any]]:
+    paths = []
+    for d, path in enumerate((barriers.path_1d, barriers.path_2d, barriers.path_3d), start=1):
+        if path is None or not math.isfinite(float(barriers.values()[d - 1])):
+            continue
+        along = " ".join(str(int(t)) for t in path.translation)
+        paths.append(
+            {
+                "name": f"{d}D: {float(barriers.values()[d - 1]):.3f} eV along [{along}]",
+                "frac": _rounded(path.frac),
+                "energy": _rounded(path.energy),
+                "translation": [int(t) for t in path.translation],
+            }
+        )
+    return paths
+
+
+def _attempt(what: str, notes: list[str], compute: Callable[[], Any]) -> Any:
+    try:
+        return compute()
+    except FastinError as error:
+        notes.append(f"No {what}: {error}")
+        return None
+
+
+def build_scene(source: Any, ion: str | None = None, *, title: str | None = None, resolution: float = 0.2) -> Scene:
+    """Computes what there is to show of a structure.
+
+    Args:
+        source: path, pymatgen Structure, ASE Atoms or Crystal.
+        ion: mobile ion; None takes the default.
+        title: name on the picture; None takes the formula.
+        resolution: spacing of the energy grid (A).
+
+    Raises:
+        InputError: the structure cannot be read, or holds no such ion.
+    """
+    from fastin.barriers import compute_barriers
+    from fastin.bvse import compute_bvse
+    from fastin.crystal import as_crystal
+    from fastin.network import compute_network
+    from fastin.xrd.pattern import xrd_peaks
+
+    crystal = as_crystal(source)
+    mobile = crystal.resolve_ion(ion)
+    notes: list[str] = list(crystal.notes)
+    network = _attempt("network", notes, lambda: compute_network(crystal, ion))
+    grid = _attempt("energy landscape", notes, lambda: compute_bvse(crystal, ion, resolution=resolution))
+    barriers = _attempt("barriers", notes, lambda: compute_barriers(grid)) if grid is not None else None
+    peaks = _attempt("powder pattern", notes, lambda: xrd_peaks(crystal))
+    if barriers is not None:
+        notes.extend(note for note in barriers.notes if note not in notes)
+    lowest = float(grid.minimum) if grid is not None else math.nan
+    ion_text = f"mobile {mobile.symbol}" + (" as a guest" if mobile.guest else "")
+    data: dict[str, Any] = {
+        "name": title or crystal.formula,
+        "subtitle": f"{crystal.formula}, {crystal.space_group} (no. {crystal.space_group_number}), {ion_text}",
+        "ion": mobile.symbol,
+        "cell": _rounded(crystal.cell),
+        "elements": _looks(crystal.number),
+        "atoms": _atoms(crystal, None if mobile.guest else mobile.number),
+        "voids": _voids(network, grid, lowest) if network is not None else [],
+        "edges": _edges(network) if network is not None else [],
+        "radius_span": 1.0,
+        "energy_span": 3.0,
+        "grid": _grid_data(grid, barriers) if grid is not None else None,
+        "paths": _paths(barriers) if barriers is not None else [],
+        "hops": [],
+        "xrd": None,
+        "facts": _facts(crystal, network, barriers),
+    }
+    if peaks is not None and len(peaks):
+        data["xrd"] = {
+            "two_theta": _rounded(peaks.two_theta),
+            "intensity": _rounded(peaks.intensity),
+            "range": [0, 90],
+            "label": f"Cu Kα ({peaks.wavelength:.4f} Å)",
+        }
+    data["notes"] = notes
+    return Scene(data, notes)
+
+
+def _facts(crystal: Any, network: Any, barriers: Any) -> list[tuple[str, str]]:
+    lengths = np.linalg.norm(crystal.cell, axis=1)
+    facts = [
+        ("cell", " × ".join(f"{length:.3f}" for length in lengths) + f" Å, {crystal.volume:.1f} Å³"),
+        ("sites", f"{len(np.unique(crystal.position))}"),
+    ]
+    if barriers is not None:
+        facts += [(f"barrier {d}D", _text_of_barrier(float(barriers.values()[d - 1]))) for d in (1, 2, 3)]
+    if network is not None:
+        free = ", ".join(f"{axis} {radius:.3f}" for axis, radius in zip("abc", network.free_sphere_radii, strict=True))
+        channels = network.channels()
+        widest = max((channel.dimensionality for channel in channels), default=0)
+        facts += [
+            ("free sphere", f"{free} Å"),
+            ("largest void", f"{network.largest_sphere_radius:.3f} Å"),
+            ("network", f"{len(network.site_radius)} voids, {len(network.edge_length)} bottlenecks"),
+            ("channels", f"{widest}D for a probe of {network.probe_radius:.3f} Å"),
+        ]
+    return facts
