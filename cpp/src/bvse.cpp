@@ -83,10 +83,9 @@ double BvseField::energy(const Vec3& frac) const {
   Vec3 home = frac;
   wrap_frac(home);
   double sum = impl_->tail_energy;
-  impl_->images.near(impl_->lattice.to_cart(home), 0.0,
-                     [&](std::size_t k, const Vec3&, double weight, double r2) {
-                       sum += weight * impl_->terms[k].value(std::max(std::sqrt(r2), kMinDistance));
-                     });
+  impl_->images.near(impl_->lattice.to_cart(home), [&](std::size_t k, const Vec3&, double weight, double r2) {
+    sum += weight * impl_->terms[k].value(std::max(std::sqrt(r2), kMinDistance));
+  });
   return std::min(sum, kMaxEnergy);
 }
 
@@ -96,7 +95,7 @@ double BvseField::energy_gradient(const Vec3& frac, Vec3* gradient, Mat3* hessia
   double sum = impl_->tail_energy;
   Vec3 slope;
   Mat3 curvature;
-  impl_->images.near(impl_->lattice.to_cart(home), 0.0,
+  impl_->images.near(impl_->lattice.to_cart(home),
                      [&](std::size_t k, const Vec3& d, double weight, double r2) {
                        const double r = std::max(std::sqrt(r2), kMinDistance);
                        double phi, d1, d2;

@@ -31,11 +31,6 @@ struct Shape {
   std::int32_t index(std::int32_t i, std::int32_t j, std::int32_t k) const { return (i * b + j) * c + k; }
 };
 
-inline std::int32_t modulo(std::int32_t v, std::int32_t n) {
-  v %= n;
-  return v < 0 ? v + n : v;
-}
-
 // Position of every point's representative among the points to compute, kept in the memory of the grid
 // itself.
 class OrbitMap {
@@ -53,14 +48,74 @@ class OrbitMap {
   float* values_;
 };
 
-// Index of the image of (i, j, k) under the operation.
-inline std::size_t image_index(const GridOperation& g, const Shape& s, std::int32_t i, std::int32_t j,
-                               std::int32_t k) {
-  const auto row = [&](std::size_t a, std::int32_t n) {
-    return modulo(g.rotation[a][0] * i + g.rotation[a][1] * j + g.rotation[a][2] * k + g.shift[a], n);
-  };
-  return static_cast<std::size_t>(s.index(row(0, s.a), row(1, s.b), row(2, s.c)));
-}
+// A grid operation with its shifts raised so that no index turns negative, and 1/n for a division-free
+// remainder.
+class IndexMap {
+ public:
+  IndexMap(const GridOperation& g, const Shape& s) : shape_(s), rotation_(g.rotation) {
+    const std::array<std::int32_t, 3> n{s.a, s.b, s.c};
+    for (std::size_t a = 0; a < 3; ++a) {
+      std::int64_t lowest = g.shift[a];
+      for (std::size_t b = 0; b < 3; ++b) {
+        // Only the remainder of an entry matters; the one nearest to zero keeps the products small.
+        std::int32_t& entry = rotation_[a][b];
+        entry %= n[a];
+        if (2 * entry > n[a]) entry -= n[a];
+        if (2 * entry < -n[a]) entry += n[a];
+        if (entry < 0) lowest += static_cast<std::int64_t>(entry) * (n[b] - 1);
+      }
+      const std::int64_t turns = lowest < 0 ? (-lowest + n[a] - 1) / n[a] : -(lowest / n[a]);
+      shift_[a] = static_cast<std::int32_t>(g.shift[a] + turns * n[a]);
+      inverse_[a] = 1.0 / n[a];
+    }
+    tabulate(n);
+  }
+
+  std::size_t operator()(std::int32_t i, std::int32_t j, std::int32_t k) const {
+    if (!table_.empty()) {
+      return static_cast<std::size_t>(table_[static_cast<std::size_t>(i)] +
+                                      table_[static_cast<std::size_t>(shape_.a + j)] +
+                                      table_[static_cast<std::size_t>(shape_.a + shape_.b + k)]);
+    }
+    return static_cast<std::size_t>(
+        shape_.index(row(0, shape_.a, i, j, k), row(1, shape_.b, i, j, k), row(2, shape_.c, i, j, k)));
+  }
+
+ private:
+  std::int32_t row(std::size_t a, std::int32_t n, std::int32_t i, std::int32_t j, std::int32_t k) const {
+    const std::int32_t v = rotation_[a][0] * i + rotation_[a][1] * j + rotation_[a][2] * k + shift_[a];
+    // (v + 1/2) / n is at least 1/(2n) away from an integer, far more than the rounding of the product.
+    return v - n * static_cast<std::int32_t>((v + 0.5) * inverse_[a]);
+  }
+
+  // Where every index moves one axis of the image alone (all but the hexagonal family), the image's position
+  // is a sum of one tabulated number for each index.
+  void tabulate(const std::array<std::int32_t, 3>& n) {
+    std::array<std::size_t, 3> target{};
+    for (std::size_t b = 0; b < 3; ++b) {
+      int uses = 0;
+      for (std::size_t a = 0; a < 3; ++a)
+        if (rotation_[a][b] != 0) ++uses, target[b] = a;
+      if (uses != 1) return;
+    }
+    if (target[0] == target[1] || target[0] == target[2] || target[1] == target[2]) return;
+    const std::array<std::int32_t, 3> stride{shape_.b * shape_.c, shape_.c, 1};
+    for (std::size_t b = 0; b < 3; ++b) {
+      const std::size_t a = target[b];
+      for (std::int32_t i = 0; i < n[b]; ++i) {
+        std::int32_t v = (rotation_[a][b] * i + shift_[a]) % n[a];
+        if (v < 0) v += n[a];
+        table_.push_back(v * stride[a]);
+      }
+    }
+  }
+
+  Shape shape_;
+  std::vector<std::int32_t> table_;
+  std::array<std::array<std::int32_t, 3>, 3> rotation_;
+  std::array<std::int32_t, 3> shift_{};
+  std::array<double, 3> inverse_{};
+};
 
 // Block edge in points along each axis, so that a block holds at most kTilePoints and is about as wide as
 // high.
@@ -90,6 +145,11 @@ std::array<std::int32_t, 3> block_shape(const Lattice& lattice, const Shape& s) 
 Tiles make_tiles(const Lattice& lattice, const Shape& s, const std::vector<GridOperation>& operations,
                  OrbitMap orbit) {
   const bool symmetric = operations.size() > 1;
+  std::vector<IndexMap> maps;
+  if (symmetric) {
+    maps.reserve(operations.size());
+    for (const GridOperation& g : operations) maps.emplace_back(g, s);
+  }
   const std::array<std::int32_t, 3> block = block_shape(lattice, s);
   const std::array<std::int32_t, 3> count{(s.a + block[0] - 1) / block[0], (s.b + block[1] - 1) / block[1],
                                           (s.c + block[2] - 1) / block[2]};
@@ -113,7 +173,7 @@ Tiles make_tiles(const Lattice& lattice, const Shape& s, const std::vector<GridO
               if (symmetric) {
                 if (orbit.get(static_cast<std::size_t>(index)) >= 0) continue;
                 const auto id = static_cast<std::int32_t>(tiles.points.size());
-                for (const GridOperation& g : operations) orbit.set(image_index(g, s, i, j, k), id);
+                for (const IndexMap& image : maps) orbit.set(image(i, j, k), id);
                 orbit.set(static_cast<std::size_t>(index), id);
               }
               tiles.points.push_back(index);
@@ -163,10 +223,7 @@ void fill_tile(const Lattice& lattice, double tail, const std::vector<bvse::Wind
     scratch.z[p] = static_cast<float>(d.z);
     scratch.energy[p] = static_cast<float>(tail);
   }
-  for (bvse::Neighbors& list : scratch.by_term) list.clear();
-  images.near(center, reach, [&](std::size_t k, const Vec3& d, double weight, double) {
-    scratch.by_term[k].push(d, weight * terms[k].pair.amplitude);
-  });
+  images.gather(center, reach, scratch.by_term);
   for (std::size_t k = 0; k < terms.size(); ++k) {
     const auto kernel = terms[k].pair.coulomb ? bvse::add_coulomb : bvse::add_morse;
     kernel(bvse::kernel_term(terms[k]), scratch.by_term[k], scratch.x.data(), scratch.y.data(),

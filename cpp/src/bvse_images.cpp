@@ -95,6 +95,8 @@ ImageBins::ImageBins(const Lattice& lattice, const std::vector<Vec3>& frac,
   ends_.reserve(terms.size());
   for (const WindowedTerm& t : terms) {
     ends_.push_back(t.end);
+    limit2_.push_back(t.end * t.end);
+    amplitude_.push_back(t.pair.amplitude);
     longest_ = std::max(longest_, t.end);
   }
   std::vector<Vec3> position;
@@ -126,11 +128,16 @@ ImageBins::ImageBins(const Lattice& lattice, const std::vector<Vec3>& frac,
       high[k] = std::max(high[k], p[k]);
     }
   const Vec3 extent = high - low;
-  const double box = (extent.x + kBinSide) * (extent.y + kBinSide) * (extent.z + kBinSide);
-  side_ = std::max(kBinSide, std::cbrt(box / (4.0 * static_cast<double>(n) + 1000.0)));
+  // Wider bins where the box is mostly empty (skewed cells).
+  const double box = (extent.x + kColumnSide) * (extent.y + kColumnSide) * (extent.z + kColumnStep);
+  const double bins = box / (kColumnSide * kColumnSide * kColumnStep);
+  const double widen = std::max(1.0, std::cbrt(bins / (4.0 * static_cast<double>(n) + 4000.0)));
+  side_ = widen * Vec3{kColumnSide, kColumnSide, kColumnStep};
   origin_ = low;
-  for (int k = 0; k < 3; ++k)
-    bins_[static_cast<std::size_t>(k)] = static_cast<std::ptrdiff_t>(std::floor(extent[k] / side_)) + 1;
+  for (int k = 0; k < 3; ++k) {
+    inverse_side_[k] = 1.0 / side_[k];
+    bins_[static_cast<std::size_t>(k)] = static_cast<std::ptrdiff_t>(extent[k] * inverse_side_[k]) + 1;
+  }
   // Counting sort by bin: stable, so that the order of the sum depends on the input alone.
   start_.assign(static_cast<std::size_t>(bins_[0] * bins_[1] * bins_[2]) + 1, 0);
   std::vector<std::size_t> bin(n);
@@ -149,6 +156,33 @@ ImageBins::ImageBins(const Lattice& lattice, const std::vector<Vec3>& frac,
     weight_[to] = weight[source[i]];
     term_[to] = static_cast<std::uint32_t>(term[source[i]]);
   }
+}
+
+void ImageBins::gather(const Vec3& center, double margin, std::vector<Neighbors>& lists) const {
+  std::vector<double> limit2(ends_.size());
+  for (std::size_t k = 0; k < ends_.size(); ++k) {
+    limit2[k] = (ends_[k] + margin) * (ends_[k] + margin);
+    lists[k].count = 0;
+  }
+  rows(center, longest_ + margin, [&](std::size_t first, std::size_t last) {
+    for (Neighbors& list : lists) {
+      const std::size_t need = list.count + (last - first);
+      if (list.x.size() >= need) continue;
+      const std::size_t capacity = 2 * need + 256;
+      list.x.resize(capacity), list.y.resize(capacity), list.z.resize(capacity), list.weight.resize(capacity);
+    }
+    for (std::size_t i = first; i < last; ++i) {
+      const double dx = x_[i] - center.x, dy = y_[i] - center.y, dz = z_[i] - center.z;
+      const std::size_t k = term_[i];
+      Neighbors& list = lists[k];
+      // Written always, kept if near enough: no branch to mispredict.
+      list.x[list.count] = static_cast<float>(dx);
+      list.y[list.count] = static_cast<float>(dy);
+      list.z[list.count] = static_cast<float>(dz);
+      list.weight[list.count] = static_cast<float>(weight_[i] * amplitude_[k]);
+      list.count += dx * dx + dy * dy + dz * dz < limit2[k] ? 1 : 0;
+    }
+  });
 }
 
 }  // namespace fastin::bvse

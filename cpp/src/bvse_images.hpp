@@ -25,6 +25,13 @@ struct WindowedTerm {
 
 WindowedTerm make_windowed(const PairTerm& pair, double cutoff);
 
+// Neighbours of one species: positions relative to a centre (angstrom) and occupancy times amplitude. The
+// arrays are kept at a capacity; only the first `count` entries count.
+struct Neighbors {
+  std::vector<float> x, y, z, weight;
+  std::size_t count = 0;
+};
+
 // Every image within a term's cutoff of some point of the home cell, sorted by bins (Cartesian boxes).
 class ImageBins {
  public:
@@ -33,57 +40,65 @@ class ImageBins {
 
   std::size_t size() const { return x_.size(); }
 
-  // Calls visit(k, image position, weight, distance^2) for every image within terms[k].end + margin of
+  // Calls visit(k, image position - center, weight, distance^2) for every image within terms[k].end of
   // `center`.
   template <class Visit>
-  void near(const Vec3& center, double margin, Visit&& visit) const {
-    const double reach = longest_ + margin;
-    std::array<std::ptrdiff_t, 3> low, high;
-    for (int a = 0; a < 3; ++a) {
-      const auto i = static_cast<std::size_t>(a);
-      low[i] = bin_of(center[a] - reach, a);
-      high[i] = bin_of(center[a] + reach, a);
-    }
-    for (std::ptrdiff_t bx = low[0]; bx <= high[0]; ++bx) {
+  void near(const Vec3& center, Visit&& visit) const {
+    rows(center, longest_, [&](std::size_t first, std::size_t last) {
+      for (std::size_t i = first; i < last; ++i) {
+        const Vec3 d{x_[i] - center.x, y_[i] - center.y, z_[i] - center.z};
+        const double r2 = norm2(d);
+        if (r2 < limit2_[term_[i]]) visit(static_cast<std::size_t>(term_[i]), d, weight_[i], r2);
+      }
+    });
+  }
+
+  // Fills lists[k] with the images within terms[k].end + margin of `center`, relative to it, in float32;
+  // weights carry the amplitude.
+  void gather(const Vec3& center, double margin, std::vector<Neighbors>& lists) const;
+
+ private:
+  // Bins are columns along z, cut finely: a ball is then a few dozen runs of images with little around them
+  // (angstrom).
+  static constexpr double kColumnSide = 3.5;
+  static constexpr double kColumnStep = 0.6;
+  std::ptrdiff_t bin_of(double coordinate, int axis) const {
+    const auto a = static_cast<std::size_t>(axis);
+    const double scaled = (coordinate - origin_[axis]) * inverse_side_[axis];
+    if (!(scaled > 0.0)) return 0;
+    const auto i = static_cast<std::ptrdiff_t>(scaled);
+    return i >= bins_[a] ? bins_[a] - 1 : i;
+  }
+  // Calls each(first, last) for runs of images that cover the ball of that radius.
+  template <class Each>
+  void rows(const Vec3& center, double radius, Each&& each) const {
+    const std::ptrdiff_t x0 = bin_of(center.x - radius, 0), x1 = bin_of(center.x + radius, 0);
+    const std::ptrdiff_t y0 = bin_of(center.y - radius, 1), y1 = bin_of(center.y + radius, 1);
+    for (std::ptrdiff_t bx = x0; bx <= x1; ++bx) {
       const double gx = gap(center.x, bx, 0);
-      for (std::ptrdiff_t by = low[1]; by <= high[1]; ++by) {
+      for (std::ptrdiff_t by = y0; by <= y1; ++by) {
         const double gy = gap(center.y, by, 1);
-        const double rest = reach * reach - gx * gx - gy * gy;
+        const double rest = radius * radius - gx * gx - gy * gy;
         if (rest < 0.0) continue;
         const double half = std::sqrt(rest);
-        const std::size_t row = static_cast<std::size_t>((bx * bins_[1] + by) * bins_[2]);
-        const std::size_t first = start_[row + static_cast<std::size_t>(bin_of(center.z - half, 2))];
-        const std::size_t last = start_[row + static_cast<std::size_t>(bin_of(center.z + half, 2)) + 1];
-        for (std::size_t i = first; i < last; ++i) {
-          const double dx = x_[i] - center.x, dy = y_[i] - center.y, dz = z_[i] - center.z;
-          const double r2 = dx * dx + dy * dy + dz * dz;
-          const double limit = ends_[term_[i]] + margin;
-          if (r2 < limit * limit) visit(static_cast<std::size_t>(term_[i]), Vec3{dx, dy, dz}, weight_[i], r2);
-        }
+        const auto row = static_cast<std::size_t>((bx * bins_[1] + by) * bins_[2]);
+        each(start_[row + static_cast<std::size_t>(bin_of(center.z - half, 2))],
+             start_[row + static_cast<std::size_t>(bin_of(center.z + half, 2)) + 1]);
       }
     }
   }
-
- private:
-  static constexpr double kBinSide =
-      2.0;  // angstrom; fits about one atom (larger where boxes are mostly empty)
-  std::ptrdiff_t bin_of(double coordinate, int axis) const {
-    const auto a = static_cast<std::size_t>(axis);
-    const auto i = static_cast<std::ptrdiff_t>(std::floor((coordinate - origin_[axis]) / side_));
-    return i < 0 ? 0 : (i >= bins_[a] ? bins_[a] - 1 : i);
-  }
   // Distance from the coordinate to bin b along an axis, 0 inside.
   double gap(double coordinate, std::ptrdiff_t b, int axis) const {
-    const double low = origin_[axis] + static_cast<double>(b) * side_;
+    const double low = origin_[axis] + static_cast<double>(b) * side_[axis];
     if (coordinate < low) return low - coordinate;
-    return coordinate > low + side_ ? coordinate - low - side_ : 0.0;
+    return coordinate > low + side_[axis] ? coordinate - low - side_[axis] : 0.0;
   }
 
   Vec3 origin_;
-  double side_ = kBinSide;
+  Vec3 side_, inverse_side_;
   std::array<std::ptrdiff_t, 3> bins_{1, 1, 1};
   double longest_ = 0.0;
-  std::vector<double> ends_;
+  std::vector<double> ends_, limit2_, amplitude_;  // by term
   std::vector<std::size_t> start_;
   std::vector<double> x_, y_, z_, weight_;
   std::vector<std::uint32_t> term_;

@@ -26,7 +26,7 @@ KernelTerm kernel_term(const WindowedTerm& term) {
 FASTIN_CLONES void add_morse(const KernelTerm& term, const Neighbors& atoms, const float* x, const float* y,
                              const float* z, std::size_t n, float* energy) {
   const KernelTerm k = term;
-  const std::size_t count = atoms.x.size();
+  const std::size_t count = atoms.count;
   const float *ax = atoms.x.data(), *ay = atoms.y.data(), *az = atoms.z.data(), *aw = atoms.weight.data();
   const float smallest = static_cast<float>(BvseField::kMinDistance);
   for (std::size_t v = 0; v < n; v += kLanes) {
@@ -53,7 +53,7 @@ FASTIN_CLONES void add_morse(const KernelTerm& term, const Neighbors& atoms, con
 FASTIN_CLONES void add_coulomb(const KernelTerm& term, const Neighbors& atoms, const float* x, const float* y,
                                const float* z, std::size_t n, float* energy) {
   const KernelTerm k = term;
-  const std::size_t count = atoms.x.size();
+  const std::size_t count = atoms.count;
   const float *ax = atoms.x.data(), *ay = atoms.y.data(), *az = atoms.z.data(), *aw = atoms.weight.data();
   const float smallest = static_cast<float>(BvseField::kMinDistance);
   for (std::size_t v = 0; v < n; v += kLanes) {

@@ -2,27 +2,13 @@
 #pragma once
 
 #include <cstddef>
-#include <vector>
 
 #include "bvse_images.hpp"
-#include "fastin/vec3.hpp"
 
 namespace fastin::bvse {
 
 constexpr std::size_t kLanes = 16;       // points per vector: one AVX-512 register of floats
 constexpr std::size_t kTilePoints = 64;  // 4 x 4 x 4 points at 0.2 angstrom: neighbours shared, little waste
-
-// Positions relative to the tile's centre (angstrom) and occupancy times amplitude.
-struct Neighbors {
-  std::vector<float> x, y, z, weight;
-  void clear() { x.clear(), y.clear(), z.clear(), weight.clear(); }
-  void push(const Vec3& d, double w) {
-    x.push_back(static_cast<float>(d.x));
-    y.push_back(static_cast<float>(d.y));
-    z.push_back(static_cast<float>(d.z));
-    weight.push_back(static_cast<float>(w));
-  }
-};
 
 // The numbers of a term that the kernels need. Morse: exp(alpha (Rmin - R)) = 2^(offset - rate R).
 struct KernelTerm {
