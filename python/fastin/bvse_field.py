@@ -34,7 +34,7 @@ from fastin.errors import InputError, MissingParameterError
 from fastin.threads import resolve_threads
 
 if TYPE_CHECKING:
-    from fastin.crystal import Crystal, Framework, MobileIon
+    from fastin.crystal import Crystal, MobileIon
 
 CONVENTIONS = ("spse", "bvlain", "softbv")
 
@@ -116,10 +116,13 @@ def coulomb_scaling(
         occupancy: (N,) occupancies.
         ion_charge: of the mobile ion.
     """
-    n = np.array([element(int(z)).n for z in number], dtype=np.float64)
-    weighted = np.abs(charge) * occupancy / np.sqrt(n)
-    like = float(weighted[charge * ion_charge > 0].sum())
-    counter = float(weighted[charge * ion_charge < 0].sum())
+    like = counter = 0.0
+    for z, q, share in zip(number.tolist(), charge.tolist(), occupancy.tolist(), strict=True):
+        weighted = abs(q) * share / sqrt(element(z).n)
+        if q * ion_charge > 0:
+            like += weighted
+        elif q * ion_charge < 0:
+            counter += weighted
     return counter / like if like > 0.0 else 1.0
 
 
@@ -154,42 +157,65 @@ def _counter_terms(
     return out
 
 
-def _rows(
+@dataclass(frozen=True)
+class _Rows:
+    """The framework as the energy sees it: one row a (position, species)."""
+
+    source: str
+    cell: NDArray[np.float64]
+    frac: NDArray[np.float64]
+    number: NDArray[np.int32]
+    charge: NDArray[np.float64]
+    occupancy: NDArray[np.float64]
+    position: NDArray[np.int64]
+
+
+def _framework_rows(crystal: Crystal, ion: MobileIon) -> _Rows:
+    """Everything but the mobile ion."""
+    rows = np.flatnonzero(crystal.number != ion.number)
+    if len(rows) == 0:
+        raise InputError(f"{crystal.source}: nothing is left without {ion.element}: there is no framework")
+    return _Rows(
+        source=crystal.source,
+        cell=np.ascontiguousarray(crystal.cell, dtype=np.float64),
+        frac=np.ascontiguousarray(crystal.frac[rows], dtype=np.float64),
+        number=crystal.number[rows],
+        charge=np.round(crystal.charge[rows], 6),
+        occupancy=crystal.occupancy[rows],
+        position=crystal.position[rows],
+    )
+
+
+def _species_terms(
+    terms: _Terms,
     ion: MobileIon,
-    framework: Framework,
-    frac: NDArray[np.float64],
+    number: int,
+    charge: float,
+    rows: _Rows,
     scaling: float,
     convention: str,
     screening: float,
     notes: list[str],
-) -> tuple[_Terms, NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]]:
-    """Terms and, for each (row, term): position, term index, weight."""
-    terms = _Terms([], [], [], [])
-    known: dict[tuple[int, float], list[tuple[int, float]]] = {}
-    row, term, weight = [], [], []
-    for i in range(len(frac)):
-        number, charge = int(framework.energy_number[i]), round(float(framework.energy_charge[i]), 6)
-        uses = known.get((number, charge))
-        if uses is None:
-            if charge * ion.charge > 0:
-                uses = [(_like_term(terms, ion, number, charge, convention, screening), scaling)]
-            elif charge == 0.0:
-                symbol = element(number).symbol
-                raise MissingParameterError(
-                    f"{framework.source}: {ion.symbol} - {symbol}0: an atom without charge has no bond valence "
-                    "parameters; give oxidation_states"
-                )
-            else:
-                try:
-                    uses = _counter_terms(terms, ion, number, charge, convention, notes)
-                except MissingParameterError as error:
-                    raise MissingParameterError(f"{framework.source}: {error}") from None
-            known[number, charge] = uses
-        for index, share in uses:
-            row.append(i)
-            term.append(index)
-            weight.append(share * float(framework.energy_occupancy[i]))
-    return terms, np.ascontiguousarray(frac[row]), np.array(term, dtype=np.int32), np.array(weight, dtype=np.float64)
+) -> list[tuple[int, float]]:
+    """Terms, with weights, of one framework species."""
+    if charge * ion.charge > 0:
+        return [(_like_term(terms, ion, number, charge, convention, screening), scaling)]
+    if charge == 0.0:
+        raise MissingParameterError(
+            f"{rows.source}: {ion.symbol} - {element(number).symbol}0: an atom without charge has no bond valence "
+            "parameters; give oxidation_states"
+        )
+    try:
+        return _counter_terms(terms, ion, number, charge, convention, notes)
+    except MissingParameterError as error:
+        raise MissingParameterError(f"{rows.source}: {error}") from None
+
+
+def _kinds(rows: _Rows) -> tuple[list[tuple[int, float]], NDArray[np.int64]]:
+    """Distinct (number, charge) and the one of each row."""
+    index: dict[tuple[int, float], int] = {}
+    kinds = [index.setdefault(key, len(index)) for key in zip(rows.number.tolist(), rows.charge.tolist(), strict=True)]
+    return list(index), np.array(kinds, dtype=np.int64)
 
 
 # An operation counts as obeyed when it maps every atom within this distance (A) of an equivalent one; the atoms are
@@ -200,32 +226,30 @@ SYMMETRY_TOLERANCE = 5e-4
 
 def _snapped(translations: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
     """Translations with each component that is a fraction (denominator up to 24) within the tolerance made exact."""
-    lengths = np.linalg.norm(cell, axis=1)
-    snapped = np.array(translations, dtype=np.float64)
-    done = np.zeros(snapped.shape, dtype=bool)
-    for denominator in range(1, 25):
-        near = np.round(snapped * denominator) / denominator
-        hit = ~done & (np.abs(near - snapped) * lengths < SYMMETRY_TOLERANCE)
-        snapped[hit] = near[hit]
-        done |= hit
-    return snapped - np.floor(snapped)
+    denominators = np.arange(1, 25)
+    near = np.round(translations[..., None] * denominators) / denominators
+    hit = np.abs(near - translations[..., None]) * np.linalg.norm(cell, axis=1)[:, None] < SYMMETRY_TOLERANCE
+    first = hit.argmax(axis=-1)[..., None]  # the smallest denominator that fits
+    exact = np.take_along_axis(near, first, axis=-1)[..., 0]
+    snapped = np.where(hit.any(axis=-1), exact, translations)
+    result: NDArray[np.float64] = snapped - np.floor(snapped)
+    return result
 
 
 def _symmetric_rows(
-    framework: Framework,
+    crystal: Crystal, rows: _Rows, kind: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]]:
     """Framework positions averaged over the operations that they obey closely, and those operations."""
-    cell = np.ascontiguousarray(framework.cell, dtype=np.float64)
-    frac = np.ascontiguousarray(framework.energy_frac, dtype=np.float64)
-    rotations = np.ascontiguousarray(framework.rotations, dtype=np.int32)
-    translations = np.ascontiguousarray(_snapped(framework.translations, cell))
+    rotations = np.ascontiguousarray(crystal.rotations, dtype=np.int32)
+    translations = np.ascontiguousarray(_snapped(crystal.translations, rows.cell))
     if len(rotations) < 2:
-        return frac, rotations, translations
-    species_rows = np.column_stack(
-        [framework.energy_number, np.round(framework.energy_charge, 6), np.round(framework.energy_occupancy, 6)]
+        return rows.frac, rotations, translations
+    classes: dict[tuple[int, float], int] = {}
+    occupied = np.round(rows.occupancy, 6).tolist()
+    labels = [classes.setdefault(key, len(classes)) for key in zip(kind.tolist(), occupied, strict=True)]
+    kept, averaged, _ = _core.site_symmetry(
+        rows.cell, rows.frac, np.array(labels, dtype=np.int32), rotations, translations, SYMMETRY_TOLERANCE
     )
-    kind = np.unique(species_rows, axis=0, return_inverse=True)[1].astype(np.int32).ravel()
-    kept, averaged, _ = _core.site_symmetry(cell, frac, kind, rotations, translations, SYMMETRY_TOLERANCE)
     return averaged, rotations[kept], translations[kept]
 
 
@@ -254,48 +278,54 @@ def build_field(
         raise InputError(f"convention must be one of {', '.join(CONVENTIONS)}, not {convention!r}")
     if not 0.1 <= screening <= 3.0:
         raise InputError(f"screening must lie between 0.1 and 3, not {screening}")
-    framework = crystal.framework(ion)
-    mobile = framework.ion
-    if len(framework.energy_frac) == 0:
-        raise InputError(f"{crystal.source}: no framework is left without {mobile.symbol}")
+    mobile = crystal.resolve_ion(ion)
+    rows = _framework_rows(crystal, mobile)
+    notes = list(crystal.notes)
+    if mobile.guest:
+        notes.append(f"{mobile.symbol} is a guest: the crystal holds none, all of it is framework")
     scaling = 1.0
     if convention != "bvlain":
         scaling = coulomb_scaling(crystal.number, crystal.charge, crystal.occupancy, mobile.charge)
-    notes: list[str] = []
-    frac, rotations, translations = _symmetric_rows(framework)
-    terms, positions, term, weight = _rows(mobile, framework, frac, scaling, convention, screening, notes)
-    cell = np.ascontiguousarray(framework.cell, dtype=np.float64)
+    species_of_kind, kind = _kinds(rows)
+    frac, rotations, translations = _symmetric_rows(crystal, rows, kind)
+    terms = _Terms([], [], [], [])
+    row, term, weight = [], [], []
+    for index, (number, charge) in enumerate(species_of_kind):
+        uses = _species_terms(terms, mobile, number, charge, rows, scaling, convention, screening, notes)
+        members = np.flatnonzero(kind == index)
+        for k, share in uses:
+            row.append(members)
+            term.append(np.full(len(members), k, dtype=np.int32))
+            weight.append(share * rows.occupancy[members])
     core = _core.BvseField(
-        cell,
-        positions,
-        term,
-        weight,
+        rows.cell,
+        np.ascontiguousarray(frac[np.concatenate(row)]),
+        np.concatenate(term),
+        np.concatenate(weight),
         np.array(terms.coulomb, dtype=np.bool_),
         np.array(terms.amplitude, dtype=np.float64),
         np.array(terms.length, dtype=np.float64),
         np.array(terms.alpha, dtype=np.float64),
         float(cutoff),
     )
+    commonest = _commonest(rows)
     return Field(
         core=core,
-        cell=cell,
+        cell=rows.cell,
         ion=mobile,
         convention=convention,
         cutoff=float(cutoff),
         screening=float(screening),
         rotations=rotations,
         translations=translations,
-        notes=tuple(notes),
-        **_atoms(framework),
+        notes=tuple(dict.fromkeys(notes)),
+        atom_number=np.ascontiguousarray(rows.number[commonest], dtype=np.int32),
+        atom_frac=np.ascontiguousarray(rows.frac[commonest]),
     )
 
 
-def _atoms(framework: Framework) -> dict[str, Any]:
-    """One row a position: the species of highest occupancy."""
-    order = np.argsort(-framework.energy_occupancy, kind="stable")
-    first = np.unique(framework.energy_frac[order], axis=0, return_index=True)[1]
-    rows = np.sort(order[first])
-    return {
-        "atom_number": np.ascontiguousarray(framework.energy_number[rows], dtype=np.int32),
-        "atom_frac": np.ascontiguousarray(framework.energy_frac[rows], dtype=np.float64),
-    }
+def _commonest(rows: _Rows) -> NDArray[np.int64]:
+    """The row of highest occupancy at each position."""
+    order = np.argsort(-rows.occupancy, kind="stable")
+    first = np.unique(rows.position[order], return_index=True)[1]
+    return np.sort(order[first])
