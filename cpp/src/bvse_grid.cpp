@@ -244,10 +244,14 @@ void BvseField::grid(const Int3& shape, const std::vector<GridOperation>& operat
   }
   OrbitMap orbit(values);
   const Tiles tiles = make_tiles(impl_->lattice, s, operations, orbit);
-  std::vector<Scratch> scratch(static_cast<std::size_t>(std::max(1, num_threads)));
+  // A tile takes some 10 microseconds; fewer than this many a thread do not pay for waking it.
+  constexpr std::size_t kTilesPerThread = 16;
+  const std::size_t tile_count = tiles.start.size() - 1;
+  const int threads = std::clamp(static_cast<int>(tile_count / kTilesPerThread), 1, std::max(1, num_threads));
+  std::vector<Scratch> scratch(static_cast<std::size_t>(threads));
   for (Scratch& t : scratch) t.by_term.resize(impl_->terms.size());
   std::vector<float> energy(tiles.points.size());
-  parallel_for(tiles.start.size() - 1, num_threads, [&](std::size_t t, int thread) {
+  parallel_for(tile_count, threads, [&](std::size_t t, int thread) {
     const std::size_t first = tiles.start[t];
     fill_tile(impl_->lattice, impl_->tail_energy, impl_->terms, impl_->images, s, tiles.points.data() + first,
               tiles.start[t + 1] - first, scratch[static_cast<std::size_t>(thread)], energy.data() + first);
