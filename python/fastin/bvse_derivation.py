@@ -151,6 +151,7 @@ def derive_pair(cation: str, cation_charge: int, anion: str, anion_charge: int) 
         coordination=coordination,
         rmin=rmin,
         d0=morse_depth(numbers[cation], cation_charge, numbers[anion], anion_charge, b, rmin),
+        bv_cutoff=median(pair.bv_cutoff for pair in others),
         source="derived",
         quality="derived",
         note=f"not in the published table; derived from {len(others)} other pairs of {species(cation, cation_charge)}",

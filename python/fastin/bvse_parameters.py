@@ -37,6 +37,7 @@ class PairParameters:
         coordination: mean coordination number of the cation.
         rmin: distance of the Morse minimum (A).
         d0: depth of the published table (eV); conventions "spse" and "bvlain" use half of it.
+        bv_cutoff: distance up to which bond valences are summed (A).
         source: where the numbers come from; ``"derived"`` for pairs that no published table holds.
         quality: ``"ok"``, ``"recomputed"``, ``"suspect"`` or ``"derived"``.
         note: what is wrong or special, empty for most.
@@ -51,6 +52,7 @@ class PairParameters:
     coordination: float
     rmin: float
     d0: float
+    bv_cutoff: float
     source: str
     quality: str
     note: str
@@ -97,6 +99,7 @@ def pair_table() -> dict[tuple[str, int, str, int], PairParameters]:
                 coordination=float(row["nc"]),
                 rmin=float(row["rmin"]),
                 d0=float(row["d0"]),
+                bv_cutoff=float(row["bv_cutoff"]),
                 source=row["source"],
                 quality=row["quality"],
                 note=row["note"],

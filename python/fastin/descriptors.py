@@ -1,0 +1,294 @@
+"""Descriptors of a crystal as an ion conductor: composition, interstitial network, energy landscape, bond valence.
+
+Every key ends in its unit; a key without one is a count, a share or a ratio. A descriptor that does not exist for a
+crystal (mobile sites of a guest, the path where nothing percolates) is NaN, a barrier that does not exist is inf.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastin._openmp import _core
+from fastin.errors import FastinError, InputError
+
+if TYPE_CHECKING:
+    from fastin.barriers import Barriers
+    from fastin.bvse import EnergyGrid
+    from fastin.crystal import Crystal, OxidationStates
+    from fastin.framework import MobileIon
+    from fastin.network import InterstitialNetwork
+
+#: Heights above the minimum (eV) at which the accessible share of the volume is given.
+ACCESSIBLE_LEVELS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0)
+_AVOGADRO = 0.602214076  # u / A^3 to g / cm^3 is the inverse
+
+
+def describe(
+    source: Any,
+    ion: str | None = None,
+    *,
+    resolution: float = 0.2,
+    convention: str = "spse",
+    on_error: str = "raise",
+    network: InterstitialNetwork | None = None,
+    barriers: Barriers | None = None,
+    grid: EnergyGrid | None = None,
+    oxidation_states: OxidationStates | None = None,
+    num_threads: int | None = None,
+) -> dict[str, float]:
+    """Descriptors of one crystal for one mobile ion.
+
+    Args:
+        source: path, pymatgen ``Structure``, ASE ``Atoms`` or `Crystal`.
+        ion: as for `compute_network`.
+        resolution: spacing of the energy grid (A).
+        convention: of the bond valence energy.
+        on_error: ``"raise"``, or ``"nan"``: a group of descriptors that cannot be computed (no bond valence parameters,
+            no ionic radius) is filled with NaN instead.
+        network: the result of `compute_network` for this crystal and ion, if it is there already.
+        barriers: the result of `compute_barriers`, likewise.
+        grid: the result of `compute_bvse`, likewise.
+        oxidation_states: as for `Crystal`.
+        num_threads: None takes the default of `set_num_threads`.
+
+    Returns:
+        Name -> value, always the same names in the same order. Groups: cell and composition; ``void_*``,
+        ``bottleneck_*``, ``free_sphere_*``, ``percolation_*`` of the interstitial network; ``barrier_*`` with both
+        zeros, ``accessible_share_*`` (share of the cell's volume at most that far above its minimum), ``path_*`` and
+        ``tortuosity_*`` (length of the path that sets the barrier over the length of its net translation) of the energy
+        landscape; ``valence_mismatch_*`` of the mobile sites and ``global_instability_index_e``.
+
+    Raises:
+        InputError: unreadable source, unknown `on_error`.
+        FastinError: what the parts raise, unless ``on_error="nan"``.
+
+    Example:
+        >>> import fastin
+        >>> facts = fastin.describe(fastin.examples()["LiFePO4"])
+        >>> round(facts["barrier_1d_global_eV"], 1)
+        0.4
+    """
+    from fastin.crystal import as_crystal
+
+    if on_error not in ("raise", "nan"):
+        raise InputError(f"on_error must be 'raise' or 'nan', not {on_error!r}")
+    crystal = as_crystal(source, oxidation_states=oxidation_states)
+    mobile = crystal.resolve_ion(ion)
+    found = _composition(crystal, mobile)
+    parts: tuple[tuple[tuple[str, ...], Callable[[], dict[str, float]]], ...] = (
+        (_NETWORK, partial(_network, crystal, mobile, network, num_threads)),
+        (_LANDSCAPE, partial(_landscape, crystal, mobile, grid, barriers, resolution, convention, num_threads)),
+        (_VALENCE, partial(_valence, crystal, mobile)),
+    )
+    for names, compute in parts:
+        try:
+            part = compute()
+        except FastinError:
+            if on_error == "raise":
+                raise
+            part = dict.fromkeys(names, math.nan)
+        found.update({name: part[name] for name in names})
+    return {name: float(value) for name, value in found.items()}
+
+
+def _spread(prefix: str, values: NDArray[np.float64], unit: str) -> dict[str, float]:
+    """Mean, deviation, extremes and median of some values."""
+    if len(values) == 0:
+        return {f"{prefix}_{name}_{unit}": math.nan for name in _SPREAD}
+    return {
+        f"{prefix}_mean_{unit}": float(values.mean()),
+        f"{prefix}_std_{unit}": float(values.std()),
+        f"{prefix}_min_{unit}": float(values.min()),
+        f"{prefix}_median_{unit}": float(np.median(values)),
+        f"{prefix}_max_{unit}": float(values.max()),
+    }
+
+
+_SPREAD = ("mean", "std", "min", "median", "max")
+
+
+def _composition(crystal: Crystal, mobile: MobileIon) -> dict[str, float]:
+    from fastin.elements import column
+
+    number, occupancy = crystal.number, crystal.occupancy
+    atoms = float(occupancy.sum())
+    mass = float((column("mass")[number] * occupancy).sum())
+    chi = column("electronegativity")[number]
+    is_mobile = number == mobile.number
+    mobile_atoms = float(occupancy[is_mobile].sum())
+    framework = ~is_mobile
+    cations, anions = crystal.charge > 0, crystal.charge < 0
+    return {
+        "cell_volume_A3": crystal.volume,
+        "atoms_per_cell": atoms,
+        "volume_per_atom_A3": crystal.volume / atoms,
+        "density_g_cm3": mass / crystal.volume / _AVOGADRO,
+        "space_group_number": crystal.space_group_number,
+        "mobile_charge_e": mobile.charge,
+        "mobile_share_of_atoms": mobile_atoms / atoms,
+        "mobile_density_per_nm3": 1000.0 * mobile_atoms / crystal.volume,
+        "mobile_site_occupancy_mean": float(occupancy[is_mobile].mean()) if is_mobile.any() else math.nan,
+        "framework_disordered_share": float((occupancy[framework] < 0.99).mean()) if framework.any() else math.nan,
+        "anion_electronegativity_mean": _mean(chi[anions], occupancy[anions]),
+        "framework_cation_electronegativity_mean": _mean(chi[cations & framework], occupancy[cations & framework]),
+        "framework_cation_charge_mean_e": _mean(crystal.charge[cations & framework], occupancy[cations & framework]),
+        **_mobile_geometry(crystal, is_mobile),
+    }
+
+
+def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    known = np.isfinite(values)
+    return float(np.average(values[known], weights=weights[known])) if known.any() else math.nan
+
+
+def _mobile_geometry(crystal: Crystal, is_mobile: NDArray[np.bool_]) -> dict[str, float]:
+    """Distances of the mobile sites to each other and to the framework (nearest, averaged over the sites)."""
+    names = ("mobile_mobile_distance_A", "mobile_framework_distance_A")
+    if not is_mobile.any():
+        return dict.fromkeys(names, math.nan)
+    reach = 8.0
+    frac = np.ascontiguousarray(crystal.frac, dtype=np.float64)
+    offsets, index, distance = _core.neighbours(np.ascontiguousarray(crystal.cell), frac, reach)
+    nearest: dict[str, list[float]] = {name: [] for name in names}
+    for i in np.flatnonzero(is_mobile):
+        near = slice(offsets[i], offsets[i + 1])
+        apart = distance[near] > 0.5
+        kinds, lengths = is_mobile[index[near]][apart], distance[near][apart]
+        nearest[names[0]].append(float(lengths[kinds].min(initial=reach)))
+        nearest[names[1]].append(float(lengths[~kinds].min(initial=reach)))
+    return {name: float(np.mean(values)) for name, values in nearest.items()}
+
+
+def _network(
+    crystal: Crystal, mobile: MobileIon, network: InterstitialNetwork | None, num_threads: int | None
+) -> dict[str, float]:
+    from fastin.network import compute_network
+
+    if network is None:
+        network = compute_network(crystal, mobile.symbol, num_threads=num_threads)
+    voids = network.site_radius
+    bottlenecks, lengths = network.edge_bottleneck_radius, network.edge_length
+    channels = network.channels()
+    spheres = network.framework
+    volume = abs(float(np.linalg.det(network.cell)))
+    reduced = network.reduce()
+    axes = dict(zip("abc", network.free_sphere_radii.tolist(), strict=True))
+    dims = dict(zip((1, 2, 3), network.percolation_radii.tolist(), strict=True))
+    wide = bottlenecks >= network.probe_radius
+    return {
+        "largest_sphere_radius_A": network.largest_sphere_radius,
+        "included_sphere_radius_A": network.included_sphere_along_free_path,
+        **{f"free_sphere_radius_{axis}_A": radius for axis, radius in axes.items()},
+        **{f"percolation_radius_{d}d_A": radius for d, radius in dims.items()},
+        "probe_radius_A": network.probe_radius,
+        "channel_dimensionality": max((channel.dimensionality for channel in channels), default=0),
+        "channels": len(channels),
+        "void_density_per_nm3": 1000.0 * len(voids) / volume,
+        "bottleneck_density_per_nm3": 1000.0 * len(bottlenecks) / volume,
+        "inequivalent_voids": len(reduced.site_ids),
+        "inequivalent_bottlenecks": len(reduced.edge_ids),
+        "edges_per_void": 2.0 * len(bottlenecks) / len(voids),
+        "wide_bottleneck_share": float(wide.mean()) if len(wide) else math.nan,
+        "recovery_share": network.recovery(),
+        "sphere_volume_share": float((4.0 / 3.0 * np.pi * spheres.radius**3).sum()) / volume,
+        **_spread("void_radius", voids, "A"),
+        **_spread("bottleneck_radius", bottlenecks, "A"),
+        **_spread("edge_length", lengths, "A"),
+        **_spread("cell_volume_of_atom", network.cell_volume, "A3"),
+    }
+
+
+def _landscape(
+    crystal: Crystal,
+    mobile: MobileIon,
+    grid: EnergyGrid | None,
+    barriers: Barriers | None,
+    resolution: float,
+    convention: str,
+    num_threads: int | None,
+) -> dict[str, float]:
+    from fastin.barriers import compute_barriers
+    from fastin.bvse import compute_bvse
+
+    if grid is None:
+        grid = compute_bvse(
+            crystal, mobile.symbol, resolution=resolution, convention=convention, num_threads=num_threads
+        )
+    if barriers is None:
+        barriers = compute_barriers(grid, num_threads=num_threads)
+    height = grid.values - barriers.energy_minimum
+    found: dict[str, float] = {"energy_minimum_eV": barriers.energy_minimum}
+    for zero in ("network", "global"):
+        for d, barrier in enumerate(barriers.values(zero).tolist(), start=1):
+            found[f"barrier_{d}d_{zero}_eV"] = barrier
+    for limit in (0.5, 1.0, 2.0):
+        found[f"conduction_dimensionality_below_{limit:g}eV"] = barriers.dimensionality(limit)
+    for level in ACCESSIBLE_LEVELS:
+        found[f"accessible_share_{level:g}eV"] = float((height <= level).mean())
+    found["thermal_share_1000K"] = float(np.exp(-np.maximum(height, 0.0) / (8.617333e-5 * 1000.0)).mean())
+    sites = crystal.frac[crystal.number == mobile.number]
+    energies = np.zeros(0)
+    if len(sites) and grid.field is not None:
+        energies = grid.field.energy(sites, num_threads=num_threads) - barriers.energy_minimum
+    found.update(_spread("mobile_site_energy", energies, "eV"))
+    for d, path in enumerate((barriers.path_1d, barriers.path_2d, barriers.path_3d), start=1):
+        length = repeat = math.nan
+        if path is not None:
+            steps = np.diff(path.frac, axis=0) @ grid.cell
+            length = float(np.linalg.norm(steps, axis=1).sum())
+            repeat = float(np.linalg.norm(path.translation @ grid.cell))
+        found[f"path_length_{d}d_A"] = length
+        found[f"tortuosity_{d}d"] = length / repeat if repeat else math.nan
+    return found
+
+
+def _valence(crystal: Crystal, mobile: MobileIon) -> dict[str, float]:
+    from fastin.bond_valence import valence_mismatch
+
+    mismatch = valence_mismatch(crystal)
+    here = crystal.number == mobile.number
+    index = float(np.sqrt(np.average(mismatch**2, weights=crystal.occupancy)))
+    return {**_spread("valence_mismatch", mismatch[here], "e"), "global_instability_index_e": index}
+
+
+def _names(prefix: str, unit: str) -> tuple[str, ...]:
+    return tuple(f"{prefix}_{name}_{unit}" for name in _SPREAD)
+
+
+_NETWORK = (
+    "largest_sphere_radius_A",
+    "included_sphere_radius_A",
+    *(f"free_sphere_radius_{axis}_A" for axis in "abc"),
+    *(f"percolation_radius_{d}d_A" for d in (1, 2, 3)),
+    "probe_radius_A",
+    "channel_dimensionality",
+    "channels",
+    "void_density_per_nm3",
+    "bottleneck_density_per_nm3",
+    "inequivalent_voids",
+    "inequivalent_bottlenecks",
+    "edges_per_void",
+    "wide_bottleneck_share",
+    "recovery_share",
+    "sphere_volume_share",
+    *_names("void_radius", "A"),
+    *_names("bottleneck_radius", "A"),
+    *_names("edge_length", "A"),
+    *_names("cell_volume_of_atom", "A3"),
+)
+_LANDSCAPE = (
+    "energy_minimum_eV",
+    *(f"barrier_{d}d_{zero}_eV" for zero in ("network", "global") for d in (1, 2, 3)),
+    *(f"conduction_dimensionality_below_{limit:g}eV" for limit in (0.5, 1.0, 2.0)),
+    *(f"accessible_share_{level:g}eV" for level in ACCESSIBLE_LEVELS),
+    "thermal_share_1000K",
+    *_names("mobile_site_energy", "eV"),
+    *(name for d in (1, 2, 3) for name in (f"path_length_{d}d_A", f"tortuosity_{d}d")),
+)
+_VALENCE = (*_names("valence_mismatch", "e"), "global_instability_index_e")

@@ -1,0 +1,133 @@
+"""describe() and bond valence sums."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+
+import fastin
+from fastin.bond_valence import bond_valence_sums, global_instability_index, valence_mismatch
+from fastin.bvse_parameters import find_pair
+from fastin.crystal import Crystal
+from fastin.errors import InputError, MissingParameterError
+
+
+@pytest.fixture(scope="module")
+def olivine() -> dict[str, float]:
+    return fastin.describe(fastin.examples()["LiFePO4"])
+
+
+def rocksalt(a: float = 5.13) -> Structure:
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), ["Li+", "Cl-"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+def test_bond_valence_sum_of_rocksalt_by_hand():
+    a = 5.13
+    pair = find_pair("Li", 1, "Cl", -1)
+    shells = [(6, a / 2), (8, a / 2 * math.sqrt(3)), (24, a / 2 * math.sqrt(5)), (30, a / 2 * 3)]
+    want = sum(n * math.exp((pair.r0 - r) / pair.b) for n, r in shells if r <= pair.bv_cutoff)
+    sums = bond_valence_sums(Crystal.from_structure(rocksalt(a)))
+    np.testing.assert_allclose(sums, want, rtol=1e-12)
+    assert 0.9 < want < 1.1
+    assert global_instability_index(Crystal.from_structure(rocksalt(a))) == pytest.approx(abs(want - 1))
+
+
+def test_valences_of_both_ends_balance():
+    crystal = Crystal.from_file(fastin.examples()["LiFePO4"])
+    sums = bond_valence_sums(crystal)
+    cations = crystal.charge > 0
+    assert sums[cations].sum() == pytest.approx(sums[~cations].sum())
+    assert np.abs(valence_mismatch(crystal)).max() < 0.3
+    assert global_instability_index(crystal) < 0.1
+
+
+def test_strain_raises_the_instability():
+    relaxed, stretched = (global_instability_index(Crystal.from_structure(rocksalt(a))) for a in (5.13, 5.6))
+    assert stretched > relaxed + 0.2
+
+
+def test_occupancies_weigh_in_valence_sums():
+    half = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.13), [{"Li+": 0.5, "Na+": 0.5}, "Cl-"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    lithium, sodium = (
+        Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.13), [c, "Cl-"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+        for c in ("Li+", "Na+")
+    )
+    crystals = [Crystal.from_structure(s) for s in (half, lithium, sodium)]
+    sums = [bond_valence_sums(c)[c.charge < 0].mean() for c in crystals]
+    assert sums[0] == pytest.approx(0.5 * (sums[1] + sums[2]))
+
+
+def test_keys_carry_units_and_do_not_depend_on_the_crystal(olivine):
+    assert all(isinstance(value, float) for value in olivine.values())
+    other = fastin.describe(fastin.examples()["CaF2"], "F", resolution=0.4)
+    assert list(other) == list(olivine)
+    unit = re.compile(r"_(A|A3|eV|e|g_cm3|per_nm3|K)$|_\d+(\.\d+)?eV$|_\d+K$")
+    plain = {name for name in olivine if not unit.search(name)}
+    assert plain == {
+        *("atoms_per_cell", "space_group_number", "mobile_share_of_atoms", "mobile_site_occupancy_mean"),
+        *("framework_disordered_share", "anion_electronegativity_mean", "framework_cation_electronegativity_mean"),
+        *("channel_dimensionality", "channels", "inequivalent_voids", "inequivalent_bottlenecks", "edges_per_void"),
+        *("wide_bottleneck_share", "recovery_share", "sphere_volume_share"),
+        *("tortuosity_1d", "tortuosity_2d", "tortuosity_3d"),
+    }
+
+
+def test_values_are_those_of_the_parts(olivine):
+    crystal = Crystal.from_file(fastin.examples()["LiFePO4"])
+    network = fastin.compute_network(crystal)
+    barriers = fastin.compute_barriers(fastin.compute_bvse(crystal))
+    assert olivine["free_sphere_radius_b_A"] == network.free_sphere_radii[1]
+    assert olivine["largest_sphere_radius_A"] == network.largest_sphere_radius
+    assert olivine["barrier_1d_network_eV"] == barriers.e1d
+    assert olivine["barrier_3d_global_eV"] == barriers.values("global")[2]
+    assert olivine["global_instability_index_e"] == pytest.approx(global_instability_index(crystal))
+    assert olivine["density_g_cm3"] == pytest.approx(3.6, abs=0.1)
+    shares = [olivine[f"accessible_share_{level:g}eV"] for level in (0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0)]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] < 1
+    # the 1D path runs along b, a little longer than the cell edge
+    assert 6.0 < olivine["path_length_1d_A"] < 9.0
+    assert 1.0 <= olivine["tortuosity_1d"] < 1.5
+    assert olivine["mobile_site_energy_mean_eV"] < 0.1
+
+
+def test_parts_given_are_used(olivine):
+    crystal = Crystal.from_file(fastin.examples()["LiFePO4"])
+    grid = fastin.compute_bvse(crystal)
+    found = fastin.describe(
+        crystal, network=fastin.compute_network(crystal), grid=grid, barriers=fastin.compute_barriers(grid)
+    )
+    for name, value in olivine.items():
+        np.testing.assert_allclose(found[name], value, err_msg=name)
+
+
+def test_guest_has_no_mobile_sites():
+    host = rocksalt()
+    found = fastin.describe(host, "Na", resolution=0.4)
+    assert math.isnan(found["valence_mismatch_mean_e"])
+    assert math.isnan(found["mobile_site_energy_mean_eV"])
+    assert math.isnan(found["recovery_share"])
+    assert found["mobile_share_of_atoms"] == 0.0
+    assert math.isfinite(found["barrier_3d_network_eV"])
+
+
+def test_errors_or_nan():
+    carbide = Structure(
+        Lattice.cubic(4.5),
+        ["Li+", "Li+", "Li+", "Li+", "C4-"],
+        [[0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5], [0.5] * 3, [0] * 3],
+    )
+    with pytest.raises(InputError, match="on_error"):
+        fastin.describe(carbide, on_error="skip")
+    with pytest.raises(MissingParameterError):
+        fastin.describe(carbide, "Li")
+    found = fastin.describe(carbide, on_error="nan")
+    assert math.isnan(found["barrier_1d_network_eV"])
+    assert math.isnan(found["global_instability_index_e"])
+    assert math.isfinite(found["density_g_cm3"])
