@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from fastin._openmp import _core
 from fastin.element_features import element_table
-from fastin.errors import InputError
+from fastin.errors import FastinError, InputError
 from fastin.threads import resolve_threads
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
+
+    from fastin.crystal import Crystal
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -474,6 +476,24 @@ class CrystalGraph:
         return crystal_to_pyg(self, y)
 
 
+def _crystal_radii(crystal: Crystal, rows: NDArray[np.int64], number: Ints, charge: Floats) -> Floats:
+    """Shannon crystal radius of each atom (angstrom), 0 where none is tabulated."""
+    from fastin.framework import coordination_of
+    from fastin.radii import ionic_radius
+
+    shells = coordination_of(crystal)[crystal.position[rows]]
+    known: dict[tuple[int, float, int], float] = {}
+    out = np.empty(len(rows))
+    for i, key in enumerate(zip(number.tolist(), np.round(charge, 3).tolist(), shells.tolist(), strict=True)):
+        if key not in known:
+            try:
+                known[key] = max(ionic_radius(*key).value, 0.0)
+            except FastinError:
+                known[key] = 0.0
+        out[i] = known[key]
+    return out
+
+
 def build_crystal_graph(source: Any, *, neighbours: int = NEIGHBOURS, num_threads: int | None = None) -> CrystalGraph:
     """The crystal graph of a path, `Crystal`, pymatgen Structure or ASE Atoms; see `CrystalGraph`."""
     from fastin.crystal import as_crystal
@@ -501,7 +521,7 @@ def build_crystal_graph(source: Any, *, neighbours: int = NEIGHBOURS, num_thread
         frac=frac,
         number=number,
         charge=charge,
-        radius=np.zeros(len(rows)),
+        radius=_crystal_radii(crystal, rows, number, charge),
         neighbour=found,
         image=image,
         distance=distance,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastin.errors import InputError
-from fastin.ml.store import LABELS
+from fastin.ml.store import FREE, LABELS
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class TrainConfig:
         model_options: keyword arguments of the model.
         split: ``"random"`` or ``"grouped"`` (by chemical system).
         split_seed, fractions: which split.
+        initial: model file to start from (fine-tuning): weights of the same name and shape are taken over.
         exclude: ids never trained on (held-out compounds).
         epochs, batch_size, learning_rate, weight_decay: of the optimiser. Defaults are the seed paper's.
         optimizer: ``"adam"`` or ``"adamw"``.
@@ -42,6 +43,7 @@ class TrainConfig:
     run: str
     targets: tuple[str, ...] = ("e1d_global",)
     model_options: dict[str, Any] = field(default_factory=dict)
+    initial: str = ""
     split: str = "random"
     split_seed: int = 0
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
@@ -71,7 +73,7 @@ class TrainConfig:
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
         for target in self.targets:
-            if target not in LABELS:
+            if target not in (*LABELS, FREE):
                 raise InputError(f"unknown target {target!r}: choose from {', '.join(LABELS)}")
         if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0:
             raise InputError("epochs, batch_size and learning_rate must be positive")

@@ -130,13 +130,13 @@ def make_entry(source: SourceCif, options: BuildOptions) -> Entry:
         crystal, options.ion, resolution=options.resolution, convention=options.convention, num_threads=1
     )
     labels: dict[str, float] = {}
+    barriers = compute_barriers(grid, refine=options.refine, num_threads=1)
     for zero in ("global", "network"):
-        barriers = compute_barriers(grid, refine=options.refine, zero=zero)
-        labels |= {f"e1d_{zero}": barriers.e1d, f"e2d_{zero}": barriers.e2d, f"e3d_{zero}": barriers.e3d}
+        labels |= {f"e{d}d_{zero}": float(e) for d, e in enumerate(barriers.values(zero), 1)}
     energy: dict[str, Any] = {}
-    if options.energies:
-        energy["site_energy"] = grid.interpolate(network.site_frac)
-        energy["edge_energy"] = grid.interpolate(network.edge_bottleneck_frac)
+    if options.energies and grid.field is not None:
+        energy["site_energy"] = grid.field.energy(network.site_frac, num_threads=1)
+        energy["edge_energy"] = grid.field.energy(network.edge_bottleneck_frac, num_threads=1)
     graph = build_interstitial_graph(network, framework, neighbours=options.neighbours, num_threads=1, **energy)
     return Entry(
         id=source.id,
@@ -149,7 +149,7 @@ def make_entry(source: SourceCif, options: BuildOptions) -> Entry:
 
 
 def _digest(sources: Sequence[SourceCif], options: BuildOptions) -> str:
-    text = json.dumps(asdict(options), sort_keys=True)
+    text = json.dumps(asdict(options) | {"fastin": fastin.__version__}, sort_keys=True)
     return hashlib.sha256((text + "".join(f"\0{s.id}\0{s.cif}" for s in sources)).encode()).hexdigest()
 
 

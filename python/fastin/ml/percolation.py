@@ -20,7 +20,7 @@ from fastin._openmp import _core
 from fastin.errors import InputError
 from fastin.ml.layers import RadialBasis, mlp, segment_max, segment_mean, segment_sum
 from fastin.ml.models import GraphModel, Standardise, masked_mse
-from fastin.ml.store import LABELS
+from fastin.ml.store import FREE, LABELS
 
 _ELEMENTS = 104
 _NONE = np.iinfo(np.int64).max
@@ -80,6 +80,7 @@ class PercolationNetwork(GraphModel):
     Args:
         targets: outputs.
         target_names: which label each output is (names of `fastin.ml.store.LABELS`); decides dimension and zero.
+            ``"free"`` is any other quantity: the readout sees the 3D barrier but is not tied to it.
         hidden, layers: width and number of message-passing layers.
         species, basis: size of the element embedding and of each distance basis.
         auxiliary: weight of the BVSE energies at voids and bottlenecks in the loss (used where the set has them).
@@ -100,9 +101,11 @@ class PercolationNetwork(GraphModel):
         dropout: float = 0.1,
     ) -> None:
         super().__init__(targets)
-        if len(target_names) != targets or any(name not in LABELS for name in target_names):
-            raise InputError(f"target_names must name {targets} of {', '.join(LABELS)}, not {list(target_names)}")
-        self.dimension = [int(name[1]) - 1 for name in target_names]
+        if len(target_names) != targets or any(name not in (*LABELS, FREE) for name in target_names):
+            allowed = ", ".join((*LABELS, FREE))
+            raise InputError(f"target_names must name {targets} of {allowed}, not {list(target_names)}")
+        self.free = [name == FREE for name in target_names]
+        self.dimension = [2 if name == FREE else int(name[1]) - 1 for name in target_names]
         self.global_zero = [name.endswith("global") for name in target_names]
         self.auxiliary = auxiliary
         self.encoder = EnvironmentEncoder(hidden, species, basis)
@@ -160,7 +163,8 @@ class PercolationNetwork(GraphModel):
             level = torch.log10(barrier).unsqueeze(1)
             bias = self.per_target_bias.weight[t].expand(graphs, -1)
             more = self.correction(torch.cat([pooled, e[saddle[:, d]], h[zero], bias, level.to(h.dtype)], dim=1))
-            columns.append((level - self.target_mean[t]) / self.target_std[t] + more.float())
+            tied = 0.0 if self.free[t] else (level - self.target_mean[t]) / self.target_std[t]
+            columns.append(tied + more.float())
         return torch.cat(columns, dim=1), h, e
 
     def training_loss(self, batch: Any) -> Tensor:

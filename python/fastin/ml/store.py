@@ -23,6 +23,9 @@ Array = NDArray[Any]
 #: Barriers in eV under both zeros (DESIGN: "global" is the seed paper's, "network" tracks experiment better).
 LABELS = ("e1d_global", "e2d_global", "e3d_global", "e1d_network", "e2d_network", "e3d_network")
 
+#: Target name of any quantity that is not one of `LABELS` (a user's own labels, on their own scale).
+FREE = "free"
+
 #: field -> (group of rows it belongs to, dtype on disk, trailing shape; -1 for the number of neighbours).
 FIELDS: dict[str, tuple[str, type[Any], tuple[int, ...]]] = {
     "site_radius": ("site", np.float32, ()),

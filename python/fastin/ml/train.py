@@ -24,10 +24,10 @@ from fastin.ml.checkpoint import Trained, save_model
 from fastin.ml.config import TrainConfig
 from fastin.ml.data import TensorStore
 from fastin.ml.labels import label_columns, label_summary, to_targets
-from fastin.ml.metrics import barrier_scores, by_barrier
+from fastin.ml.metrics import barrier_scores, by_barrier, regression_scores
 from fastin.ml.models import GraphModel, build_model
 from fastin.ml.splits import Split, make_split
-from fastin.ml.store import GraphStore
+from fastin.ml.store import FREE, GraphStore
 
 #: Training graphs from which the constants of the inputs are taken (all of them in small sets).
 _NORMALISATION_GRAPHS = 2000
@@ -61,7 +61,7 @@ class RunResult:
 class _Run:
     """State of one run: everything that a checkpoint must hold, and the steps that change it."""
 
-    def __init__(self, config: TrainConfig, store: GraphStore, split: Split) -> None:
+    def __init__(self, config: TrainConfig, store: GraphStore, split: Split, targets: np.ndarray) -> None:
         self.config, self.store, self.split = config, store, split
         self.device = pick_device(config.device)
         torch.manual_seed(config.seed)
@@ -70,10 +70,12 @@ class _Run:
             options["target_names"] = list(config.targets)
         self.options = options
         self.model: GraphModel = build_model(config.model, len(config.targets), options).to(self.device)
-        targets = to_targets(store.labels[:, label_columns(config.targets)])
+        self.targets = targets
         self.tensors = TensorStore(store, self.model.kind, targets, self.device)
         self.usable: np.ndarray = np.asarray(np.isfinite(targets).any(axis=1))
         sample = self._train_index()[:: max(1, len(split.train) // _NORMALISATION_GRAPHS)]
+        if config.initial:
+            load_matching(self.model, config.initial)
         self.model.fit_normalisation(self.tensors.batch(sample))
         kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
         self.optimizer = kind(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -140,7 +142,7 @@ class _Run:
         known = np.isfinite(truth)
         error = (np.where(known, truth, predicted) - predicted) / scale
         loss = float((error**2).sum() / max(known.sum(), 1))
-        scores = barrier_scores(truth[:, 0], predicted[:, 0])
+        scores = score_target(self.config.targets[0], truth[:, 0], predicted[:, 0])
         self.epoch += 1
         row = {
             "epoch": self.epoch,
@@ -203,6 +205,29 @@ class _Run:
             torch.cuda.set_rng_state(state["cuda_rng"].cpu())
 
 
+def score_target(name: str, truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Scores of one output: `barrier_scores` for barriers, plain regression scores for a free quantity."""
+    if name != FREE:
+        return barrier_scores(truth, predicted)
+    known = np.isfinite(truth)
+    return regression_scores(truth[known], predicted[known])
+
+
+def load_matching(model: GraphModel, path: str) -> list[str]:
+    """Takes over the weights of the first member of a model file that have the same name and shape; their names."""
+    from fastin.ml.checkpoint import load_model
+
+    source = load_model(path).models[0].state_dict()
+    own = model.state_dict()
+    taken = {
+        k: v
+        for k, v in source.items()
+        if k in own and own[k].shape == v.shape and not k.startswith(("target_", "correction", "per_target_bias"))
+    }
+    model.load_state_dict({**own, **taken})
+    return sorted(taken)
+
+
 def predict_targets(models: list[GraphModel], tensors: TensorStore, index: Any, batch_size: int = 256) -> np.ndarray:
     """(members, n, T) predictions of the given graphs."""
     index = np.asarray(index, np.int64)
@@ -252,6 +277,7 @@ def train(
     store: GraphStore | None = None,
     *,
     split: Split | None = None,
+    targets: np.ndarray | None = None,
     resume: bool = True,
     stop_after: int | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
@@ -263,6 +289,8 @@ def train(
         config: the settings.
         store: the graphs; default: the data set of the configuration.
         split: default: the one of the configuration.
+        targets: (G, T) values on their own scale for ``targets = ["free", ...]``, NaN where unknown; default: the
+            labels of the store as log10 of eV.
         resume: continue from the run folder's checkpoint when there is one.
         stop_after: stop (resumably) when so many epochs are done; the scores are those of the best model so far.
         report: called with the history row after every epoch.
@@ -283,7 +311,9 @@ def train(
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
     try:
-        run = _Run(config, store, split)
+        if targets is None:
+            targets = to_targets(store.labels[:, label_columns(config.targets)])
+        run = _Run(config, store, split, np.asarray(targets, np.float64).reshape(len(store), len(config.targets)))
         checkpoint = folder / "checkpoint.pt"
         if resume and checkpoint.is_file():
             run.restore(checkpoint)
@@ -314,10 +344,11 @@ def _finish(run: _Run, folder: Path) -> RunResult:
     config, store, split = run.config, run.store, run.split
     run.model.load_state_dict(run.best_state)
     run.model.eval()
-    truth = to_targets(store.labels[:, label_columns(config.targets)])[split.test]
+    truth = run.targets[split.test]
     predicted = predict_targets([run.model], run.tensors, split.test)[0]
-    scores = {t: barrier_scores(truth[:, k], predicted[:, k]) for k, t in enumerate(config.targets)}
-    labels = store.labels[:, label_columns(config.targets)]
+    scores = {t: score_target(t, truth[:, k], predicted[:, k]) for k, t in enumerate(config.targets)}
+    tied = [t for t in config.targets if t != FREE]
+    labels = store.labels[:, label_columns(tied)]
     metrics = {
         "model": config.model,
         "split": config.split,
@@ -328,8 +359,8 @@ def _finish(run: _Run, folder: Path) -> RunResult:
         "train": int(run.usable[split.train].sum()),
         "validation": int(run.usable[split.validation].sum()),
         "test": scores,
-        "test_by_barrier": by_barrier(truth[:, 0], predicted[:, 0]),
-        "labels": {t: label_summary(labels[:, k]) for k, t in enumerate(config.targets)},
+        "test_by_barrier": by_barrier(truth[:, 0], predicted[:, 0]) if tied else [],
+        "labels": {t: label_summary(labels[:, k]) for k, t in enumerate(tied)},
         "seconds": sum(row["seconds"] for row in run.history),
         "device": str(run.device),
     }

@@ -1,0 +1,227 @@
+"""`predict`: barriers of a structure from the models that come with fastin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastin.errors import FastinError, InputError
+from fastin.ml._require import require
+
+if TYPE_CHECKING:
+    from fastin.ml.checkpoint import Trained
+    from fastin.ml.store import Entry
+
+_LN10 = math.log(10.0)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the models say about one structure.
+
+    Attributes:
+        source: path or description of the structure.
+        formula: reduced formula.
+        ion: mobile ion, e.g. ``"Li+"``.
+        activation_energy: eV; the 1D BVSE barrier (``spse`` convention, zero at the lowest point of the cell), the
+            seed paper's target.
+        activation_energy_std: eV; one standard deviation.
+        barriers: (3,) eV; BVSE barriers in 1, 2, 3 dimensions with the zero at the sites that conduct.
+        barriers_std: (3,) eV.
+        experimental_activation_energy, log10_conductivity: eV, and log10 of S/cm at 300 K; None where the model has
+            no such output. With ``*_std`` likewise.
+        model: which model, and its version.
+        warnings: why the structure may lie outside what the model was trained on.
+    """
+
+    source: str
+    formula: str
+    ion: str
+    activation_energy: float
+    activation_energy_std: float
+    barriers: tuple[float, float, float]
+    barriers_std: tuple[float, float, float]
+    model: str
+    experimental_activation_energy: float | None = None
+    experimental_activation_energy_std: float | None = None
+    log10_conductivity: float | None = None
+    log10_conductivity_std: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"Prediction({self.source}: {self.formula}, {self.ion}, "
+            f"activation energy {self.activation_energy:.2f} +- {self.activation_energy_std:.2f} eV, {self.model})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary for JSON."""
+        return asdict(self)
+
+
+def model_path(model: str | Path) -> Path:
+    """File of a model: ``"default"`` and other shipped names, or a path to a file written by ``fastin train``.
+
+    Raises:
+        InputError: neither of these.
+    """
+    path = Path(model)
+    if path.suffix == ".pt":
+        if not path.is_file():
+            raise InputError(f"{path}: no such model file")
+        return path
+    shipped = Path(str(resources.files("fastin") / "data" / "models")) / f"barrier-{model}.pt"
+    if not shipped.is_file():
+        names = sorted(p.stem.removeprefix("barrier-") for p in shipped.parent.glob("barrier-*.pt"))
+        raise InputError(f"unknown model {str(model)!r}: choose from {', '.join(names) or '(none)'} or give a .pt file")
+    return shipped
+
+
+@cache
+def _load(path: Path, stamp: int, device: str) -> Trained:
+    from fastin.ml.checkpoint import load_model
+
+    return load_model(path, device)
+
+
+def load_shipped(model: str | Path = "default", device: str | None = None) -> Trained:
+    """The model by name or path, loaded once a process."""
+    require("torch")
+    from fastin.ml.train import pick_device
+
+    path = model_path(model)
+    return _load(path, path.stat().st_mtime_ns, str(pick_device(device or "auto")))
+
+
+def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[str, ...]:
+    """Why a structure lies outside the training set of a model card; empty when it does not."""
+    from fastin.element_features import element_table
+
+    domain = card.get("domain", {})
+    graph = entry.interstitial
+    out = []
+    known = set(domain.get("elements", []))
+    unseen = sorted({int(z) for z in graph.atom_number} - known) if known else []
+    if unseen:
+        names = ", ".join(element_table().symbol[z] for z in unseen)
+        out.append(f"the training set holds no {names} in the framework")
+    ion = domain.get("ion")
+    if ion and not graph.ion.startswith(ion):
+        out.append(f"trained on {ion} conductors only, not on {graph.ion}")
+    for name, values, what in (
+        ("site_radius", graph.site_radius, "void radius"),
+        ("site_distance", graph.site_distance, "distance of an atom from a void"),
+    ):
+        low, high = domain.get(name, (-math.inf, math.inf))
+        outside = float(np.mean((values < low) | (values > high)))
+        if outside > 0.05:
+            out.append(f"{100 * outside:.0f} % of the values of {what} lie outside {low:.2f} to {high:.2f} angstrom")
+    largest = domain.get("largest_atoms", 0)
+    if largest and len(graph.atom_number) > 2 * largest:
+        out.append(f"{len(graph.atom_number)} framework atoms; the largest training cell has {largest}")
+    return tuple(out)
+
+
+def predict_entries(entries: Sequence[Entry], trained: Trained, device: str | None = None) -> list[Prediction]:
+    """Predictions for prepared graphs (see `fastin.ml.predictor.graphs_of`), in one batch."""
+    from fastin.ml.data import TensorStore
+    from fastin.ml.store import GraphStore
+    from fastin.ml.train import pick_device, predict_targets
+
+    if not entries:
+        return []
+    tensors = TensorStore(GraphStore.from_entries(list(entries)), trained.kind, device=pick_device(device or "auto"))
+    every = predict_targets(trained.models, tensors, np.arange(len(entries)))
+    mean = every.mean(axis=0)
+    spread = every.std(axis=0, ddof=1) if len(every) > 1 else np.zeros_like(mean)
+    constants = trained.card.get("uncertainty", {})
+    column = {name: k for k, name in enumerate(trained.targets)}
+    out = []
+    for i, entry in enumerate(entries):
+
+        def value(name: str, row: int = i) -> tuple[float, float]:
+            if name not in column:
+                return math.nan, math.nan
+            k = column[name]
+            fit = constants.get(name, {"scale": 1.0, "floor": 0.0})
+            std = math.hypot(fit["scale"] * spread[row, k], fit["floor"])
+            barrier = 10.0 ** float(mean[row, k])
+            return barrier, barrier * _LN10 * std
+
+        one, two, three = (value(f"e{d}d_network") for d in (1, 2, 3))
+        energy, std = value("e1d_global")
+        out.append(
+            Prediction(
+                source=entry.interstitial.source,
+                formula=entry.formula,
+                ion=entry.interstitial.ion,
+                activation_energy=energy,
+                activation_energy_std=std,
+                barriers=(one[0], two[0], three[0]),
+                barriers_std=(one[1], two[1], three[1]),
+                model=f"{trained.card.get('name', trained.name)} ({len(trained.models)} members)",
+                warnings=domain_warnings(entry, trained.card),
+            )
+        )
+    return out
+
+
+def predict(
+    source: Any, ion: str | None = None, *, model: str | Path = "default", device: str | None = None
+) -> Prediction:
+    """Activation energy of a structure from a trained model, without computing the BVSE landscape.
+
+    Args:
+        source: path, pymatgen Structure, ASE Atoms or `Crystal`.
+        ion: mobile ion; default: the most usual one present.
+        model: ``"default"`` (shipped), or a ``.pt`` file written by ``fastin train``.
+        device: ``"cpu"`` or ``"cuda"``; default: CUDA where there is one.
+
+    Raises:
+        MissingDependencyError: the ``ml`` extra is not installed.
+        InputError: an unknown model, or a structure that cannot be used.
+
+    Example:
+        >>> import fastin
+        >>> fastin.predict("LiFePO4.cif").activation_energy  # doctest: +SKIP
+    """
+    return predict_many([source], ion, model=model, device=device)[0]
+
+
+def predict_many(
+    sources: Sequence[Any],
+    ion: str | None = None,
+    *,
+    model: str | Path = "default",
+    device: str | None = None,
+    on_error: str = "raise",
+) -> list[Prediction]:
+    """`predict` for many structures in one batch.
+
+    Args:
+        sources: structures, each whatever `predict` takes.
+        ion: mobile ion; default: the most usual one present, structure by structure.
+        model: ``"default"`` (shipped), or a ``.pt`` file.
+        device: ``"cpu"`` or ``"cuda"``; default: CUDA where there is one.
+        on_error: ``"raise"``, or ``"skip"`` to leave out structures that cannot be used.
+    """
+    if on_error not in ("raise", "skip"):
+        raise InputError(f"on_error must be raise or skip, not {on_error!r}")
+    trained = load_shipped(model, device)
+    from fastin.ml.predictor import graphs_of
+
+    entries = []
+    for source in sources:
+        try:
+            entries.append(graphs_of(source, ion, crystals=trained.kind == "crystal"))
+        except FastinError:
+            if on_error == "raise":
+                raise
+    return predict_entries(entries, trained, device)
