@@ -1,0 +1,177 @@
+"""Data sets from CIFs: labels, resumption, failures, versions, the command line; Materials Project records."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import fastin
+from fastin.cli import main
+from fastin.errors import InputError, MissingDependencyError
+from fastin.examples import examples
+from fastin.graph import build_crystal_graph, build_interstitial_graph
+from fastin.ml.dataset import (
+    BuildOptions,
+    SourceCif,
+    build_dataset,
+    chemical_system,
+    find_ids,
+    load_dataset,
+    make_entry,
+    read_sources,
+)
+from fastin.ml.materials_project import fetch_sources
+
+FILES = {path.stem: path for path in examples().values() if path.suffix == ".cif"}
+SMALL = sorted(FILES)[:3]
+
+
+def texts() -> list[SourceCif]:
+    return [SourceCif(name, FILES[name].read_text()) for name in SMALL]
+
+
+def test_labels_are_those_of_compute_barriers() -> None:
+    source = texts()[0]
+    entry = make_entry(source, BuildOptions())
+    barriers = fastin.compute_barriers(FILES[SMALL[0]])
+    assert entry.labels is not None
+    for zero in ("global", "network"):
+        expected = [entry.labels[f"e{d}d_{zero}"] for d in (1, 2, 3)]
+        np.testing.assert_allclose(expected, barriers.values(zero), atol=1e-6)
+    graph = entry.interstitial
+    assert graph.site_energy is not None
+    field = fastin.compute_bvse(FILES[SMALL[0]]).field
+    assert field is not None
+    np.testing.assert_allclose(graph.site_energy, field.energy(graph.site_frac), rtol=1e-4, atol=1e-3)
+
+
+def test_build_resumes_and_lists_failures(tmp_path: Path) -> None:
+    sources = [*texts(), SourceCif("broken", "data_broken\n_cell_length_a 0\n")]
+    done: list[tuple[int, int]] = []
+    manifest = build_dataset(sources, tmp_path / "set", progress=lambda a, b: done.append((a, b)))
+    assert manifest["structures"] == 3
+    assert list(manifest["failures"]) == ["broken"]
+    assert done == [(1, 1)]
+    shard = tmp_path / "set" / "shards" / "00000.npz"
+    written = shard.stat().st_mtime_ns
+    again = build_dataset(sources, tmp_path / "set")
+    assert again == manifest
+    assert shard.stat().st_mtime_ns == written
+    other = build_dataset(sources, tmp_path / "set", BuildOptions(resolution=0.3))
+    assert other["version"] != manifest["version"]
+    assert shard.stat().st_mtime_ns != written
+    store = load_dataset(tmp_path / "set")
+    assert store.ids.tolist() == SMALL
+    assert store.has_crystals
+    assert find_ids(store, [SMALL[2], "nobody"]).tolist() == [2]
+
+
+def test_worker_processes_give_the_same_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastin.ml.dataset._SHARD", 2)
+    one = build_dataset(texts(), tmp_path / "one")
+    two = build_dataset(texts(), tmp_path / "two", workers=2)
+    assert one == two
+    a, b = load_dataset(tmp_path / "one"), load_dataset(tmp_path / "two")
+    for name, values in a.arrays.items():
+        np.testing.assert_array_equal(values, b.arrays[name])
+    np.testing.assert_array_equal(a.labels, b.labels)
+
+
+def test_sources_of_every_kind(tmp_path: Path) -> None:
+    records = [{"id": s.id, "cif": s.cif} for s in texts()] + [{"id": "composition only", "cif": None}]
+    packed = tmp_path / "set.jsonl.gz"
+    packed.write_bytes(gzip.compress("\n".join(map(json.dumps, records)).encode()))
+    folder = tmp_path / "cifs"
+    folder.mkdir()
+    (folder / "x.cif").write_text(texts()[0].cif)
+    assert [s.id for s in read_sources([packed])] == SMALL
+    assert [s.id for s in read_sources([folder, FILES[SMALL[1]]])] == ["x", SMALL[1]]
+    assert [s.id for s in read_sources([packed], limit=2)] == SMALL[:2]
+    (tmp_path / "bad.jsonl").write_text('{"id": 1}\n')
+    for path, message in ((tmp_path / "bad.jsonl", "line 1"), (tmp_path / "nothing", "no such file")):
+        with pytest.raises(InputError, match=message):
+            list(read_sources([path]))
+    with pytest.raises(InputError, match="twice"):
+        build_dataset(texts() * 2, tmp_path / "twice")
+    with pytest.raises(InputError, match="no structures"):
+        build_dataset([], tmp_path / "none")
+    with pytest.raises(InputError, match="not a data set"):
+        load_dataset(tmp_path)
+
+
+def test_chemical_system_is_alphabetical() -> None:
+    assert chemical_system([15, 8, 3, 8]) == "Li-O-P"
+
+
+def test_command_line(tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    paths = [str(FILES[name]) for name in SMALL]
+    built = CliRunner().invoke(main, ["dataset", "build", *paths, "--out", str(out)])
+    assert built.exit_code == 0, built.output
+    assert "3 structures" in built.output
+    told = CliRunner().invoke(main, ["dataset", "info", str(out)])
+    assert told.exit_code == 0
+    assert "e1d_global: 3 usable" in told.output
+    missing = CliRunner().invoke(main, ["dataset", "info", str(tmp_path / "no")])
+    assert missing.exit_code == 1
+    assert "not a data set" in missing.output
+
+
+def test_materials_project_records() -> None:
+    """The client's answer as recorded: documents with attributes, structures as pymatgen objects or dictionaries."""
+    pymatgen = pytest.importorskip("pymatgen.core")
+    rocksalt = pymatgen.Structure.from_spacegroup(
+        "Fm-3m", pymatgen.Lattice.cubic(5.13), ["Li", "Cl"], [[0, 0, 0], [0.5] * 3]
+    )
+    mixed = rocksalt.copy()
+    mixed[0] = {"Li": 0.5, "Na": 0.5}
+    answer = [
+        SimpleNamespace(material_id="mp-22905", formula_pretty="LiCl", structure=rocksalt, nsites=8),
+        {"material_id": "mp-15", "formula_pretty": "LiCl", "structure": rocksalt.as_dict(), "nsites": 8},
+        SimpleNamespace(material_id="mp-3", formula_pretty="LiNaCl", structure=mixed, nsites=8),
+    ]
+    asked = {}
+
+    def search(**query: object) -> list[object]:
+        asked.update(query)
+        return answer
+
+    client = SimpleNamespace(materials=SimpleNamespace(summary=SimpleNamespace(search=search)))
+    sources = list(fetch_sources("Li", client=client, max_sites=50))
+    assert [s.id for s in sources] == ["mp-15", "mp-22905"]
+    assert asked["elements"] == ["Li"]
+    assert asked["num_sites"] == (1, 50)
+    entry = make_entry(sources[0], BuildOptions(ion="Li"))
+    assert (entry.formula, entry.system) == ("LiCl", "Cl-Li")
+
+
+def test_materials_project_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MP_API_KEY", raising=False)
+    with pytest.raises(InputError, match="MP_API_KEY"):
+        next(fetch_sources("Li"))
+    pytest.importorskip("sys")
+    try:
+        import mp_api  # noqa: F401
+    except ImportError:
+        with pytest.raises(MissingDependencyError, match="mp-api"):
+            next(fetch_sources("Li", api_key="x"))
+
+
+def test_graph_of_a_real_crystal_ignores_the_order_of_atoms() -> None:
+    crystal = fastin.Crystal.from_file(FILES[SMALL[0]])
+    structure = crystal.to_structure()
+    order = np.random.default_rng(0).permutation(len(structure))
+    shuffled = type(structure).from_sites([structure[int(i)] for i in order])
+    rows = []
+    for source in (structure, shuffled):
+        network = fastin.compute_network(source)
+        graph = build_interstitial_graph(network)
+        rows.append(np.array(sorted(map(tuple, np.round(graph.x, 4)))))
+        assert len(build_crystal_graph(source).number) == len(structure)
+    np.testing.assert_allclose(rows[0], rows[1], atol=2e-3)

@@ -1,0 +1,145 @@
+"""Predictor in the manner of scikit-learn; predict, its warnings and its command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from synthetic import synthetic_entry
+
+import fastin
+from fastin.cli import main
+from fastin.errors import InputError, MissingDependencyError
+from fastin.examples import examples
+from fastin.ml.checkpoint import Trained, save_model
+from fastin.ml.config import TrainConfig
+from fastin.ml.models import build_model
+from fastin.ml.predictor import Predictor, graphs_of
+from fastin.ml.store import LABELS, GraphStore
+from fastin.ml.train import domain, train
+from fastin.prediction import domain_warnings, load_shipped, predict_many
+
+SMALL = {"hidden": 16, "layers": 1, "species": 8, "basis": 8}
+CIF = str(examples()["LiFePO4"])
+
+
+def small_model(path: Path, store: GraphStore) -> Path:
+    options = {**SMALL, "target_names": list(LABELS)}
+    model = build_model("percolation", len(LABELS), options).eval()
+    card = {"name": "test", "domain": domain(store, np.arange(len(store)))}
+    save_model(path, Trained([model, model], "percolation", tuple(LABELS), card), options)
+    return path
+
+
+def test_fit_predict_save_load(tmp_path: Path) -> None:
+    graphs = [synthetic_entry(seed).interstitial for seed in range(24)]
+    bare = [type(g).from_dict(g.to_dict() | {"site_energy": None, "edge_energy": None}) for g in graphs]
+    y = np.array([g.site_radius.max() for g in bare])
+    model = Predictor("percolation", members=2, epochs=60, learning_rate=5e-3, device="cpu", model_options=SMALL)
+    with pytest.raises(InputError, match="not fitted"):
+        model.predict(bare)
+    model.fit(bare, y)
+    mean, std = model.predict(bare, return_std=True)
+    assert mean.shape == std.shape == (24,)
+    assert np.corrcoef(mean, y)[0, 1] > 0.7
+    model.save(tmp_path / "own.pt")
+    back = Predictor.load(tmp_path / "own.pt", device="cpu")
+    np.testing.assert_array_equal(back.predict(bare), mean)
+    with pytest.raises(InputError, match="at least"):
+        Predictor().fit(bare[:3], y[:3])
+    with pytest.raises(InputError, match="unknown model"):
+        Predictor("nope")
+
+
+def test_fine_tuning_starts_from_the_given_weights(store: GraphStore, tmp_path: Path) -> None:
+    start = small_model(tmp_path / "start.pt", store)
+    config = TrainConfig(
+        model="percolation",
+        dataset="",
+        run=str(tmp_path / "run"),
+        model_options=SMALL,
+        initial=str(start),
+        epochs=1,
+        learning_rate=1e-12,
+        device="cpu",
+    )
+    tuned = train(config, store).trained.models[0].state_dict()
+    given = load_shipped(start, "cpu").models[0].state_dict()
+    name = "encoder.filter.0.weight"
+    assert np.allclose(tuned[name], given[name], atol=1e-6)
+
+
+def test_predict_from_a_model_file(store: GraphStore, tmp_path: Path) -> None:
+    path = small_model(tmp_path / "m.pt", store)
+    one = fastin.predict(CIF, "Li", model=path, device="cpu")
+    assert isinstance(one, fastin.Prediction)
+    assert one.activation_energy > 0
+    assert one.log10_conductivity is None
+    assert one.formula == "LiFePO4"
+    assert any("Fe" in w for w in one.warnings)  # the synthetic set holds O, S, P and Cl only
+    many = predict_many([CIF, CIF], "Li", model=path, device="cpu")
+    assert many[0].activation_energy == pytest.approx(many[1].activation_energy)
+    assert many[0].activation_energy == pytest.approx(one.activation_energy, rel=1e-5)
+    assert json.loads(json.dumps(one.to_dict()))["ion"].startswith("Li")
+    result = CliRunner().invoke(main, ["predict", CIF, "--model", str(path), "--json", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)[0]["formula"] == "LiFePO4"
+    table = CliRunner().invoke(main, ["predict", CIF, "--model", str(path)])
+    assert "LiFePO4" in table.output
+    bad = CliRunner().invoke(main, ["predict", "nowhere.cif", CIF, "--model", str(path), "--json"])
+    assert bad.exit_code == 1
+
+
+def test_bad_requests_are_named(tmp_path: Path) -> None:
+    for model, message in (("nonsense", "unknown model"), (tmp_path / "no.pt", "no such model file")):
+        with pytest.raises(InputError, match=message):
+            fastin.predict(CIF, model=model)
+    with pytest.raises(InputError, match="on_error"):
+        predict_many([], on_error="perhaps")
+
+
+def test_missing_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fastin.ml._require as module
+
+    def gone(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(module.importlib, "import_module", gone)
+    with pytest.raises(MissingDependencyError, match=r"fastin\[ml\]"):
+        fastin.predict(CIF)
+
+
+def test_domain_warnings(store: GraphStore) -> None:
+    entry = graphs_of(synthetic_entry(0).interstitial)
+    card = {"domain": domain(store, np.arange(len(store))) | {"ion": "Li"}}
+    assert domain_warnings(entry, card) == ()
+    narrow = {"domain": {"elements": [8], "site_radius": [5.0, 6.0], "ion": "Na", "largest_atoms": 2}}
+    said = " | ".join(domain_warnings(entry, narrow))
+    for word in ("no ", "Na conductors", "void radius", "largest training cell"):
+        assert word in said
+
+
+def test_train_and_evaluate_commands(store: GraphStore, tmp_path: Path) -> None:
+    store.save(tmp_path / "set.npz")
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'model = "in-gcn"\ndataset = "{tmp_path / "set.npz"}"\nrun = "{tmp_path / "run"}"\n'
+        'epochs = 2\ndevice = "cpu"\nmodel_options = { hidden = 8 }\n'
+    )
+    trained = CliRunner().invoke(main, ["train", str(config)])
+    assert trained.exit_code == 0, trained.output
+    assert "test e1d_global" in trained.output
+    model, split = tmp_path / "run" / "model.pt", tmp_path / "run" / "split.json"
+    arguments = ["evaluate", str(model), "--dataset", str(tmp_path / "set.npz"), "--split", str(split)]
+    scored = CliRunner().invoke(main, [*arguments, "--json"])
+    assert scored.exit_code == 0, scored.output
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert json.loads(scored.output)["scores"]["e1d_global"]["mae"] == pytest.approx(
+        metrics["test"]["e1d_global"]["mae"], rel=1e-4
+    )
+    assert "R2" in CliRunner().invoke(main, arguments).output
+    config.write_text("model = 3 =")
+    assert CliRunner().invoke(main, ["train", str(config)]).exit_code == 1
