@@ -1,0 +1,234 @@
+"""The Starlette application behind ``fastin serve``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastin.errors import FastinError, InputError, missing_extra
+
+try:
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.requests import Request
+    from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+    from starlette.routing import Route
+except ImportError as error:  # pragma: no cover - depends on the installation
+    raise missing_extra("starlette", "screen") from error
+
+from fastin.screening import inputs
+from fastin.serve import pages
+from fastin.serve.guards import SCRIPT_POLICY, Guards
+from fastin.serve.jobs import BusyError, Job, Jobs
+
+_QUERY_SECONDS = 10.0
+_MAX_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the application runs.
+
+    Attributes:
+        results: table to browse, or None.
+        sources: what was screened: rows of the table can be opened from there, and from nowhere else.
+        max_upload: bytes.
+        time_limit: seconds for one upload.
+        memory_bytes: address space of one computation.
+        keep: uploads that stay.
+        hosts: names under which the server may be addressed.
+    """
+
+    results: str | None = None
+    sources: tuple[str, ...] = ()
+    max_upload: int = 10_000_000
+    time_limit: float = 60.0
+    memory_bytes: int = 6 * 2**30
+    keep: int = 50
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+
+
+def _script_page(text: str) -> HTMLResponse:
+    return HTMLResponse(text, headers={"content-security-policy": SCRIPT_POLICY})
+
+
+class _Application:
+    """The handlers; one instance a server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.jobs: Jobs | None = None
+        self._report: str | None = None
+        self._table: Any = None
+        self._sources = inputs.expand(list(settings.sources)) if settings.sources else None
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """The folder of the uploads lives as long as the server."""
+        with tempfile.TemporaryDirectory(prefix="fastin-serve-") as root:
+            limits = (self.settings.time_limit, self.settings.memory_bytes, self.settings.keep)
+            self.jobs = Jobs(Path(root), *limits)
+            yield
+
+    def _all(self) -> Jobs:
+        assert self.jobs is not None
+        return self.jobs
+
+    def _job(self, request: Request) -> Job:
+        job = self._all().get(request.path_params["token"])
+        if job is None:
+            raise HTTPException(404, "no such structure; the oldest ones are removed")
+        return job
+
+    async def home(self, request: Request) -> Response:
+        """Upload form and latest structures."""
+        page = pages.home(self._all().latest()[:20], self.settings.max_upload / 1e6, self.settings.results is not None)
+        return HTMLResponse(page)
+
+    async def analyze(self, request: Request) -> Response:
+        """Takes one upload and redirects to its page."""
+        async with request.form(max_files=1, max_fields=4) as form:
+            upload = form.get("file")
+            if upload is None or isinstance(upload, str):
+                raise HTTPException(400, "no file was sent")
+            payload = await upload.read()
+            name = Path((upload.filename or "structure").replace("\\", "/")).name[:120] or "structure"
+            ion_field = form.get("ion")
+        ion = ion_field.strip()[:12] if isinstance(ion_field, str) and ion_field.strip() else None
+        kind = "poscar" if inputs.is_structure_name(name) and not name.lower().endswith((".cif", ".mcif")) else "cif"
+        return await self._start(payload, name, kind, ion)
+
+    async def _start(self, payload: bytes, name: str, kind: str, ion: str | None) -> Response:
+        try:
+            job = await self._all().run(payload, name, kind, ion)
+        except BusyError as error:
+            raise HTTPException(503, "too many structures wait already; try again in a minute") from error
+        return RedirectResponse(f"/job/{job.token}", status_code=303)
+
+    async def job(self, request: Request) -> Response:
+        """What came of an upload."""
+        job = self._job(request)
+        return HTMLResponse(pages.job_page(job), status_code=422 if "error" in job.result else 200)
+
+    async def view(self, request: Request) -> Response:
+        """The view page of an upload."""
+        path = self._job(request).file("view.html")
+        if path is None:
+            raise HTTPException(404, "this structure has no view page")
+        return _script_page(path.read_text(encoding="utf-8"))
+
+    async def file(self, request: Request) -> Response:
+        """One result file, by its fixed name."""
+        path = self._job(request).file(request.path_params["name"])
+        if path is None:
+            raise HTTPException(404, "no such file")
+        return FileResponse(path, filename=path.name, media_type="application/octet-stream")
+
+    def _results(self) -> Any:
+        if self.settings.results is None:
+            raise HTTPException(404, "the server was started without --results")
+        if self._table is None:
+            from fastin.screening.store import read_results
+
+            self._table = read_results(self.settings.results)
+        return self._table
+
+    async def results(self, request: Request) -> Response:
+        """The report page of the table."""
+        from fastin.screening.report import report_html
+
+        table = await asyncio.to_thread(self._results)
+        if self._report is None:
+            address = "/structure?id={id}" if self._sources is not None else None
+            title = f"Results: {Path(str(self.settings.results)).name}"
+            self._report = await asyncio.to_thread(report_html, table, title=title, view_url=address)
+        return _script_page(self._report)
+
+    async def query(self, request: Request) -> Response:
+        """Best rows under a condition; as JSON with ``format=json``."""
+        from fastin.screening.query import top
+
+        table = await asyncio.to_thread(self._results)
+        columns = [name for name in table.column_names if name != "record_key"]
+        by = request.query_params.get("by") or next((c for c in ("e3d", "e1d") if c in columns), columns[0])
+        where = request.query_params.get("where", "")[:1000]
+        limit_text = request.query_params.get("limit", "20")
+        limit = max(1, min(_MAX_ROWS, int(limit_text))) if limit_text.isdigit() and len(limit_text) < 7 else 20
+        found, problem = None, ""
+        try:
+            found = await asyncio.to_thread(top, table, by, where=where, limit=limit, time_limit=_QUERY_SECONDS)
+        except FastinError as error:
+            problem = str(error)
+        if request.query_params.get("format") == "json":
+            if found is None:
+                return JSONResponse({"error": problem}, status_code=400)
+            return JSONResponse({"rows": [{k: _finite(v) for k, v in row.items()} for row in found.to_pylist()]})
+        page = pages.query_page(columns, found, by, where, limit, problem, self._sources is not None)
+        return HTMLResponse(page, status_code=400 if problem else 200)
+
+    async def structure(self, request: Request) -> Response:
+        """The page of one row: its structure is looked up by name among what the operator gave, nowhere else."""
+        uid = request.query_params.get("id", "")
+        if self._sources is None:
+            raise HTTPException(404, "the server was started without --data")
+        record = await asyncio.to_thread(self._find, uid)
+        if record is None or record.kind not in ("cif", "poscar"):
+            raise HTTPException(404, "no such structure in the data of the server")
+        return await self._start(record.payload, uid[:120], record.kind, None)
+
+    def _find(self, uid: str) -> inputs.Record | None:
+        return next((record for record in inputs.records(self._sources) if record.uid == uid), None)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return HTMLResponse(pages.message(f"{error.status_code}", str(error.detail)), status_code=error.status_code)
+
+
+async def _fastin_error(request: Request, error: Exception) -> Response:
+    return HTMLResponse(pages.message("Error", str(error)), status_code=500)
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """The application.
+
+    Raises:
+        InputError: the table or the sources do not exist.
+    """
+    settings = settings or Settings()
+    if settings.results is not None and not Path(settings.results).exists():
+        raise InputError(f"{settings.results}: does not exist")
+    application = _Application(settings)
+    routes = [
+        Route("/", application.home),
+        Route("/analyze", application.analyze, methods=["POST"]),
+        Route("/job/{token}", application.job),
+        Route("/job/{token}/view", application.view),
+        Route("/job/{token}/file/{name}", application.file),
+        Route("/results", application.results),
+        Route("/query", application.query),
+        Route("/structure", application.structure),
+    ]
+    middleware = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False),
+        Middleware(Guards, max_bytes=settings.max_upload),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=middleware,
+        lifespan=application.lifespan,
+        exception_handlers={HTTPException: _http_error, FastinError: _fastin_error},
+    )

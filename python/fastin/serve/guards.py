@@ -1,0 +1,96 @@
+"""What stands between the network and the application: size of a request, its origin, headers of every answer."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+
+# The application's own pages run no script at all.
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
+# View and report pages run their inline script in an origin of their own, with no way to the network.
+SCRIPT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:; "
+    "form-action 'none'; frame-ancestors 'none'; base-uri 'none'; sandbox allow-scripts allow-downloads"
+)
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class Guards:
+    """ASGI middleware.
+
+    Args:
+        app: the application.
+        max_bytes: largest body of a request.
+    """
+
+    def __init__(self, app: Any, max_bytes: int) -> None:
+        self._app = app
+        self._max = max_bytes
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope["method"], headers)
+        started = False
+        seen = 0
+
+        async def limited() -> Any:
+            nonlocal seen
+            event = await receive()
+            seen += len(event.get("body", b""))
+            if seen > self._max:
+                raise _TooLarge
+            return event
+
+        async def guarded(event: Any) -> None:
+            nonlocal started
+            if event["type"] == "http.response.start":
+                started = True
+                out = MutableHeaders(scope=event)
+                out["x-content-type-options"] = "nosniff"
+                out["referrer-policy"] = "no-referrer"
+                out["cross-origin-opener-policy"] = "same-origin"
+                out["cross-origin-resource-policy"] = "same-origin"
+                out["cache-control"] = "no-store"
+                out.setdefault("content-security-policy", PAGE_POLICY)
+            await send(event)
+
+        if refusal is not None:
+            await refusal(scope, receive, guarded)
+            return
+        try:
+            await self._app(scope, limited, guarded)
+        except _TooLarge:
+            if not started:
+                await self._too_large()(scope, receive, guarded)
+
+    def _too_large(self) -> PlainTextResponse:
+        return PlainTextResponse(f"larger than {self._max / 1e6:g} MB", 413, headers={"connection": "close"})
+
+    def _refusal(self, method: str, headers: Headers) -> PlainTextResponse | None:
+        length = headers.get("content-length", "0")
+        if not length.isdigit():
+            return PlainTextResponse("bad content-length", 400)
+        if int(length) > self._max:
+            return self._too_large()
+        # Another site's page must not make this one compute, nor post to it.
+        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            navigates = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+            if not navigates:
+                return PlainTextResponse("requests from other sites are refused", 403)
+        origin = headers.get("origin")
+        if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != headers.get("host"):
+            return PlainTextResponse("requests from other sites are refused", 403)
+        return None
