@@ -1,0 +1,200 @@
+#include "fastin/transport.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace fastin {
+namespace {
+
+constexpr double kSameSite = 0.05;       // angstrom between two descents into one minimum
+constexpr double kSameSaddle = 0.02;     // angstrom between two searches that found one saddle
+constexpr double kForkCurvature = 1e-4;  // eV/angstrom^2 below zero: the point is a saddle, not a minimum
+constexpr double kForkStep = 0.05;       // angstrom to either side of a fork
+
+// Fractional point -> [0, 1), up to rounding at the faces: -1e-12 counts as 0.
+Int3 wrap_near(Vec3* frac) {
+  constexpr double kFace = 1e-7;
+  Int3 cell;
+  for (int k = 0; k < 3; ++k) {
+    const double whole = std::floor((*frac)[k] + kFace);
+    (*frac)[k] = std::max((*frac)[k] - whole, 0.0);
+    cell[k] = static_cast<std::int32_t>(whole);
+  }
+  return cell;
+}
+
+}  // namespace
+
+TransportLandscape::TransportLandscape(GridLandscape& landscape, const EnergyField& field,
+                                       const std::vector<FractionalOperation>& operations,
+                                       const TransportOptions& options)
+    : landscape_(landscape),
+      field_(field),
+      options_(options),
+      polisher_(landscape, field, operations, options.refine),
+      basin_site_(landscape.minima().size()),
+      basin_known_(landscape.minima().size(), 0) {}
+
+SiteLabel TransportLandscape::site_at(const StationaryPoint& minimum) {
+  Vec3 frac = minimum.frac;
+  Int3 cell = wrap_near(&frac);
+  for (std::size_t i = 0; i < sites_.size(); ++i) {
+    const Vec3 gap = frac - sites_[i].frac;
+    const Vec3 whole{std::round(gap.x), std::round(gap.y), std::round(gap.z)};
+    if (norm(field_.lattice().to_cart(gap - whole)) > kSameSite) continue;
+    for (int k = 0; k < 3; ++k) cell[k] += static_cast<std::int32_t>(whole[k]);
+    return {static_cast<std::int32_t>(i), cell};
+  }
+  if (minimum.energy > options_.ceiling) return {};
+  sites_.push_back({frac, minimum.energy});
+  return {static_cast<std::int32_t>(sites_.size() - 1), cell};
+}
+
+SiteLabel TransportLandscape::site_of_basin(std::int32_t basin) {
+  const auto b = static_cast<std::size_t>(basin);
+  if (basin_known_[b] == 0) {
+    basin_known_[b] = 1;
+    // The polished minimum lies at most a margin below its grid point.
+    const double lowest = landscape_.grid().at(landscape_.minima()[b]);
+    if (lowest <= options_.ceiling + options_.refine.margin) {
+      const StationaryPoint point = polisher_.minimum_of(basin);
+      if (point.converged) basin_site_[b] = site_at(point);
+    }
+  }
+  return basin_site_[b];
+}
+
+SiteLabel TransportLandscape::label(const Vec3& frac) {
+  const GridLandscape::Label drained = polisher_.label_at(frac);
+  SiteLabel label = site_of_basin(drained.basin);
+  if (label.site >= 0) label.cell = label.cell + drained.cell;
+  return label;
+}
+
+// The minimum where a descent ended; two where it ran along a ridge of symmetry into a saddle, each with half
+// the flux.
+std::vector<TransportLandscape::End> TransportLandscape::ends_at(const Vec3& frac) {
+  Vec3 gradient;
+  Mat3 hessian;
+  field_.derivatives(frac, &gradient, &hessian);
+  const SymmetricEigen eigen = symmetric_eigen(hessian);
+  std::vector<End> ends;
+  const bool forked = eigen.values.x < -kForkCurvature;
+  for (const double side : {1.0, -1.0}) {
+    const Vec3 start = forked ? frac + field_.lattice().to_frac(side * kForkStep * eigen.vectors[0]) : frac;
+    const StationaryPoint minimum = find_minimum(field_, start, options_.refine.search);
+    const SiteLabel label = minimum.converged ? site_at(minimum) : SiteLabel{};
+    if (label.site >= 0) ends.push_back({label, 1.0});
+    if (!forked) break;
+  }
+  if (ends.size() == 2) {
+    if (ends[0].label.site == ends[1].label.site && ends[0].label.cell == ends[1].label.cell) {
+      ends.pop_back();
+    } else {
+      ends[0].weight = ends[1].weight = 0.5;
+    }
+  }
+  return ends;
+}
+
+bool TransportLandscape::new_saddle(const Vec3& frac) {
+  for (const Vec3& known : saddles_) {
+    const Vec3 gap = frac - known;
+    const Vec3 whole{std::round(gap.x), std::round(gap.y), std::round(gap.z)};
+    if (norm(field_.lattice().to_cart(gap - whole)) < kSameSaddle) return false;
+  }
+  saddles_.push_back(frac);
+  return true;
+}
+
+void TransportLandscape::add_hop(const Hop& hop) {
+  if (hop.energy > options_.ceiling || !new_saddle(hop.saddle)) return;
+  for (const End& a : ends_at(hop.ends[0])) {
+    for (const End& b : ends_at(hop.ends[1])) {
+      const Int3 cell = b.label.cell - a.label.cell;
+      if (a.label.site == b.label.site && is_zero(cell)) continue;  // a bump inside one basin
+      hops_.push_back({a.label.site, b.label.site, cell, hop.energy, hop.saddle - to_vec(a.label.cell),
+                       a.weight * b.weight, hop.stationary});
+    }
+  }
+}
+
+void TransportLandscape::build(const RefinedPercolation& levels) {
+  for (std::size_t b = 0; b < landscape_.minima().size(); ++b) {
+    if (landscape_.grid().at(landscape_.minima()[b]) <= options_.ceiling) {
+      site_of_basin(static_cast<std::int32_t>(b));
+    }
+  }
+  const auto& passes = landscape_.passes();
+  const double bottom = landscape_.grid().at(landscape_.minima().empty() ? 0 : landscape_.minima()[0]);
+  const double reach =
+      options_.refine.margin + options_.refine.margin_slope * std::max(0.0, options_.ceiling - bottom);
+  for (std::size_t i = 0; i < passes.size() && passes[i].energy <= options_.ceiling + reach; ++i) {
+    for (const Hop& hop : polisher_.hops(passes[i], -1.0)) add_hop(hop);
+  }
+  add_missing(levels);
+  std::stable_sort(hops_.begin(), hops_.end(),
+                   [](const TransportHop& x, const TransportHop& y) { return x.energy < y.energy; });
+}
+
+// Connections of the refined percolation that the hops do not give by the same energy: strings, and passes
+// where no saddle was found.
+void TransportLandscape::add_missing(const RefinedPercolation& levels) {
+  std::vector<TransportHop> wanted;
+  for (const Connection& c : levels.connections) {
+    const SiteLabel a = site_of_basin(c.edge.a), b = site_of_basin(c.edge.b);
+    if (a.site < 0 || b.site < 0) continue;
+    const Int3 cell = c.edge.cell + b.cell - a.cell;
+    if (a.site == b.site && is_zero(cell)) continue;
+    Vec3 saddle = sites_[static_cast<std::size_t>(a.site)].frac;
+    bool stationary = false;
+    if (c.has_hop) {
+      saddle = c.hop.saddle - to_vec(polisher_.label_at(c.hop.ends[0]).cell + a.cell);
+      stationary = c.hop.stationary;
+    } else if (c.pass >= 0) {
+      const GridLandscape::Pass& pass = landscape_.passes()[static_cast<std::size_t>(c.pass)];
+      std::vector<GridLandscape::Arm> arms;
+      landscape_.arms(pass, &arms);
+      const GridLandscape::Arm& arm = arms[static_cast<std::size_t>(c.first_arm)];
+      saddle = landscape_.grid().frac(pass.voxel) - to_vec(arm.cell + a.cell);
+    }
+    wanted.push_back({a.site, b.site, cell, c.energy, saddle, 1.0, stationary});
+  }
+  std::vector<TransportHop> all(hops_);
+  const std::size_t own = all.size();
+  all.insert(all.end(), wanted.begin(), wanted.end());
+  std::vector<std::size_t> order(all.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  // A connection waits until the hops within a tie above it have had their turn.
+  const auto rank = [&](std::size_t i) { return all[i].energy + (i < own ? 0.0 : kLevelTie); };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t x, std::size_t y) { return rank(x) < rank(y); });
+  PeriodicUnionFind sets(sites_.size());
+  for (const std::size_t i : order) {
+    const TransportHop& hop = all[i];
+    const std::int32_t root_a = sets.find(hop.a).root, root_b = sets.find(hop.b).root;
+    const int before = std::max(sets.rank(root_a), sets.rank(root_b));
+    const auto joined = sets.join(hop.a, hop.b, hop.cell);
+    if (i >= own && (joined.absorbed >= 0 || sets.rank(joined.root) > before)) hops_.push_back(hop);
+  }
+}
+
+std::vector<PathPoint> saddle_path(const EnergyField& field, const Vec3& saddle) {
+  StationaryPoint top;
+  top.frac = saddle;
+  Vec3 gradient;
+  Mat3 hessian;
+  top.energy = field.derivatives(saddle, &gradient, &hessian);
+  top.mode = symmetric_eigen(hessian).vectors[0];
+  const SearchOptions options;
+  const auto never = [](const Vec3&, double) { return false; };
+  std::vector<PathPoint> path, rest;
+  descend(field, top, -1.0, options, never, &path);
+  std::reverse(path.begin(), path.end());
+  path.push_back({saddle, top.energy});
+  descend(field, top, 1.0, options, never, &rest);
+  path.insert(path.end(), rest.begin(), rest.end());
+  return path;
+}
+
+}  // namespace fastin
