@@ -5,6 +5,7 @@
 #include "fastin/bvse.hpp"
 #include "fastin/bvse_energy.hpp"
 #include "fastin/parallel.hpp"
+#include "fastin/percolation_path.hpp"
 #include "fastin/transport.hpp"
 #include "numpy.hpp"
 
@@ -43,7 +44,24 @@ struct Columns {
   std::vector<Int3> hop_image, point_cell;
   std::vector<std::uint8_t> stationary;
   std::vector<std::int32_t> point_site;
+  // The loop of hops that sets each dimension's level; empty where the network does not reach it.
+  std::array<std::vector<LoopStep>, 3> loop;
+  std::array<Int3, 3> translation{};
 };
+
+void find_loops(const TransportLandscape& transport, Columns* c) {
+  std::vector<Connection> connections;
+  for (const TransportHop& h : transport.hops()) {
+    Connection connection;
+    connection.edge = {h.a, h.b, h.cell};
+    connection.energy = h.energy;
+    connections.push_back(connection);
+  }
+  for (std::size_t d = 0; d < 3; ++d) {
+    c->loop[d] =
+        critical_loop(transport.sites().size(), connections, static_cast<int>(d) + 1, &c->translation[d]);
+  }
+}
 
 Columns compute(const In<float>& values, const BvseField& field,
                 const std::vector<FractionalOperation>& operations, const std::vector<Vec3>& points,
@@ -81,6 +99,7 @@ Columns compute(const In<float>& values, const BvseField& field,
     c.saddle_frac.push_back(h.saddle);
     c.stationary.push_back(h.stationary ? 1 : 0);
   }
+  find_loops(transport, &c);
   return c;
 }
 
@@ -107,6 +126,14 @@ py::dict transport_network(const In<float>& values, const BvseField& field, cons
   out["hop_weight"] = adopt(std::move(c.hop_weight));
   out["saddle_frac"] = adopt<double>(std::move(c.saddle_frac), {hops, 3});
   out["stationary"] = adopt(std::move(c.stationary));
+  py::list loops;
+  for (std::size_t d = 0; d < 3; ++d) {
+    py::list steps;
+    for (const LoopStep& step : c.loop[d]) steps.append(py::make_tuple(step.connection, step.forward));
+    const Int3& t = c.translation[d];
+    loops.append(py::make_tuple(steps, py::make_tuple(t.x, t.y, t.z)));
+  }
+  out["loops"] = loops;
   out["point_site"] = adopt(std::move(c.point_site));
   out["point_cell"] = adopt<std::int32_t>(std::move(c.point_cell), {labels, 3});
   return out;

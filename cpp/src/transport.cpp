@@ -142,6 +142,7 @@ void TransportLandscape::build(const RefinedPercolation& levels) {
 void TransportLandscape::add_missing(const RefinedPercolation& levels) {
   std::vector<TransportHop> wanted;
   for (const Connection& c : levels.connections) {
+    if (c.energy > options_.ceiling) continue;
     const SiteLabel a = site_of_basin(c.edge.a), b = site_of_basin(c.edge.b);
     if (a.site < 0 || b.site < 0) continue;
     const Int3 cell = c.edge.cell + b.cell - a.cell;

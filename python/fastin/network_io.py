@@ -477,7 +477,7 @@ def _from_graphml(text: str, path: Path) -> dict[str, Any]:
         graph = networkx.parse_graphml(text, node_type=int, force_multigraph=True)
         nodes = [graph.nodes[i] for i in range(graph.number_of_nodes())]
         edges = sorted((d for _, _, d in graph.edges(data=True)), key=_edge_key)
-        rest = json.loads(graph.graph["fastin"])
+        rest: dict[str, Any] = json.loads(graph.graph["fastin"])
         return rest | _tables(
             site_frac=[_triple(d, "frac") for d in nodes],
             site_radius=[d["radius"] for d in nodes],

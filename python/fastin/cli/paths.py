@@ -1,0 +1,184 @@
+"""``fastin paths``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+from rich.markup import escape
+from rich.table import Table
+
+from fastin.cli._common import dump_json, number, stderr_console, stdout_console
+from fastin.errors import FastinError
+
+if TYPE_CHECKING:
+    from fastin.paths import TransportNetwork
+
+
+_DIMENSIONS = ("1d", "2d", "3d")
+
+
+def _check_hop(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None or value.lower() in _DIMENSIONS or value.isdigit():
+        return value if value is None else value.lower()
+    raise click.BadParameter(f"{value!r} is neither a hop's number nor 1d, 2d or 3d", param=parameter)
+
+
+def _kinetics(paths: TransportNetwork, temperature: float, prefactor: float) -> dict[str, Any] | None:
+    """Diffusivity, conductivity and activation energy; None where nothing percolates below the cutoff."""
+    if not len(paths.conducting_sites):
+        return None
+    model = paths.hop_model(prefactor)
+    d = model.diffusivity(temperature)
+    along, mean = model.activation_energy(temperature, 1.5 * temperature)
+    out: dict[str, Any] = {
+        "temperature_K": temperature,
+        "prefactor_Hz": prefactor,
+        "diffusivity_cm2_per_s": d,
+        "diffusivity_along_abc_cm2_per_s": model.along(d),
+        "activation_energy_xyz_eV": along,
+        "activation_energy_eV": mean,
+    }
+    if paths.mobile_occupancy.sum() > 0:
+        sigma = paths.conductivity(temperature, prefactor=prefactor)
+        out["conductivity_S_per_cm"] = sigma
+        out["conductivity_mean_S_per_cm"] = float(np.trace(sigma)) / 3
+    return out
+
+
+def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
+    console = stdout_console()
+    console.print(escape(repr(paths)))
+    console.print(f"energies above the lowest site of the percolating component; cutoff {paths.energy_cutoff:.2f} eV\n")
+    sites = Table(
+        box=None, header_style="bold", pad_edge=False, title="sites, one a symmetry class", title_justify="left"
+    )
+    for name in ("class", "in cell", "energy eV", "clearance Å", "frac a", "b", "c"):
+        sites.add_column(name, justify="right")
+    sites.add_column("what")
+    for s in row["site_classes"]:
+        what = f"{paths.ion.symbol} position, occupancy {s['occupancy']:.2f}" if s["crystallographic"] else "vacant"
+        sites.add_row(
+            str(s["class"]),
+            str(s["multiplicity"]),
+            number(s["energy_eV"], 3),
+            number(s["radius_A"], 3),
+            *(number(v, 4) for v in s["frac"]),
+            what,
+        )
+    hops = Table(box=None, header_style="bold", pad_edge=False, title="inequivalent hops", title_justify="left")
+    for name in ("class", "in cell", "sites", "barrier eV", "back eV", "length Å", "clearance Å", "path", "hop"):
+        hops.add_column(name, justify="right")
+    for h in row["hop_classes"]:
+        hops.add_row(
+            str(h["class"]),
+            str(h["multiplicity"]),
+            "{} - {}".format(*h["site_classes"]),
+            number(h["barrier_forward_eV"], 3),
+            number(h["barrier_backward_eV"], 3),
+            number(h["length_A"]),
+            number(h["bottleneck_radius_A"], 3),
+            f"{h['dimensions']}D" if h["dimensions"] else "",
+            str(h["hop"]),
+        )
+    console.print(sites)
+    console.print()
+    console.print(hops)
+    console.print()
+    for d, path in row["paths"].items():
+        along = " ".join(map(str, path["translation"]))
+        console.print(
+            f"{d.upper()} path along \\[{along}]: {len(path['hops'])} hops, {path['length_A']:.2f} Å, "
+            f"barrier {path['barrier_eV']:.3f} eV"
+        )
+    if not row["paths"]:
+        console.print("no path percolates below the cutoff (raise --cutoff-energy to see the hops)")
+    _print_kinetics(row["kinetics"])
+
+
+def _print_kinetics(kinetics: dict[str, Any] | None) -> None:
+    if kinetics is None:
+        return
+    console = stdout_console()
+    d = "  ".join(f"{v:.2e}" for v in kinetics["diffusivity_along_abc_cm2_per_s"])
+    t = kinetics["temperature_K"]
+    console.print(f"independent ions at {t:.0f} K: D along a, b, c {d} cm²/s", end="")
+    if "conductivity_mean_S_per_cm" in kinetics:
+        console.print(f", mean conductivity {kinetics['conductivity_mean_S_per_cm']:.2e} S/cm", end="")
+    console.print(f", activation energy {number(kinetics['activation_energy_eV'], 3)} eV")
+
+
+def _neb(paths: TransportNetwork, hop: str, folder: Path, images: int, distance: float | None) -> None:
+    from fastin.neb import leg
+
+    hops = leg(paths, int(hop[0])) if hop in _DIMENSIONS else int(hop)
+    files = paths.write_neb(hops, folder, images, supercell=distance)
+    stderr_console().print(f"wrote {len(files)} file(s): {escape(str(files[0]))} ...")
+
+
+@click.command("paths")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--ion", help="Mobile ion, e.g. Li, Na+, F-; default: the first of Li, Na, K, Ag, ... that is present.")
+@click.option("--cutoff-energy", type=float, help="Keep sites and hops up to this energy, eV; default: what conducts.")
+@click.option("--convention", type=click.Choice(["spse", "bvlain", "softbv"]), default="spse", show_default=True)
+@click.option("--resolution", type=float, default=0.2, show_default=True, help="Spacing of the energy grid, Å.")
+@click.option("--temperature", type=float, default=300.0, show_default=True, help="K, of the kinetics.")
+@click.option("--prefactor", type=float, default=1e13, show_default=True, help="Attempt frequency, Hz.")
+@click.option(
+    "--neb",
+    metavar="HOP",
+    callback=_check_hop,
+    help="Write NEB images of this hop (last column of the table), or of the 1d, 2d or 3d path's hardest leg between "
+    "two positions of the crystal.",
+)
+@click.option(
+    "--neb-out",
+    type=click.Path(path_type=Path),
+    default=Path("neb"),
+    show_default=True,
+    help="Folder for POSCARs, or a .extxyz file.",
+)
+@click.option("--images", type=click.IntRange(min=1), default=5, show_default=True, help="Images between the ends.")
+@click.option("--supercell", type=float, help="Smallest distance between images of the ion in the NEB cell, Å.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the JSON, with sites, hops and profiles.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads to use.")
+def command(
+    file: Path,
+    ion: str | None,
+    cutoff_energy: float | None,
+    convention: str,
+    resolution: float,
+    temperature: float,
+    prefactor: float,
+    neb: str | None,
+    neb_out: Path,
+    images: int,
+    supercell: float | None,
+    as_json: bool,
+    out: Path | None,
+    threads: int | None,
+) -> None:
+    """Sites, inequivalent hops and percolating paths of FILE with energies; hop kinetics; NEB images."""
+    from fastin.paths import compute_paths
+
+    try:
+        paths = compute_paths(
+            file, ion, energy_cutoff=cutoff_energy, convention=convention, resolution=resolution, num_threads=threads
+        )
+        row = paths.to_dict()
+        row["kinetics"] = _kinetics(paths, temperature, prefactor)
+        if out is not None:
+            out.write_text(dump_json(row) + "\n", encoding="utf-8")
+        if neb is not None:
+            _neb(paths, neb, neb_out, images, supercell)
+    except (FastinError, OSError) as error:
+        stderr_console().print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}")
+        sys.exit(1)
+    if as_json:
+        click.echo(dump_json(row))
+        return
+    _print(paths, row)
