@@ -12,11 +12,10 @@ from click.testing import CliRunner
 import fastin
 from fastin.cli import main
 from fastin.errors import DisorderError, InputError
-from fastin.examples import examples
 from fastin.neb import leg, oriented, supercell_for
 from fastin.paths import compute_paths
 
-FILES = examples()
+FILES = fastin.examples()
 
 
 @pytest.fixture(scope="module")
