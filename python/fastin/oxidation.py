@@ -5,8 +5,9 @@
    cations. Without nonmetals the most electronegative elements are the anions.
 2. Anions have the charge of their closed shell, reduced by one for every bond to an anion of their own element
    (peroxides, disulfides, Zintl phases); O2 units shorter than 1.42 A are superoxide.
-3. Cations take the combination of known states that makes the real, fractional composition neutral at the least
-   cost; the cost of a state is the negative logarithm of its share among the states assigned in the ICSD.
+3. Cations take the first combination of known states that makes the real, fractional composition neutral (order of
+   trial: see _neutral); a far likelier one, by the frequencies of the states in the ICSD, overrules it. Where several
+   combinations are neutral, a note says so: the caller can give oxidation states.
 4. If none is neutral, one element of variable valence gets a fractional average (mixed valence); if that is impossible
    too, the combination nearest to neutrality is kept and its residue reported.
 """
@@ -14,13 +15,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin.elements import column, element, symbol
+from fastin.elements import column, element, species_name, symbol
 
 # Elements that form monoatomic or polyatomic anions in ionic crystals, with the charge of their closed shell.
 CLOSED_SHELL = {
@@ -28,15 +30,21 @@ CLOSED_SHELL = {
     **{50: -4, 51: -3, 52: -2, 53: -1, 83: -3, 5: -3, 82: -4, 79: -1, 78: -2, 85: -1, 84: -2},
 }
 _NONMETALS = frozenset({1, 6, 7, 8, 9, 15, 16, 17, 33, 34, 35, 52, 53})
+_METALLOIDS = frozenset({5, 14, 32, 50, 51, 82, 83})
+_HIGHEST_FIRST = frozenset(
+    {*_NONMETALS, 14, 32, 51}
+)  # states tried from the highest down; the others from the lowest up
 _MULTIVALENT_METALS = frozenset(
     {*range(22, 30), *range(40, 48), *range(72, 80), 58, 59, 62, 63, 65, 69, 70, 92, 93, 94}
 )
-_BOND_REACH = 3.2  # A: no bond between nonmetals is longer
+_BOND_REACH = 3.3  # A: no bond to a nonmetal is longer
+_EXCLUSIVE = 1.05  # total occupancy up to which two near positions are alternatives, not bonded
 _TOO_NEAR = 0.5  # A: nearer positions are alternatives of each other
 _BOND_SLACK = 0.45  # A beyond the sum of covalent radii: counts as a bond
 _SUPEROXIDE = 1.42  # A: O-O is 1.49 in peroxides, 1.28-1.34 in superoxides
 _NEUTRAL = 1e-4  # e a formula as given: rounding of occupancies
 _RESIDUE_SHARE = 0.02  # of the positive charge: accepted without mixed valence when the composition is refined
+_DECISIVE = math.log(1000.0)  # likelihood ratio above which the ICSD's frequencies overrule the order of trial
 _MAX_NODES = 20000  # search nodes; reached by no crystal known, it bounds the time
 
 
@@ -79,41 +87,90 @@ def assign_oxidation_states(
     present = sorted(set(number.tolist()))
     if len(present) == 1:
         return Assignment(np.zeros(len(number)), 0.0, (f"elemental {symbol(present[0])}: no charges assigned",))
-    part, shell = _parts(number, position, neighbours, present)
-    kinds, kind_of_row = _kinds(number, occupancy, part, shell)
-    charges, notes = _solve(kinds)
-    charge = np.array(charges)[kind_of_row]
+    best: tuple[list[_Kind], NDArray[np.int64]] | None = None
+    for anion, shell, by_bonds in _part_proposals(number, occupancy, position, neighbours, present):
+        kinds, kind_of_row = _kinds(number, occupancy, anion, shell)
+        found = _neutral(kinds)
+        if found is not None:
+            return Assignment(np.array(found[0])[kind_of_row], 0.0, found[1])
+        if best is None or by_bonds:
+            best = (kinds, kind_of_row)
+    assert best is not None  # there is always a first proposal
+    charges, notes = _without_neutral(best[0])
+    charge = np.array(charges)[best[1]]
     return Assignment(charge, float(charge @ occupancy), notes)
 
 
-def _parts(
-    number: NDArray[np.int32], position: NDArray[np.int64], neighbours: _Neighbours, present: list[int]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Which rows are anions, and the charge of each row's closed shell after its bonds to its own kind."""
-    is_nonmetal, chi, covalent, closed_shell = _tables()
-    nonmetal = is_nonmetal[number]
+def _part_proposals(
+    number: NDArray[np.int32],
+    occupancy: NDArray[np.float64],
+    position: NDArray[np.int64],
+    neighbours: _Neighbours,
+    present: list[int],
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.float64], bool]]:
+    """Ways to tell anions from cations, in the order in which they are tried.
+
+    Yields:
+        Rows that are anions; the charge of each row's shell; True for the one to keep if none is neutral.
+    """
+    tables = _tables()
+    nonmetal = tables.nonmetal[number]
     if not nonmetal.any():
-        return _intermetallic_parts(number, present)
+        yield *_intermetallic_parts(number, present), True
+        return
+    shell = tables.shell[number]
     rows, at, distance = _row_pairs(number, position, neighbours)
-    bonded = nonmetal[rows] & nonmetal[at]
-    rows, at, distance = rows[bonded], at[bonded], distance[bonded]
+    over, links = _bonds(number, occupancy, position, rows, at, distance)
+    hungry = (number == 1) | (number == 6) | (number == 7)
+    centre = over >= np.where(hungry, 0.5, 1.5)
+    anion = nonmetal & ~centre
+    # O-O and N-N contacts count last: models with broken oxygen positions are commoner than peroxides and azides.
+    heavy = np.where((number == 8) | (number == 7), 0.0, links)
+    if heavy.any():
+        yield anion, np.minimum(shell + heavy, 0.0), True
+    yield anion, shell, not links.any()
+    if not np.array_equal(heavy, links):
+        yield anion, np.minimum(shell + links, 0.0), True
+    metalloid = tables.metalloid[number]
+    if metalloid.any():  # Si, Ge, Sb, Bi, ... without a bond to anything more electronegative: tetrelides, pnictides
+        wider = anion | (metalloid & (over < 0.5))
+        if wider.any() and not np.array_equal(wider, anion):
+            yield wider, shell, False
+    chi = tables.chi
+    ranked = sorted((z for z in present if tables.nonmetal[z]), key=lambda z: -float(chi[z]))
+    for count in range(1, len(ranked) + 1):  # whole elements, the most electronegative first
+        yield np.isin(number, ranked[:count]), shell, False
+
+
+def _bonds(
+    number: NDArray[np.int32],
+    occupancy: NDArray[np.float64],
+    position: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    at: NDArray[np.int64],
+    distance: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """For each row: bonds to nonmetals more electronegative than it, and bonds to its own kind (a superoxide 1.5)."""
+    tables = _tables()
+    total = np.bincount(position, weights=occupancy)[position]
+    picked = (tables.nonmetal | tables.metalloid)[number[rows]] & tables.nonmetal[number[at]]
+    rows, at, distance = rows[picked], at[picked], distance[picked]
     za, zb = number[rows], number[at]
-    bonded = distance < covalent[za] + covalent[zb] + _BOND_SLACK
+    bonded = distance < tables.covalent[za] + tables.covalent[zb] + _BOND_SLACK
     rows, at, distance, za, zb = rows[bonded], at[bonded], distance[bonded], za[bonded], zb[bonded]
-    over = np.bincount(rows[chi[zb] > chi[za]], minlength=len(number))
-    anion = nonmetal & (over < np.where((number == 1) | (number == 6) | (number == 7), 1, 2))
-    shell = closed_shell[number]
-    own = (za == zb) & anion[rows] & anion[at]
-    if own.any():
-        links = np.where((za == 8) & (distance < _SUPEROXIDE), 1.5, 1.0)[own]
-        shell = np.minimum(shell + np.bincount(rows[own], weights=links, minlength=len(number)), 0.0)
-    return anion, shell
+    share = total[at]
+    upward = tables.chi[zb] > tables.chi[za]
+    over = np.bincount(rows[upward], weights=share[upward], minlength=len(number))
+    centre = over >= 1.5
+    own = (za == zb) & ~centre[rows] & ~centre[at] & (total[rows] + share > _EXCLUSIVE)
+    order = np.where((za == 8) & (distance < _SUPEROXIDE), 1.5, 1.0)[own] * share[own]
+    return over, np.bincount(rows[own], weights=order, minlength=len(number))
 
 
 def _row_pairs(
     number: NDArray[np.int32], position: NDArray[np.int64], neighbours: _Neighbours
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Neighbours by rows: (row, first row of the neighbour position, distance) within 3.2 A, not nearer than 0.5."""
+    """Neighbours by rows: (row, first row of the neighbour position, distance) within reach."""
     offsets, index, distance = neighbours
     near = (distance < _BOND_REACH) & (distance > _TOO_NEAR)
     source = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[near]
@@ -132,31 +189,42 @@ def _intermetallic_parts(
     number: NDArray[np.int32], present: list[int]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Zintl phases and alloys: the most electronegative element that can be an anion is one."""
-    chi = _tables()[1]
+    chi = _tables().chi
     most = max((z for z in present if z in CLOSED_SHELL), key=lambda z: float(chi[z]), default=0)
     anion = number == most
     return anion, np.where(anion, float(CLOSED_SHELL.get(most, 0)), 0.0)
 
 
+class _Tables(NamedTuple):
+    """By atomic number, 104 entries each."""
+
+    nonmetal: NDArray[np.bool_]
+    metalloid: NDArray[np.bool_]
+    chi: NDArray[np.float64]  # electronegativity
+    covalent: NDArray[np.float64]  # radius, A
+    shell: NDArray[np.float64]  # charge of the closed shell
+
+
 @lru_cache(maxsize=1)
-def _tables() -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """By atomic number: nonmetal?, electronegativity, covalent radius, charge of the closed shell."""
+def _tables() -> _Tables:
     nonmetal = np.zeros(104, dtype=np.bool_)
     nonmetal[list(_NONMETALS)] = True
+    metalloid = np.zeros(104, dtype=np.bool_)
+    metalloid[list(_METALLOIDS)] = True
     shell = np.zeros(104)
     for z, charge in CLOSED_SHELL.items():
-        if z < 104:
-            shell[z] = charge
-    return nonmetal, np.nan_to_num(column("electronegativity")), column("covalent_radius"), shell
+        shell[z] = charge
+    return _Tables(nonmetal, metalloid, np.nan_to_num(column("electronegativity")), column("covalent_radius"), shell)
 
 
 @lru_cache(maxsize=256)
 def _cation_states(number: int) -> tuple[tuple[float, float], ...]:
-    """(charge, cost) of the positive states of an element, lowest first."""
+    """(charge, cost) of the positive states of an element, in the order in which they are tried."""
     facts = element(number)
     counts = {q: facts.occurrences.get(q, 0) + 1 for q in {*facts.usual_states, *facts.common_states} if q > 0}
     total = sum(counts.values())
-    return tuple(sorted((float(q), -math.log(n / total)) for q, n in counts.items()))
+    ordered = sorted(counts, reverse=number in _HIGHEST_FIRST)
+    return tuple((float(q), -math.log(counts[q] / total)) for q in ordered)
 
 
 def _kinds(
@@ -175,10 +243,8 @@ def _kinds(
     return kinds, kind_of_row.reshape(-1)
 
 
-def _solve(kinds: list[_Kind]) -> tuple[list[float], tuple[str, ...]]:
-    exact = _first_neutral(kinds)
-    if exact is not None:
-        return exact, ()
+def _without_neutral(kinds: list[_Kind]) -> tuple[list[float], tuple[str, ...]]:
+    """Mixed valence, or the combination nearest to neutrality; a refined composition may miss it by 2 %."""
     nearest = _nearest_to_neutral(kinds)
     residue = sum(k.amount * q for k, q in zip(kinds, nearest, strict=True))
     positive = sum(k.amount * q for k, q in zip(kinds, nearest, strict=True) if q > 0)
@@ -190,29 +256,51 @@ def _solve(kinds: list[_Kind]) -> tuple[list[float], tuple[str, ...]]:
     return nearest, (f"oxidation states nearest to neutrality leave a residue of {residue:+.3g} e a cell",)
 
 
-def _first_neutral(kinds: list[_Kind]) -> list[float] | None:
-    """First neutral combination, electropositive elements varied last and from their lowest state up."""
-    chi = _tables()[1]
+def _neutral(kinds: list[_Kind]) -> tuple[list[float], tuple[str, ...]] | None:
+    """A neutral combination of known states, and a note when another one is likelier; None if there is none.
+
+    Elements are taken by rising electronegativity, each from its lowest state up (nonmetals, Si, Ge and Sb from the
+    highest down), and the first neutral combination is kept unless another is more than a thousand times as likely by
+    the frequencies of the states in the ICSD.
+    """
+    chi = _tables().chi
     order = sorted(range(len(kinds)), key=lambda k: (float(chi[kinds[k].number]), kinds[k].number))
     low, high = _reach(kinds, order)
     chosen = [0.0] * len(kinds)
+    found: list[tuple[float, list[float]]] = []  # the first, then ever cheaper ones
     nodes = 0
 
-    def descend(at: int, total: float) -> bool:
+    def descend(at: int, total: float, cost: float) -> None:
         nonlocal nodes
         nodes += 1
+        if found and cost >= found[-1][0] - 1e-9:
+            return
         if at == len(order):
-            return abs(total) <= _NEUTRAL
+            if abs(total) <= _NEUTRAL:
+                found.append((cost, list(chosen)))
+            return
         if total + low[at] > _NEUTRAL or total + high[at] < -_NEUTRAL or nodes > _MAX_NODES:
-            return False
+            return
         kind = kinds[order[at]]
-        for charge, _ in kind.states:
+        for charge, price in kind.states:
             chosen[order[at]] = charge
-            if descend(at + 1, total + kind.amount * charge):
-                return True
-        return False
+            descend(at + 1, total + kind.amount * charge, cost + price)
 
-    return chosen if descend(0, 0.0) else None
+    descend(0, 0.0, 0.0)
+    if not found:
+        return None
+    first, likeliest = found[0], found[-1]
+    taken, other = (likeliest, first) if first[0] - likeliest[0] > _DECISIVE else (first, likeliest)
+    if taken is other:
+        return taken[1], ()
+    return taken[1], (
+        f"oxidation states {_named(kinds, taken[1])} taken; {_named(kinds, other[1])} is neutral as well",
+    )
+
+
+def _named(kinds: list[_Kind], charges: list[float]) -> str:
+    several = [k for k, kind in enumerate(kinds) if len(kind.states) > 1]
+    return " ".join(dict.fromkeys(species_name(kinds[k].number, charges[k]) for k in several))
 
 
 def _reach(kinds: list[_Kind], order: list[int]) -> tuple[list[float], list[float]]:
