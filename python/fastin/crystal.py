@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,18 @@ class Crystal:
         return Structure(Lattice(self.cell), species, coords)
 
     # ------------------------------------------------------------------------------------------------ facts
+
+    @cached_property
+    def first_rows(self) -> NDArray[np.int64]:
+        """(P,) row that stands for each position: its first."""
+        return _first_rows(self.position)
+
+    @cached_property
+    def neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Neighbours of every position within 4.6 A, nearest first: offsets (P + 1,), index (m,), distance (m,) (A)."""
+        frac = np.ascontiguousarray(self.frac[self.first_rows])
+        found: tuple[Any, Any, Any] = _core.neighbours(self.cell, frac, NEIGHBOUR_CUTOFF)
+        return found
 
     @property
     def num_positions(self) -> int:
@@ -294,19 +307,23 @@ def build_crystal(sites: Sites, source: str, oxidation_states: OxidationStates |
     occupancy = np.ascontiguousarray(occupancy, dtype=np.float64)
     charge = _charges(number, occupancy, position, label, charge, sites, neighbours, oxidation_states, source, notes)
     kind = _position_kinds(number, occupancy, charge, position)
-    group = find_space_group(cell, frac[_first_rows(position)], kind)
+    first = _first_rows(position)
+    group = find_space_group(cell, frac[first], kind)
     if group.note:
         notes.append(group.note)
     for array in (cell, frac, number, occupancy, charge, position, group.rotations, group.translations, group.orbit):
         array.setflags(write=False)
-    return Crystal(
+    crystal = Crystal(
         *(source, cell, frac, number, occupancy, charge, position, tuple(label)),
         *(group.rotations, group.translations, group.symbol, group.number, tuple(dict.fromkeys(notes)), group.orbit),
     )
+    vars(crystal).update(first_rows=first, neighbours=neighbours)  # already at hand: fills the cached properties
+    return crystal
 
 
 def _first_rows(position: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Row that stands for each position: the first one."""
+    if len(position) and position[-1] == len(position) - 1:
+        return np.arange(len(position))
     return np.unique(position, return_index=True)[1]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,8 @@ SPLIT = 0.8  # A: framework sites nearer than this that exclude each other are o
 _EXCLUSIVE = 1.05  # total occupancy up to which near sites are alternatives of one atom
 _MIN_OCCUPANCY = 0.2  # framework sites occupied less are no obstacle to the mobile ion
 _BOND_REACH = 1.35  # times the shortest relative bond: the longest that still counts as coordinated
-_SHELL = 4.6  # A: coordination shells
-_WIDE_SHELL = 8.0  # A: for ions without a counter-ion in the first
+_WIDE_SHELL = 8.0  # A: for ions without a counter-ion in the crystal's list of neighbours
+_NEAREST = 2.6  # A: where the nearest framework atom of a mobile ion is first looked for
 _TOO_NEAR = 0.5  # A: neighbours nearer than this are alternatives of the site itself
 
 #: Lower thresholds of CAVD (A) for the narrowest bottleneck an ion was found to pass (DESIGN section 7).
@@ -133,8 +134,11 @@ def build_framework(crystal: Crystal, ion: MobileIon, radii: Radii) -> Framework
             f"{crystal.source}: every site beside {ion.element} is occupied by less than {_MIN_OCCUPANCY:g}: "
             "there is no framework"
         )
-    dominant = np.array([members[np.argmax(crystal.occupancy[members])] for members in kept])
-    charge = np.array([np.average(crystal.charge[m], weights=crystal.occupancy[m]) for m in kept])
+    dominant = np.array([m[0] if len(m) == 1 else m[np.argmax(crystal.occupancy[m])] for m in kept])
+    charge = crystal.charge[dominant]
+    for k, m in enumerate(kept):
+        if len(m) > 1:
+            charge[k] = np.average(crystal.charge[m], weights=crystal.occupancy[m])
     result = Framework(
         ion=ion,
         cell=crystal.cell,
@@ -143,7 +147,10 @@ def build_framework(crystal: Crystal, ion: MobileIon, radii: Radii) -> Framework
         frac=frac,
         radius=radius,
         number=crystal.number[dominant].astype(np.int32),
-        species=tuple(species_name(int(crystal.number[r]), float(crystal.charge[r])) for r in dominant),
+        species=tuple(
+            species_name(z, q)
+            for z, q in zip(crystal.number[dominant].tolist(), crystal.charge[dominant].tolist(), strict=True)
+        ),
         charge=charge,
         coordination=coordination[crystal.position[dominant]].astype(np.int32),
         energy_frac=crystal.frac[rows],
@@ -175,29 +182,23 @@ def coordination_of(crystal: Crystal) -> NDArray[np.int64]:
     count all neighbours. On 60 Materials Project crystals it equals the number that CAVD's rule counts (Voronoi faces
     above half the largest solid angle) for 93 % of the cations and 89 % of the anions.
     """
-    first = np.unique(crystal.position, return_index=True)[1]
-    size = np.nan_to_num(column("covalent_radius"), nan=1.5)[crystal.number[first]]
+    size = _sizes()[crystal.number[crystal.first_rows]]
     total = np.bincount(crystal.position, weights=crystal.occupancy)
     mean = np.bincount(crystal.position, weights=crystal.occupancy * crystal.charge) / total
     sign = np.where(np.abs(mean) < 5e-3, 0.0, np.sign(mean))
-    frac = np.ascontiguousarray(crystal.frac[first])
-    found = _counted(crystal.cell, frac, sign, size, total, _SHELL)
-    if (found == 0).any():
-        found = np.where(found == 0, _counted(crystal.cell, frac, sign, size, total, _WIDE_SHELL), found)
-    return found
+    found = _core.coordination_numbers(*crystal.neighbours, sign, size, total, _BOND_REACH, _TOO_NEAR)
+    if (found == 0.0).any():
+        frac = np.ascontiguousarray(crystal.frac[crystal.first_rows])
+        wide = _core.neighbours(crystal.cell, frac, _WIDE_SHELL)
+        wider = _core.coordination_numbers(*wide, sign, size, total, _BOND_REACH, _TOO_NEAR)
+        found = np.where(found == 0.0, wider, found)
+    return np.rint(found).astype(np.int64)
 
 
-def _counted(
-    cell: NDArray[np.float64],
-    frac: NDArray[np.float64],
-    sign: NDArray[np.float64],
-    size: NDArray[np.float64],
-    occupancy: NDArray[np.float64],
-    cutoff: float,
-) -> NDArray[np.int64]:
-    offsets, index, distance = _core.neighbours(cell, frac, cutoff)
-    numbers = _core.coordination_numbers(offsets, index, distance, sign, size, occupancy, _BOND_REACH, _TOO_NEAR)
-    return np.rint(numbers).astype(np.int64)
+@lru_cache(maxsize=1)
+def _sizes() -> NDArray[np.float64]:
+    """Covalent radius by atomic number (A); 1.5 A where none is known."""
+    return np.nan_to_num(column("covalent_radius"), nan=1.5)
 
 
 def _row_radii(
@@ -344,13 +345,12 @@ def _one_per_orbit(crystal: Crystal, positions: NDArray[np.int64]) -> NDArray[np
 
 
 def _alpha(framework: Framework, crystal: Crystal) -> float:
-    if len(framework.mobile_frac) == 0 or framework.mobile_radius <= 0.0:
+    if framework.ion.guest or framework.mobile_radius <= 0.0:
         return 1.0
-    first = np.unique(crystal.position, return_index=True)[1]
     mobile = _one_per_orbit(crystal, crystal.position[crystal.number == framework.ion.number])
     count = len(mobile)
-    both = np.ascontiguousarray(np.concatenate([crystal.frac[first[mobile]], framework.frac]))
-    cutoff = _SHELL
+    both = np.ascontiguousarray(np.concatenate([crystal.frac[crystal.first_rows[mobile]], framework.frac]))
+    cutoff = _NEAREST
     gaps = np.full(count, math.nan)
     while cutoff < 80.0 and np.isnan(gaps).any():
         offsets, index, distance = _core.neighbours(framework.cell, both, cutoff)

@@ -34,15 +34,16 @@ _METALLOIDS = frozenset({5, 14, 32, 50, 51, 82, 83})
 _HIGHEST_FIRST = frozenset(
     {*_NONMETALS, 14, 32, 51}
 )  # states tried from the highest down; the others from the lowest up
-_MULTIVALENT_METALS = frozenset(
-    {*range(22, 30), *range(40, 48), *range(72, 80), 58, 59, 62, 63, 65, 69, 70, 92, 93, 94}
+_VARIABLE = frozenset(
+    {*range(22, 30), *range(40, 48), *range(73, 80), 50, 51, 58, 59, 62, 63, 65, 69, 70, 81, 82, 83, 92, 93, 94}
 )
 _BOND_REACH = 3.3  # A: no bond to a nonmetal is longer
-_EXCLUSIVE = 1.05  # total occupancy up to which two near positions are alternatives, not bonded
+_FULL = 0.95  # occupancy from which a contact between two positions is surely a bond, not an alternative
 _TOO_NEAR = 0.5  # A: nearer positions are alternatives of each other
 _BOND_SLACK = 0.45  # A beyond the sum of covalent radii: counts as a bond
 _SUPEROXIDE = 1.42  # A: O-O is 1.49 in peroxides, 1.28-1.34 in superoxides
-_NEUTRAL = 1e-4  # e a formula as given: rounding of occupancies
+_NEUTRAL = 1e-4  # e a cell
+_ROUNDING = 2e-3  # of the anions' charge: what rounded occupancies can miss
 _RESIDUE_SHARE = 0.02  # of the positive charge: accepted without mixed valence when the composition is refined
 _DECISIVE = math.log(1000.0)  # likelihood ratio above which the ICSD's frequencies overrule the order of trial
 _MAX_NODES = 20000  # search nodes; reached by no crystal known, it bounds the time
@@ -87,16 +88,18 @@ def assign_oxidation_states(
     present = sorted(set(number.tolist()))
     if len(present) == 1:
         return Assignment(np.zeros(len(number)), 0.0, (f"elemental {symbol(present[0])}: no charges assigned",))
+    refined = bool((occupancy < 1.0 - 1e-6).any())
+    tolerance = _ROUNDING * float(-np.minimum(_tables().shell[number], 0.0) @ occupancy) if refined else _NEUTRAL
     best: tuple[list[_Kind], NDArray[np.int64]] | None = None
     for anion, shell, by_bonds in _part_proposals(number, occupancy, position, neighbours, present):
         kinds, kind_of_row = _kinds(number, occupancy, anion, shell)
-        found = _neutral(kinds)
+        found = _neutral(kinds, tolerance)
         if found is not None:
             return Assignment(np.array(found[0])[kind_of_row], 0.0, found[1])
         if best is None or by_bonds:
             best = (kinds, kind_of_row)
     assert best is not None  # there is always a first proposal
-    charges, notes = _without_neutral(best[0])
+    charges, notes = _without_neutral(best[0], refined)
     charge = np.array(charges)[best[1]]
     return Assignment(charge, float(charge @ occupancy), notes)
 
@@ -162,9 +165,11 @@ def _bonds(
     upward = tables.chi[zb] > tables.chi[za]
     over = np.bincount(rows[upward], weights=share[upward], minlength=len(number))
     centre = over >= 1.5
-    own = (za == zb) & ~centre[rows] & ~centre[at] & (total[rows] + share > _EXCLUSIVE)
-    order = np.where((za == 8) & (distance < _SUPEROXIDE), 1.5, 1.0)[own] * share[own]
-    return over, np.bincount(rows[own], weights=order, minlength=len(number))
+    own = (za == zb) & tables.catenates[za] & ~centre[rows] & ~centre[at] & (np.minimum(total[rows], share) > _FULL)
+    order = np.where((za == 8) & (distance < _SUPEROXIDE), 1.5, 1.0)[own]
+    links = np.bincount(rows[own], weights=order, minlength=len(number))
+    links[(number == 8) & (links > 1.5)] = 0.0  # ozonides aside, oxygen has one such bond: the model is broken
+    return over, links
 
 
 def _row_pairs(
@@ -199,6 +204,7 @@ class _Tables(NamedTuple):
     """By atomic number, 104 entries each."""
 
     nonmetal: NDArray[np.bool_]
+    catenates: NDArray[np.bool_]  # nonmetals whose anions bond to each other
     metalloid: NDArray[np.bool_]
     chi: NDArray[np.float64]  # electronegativity
     covalent: NDArray[np.float64]  # radius, A
@@ -209,12 +215,16 @@ class _Tables(NamedTuple):
 def _tables() -> _Tables:
     nonmetal = np.zeros(104, dtype=np.bool_)
     nonmetal[list(_NONMETALS)] = True
+    catenates = nonmetal.copy()
+    catenates[[1, 9, 17, 35]] = False
     metalloid = np.zeros(104, dtype=np.bool_)
     metalloid[list(_METALLOIDS)] = True
     shell = np.zeros(104)
     for z, charge in CLOSED_SHELL.items():
         shell[z] = charge
-    return _Tables(nonmetal, metalloid, np.nan_to_num(column("electronegativity")), column("covalent_radius"), shell)
+    return _Tables(
+        nonmetal, catenates, metalloid, np.nan_to_num(column("electronegativity")), column("covalent_radius"), shell
+    )
 
 
 @lru_cache(maxsize=256)
@@ -243,20 +253,19 @@ def _kinds(
     return kinds, kind_of_row.reshape(-1)
 
 
-def _without_neutral(kinds: list[_Kind]) -> tuple[list[float], tuple[str, ...]]:
+def _without_neutral(kinds: list[_Kind], refined: bool) -> tuple[list[float], tuple[str, ...]]:
     """Mixed valence, or the combination nearest to neutrality; a refined composition may miss it by 2 %."""
     nearest = _nearest_to_neutral(kinds)
     residue = sum(k.amount * q for k, q in zip(kinds, nearest, strict=True))
     positive = sum(k.amount * q for k, q in zip(kinds, nearest, strict=True) if q > 0)
-    fractional = any(abs(k.amount - round(k.amount)) > 1e-3 for k in kinds)
-    if not (fractional and abs(residue) <= _RESIDUE_SHARE * positive):
+    if not (refined and abs(residue) <= _RESIDUE_SHARE * positive):
         mixed = _mixed_valence(kinds)
         if mixed is not None:
             return mixed
     return nearest, (f"oxidation states nearest to neutrality leave a residue of {residue:+.3g} e a cell",)
 
 
-def _neutral(kinds: list[_Kind]) -> tuple[list[float], tuple[str, ...]] | None:
+def _neutral(kinds: list[_Kind], tolerance: float) -> tuple[list[float], tuple[str, ...]] | None:
     """A neutral combination of known states, and a note when another one is likelier; None if there is none.
 
     Elements are taken by rising electronegativity, each from its lowest state up (nonmetals, Si, Ge and Sb from the
@@ -276,10 +285,10 @@ def _neutral(kinds: list[_Kind]) -> tuple[list[float], tuple[str, ...]] | None:
         if found and cost >= found[-1][0] - 1e-9:
             return
         if at == len(order):
-            if abs(total) <= _NEUTRAL:
+            if abs(total) <= tolerance:
                 found.append((cost, list(chosen)))
             return
-        if total + low[at] > _NEUTRAL or total + high[at] < -_NEUTRAL or nodes > _MAX_NODES:
+        if total + low[at] > tolerance or total + high[at] < -tolerance or nodes > _MAX_NODES:
             return
         kind = kinds[order[at]]
         for charge, price in kind.states:
@@ -315,7 +324,10 @@ def _reach(kinds: list[_Kind], order: list[int]) -> tuple[list[float], list[floa
 
 
 def _nearest_to_neutral(kinds: list[_Kind]) -> list[float]:
-    """Combination with the smallest residue, the likeliest of equals."""
+    """Combination with the smallest residue, the likeliest of equals; only metals of variable valence are varied."""
+    kinds = [
+        k if k.number in _VARIABLE else k._replace(states=(min(k.states, key=lambda state: state[1]),)) for k in kinds
+    ]
     order = sorted(range(len(kinds)), key=lambda k: len(kinds[k].states))
     low, high = _reach(kinds, order)
     chosen = [0.0] * len(kinds)
@@ -347,7 +359,7 @@ def _mixed_valence(kinds: list[_Kind]) -> tuple[list[float], tuple[str, ...]] | 
     best: tuple[float, int, float] | None = None
     for at, kind in enumerate(kinds):
         positive = [(q, cost) for q, cost in kind.states if q > 0]
-        if len(positive) < 2:
+        if len(positive) < 2 or kind.number not in _VARIABLE:
             continue
         needed = usual[at] - total / kind.amount
         below = max(((q, c) for q, c in positive if q <= needed), default=None)
@@ -356,8 +368,6 @@ def _mixed_valence(kinds: list[_Kind]) -> tuple[list[float], tuple[str, ...]] | 
             continue
         share = (needed - below[0]) / (above[0] - below[0]) if above[0] > below[0] else 0.0
         cost = (1 - share) * below[1] + share * above[1]
-        if kind.number not in _MULTIVALENT_METALS:
-            cost += 10.0
         if best is None or cost < best[0]:
             best = (cost, at, needed)
     if best is None:
