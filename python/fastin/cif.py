@@ -90,8 +90,10 @@ def _species_of(text: str) -> tuple[int, float] | None:
     if found is not None:
         return found
     letters = re.match(r"[A-Za-z]+", text)
-    if letters is None:
+    if letters is None or letters[0].lower() in ("va", "vac"):  # a vacancy, not vanadium
         return None
+    if letters[0].lower() == "wat":  # water oxygen, not tungsten
+        return numbers_by_symbol()["O"], math.nan
     numbers = numbers_by_symbol()
     charge = _SPECIES.match(text)
     for width in (2, 1):

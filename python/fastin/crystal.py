@@ -33,6 +33,8 @@ USUAL_IONS = ("Li", "Na", "K", "Ag", "Cu", "Mg", "Zn", "Ca", "Al", "F", "O", "Rb
 NEIGHBOUR_CUTOFF = 4.6  # A: bonds, coordination shells and coincident sites
 _COINCIDENT = 1e-3  # A: rows nearer than this share one position
 _OVERLAP = 0.5  # A: two atoms nearer than this cannot both be there
+_MIN_SPACING = 0.05  # A between lattice planes
+_MIN_VOLUME = 1.0  # A^3 an atom: solid hydrogen at megabars still has more
 _FULL = 1.02  # largest total occupancy of a position
 
 
@@ -289,6 +291,7 @@ def build_crystal(sites: Sites, source: str, oxidation_states: OxidationStates |
     if np.linalg.det(cell) < 0.0:
         cell = -cell
         notes.append("left-handed cell: mirrored")
+    _check_density(cell, float(sites.occupancy.sum()), source)
     frac = frac - np.floor(frac)
     frac[frac >= 1.0] = 0.0
     frac += 0.0  # no negative zeros
@@ -319,6 +322,19 @@ def build_crystal(sites: Sites, source: str, oxidation_states: OxidationStates |
     )
     vars(crystal).update(first_rows=first, neighbours=neighbours)  # already at hand: fills the cached properties
     return crystal
+
+
+def _check_density(cell: NDArray[np.float64], atoms: float, source: str) -> None:
+    """Refuses cells so flat or so full of atoms that no crystal has them (and no neighbour search would end)."""
+    volume = float(np.linalg.det(cell))
+    faces = np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]])
+    spacing = volume / np.linalg.norm(faces, axis=1).max() if volume > 0.0 else 0.0
+    if not spacing > _MIN_SPACING:
+        raise GeometryError(f"{source}: the cell has zero volume or is flatter than {_MIN_SPACING:g} A; check it")
+    if volume < _MIN_VOLUME * atoms:
+        raise GeometryError(
+            f"{source}: overlapping atoms: {atoms:.3g} atoms in {volume:.3g} A^3; check the cell and the coordinates"
+        )
 
 
 def _first_rows(position: NDArray[np.int64]) -> NDArray[np.int64]:

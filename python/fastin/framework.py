@@ -127,7 +127,7 @@ def build_framework(crystal: Crystal, ion: MobileIon, radii: Radii) -> Framework
         notes.append(f"{ion.symbol} is a guest: the crystal holds none, all of it is framework")
     coordination = coordination_of(crystal)
     rows = np.flatnonzero(~mobile)
-    row_radius = _row_radii(crystal, coordination, radii, notes)
+    row_radius = _row_radii(crystal, rows, coordination, radii, notes)
     kept, frac, radius = _tessellation_sites(crystal, rows, row_radius, radii, notes)
     if len(kept) == 0:
         raise InputError(
@@ -202,20 +202,20 @@ def _sizes() -> NDArray[np.float64]:
 
 
 def _row_radii(
-    crystal: Crystal, coordination: NDArray[np.int64], radii: Radii, notes: list[str]
+    crystal: Crystal, rows: NDArray[np.int64], coordination: NDArray[np.int64], radii: Radii, notes: list[str]
 ) -> NDArray[np.float64]:
-    """(N,) radius of every row of the crystal (A); an array of radii is placed by _tessellation_sites instead."""
+    """Radius of each of the rows (A); an array of radii is placed by _tessellation_sites instead."""
     if not isinstance(radii, str | Mapping):
-        return np.zeros(len(crystal.number))
+        return np.zeros(len(rows))
     if isinstance(radii, str) and radii not in ("ionic", "effective", "atomic"):
         raise InputError(
             f'{crystal.source}: radii must be "ionic", "effective", "atomic", a mapping or an array, not {radii!r}'
         )
     known: dict[tuple[int, float, int], float] = {}
-    out = np.empty(len(crystal.number))
-    shells = coordination[crystal.position].tolist()
-    charges = np.round(crystal.charge, 3).tolist()
-    for row, key in enumerate(zip(crystal.number.tolist(), charges, shells, strict=True)):
+    out = np.empty(len(rows))
+    shells = coordination[crystal.position[rows]].tolist()
+    charges = np.round(crystal.charge[rows], 3).tolist()
+    for row, key in enumerate(zip(crystal.number[rows].tolist(), charges, shells, strict=True)):
         value = known.get(key)
         if value is None:
             found = _radius(*key, radii, crystal.source)
@@ -258,10 +258,10 @@ def _tessellation_sites(
     first = np.unique(local, return_index=True)[1]
     frac = np.ascontiguousarray(crystal.frac[rows[first]])
     if len(rows) == len(positions):
-        radius = row_radius[rows]
+        radius = row_radius.copy()
         members = [rows[k : k + 1] for k in range(len(rows))]
     else:
-        radius = np.bincount(local, weights=crystal.occupancy[rows] * row_radius[rows]) / total
+        radius = np.bincount(local, weights=crystal.occupancy[rows] * row_radius) / total
         members = [rows[local == k] for k in range(len(positions))]
     if not isinstance(radii, str | Mapping):
         radius = _given_radii(radii, len(positions), crystal.source)
