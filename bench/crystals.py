@@ -1,4 +1,4 @@
-"""Every crystal of the shared data to a framework: counts by reason, oxidation states against the data, CPU time by stage.
+"""Every crystal of the shared data to a framework: counts by reason, agreement of oxidation states, CPU time by stage.
 
 Usage: python bench/crystals.py SHARED/data [--every N] [--mismatches]
 """

@@ -132,8 +132,6 @@ def _part_proposals(
     if heavy.any():
         yield anion, np.minimum(shell + heavy, 0.0), True
     yield anion, shell, not links.any()
-    if not np.array_equal(heavy, links):
-        yield anion, np.minimum(shell + links, 0.0), True
     metalloid = tables.metalloid[number]
     if metalloid.any():  # Si, Ge, Sb, Bi, ... without a bond to anything more electronegative: tetrelides, pnictides
         wider = anion | (metalloid & (over < 0.5))
@@ -143,6 +141,8 @@ def _part_proposals(
     ranked = sorted((z for z in present if tables.nonmetal[z]), key=lambda z: -float(chi[z]))
     for count in range(1, len(ranked) + 1):  # whole elements, the most electronegative first
         yield np.isin(number, ranked[:count]), shell, False
+    if not np.array_equal(heavy, links):
+        yield anion, np.minimum(shell + links, 0.0), True
 
 
 def _bonds(
@@ -222,9 +222,9 @@ def _tables() -> _Tables:
     shell = np.zeros(104)
     for z, charge in CLOSED_SHELL.items():
         shell[z] = charge
-    return _Tables(
-        nonmetal, catenates, metalloid, np.nan_to_num(column("electronegativity")), column("covalent_radius"), shell
-    )
+    chi = np.nan_to_num(column("electronegativity"))
+    chi[1] = 2.15  # by convention hydrogen is +1 in phosphites and phosphines; Pauling has P 2.19, H 2.20
+    return _Tables(nonmetal, catenates, metalloid, chi, column("covalent_radius"), shell)
 
 
 @lru_cache(maxsize=256)

@@ -73,7 +73,7 @@ def test_bundled_examples(name: str, expected: dict[str, float]) -> None:
         ({"Li": 3, "Bi": 1}, {"Li": 1, "Bi": -3}),
         ({"Li": 2, "Ti": 1, "S": 3}, {"Li": 1, "Ti": 4, "S": -2}),
         ({"Bi": 1, "V": 1, "O": 4}, {"Bi": 5, "V": 3, "O": -2}),
-        ({"La": 1, "Ni": 1, "O": 3}, {"La": 3, "Ni": 3, "O": -2}),
+        ({"Ba": 1, "Ti": 1, "O": 3}, {"Ba": 2, "Ti": 4, "O": -2}),
     ],
 )
 def test_composition_alone(amounts: dict[str, int], expected: dict[str, float]) -> None:
@@ -168,18 +168,15 @@ def test_the_search_is_bounded() -> None:
     assert len(nearest) == len(kinds)
 
 
-@pytest.mark.parametrize("name", ["li_mp_ordered", "na_mp_ordered", "f_conductor_mp_ordered", "o_conductor_mp_ordered"])
-def test_agreement_with_the_shared_data(name: str, shared: Path) -> None:
-    """Every fortieth row with one integer state per element; bench/crystals.py runs them all."""
+def test_agreement_with_the_shared_data(shared: Path) -> None:
+    """Every twentieth row with one integer state per element; bench/crystals.py runs them all."""
     right = total = 0
-    with gzip.open(shared / "data" / f"{name}.jsonl.gz", "rt") as file:
-        for k, line in enumerate(file):
-            if k % 40:
-                continue
-            row = json.loads(line)
-            if row["charge"] != "exact":
-                continue
-            total += 1
-            right += states(Crystal.from_cif_string(row["cif"])) == {e: float(q) for e, q in row["oxi"].items()}
-    assert total >= 15
-    assert right / total >= 0.98  # 2 of 130 rows; over all rows it is 0.99
+    for name in ("li_mp_ordered", "na_mp_ordered", "f_conductor_mp_ordered", "o_conductor_mp_ordered"):
+        with gzip.open(shared / "data" / f"{name}.jsonl.gz", "rt") as file:
+            for k, line in enumerate(file):
+                if k % 20 or (row := json.loads(line))["charge"] != "exact":
+                    continue
+                total += 1
+                right += states(Crystal.from_cif_string(row["cif"])) == {e: float(q) for e, q in row["oxi"].items()}
+    assert total > 900
+    assert right / total >= 0.99
