@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin._arrays import sum_by
 from fastin.elements import numbers_by_symbol
 from fastin.errors import GeometryError, InputError
 
@@ -470,7 +471,7 @@ def _formula_mismatch(sites: Sites, wanted: dict[int, float]) -> float:
     total = sum(wanted.values())
     if total <= 0.0:
         return 1.0
-    held = np.bincount(sites.number, weights=sites.occupancy, minlength=104)
+    held = sum_by(sites.number, sites.occupancy, 104)
     held /= held.sum()
     return float(round(max(abs(held[z] - wanted.get(z, 0.0) / total) for z in {*wanted, *map(int, sites.number)}), 3))
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin._arrays import sum_by
 from fastin._openmp import _core
 from fastin.elements import column, element, numbers_by_symbol, symbol
 from fastin.errors import GeometryError, InputError, OxidationStateError
@@ -200,7 +201,7 @@ class Crystal:
         """
         if isinstance(ion, MobileIon):
             return ion
-        present = {int(z) for z in self.number}
+        present = set(self.number.tolist())
         if ion is None:
             for name in USUAL_IONS:
                 if numbers_by_symbol()[name] in present:
@@ -220,7 +221,8 @@ class Crystal:
         rows = self.number == number
         guest = not bool(rows.any())
         if math.isnan(charge) or charge == 0:
-            own = 0.0 if guest else float(np.average(self.charge[rows], weights=self.occupancy[rows]))
+            held = self.occupancy[rows]
+            own = 0.0 if guest else float(self.charge[rows] @ held / held.sum())
             charge = round(own) if round(own) != 0 else _usual_charge(number)
         return MobileIon(symbol(number), number, round(charge), guest)
 
@@ -326,9 +328,11 @@ def build_crystal(sites: Sites, source: str, oxidation_states: OxidationStates |
 
 def _check_density(cell: NDArray[np.float64], atoms: float, source: str) -> None:
     """Refuses cells so flat or so full of atoms that no crystal has them (and no neighbour search would end)."""
-    volume = float(np.linalg.det(cell))
-    faces = np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]])
-    spacing = volume / np.linalg.norm(faces, axis=1).max() if volume > 0.0 else 0.0
+    a, b, c = cell.tolist()
+    faces = (_cross(b, c), _cross(c, a), _cross(a, b))
+    volume = sum(x * y for x, y in zip(a, faces[0], strict=True))
+    largest = max(math.hypot(*face) for face in faces)
+    spacing = volume / largest if volume > 0.0 else 0.0
     if not spacing > _MIN_SPACING:
         raise GeometryError(f"{source}: the cell has zero volume or is flatter than {_MIN_SPACING:g} A; check it")
     if volume < _MIN_VOLUME * atoms:
@@ -337,16 +341,23 @@ def _check_density(cell: NDArray[np.float64], atoms: float, source: str) -> None
         )
 
 
+def _cross(u: list[float], v: list[float]) -> tuple[float, float, float]:
+    return u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]
+
+
 def _first_rows(position: NDArray[np.int64]) -> NDArray[np.int64]:
     if len(position) and position[-1] == len(position) - 1:
         return np.arange(len(position))
     return np.unique(position, return_index=True)[1]
 
 
-_Merged = tuple[
-    *(NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]),
-    *(list[str], "NDArray[np.float64] | None", NDArray[np.int64]),
-]
+class _Merged(NamedTuple):
+    frac: NDArray[np.float64]
+    number: NDArray[np.int32]
+    occupancy: NDArray[np.float64]
+    label: list[str]
+    charge: NDArray[np.float64] | None
+    position: NDArray[np.int64]
 
 
 def _merge(sites: Sites, frac: NDArray[np.float64], neighbours: Any, source: str, notes: list[str]) -> _Merged | None:
@@ -389,7 +400,7 @@ def _merge(sites: Sites, frac: NDArray[np.float64], neighbours: Any, source: str
     _, position = np.unique(leader, return_inverse=True)
     position = position.reshape(-1).astype(np.int64)
     occupancy = occupancy[keep]
-    total = np.bincount(position, weights=occupancy)
+    total = sum_by(position, occupancy)
     over = np.flatnonzero(total > _FULL)
     if len(over):
         names = ", ".join(sites.label[keep[r]] for r in np.flatnonzero(position == over[0]))
@@ -398,7 +409,7 @@ def _merge(sites: Sites, frac: NDArray[np.float64], neighbours: Any, source: str
         )
     charge = None if sites.charge is None else sites.charge[keep]
     order = np.argsort(position, kind="stable")
-    return (
+    return _Merged(
         np.ascontiguousarray(frac[order]),
         sites.number[keep][order],
         occupancy[order],

@@ -100,6 +100,7 @@ def column(name: str) -> NDArray[np.float64]:
     return values
 
 
+@lru_cache(maxsize=4096)
 def species_name(number: int, charge: float) -> str:
     """Name of an ion as the field writes it: ``O2-``, ``Li+``, ``Mn3.5+``; the bare symbol for charge 0."""
     magnitude = abs(charge)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastin.cif import Sites, decode, parse_cif, parse_species
 from fastin.errors import GeometryError, InputError
@@ -146,7 +147,8 @@ def sites_from_atoms(atoms: Any, source: str) -> Sites:
     cell = np.array(atoms.cell[:], dtype=np.float64)
     if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-9:
         raise GeometryError(f"{source}: the Atoms have no three-dimensional cell; call atoms.set_cell")
-    frac = np.linalg.solve(cell.T, np.asarray(atoms.positions, dtype=np.float64).T).T
+    positions = np.asarray(atoms.positions, dtype=np.float64)
+    frac: NDArray[np.float64] = np.asarray(np.linalg.solve(cell.T, positions.T).T, dtype=np.float64)
     numbers = np.asarray(atoms.numbers)
     if len(numbers) and not (numbers.min() >= 1 and numbers.max() <= 103):
         raise InputError(f"{source}: atomic numbers must be between 1 and 103 (0 is a dummy atom)")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin._arrays import sum_by
 from fastin._openmp import _core
 from fastin.elements import column, species_name, symbol
 from fastin.errors import FastinError, InputError
@@ -134,7 +135,7 @@ def build_framework(crystal: Crystal, ion: MobileIon, radii: Radii) -> Framework
             f"{crystal.source}: every site beside {ion.element} is occupied by less than {_MIN_OCCUPANCY:g}: "
             "there is no framework"
         )
-    dominant = np.array([m[0] if len(m) == 1 else m[np.argmax(crystal.occupancy[m])] for m in kept])
+    dominant = np.array([m[0] if len(m) == 1 else m[crystal.occupancy[m].argmax()] for m in kept])
     charge = crystal.charge[dominant]
     for k, m in enumerate(kept):
         if len(m) > 1:
@@ -183,8 +184,8 @@ def coordination_of(crystal: Crystal) -> NDArray[np.int64]:
     above half the largest solid angle) for 93 % of the cations and 89 % of the anions.
     """
     size = _sizes()[crystal.number[crystal.first_rows]]
-    total = np.bincount(crystal.position, weights=crystal.occupancy)
-    mean = np.bincount(crystal.position, weights=crystal.occupancy * crystal.charge) / total
+    total = sum_by(crystal.position, crystal.occupancy)
+    mean = sum_by(crystal.position, crystal.occupancy * crystal.charge) / total
     sign = np.where(np.abs(mean) < 5e-3, 0.0, np.sign(mean))
     found = _core.coordination_numbers(*crystal.neighbours, sign, size, total, _BOND_REACH, _TOO_NEAR)
     if (found == 0.0).any():
@@ -252,16 +253,16 @@ def _tessellation_sites(
     crystal: Crystal, rows: NDArray[np.int64], row_radius: NDArray[np.float64], radii: Radii, notes: list[str]
 ) -> tuple[list[NDArray[np.int64]], NDArray[np.float64], NDArray[np.float64]]:
     """Framework positions for the tessellation: rows of each, fractional position, radius."""
-    positions, local = np.unique(crystal.position[rows], return_inverse=True)
-    local = local.reshape(-1)
-    total = np.bincount(local, weights=crystal.occupancy[rows])
-    first = np.unique(local, return_index=True)[1]
+    held = crystal.position[rows]
+    starts = np.concatenate([[True], held[1:] != held[:-1]])  # rows of one position follow each other
+    positions, local, first = held[starts], np.cumsum(starts) - 1, np.flatnonzero(starts)
+    total = sum_by(local, crystal.occupancy[rows])
     frac = np.ascontiguousarray(crystal.frac[rows[first]])
     if len(rows) == len(positions):
         radius = row_radius.copy()
         members = [rows[k : k + 1] for k in range(len(rows))]
     else:
-        radius = np.bincount(local, weights=crystal.occupancy[rows] * row_radius) / total
+        radius = sum_by(local, crystal.occupancy[rows] * row_radius) / total
         members = [rows[local == k] for k in range(len(positions))]
     if not isinstance(radii, str | Mapping):
         radius = _given_radii(radii, len(positions), crystal.source)

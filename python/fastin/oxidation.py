@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin._arrays import sum_by
 from fastin.elements import column, element, species_name, symbol
 
 # Elements that form monoatomic or polyatomic anions in ionic crystals, with the charge of their closed shell.
@@ -155,7 +156,7 @@ def _bonds(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """For each row: bonds to nonmetals more electronegative than it, and bonds to its own kind (a superoxide 1.5)."""
     tables = _tables()
-    total = np.bincount(position, weights=occupancy)[position]
+    total = sum_by(position, occupancy)[position]
     picked = (tables.nonmetal | tables.metalloid)[number[rows]] & tables.nonmetal[number[at]]
     rows, at, distance = rows[picked], at[picked], distance[picked]
     za, zb = number[rows], number[at]
@@ -163,11 +164,11 @@ def _bonds(
     rows, at, distance, za, zb = rows[bonded], at[bonded], distance[bonded], za[bonded], zb[bonded]
     share = total[at]
     upward = tables.chi[zb] > tables.chi[za]
-    over = np.bincount(rows[upward], weights=share[upward], minlength=len(number))
+    over = sum_by(rows[upward], share[upward], len(number))
     centre = over >= 1.5
     own = (za == zb) & tables.catenates[za] & ~centre[rows] & ~centre[at] & (np.minimum(total[rows], share) > _FULL)
     order = np.where((za == 8) & (distance < _SUPEROXIDE), 1.5, 1.0)[own]
-    links = np.bincount(rows[own], weights=order, minlength=len(number))
+    links = sum_by(rows[own], order, len(number))
     links[(number == 8) & (links > 1.5)] = 0.0  # ozonides aside, oxygen has one such bond: the model is broken
     return over, links
 
@@ -240,17 +241,15 @@ def _cation_states(number: int) -> tuple[tuple[float, float], ...]:
 def _kinds(
     number: NDArray[np.int32], occupancy: NDArray[np.float64], anion: NDArray[np.bool_], shell: NDArray[np.float64]
 ) -> tuple[list[_Kind], NDArray[np.int64]]:
-    code = number.astype(np.float64) * 1000 + np.where(anion, shell * 10 - 500, 0.0)
-    labels, kind_of_row = np.unique(code, return_inverse=True)
-    amounts = np.bincount(kind_of_row, weights=occupancy, minlength=len(labels))
-    first = np.zeros(len(labels), dtype=np.int64)
-    first[kind_of_row[::-1]] = np.arange(len(number) - 1, -1, -1)
+    labels: dict[tuple[int, bool, float], int] = {}
+    keys = zip(number.tolist(), anion.tolist(), shell.tolist(), strict=True)
+    kind_of_row = np.array([labels.setdefault((z, a, q if a else 0.0), len(labels)) for z, a, q in keys])
+    amounts = sum_by(kind_of_row, occupancy, len(labels)).tolist()
     kinds = []
-    for label, row in enumerate(first):
-        z = int(number[row])
-        states = ((float(shell[row]), 0.0),) if anion[row] else _cation_states(z)
-        kinds.append(_Kind(z, float(amounts[label]), states or ((0.0, 0.0),)))
-    return kinds, kind_of_row.reshape(-1)
+    for (z, is_anion, charge), amount in zip(labels, amounts, strict=True):
+        states = ((charge, 0.0),) if is_anion else _cation_states(z)
+        kinds.append(_Kind(z, amount, states or ((0.0, 0.0),)))
+    return kinds, kind_of_row
 
 
 def _without_neutral(kinds: list[_Kind], refined: bool) -> tuple[list[float], tuple[str, ...]]:
@@ -308,7 +307,9 @@ def _neutral(kinds: list[_Kind], tolerance: float) -> tuple[list[float], tuple[s
 
 
 def _named(kinds: list[_Kind], charges: list[float]) -> str:
+    chi = _tables().chi
     several = [k for k, kind in enumerate(kinds) if len(kind.states) > 1]
+    several.sort(key=lambda k: float(chi[kinds[k].number]))
     return " ".join(dict.fromkeys(species_name(kinds[k].number, charges[k]) for k in several))
 
 

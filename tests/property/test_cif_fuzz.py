@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fastin import examples
 from fastin.cif import decode, parse_species
 from fastin.crystal import Crystal
 from fastin.errors import FastinError
-from fastin.examples import examples
 
 TEXTS = [Path(examples()[name]).read_text() for name in ("LiFePO4", "Li10GeP2S12", "Li3N", "LiCl", "LiCoO2")]
 JUNK = [

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fastin import examples
 from fastin._openmp import _core
 from fastin.crystal import Crystal, MobileIon, as_crystal
 from fastin.elements import symbol
-from fastin.examples import examples
 
 EXPECTED = {  # name: formula, positions, space group, volume (A^3), cell contents
     "CaF2": ("CaF2", 12, 225, 163.03),
@@ -164,7 +164,7 @@ def test_as_crystal_keeps_a_crystal_and_can_change_its_charges() -> None:
 
 def test_importing_needs_no_pymatgen() -> None:
     code = (
-        "import sys, fastin.crystal; from fastin.examples import examples; "
+        "import sys, fastin.crystal; from fastin import examples; "
         "fastin.crystal.Crystal.from_file(examples()['LiCl']).framework(); "
         "assert not {'pymatgen', 'ase', 'torch', 'pandas'} & set(sys.modules)"
     )

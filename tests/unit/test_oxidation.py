@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fastin import examples
 from fastin.crystal import Crystal
 from fastin.elements import symbol
-from fastin.examples import examples
 from fastin.oxidation import _cation_states, _Kind, _nearest_to_neutral, _neutral
 
 
