@@ -97,6 +97,7 @@ class Barriers:
     flags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     _grid: EnergyGrid | None = field(default=None, repr=False)
+    _traced: list[dict[str, Any]] | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         values = ", ".join(f"E{d}D {e:.3f}" for d, e in zip((1, 2, 3), self.values(), strict=True))
@@ -190,9 +191,11 @@ class Barriers:
 
     @cached_property
     def _paths(self) -> tuple[PercolationPath | None, ...]:
-        if self._grid is None:
-            raise InputError(f"{self.source}: these barriers carry no energy grid to trace paths on")
-        traced = _solve(self._grid, self.connectivity, self.refined, paths=True)["levels"]
+        traced = self._traced
+        if traced is None:
+            if self._grid is None:
+                raise InputError(f"{self.source}: these barriers carry no energy grid to trace paths on")
+            traced = _solve(self._grid, self.connectivity, self.refined, paths=True)["levels"]
         values = self.values()
         paths: list[PercolationPath | None] = []
         for d, level in enumerate(traced):
@@ -255,6 +258,7 @@ def compute_barriers(
     refine: bool = True,
     connectivity: int = 26,
     zero: str = "network",
+    paths: bool = False,
     num_threads: int | None = None,
     **bvse_options: Any,
 ) -> Barriers:
@@ -268,6 +272,7 @@ def compute_barriers(
         connectivity: neighbours of a grid point, 6 or 26.
         zero: what barriers are measured from: ``"network"``, the lowest point of the component that percolates (the
             sites that conduct), or ``"global"``, the lowest point of the cell (used by the seed paper and by BVlain).
+        paths: trace the paths now; otherwise they are traced, and the barriers solved again, at their first use.
         num_threads: None takes the default of `set_num_threads`.
         **bvse_options: of `compute_bvse`: resolution, cutoff, convention, screening, shape, symmetry,
             oxidation_states.
@@ -296,7 +301,7 @@ def compute_barriers(
     if refine and min(grid.values.shape) < 4:
         refine = False
         notes.append(f"a grid of {grid.values.shape} points is too coarse to refine")
-    result = _solve(grid, connectivity, refine)
+    result = _solve(grid, connectivity, refine, paths=paths)
     flags = _flags(result)
     return Barriers(
         ion=grid.ion,
@@ -310,6 +315,7 @@ def compute_barriers(
         flags=tuple(flags),
         notes=(*notes, *flags),
         _grid=grid,
+        _traced=result["levels"] if paths else None,
         **_level_arrays(result["levels"], grid.values.shape),
     )
 

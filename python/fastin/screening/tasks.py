@@ -12,15 +12,48 @@ import importlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
 
-from fastin.errors import InputError, missing_extra
+from fastin.errors import FastinError, InputError, missing_extra
 
 Scalar = float | int | bool | str | None
 _KINDS = frozenset({"float", "int", "bool", "string"})
-DEFAULT_TASKS = ("network", "barriers")
+DEFAULT_TASKS = ("network", "barriers", "descriptors")
+
+#: A crystal that every task can take: names the descriptors, warms up workers.
+SMALL_CRYSTAL = """data_LiCl
+_cell_length_a 5.13
+_cell_length_b 5.13
+_cell_length_c 5.13
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'F m -3 m'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Li Li 0 0 0
+Cl Cl 0.5 0.5 0.5
+"""
+
+
+class PartialError(Exception):
+    """A task that failed in part: what it has, and why the rest is missing.
+
+    Args:
+        values: by column.
+        cause: the error that the row shall name.
+    """
+
+    def __init__(self, values: Mapping[str, Any], cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.values = values
+        self.cause = cause
 
 
 class Job:
@@ -31,6 +64,9 @@ class Job:
         ion: the mobile ion, None for the default choice.
         options: keyword options for the tasks, as given to `fastin.screen`.
         num_threads: threads that the core may use.
+
+    Attributes:
+        paths_wanted: a task will ask for the barriers' paths: tracing them at once saves solving twice.
     """
 
     def __init__(self, crystal: Any, ion: str | None, options: Mapping[str, Any], num_threads: int = 1) -> None:
@@ -38,6 +74,7 @@ class Job:
         self.ion = ion
         self.options = options
         self.num_threads = num_threads
+        self.paths_wanted = False
         self._results: dict[str, Any] = {}
 
     def _once(self, name: str, compute: Callable[[], Any]) -> Any:
@@ -68,13 +105,21 @@ class Job:
         )
 
     @property
+    def grid(self) -> Any:
+        """The grid of bond valence site energies."""
+        from fastin.bvse import compute_bvse
+
+        chosen = self.chosen(_GRID_OPTIONS)
+        return self._once("grid", lambda: compute_bvse(self.crystal, self.ion, num_threads=self.num_threads, **chosen))
+
+    @property
     def barriers(self) -> Any:
         """The percolation barriers."""
         from fastin.barriers import compute_barriers
 
-        chosen = self.chosen(_BARRIER_OPTIONS)
+        grid, chosen = self.grid, self.chosen(_BARRIER_OPTIONS)
         return self._once(
-            "barriers", lambda: compute_barriers(self.crystal, self.ion, num_threads=self.num_threads, **chosen)
+            "barriers", lambda: compute_barriers(grid, num_threads=self.num_threads, paths=self.paths_wanted, **chosen)
         )
 
 
@@ -128,7 +173,8 @@ _CRYSTAL = Task(
 )
 
 _NETWORK_OPTIONS = frozenset({"radii", "clearance", "exact"})
-_BARRIER_OPTIONS = frozenset({"resolution", "cutoff", "convention", "screening", "refine", "connectivity", "zero"})
+_GRID_OPTIONS = frozenset({"resolution", "cutoff", "convention", "screening"})
+_BARRIER_OPTIONS = frozenset({"refine", "connectivity", "zero"})
 
 
 def _network(job: Job) -> dict[str, Scalar]:
@@ -200,13 +246,90 @@ _BARRIERS = Task(
         ("barrier_flags", "string"),
     ),
     _barriers,
-    options=_BARRIER_OPTIONS,
+    options=_GRID_OPTIONS | _BARRIER_OPTIONS,
+)
+
+# Descriptors that another task gives under the same name are that task's.
+_GIVEN = frozenset(name for task in (_CRYSTAL, _NETWORK, _BARRIERS) for name, _ in task.columns)
+
+
+@cache
+def _descriptor_names() -> tuple[str, ...]:
+    from fastin.crystal import Crystal
+    from fastin.descriptors import describe
+
+    names = describe(Crystal.from_cif_string(SMALL_CRYSTAL), resolution=0.5, on_error="nan", num_threads=1)
+    return tuple(name for name in names if name not in _GIVEN)
+
+
+def _descriptors(job: Job) -> dict[str, Scalar]:
+    from fastin.descriptors import describe
+
+    failure: FastinError | None = None
+    parts: dict[str, Any] = {}
+    for name in ("network", "grid", "barriers"):
+        try:
+            parts[name] = getattr(job, name)
+        except FastinError as error:
+            failure = failure or error
+    values: dict[str, float] | None = None
+    if failure is None:
+        try:
+            values = describe(job.crystal, job.ion, num_threads=job.num_threads, **parts)
+        except FastinError as error:
+            failure = error
+    if values is None:
+        values = describe(job.crystal, job.ion, on_error="nan", num_threads=job.num_threads, **parts)
+    kept: dict[str, Scalar] = {name: values[name] for name in _descriptor_names()}
+    if failure is not None:
+        raise PartialError(kept, failure)
+    return kept
+
+
+def _descriptor_task() -> Task:
+    columns = tuple((name, "float") for name in _descriptor_names())
+    return Task("descriptors", columns, _descriptors, options=_NETWORK_OPTIONS | _GRID_OPTIONS | _BARRIER_OPTIONS)
+
+
+def _prediction(job: Job) -> dict[str, Scalar]:
+    from fastin.prediction import predict
+
+    found = predict(job.crystal, job.ion, **job.chosen(frozenset({"model"})))
+    return {
+        "predicted_activation_energy": found.activation_energy,
+        "predicted_activation_energy_std": found.activation_energy_std,
+        **{f"predicted_e{d}d": found.barriers[d - 1] for d in (1, 2, 3)},
+        **{f"predicted_e{d}d_std": found.barriers_std[d - 1] for d in (1, 2, 3)},
+        "predicted_experimental_energy": found.experimental_activation_energy,
+        "predicted_log10_conductivity": found.log10_conductivity,
+        "predicted_log10_conductivity_std": found.log10_conductivity_std,
+        "prediction_warnings": "; ".join(found.warnings),
+    }
+
+
+_PREDICTION = Task(
+    "prediction",
+    (
+        ("predicted_activation_energy", "float"),
+        ("predicted_activation_energy_std", "float"),
+        *((f"predicted_e{d}d", "float") for d in (1, 2, 3)),
+        *((f"predicted_e{d}d_std", "float") for d in (1, 2, 3)),
+        ("predicted_experimental_energy", "float"),
+        ("predicted_log10_conductivity", "float"),
+        ("predicted_log10_conductivity_std", "float"),
+        ("prediction_warnings", "string"),
+    ),
+    _prediction,
+    needs=(("torch", "ml"),),
+    options=frozenset({"model"}),
 )
 
 _TASKS: dict[str, Callable[[], Task]] = {
     "crystal": lambda: _CRYSTAL,
     "network": lambda: _NETWORK,
     "barriers": lambda: _BARRIERS,
+    "descriptors": _descriptor_task,
+    "prediction": lambda: _PREDICTION,
 }
 
 
@@ -296,13 +419,18 @@ def run_tasks(tasks: list[Task], load: Callable[[], Job]) -> dict[str, Scalar]:
         job = load()
     except Exception as error:  # whatever a structure does to the code, it is that structure's row
         return _failure_columns([("read", error)])
+    job.paths_wanted = any(task.name == "descriptors" for task in tasks)
     for task in tasks:
+        kinds = dict(task.columns)
+        values: Mapping[str, Any] = {}
         try:
             values = task.run(job)
-            kinds = dict(task.columns)
-            row.update({name: _clean(value, kinds[name]) for name, value in values.items()})
+        except PartialError as error:
+            values = error.values
+            failures.append((task.name, error.cause))
         except Exception as error:
             failures.append((task.name, error))
+        row.update({name: _clean(value, kinds[name]) for name, value in values.items()})
     return row | _failure_columns(failures)
 
 

@@ -19,25 +19,6 @@ from typing import Any
 
 from fastin.errors import FastinError
 
-# Run once before the first record, so that no structure's time limit pays for imports and tables.
-_WARM_UP = b"""data_LiCl
-_cell_length_a 5.13
-_cell_length_b 5.13
-_cell_length_c 5.13
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-_space_group_name_H-M_alt 'F m -3 m'
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-Li Li 0 0 0
-Cl Cl 0.5 0.5 0.5
-"""
-
 
 def _die_with_parent(lifeline: int) -> None:
     """Ends this process, in whatever it is busy, when the supervisor is gone (its end of the pipe closes)."""
@@ -67,13 +48,15 @@ def _resident_bytes() -> int:
 
 
 def _prepare(config: dict[str, Any]) -> Any:
-    from fastin.screening.tasks import job_loader, resolve_tasks, run_tasks
+    from fastin.screening.tasks import SMALL_CRYSTAL, job_loader, resolve_tasks, run_tasks
     from fastin.threads import set_num_threads
 
     set_num_threads(config["threads"])
     tasks = resolve_tasks(config["tasks"])
+    # once before the first record, so that no structure's time limit pays for imports and tables
     own = [task for task in tasks if ":" not in task.name]
-    run_tasks(own, job_loader(("", "", "cif", _WARM_UP), None, config["options"], config["threads"]))
+    small = ("", "", "cif", SMALL_CRYSTAL.encode())
+    run_tasks(own, job_loader(small, None, config["options"], config["threads"]))
     return tasks
 
 
