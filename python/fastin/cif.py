@@ -86,7 +86,7 @@ def parse_species(text: str) -> tuple[int, float] | None:
 @lru_cache(maxsize=4096)
 def _species_of(text: str) -> tuple[int, float] | None:
     """Like parse_species, for a type symbol or site label with trailing counters: "Li1", "O2A", "FE3", "OW1"."""
-    text = text.strip().strip("'\"")
+    text = text.strip().strip("'\"").lstrip("0123456789")  # isotopes: 7Li
     found = parse_species(text)
     if found is not None:
         return found
@@ -400,7 +400,7 @@ def _operation_candidates(
 def _settings_by_name(name: str, angles: tuple[float, float, float]) -> list[Any]:
     import gemmi
 
-    text = name.replace("_", "").strip()
+    text = re.sub(r"\((\d)\)", r"\1", name.replace("_", "").strip())  # P4(2)/nmc, P4_2/nmc
     preferred = ""
     # Suffixes for the origin or axes: ":1", "S" (origin 1), "Z" (origin 2), "H", "R", "O1", "O2".
     match = re.fullmatch(r"(.*?[\dmnabcde/)])\s*:?\s*(O?1|O?2|S|Z|H|R|HR|RS)", text)

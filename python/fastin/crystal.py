@@ -237,6 +237,7 @@ class Crystal:
 
         Raises:
             InputError: unknown ion, no framework left, or unusable radii.
+            DisorderError: every framework site is occupied by less than 0.2.
             MissingParameterError: no radius is known for a species.
         """
         return build_framework(self, self.resolve_ion(ion), radii)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fastin._arrays import sum_by
 from fastin._openmp import _core
 from fastin.elements import column, species_name, symbol
-from fastin.errors import FastinError, InputError
+from fastin.errors import DisorderError, FastinError, InputError
 from fastin.radii import Radius, Scale, atomic_radius, ionic_radius
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def build_framework(crystal: Crystal, ion: MobileIon, radii: Radii) -> Framework
     row_radius = _row_radii(crystal, rows, coordination, radii, notes)
     kept, frac, radius = _tessellation_sites(crystal, rows, row_radius, radii, notes)
     if len(kept) == 0:
-        raise InputError(
+        raise DisorderError(
             f"{crystal.source}: every site beside {ion.element} is occupied by less than {_MIN_OCCUPANCY:g}: "
             "there is no framework"
         )

@@ -2,9 +2,11 @@
 
 1. Every site plays the part of an anion or of a cation. Nonmetals bonded to nonmetals more electronegative than
    themselves are cation centres (P in PO4 or PS4, S in SO4, C in CO3, H in OH); other nonmetals are anions; metals are
-   cations. Without nonmetals the most electronegative elements are the anions.
+   cations. Without nonmetals the most electronegative element that forms anions is one (Zintl phases); an alloy
+   without any has no charges.
 2. Anions have the charge of their closed shell, reduced by one for every bond to an anion of their own element
-   (peroxides, disulfides, Zintl phases); O2 units shorter than 1.42 A are superoxide.
+   (disulfides, Zintl phases). Bonds between oxygen or nitrogen atoms count when nothing else is neutral (peroxides,
+   azides); O2 units shorter than 1.42 A are superoxide.
 3. Cations take the first combination of known states that makes the real, fractional composition neutral (order of
    trial: see _neutral); a far likelier one, by the frequencies of the states in the ICSD, overrules it. Where several
    combinations are neutral, a note says so: the caller can give oxidation states.
@@ -32,9 +34,7 @@ CLOSED_SHELL = {
 }
 _NONMETALS = frozenset({1, 6, 7, 8, 9, 15, 16, 17, 33, 34, 35, 52, 53})
 _METALLOIDS = frozenset({5, 14, 32, 50, 51, 82, 83})
-_HIGHEST_FIRST = frozenset(
-    {*_NONMETALS, 14, 32, 51}
-)  # states tried from the highest down; the others from the lowest up
+_HIGHEST_FIRST = frozenset({*_NONMETALS, 14, 32, 51})  # tried from the highest state down, others from the lowest up
 _VARIABLE = frozenset(
     {*range(22, 30), *range(40, 48), *range(73, 80), 50, 51, 58, 59, 62, 63, 65, 69, 70, 81, 82, 83, 92, 93, 94}
 )
@@ -89,6 +89,8 @@ def assign_oxidation_states(
     present = sorted(set(number.tolist()))
     if len(present) == 1:
         return Assignment(np.zeros(len(number)), 0.0, (f"elemental {symbol(present[0])}: no charges assigned",))
+    if not any(z in CLOSED_SHELL for z in present):
+        return Assignment(np.zeros(len(number)), 0.0, ("no element that forms anions: no charges assigned",))
     refined = bool((occupancy < 1.0 - 1e-6).any())
     tolerance = _ROUNDING * float(-np.minimum(_tables().shell[number], 0.0) @ occupancy) if refined else _NEUTRAL
     best: tuple[list[_Kind], NDArray[np.int64]] | None = None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fastin.cif import _settings_by_name
 from fastin.crystal import Crystal, as_crystal
-from fastin.errors import FastinError, GeometryError, InputError, OxidationStateError
+from fastin.errors import DisorderError, FastinError, GeometryError, InputError, OxidationStateError
 
 HEAD = """data_x
 _cell_length_a {a}
@@ -129,7 +130,7 @@ def test_only_the_mobile_ion() -> None:
     with pytest.raises(InputError, match="there is no framework"):
         lithium.framework("Li")
     sparse = read(cif("Li1 Li 0 0 0 1\nO1 O 0.5 0.5 0.5 0.1", a=3.5))
-    with pytest.raises(InputError, match=r"occupied by less than 0\.2"):
+    with pytest.raises(DisorderError, match=r"occupied by less than 0\.2"):
         sparse.framework("Li")
 
 
@@ -228,6 +229,24 @@ def test_non_standard_setting() -> None:
     np.testing.assert_allclose(np.sort(standard.neighbours[2]), np.sort(other.neighbours[2]), atol=1e-9)
 
 
+def test_every_setting_of_the_tables_is_found_by_its_name() -> None:
+    import gemmi
+
+    for setting in gemmi.spacegroup_table():
+        angles = (90.0, 90.0, 120.0) if setting.ext == "H" else (90.0, 90.0, 90.0)
+        for name in (setting.xhm(), setting.xhm().replace(" ", ""), setting.xhm().replace(" ", "_")):
+            assert _settings_by_name(name, angles)[0].xhm() == setting.xhm(), name
+    for name, expected in {
+        "Fd-3mS": "F d -3 m:1",
+        "F d -3 m Z": "F d -3 m:2",
+        "R -3 m H": "R -3 m:H",
+        "R3cR": "R 3 c:R",
+        "P4(2)/nmc O1": "P 42/n m c:1",
+        "Fm3m": "F m -3 m",
+    }.items():
+        assert _settings_by_name(name, (90.0, 90.0, 90.0))[0].xhm() == expected
+
+
 def test_open_origin_is_settled_by_the_formula() -> None:
     spinel = "Mg1 Mg 0.125 0.125 0.125 1\nAl1 Al 0.5 0.5 0.5 1\nO1 O 0.2624 0.2624 0.2624 1"
     group = "_symmetry_space_group_name_H-M 'F d -3 m'\n_chemical_formula_sum 'Mg Al2 O4'"
@@ -278,6 +297,7 @@ def test_elements_from_labels_and_charged_symbols() -> None:
     assert any("site labels" in note for note in crystal.notes)
     charged = read(cif().replace(" Li ", " Li1+ ").replace(" Cl ", " Cl- "))
     assert set(charged.charge.tolist()) == {1.0, -1.0}
+    assert read(cif().replace(" Li ", " 7Li ")).formula == "LiCl"
     wrong = read(cif().replace(" Li ", " Li2+ ").replace(" Cl ", " Cl- "))
     assert set(wrong.charge.tolist()) == {1.0, -1.0}
     assert any("do not balance" in note for note in wrong.notes)
