@@ -68,7 +68,7 @@ def test_fine_tuning_starts_from_the_given_weights(store: GraphStore, tmp_path: 
     )
     tuned = train(config, store).trained.models[0].state_dict()
     given = load_shipped(start, "cpu").models[0].state_dict()
-    name = "encoder.filter.0.weight"
+    name = "encoder.join.weight"
     assert np.allclose(tuned[name], given[name], atol=1e-6)
 
 

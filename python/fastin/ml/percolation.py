@@ -29,26 +29,32 @@ _ENERGY_SCALE = 1.25
 
 
 class EnvironmentEncoder(nn.Module):
-    """Framework atoms around a point -> a vector: a learned function of species and distance, summed over the atoms."""
+    """Framework atoms around a point -> a vector, as a sum of learned pair functions of species and distance.
+
+    Each atom has `species` learned amplitudes (from its element, oxidation state and radius), each distance `basis`
+    Gaussians; the sum over atoms of their outer product, mapped linearly, is the most general sum of pair functions
+    over this basis. It costs one small matrix product a point instead of a network an atom.
+    """
 
     def __init__(self, hidden: int, species: int, basis: int) -> None:
         super().__init__()
         self.element = nn.Embedding(_ELEMENTS, species)
-        self.atom = mlp(species + 2, hidden, hidden)
-        self.distance = RadialBasis(0.5, 6.0, basis)
-        self.surface = RadialBasis(-1.0, 4.0, basis)
-        self.filter = mlp(2 * basis, hidden, hidden)
+        self.atom = mlp(species + 2, 32, species)
+        self.distance = RadialBasis(0.5, 5.5, basis)
+        self.join = nn.Linear(species * basis, hidden)
         self.after = mlp(hidden, hidden, hidden)
 
     def atoms(self, number: Tensor, charge: Tensor, radius: Tensor) -> Tensor:
-        """(A, hidden) vector of each framework atom."""
-        return torch.as_tensor(self.atom(torch.cat([self.element(number), charge[:, None], radius[:, None]], dim=1)))
+        """(A, species) amplitudes of each framework atom."""
+        element = self.element(number)
+        amplitudes: Tensor = element + self.atom(torch.cat([element, charge[:, None], radius[:, None]], dim=1))
+        return amplitudes
 
-    def forward(self, atoms: Tensor, radius: Tensor, neighbour: Tensor, distance: Tensor) -> Tensor:
+    def forward(self, atoms: Tensor, neighbour: Tensor, distance: Tensor) -> Tensor:
         """(P, hidden) vector of each point from its neighbours (P, k)."""
-        shape = torch.cat([self.distance(distance), self.surface(distance - radius[neighbour])], dim=-1)
-        message = atoms[neighbour] * self.filter(shape)
-        return torch.as_tensor(self.after(message.sum(dim=1) / neighbour.shape[1] ** 0.5))
+        outer = torch.bmm(self.distance(distance).transpose(1, 2), atoms[neighbour])
+        vector: Tensor = self.after(nn.functional.silu(self.join(outer.flatten(1))))
+        return vector
 
 
 class _NetworkLayer(nn.Module):
@@ -56,22 +62,28 @@ class _NetworkLayer(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.message = mlp(3 * hidden, hidden, 2 * hidden)
-        self.site = mlp(2 * hidden, hidden, hidden)
-        self.edge = mlp(3 * hidden, hidden, hidden)
         self.site_norm, self.edge_norm = nn.LayerNorm(hidden), nn.LayerNorm(hidden)
+        self.from_source = nn.Linear(hidden, 2 * hidden)
+        self.from_target = nn.Linear(hidden, 2 * hidden, bias=False)
+        self.from_edge = nn.Linear(hidden, 2 * hidden, bias=False)
+        self.site = mlp(2 * hidden, hidden, hidden)
+        self.edge_own, self.edge_ends = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
+        self.edge_out = nn.Linear(hidden, hidden)
 
     def forward(self, h: Tensor, e: Tensor, edge_index: Tensor, per_target: Tensor) -> tuple[Tensor, Tensor]:
         source, target = edge_index
-        m = len(e)
-        both = torch.cat([e, e])
-        gate, core = self.message(torch.cat([h[source], h[target], both], dim=1)).chunk(2, dim=1)
+        m, n = len(e), len(h)
+        x, edge = self.site_norm(h), self.edge_norm(e)
+        own = self.from_edge(edge)
+        both = self.from_source(x)[source] + self.from_target(x)[target] + torch.cat([own, own])
+        gate, core = both.chunk(2, dim=1)
         weight = per_target.unsqueeze(1) * torch.sigmoid(gate)
-        summed = segment_sum(weight * core, target, len(h)) / (1.0 + segment_sum(weight, target, len(h)))
-        h = h + self.site(torch.cat([self.site_norm(h), summed], dim=1))
-        one, two = h[source[:m]], h[target[:m]]
-        e = e + self.edge(torch.cat([self.edge_norm(e), one + two, (one - two).abs()], dim=1))
-        return h, e
+        summed = segment_sum(torch.cat([weight * nn.functional.silu(core), weight], dim=1), target, n)
+        message, total = summed.chunk(2, dim=1)
+        h = h + self.site(torch.cat([x, message / (1.0 + total)], dim=1))
+        ends = self.edge_ends(h)
+        inner = nn.functional.silu(self.edge_own(edge) + ends[source[:m]] + ends[target[:m]])
+        return h, e + self.edge_out(inner)
 
 
 class PercolationNetwork(GraphModel):
@@ -93,10 +105,10 @@ class PercolationNetwork(GraphModel):
         self,
         targets: int = 6,
         target_names: tuple[str, ...] = LABELS,
-        hidden: int = 96,
-        layers: int = 3,
-        species: int = 24,
-        basis: int = 20,
+        hidden: int = 64,
+        layers: int = 2,
+        species: int = 12,
+        basis: int = 16,
         auxiliary: float = 0.3,
         dropout: float = 0.1,
     ) -> None:
@@ -114,7 +126,7 @@ class PercolationNetwork(GraphModel):
         self.layers = nn.ModuleList(_NetworkLayer(hidden) for _ in range(layers))
         self.site_level, self.edge_level = mlp(hidden, hidden, 1), mlp(hidden, hidden, 1)
         self.site_energy, self.edge_energy = mlp(hidden, hidden, 1), mlp(hidden, hidden, 1)
-        self.correction = mlp(7 * hidden + 1, 2 * hidden, hidden, 1, dropout=dropout)
+        self.correction = mlp(7 * hidden + 1, hidden, hidden, 1, dropout=dropout)
         self.per_target_bias = nn.Embedding(targets, hidden)
 
     def fit_normalisation(self, batch: Any) -> None:
@@ -129,8 +141,8 @@ class PercolationNetwork(GraphModel):
         f = batch.fields
         radius = f["atom_radius"]
         atoms = self.encoder.atoms(f["atom_number"].long(), f["atom_charge"], radius)
-        site = self.encoder(atoms, radius, f["site_neighbour"], f["site_distance"])
-        edge = self.encoder(atoms, radius, f["edge_neighbour"], f["edge_distance"])
+        site = self.encoder(atoms, f["site_neighbour"], f["site_distance"])
+        edge = self.encoder(atoms, f["edge_neighbour"], f["edge_distance"])
         h = self.site_in(torch.cat([site, self.site_scale(_site_scalars(f))], dim=1))
         e = self.edge_in(torch.cat([edge, self.edge_scale(_edge_scalars(f))], dim=1))
         for layer in self.layers:
