@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from fastin.examples import examples
 
 import fastin
 from fastin.cli import main
 from fastin.errors import InputError, MissingDependencyError
+from fastin.example_data import examples
 from fastin.graph import build_crystal_graph, build_interstitial_graph
 from fastin.ml.dataset import (
     BuildOptions,

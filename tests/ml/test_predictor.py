@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from fastin.examples import examples
 from synthetic import synthetic_entry
 
 import fastin
 from fastin.cli import main
 from fastin.errors import InputError, MissingDependencyError
+from fastin.example_data import examples
 from fastin.ml.checkpoint import Trained, save_model
 from fastin.ml.config import TrainConfig
 from fastin.ml.models import build_model

@@ -1,0 +1,52 @@
+"""(a) and (b): interstitial networks against crystal graphs, over random and grouped splits, and by barrier.
+
+    python bench/ml_compare.py --dataset DIR --models in-gcn crystal-gcn cgcnn percolation --splits 10
+
+Every (model, split, seed) has its own run folder and continues where it stopped; the table is of what is finished.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml_common import SETTINGS, arguments, configure, run, start, write
+
+from fastin.ml.dataset import load_dataset
+from fastin.ml.metrics import summarise
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--models", nargs="+", default=["in-gcn", "crystal-gcn", "cgcnn", "percolation"])
+    parser.add_argument("--splits", type=int, default=10)
+    parser.add_argument("--kinds", nargs="+", default=["random", "grouped"])
+    options = parser.parse_args()
+    start(options)
+    store = load_dataset(options.dataset)
+    table: dict[str, Any] = {}
+    for seed in range(options.splits):
+        for kind in options.kinds:
+            for name in options.models:
+                if name not in SETTINGS:
+                    parser.error(f"unknown model {name}: choose from {', '.join(SETTINGS)}")
+                config = configure(name, options, f"{name}-{kind}-{seed}", split=kind, split_seed=seed, seed=seed)
+                metrics = run(config, store)
+                row = table.setdefault(kind, {}).setdefault(name, {"runs": []})
+                row["runs"].append(
+                    {
+                        "split_seed": seed,
+                        "epochs": metrics["epochs"],
+                        "best_epoch": metrics["best_epoch"],
+                        "train": metrics["train"],
+                        "parameters": metrics["parameters"],
+                        "seconds": round(metrics["seconds"]),
+                        "test": metrics["test"],
+                        "by_barrier": metrics["test_by_barrier"],
+                    }
+                )
+                row["e1d_global"] = summarise([r["test"]["e1d_global"] for r in row["runs"]])
+                write("ml_compare", options, {"comparison": table})
+
+
+if __name__ == "__main__":
+    main()
