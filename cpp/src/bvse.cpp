@@ -15,8 +15,8 @@ std::string at(const char* what, std::size_t i) { return std::string(what) + "["
 
 void check(const std::vector<Vec3>& frac, const std::vector<std::int32_t>& term,
            const std::vector<double>& weight, const std::vector<PairTerm>& terms, double cutoff) {
-  if (!(cutoff >= 2.0 && cutoff <= 50.0)) {
-    throw InvalidInput("cutoff must lie between 2 and 50 angstrom, not " + std::to_string(cutoff));
+  if (!(cutoff >= BvseField::kMinCutoff && cutoff <= BvseField::kMaxCutoff)) {
+    throw InvalidInput("cutoff must lie between 4 and 50 angstrom, not " + std::to_string(cutoff));
   }
   if (term.size() != frac.size() || weight.size() != frac.size()) {
     throw InvalidInput("frac, term and weight must have equal lengths");
@@ -29,7 +29,7 @@ void check(const std::vector<Vec3>& frac, const std::vector<std::int32_t>& term,
                          std::to_string(t.length));
     }
     // The upper limit keeps 2^(alpha (Rmin - R)) inside float32 over the whole range of distances.
-    if (!t.coulomb && !(t.alpha > 0.1 && t.alpha < 1.6 * 50.0 / cutoff && t.alpha * t.length < 40.0)) {
+    if (!t.coulomb && !(t.alpha > 0.1 && t.alpha < 80.0 / cutoff && t.alpha * t.length < 40.0)) {
       throw InvalidInput(at("alpha", k) + " = " + std::to_string(t.alpha) + " 1/angstrom is out of range");
     }
   }

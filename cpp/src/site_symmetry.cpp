@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 
 #include "fastin/error.hpp"
@@ -14,6 +15,8 @@ Vec3 nearest_image(Vec3 d) {
   for (int k = 0; k < 3; ++k) d[k] -= std::round(d[k]);
   return d;
 }
+
+using Rotation = std::array<std::array<std::int32_t, 3>, 3>;
 
 constexpr Vec3 kWeights{1.0, 3.0, 7.0};
 
@@ -100,24 +103,22 @@ double strain(const Lattice& lattice, const Operation& g) {
   return worst;
 }
 
-bool same(const Operation& g, const Operation& h, double tolerance) {
-  return g.rotation == h.rotation && norm(nearest_image(g.translation - h.translation)) < tolerance;
-}
-
 // Closed under composition (finite, so inverses follow).
 bool is_group(const std::vector<Operation>& all, const std::vector<std::size_t>& kept) {
   constexpr double kSameTranslation = 1e-3;  // fractional; centring translations differ by far more
+  std::map<Rotation, std::vector<Vec3>> translations;
+  for (const std::size_t k : kept) translations[all[k].rotation].push_back(all[k].translation);
   for (const std::size_t i : kept)
     for (const std::size_t j : kept) {
-      Operation product;
+      Rotation product{};
       for (std::size_t a = 0; a < 3; ++a)
         for (std::size_t b = 0; b < 3; ++b)
-          for (std::size_t k = 0; k < 3; ++k)
-            product.rotation[a][b] += all[i].rotation[a][k] * all[j].rotation[k][b];
-      product.translation = all[i].apply(all[j].translation);
-      const bool present = std::any_of(
-          kept.begin(), kept.end(), [&](std::size_t k) { return same(product, all[k], kSameTranslation); });
-      if (!present) return false;
+          for (std::size_t k = 0; k < 3; ++k) product[a][b] += all[i].rotation[a][k] * all[j].rotation[k][b];
+      const auto found = translations.find(product);
+      if (found == translations.end()) return false;
+      const Vec3 shift = all[i].apply(all[j].translation);
+      const auto equal = [&](const Vec3& t) { return norm(nearest_image(shift - t)) < kSameTranslation; };
+      if (std::none_of(found->second.begin(), found->second.end(), equal)) return false;
     }
   return true;
 }

@@ -42,12 +42,15 @@ class BvseField {
   // Every term is switched off over this width below its cutoff (angstrom): value and gradient are
   // continuous.
   static constexpr double kSwitchWidth = 1.0;
+  // Shorter cutoffs would leave bonds to the mean of the tail (angstrom).
+  static constexpr double kMinCutoff = 4.0;
+  static constexpr double kMaxCutoff = 50.0;
   // A term whose magnitude stays below this (eV) beyond some distance is cut there instead of at `cutoff`.
   static constexpr double kNegligible = 1e-7;
 
   // Row i of `frac` holds the species `term[i]` with occupancy `weight[i]`. What the cutoff removes comes
   // back as its mean, the constant `tail_energy()`. Throws InvalidInput for indices out of range, values that
-  // are not finite, negative occupancies or a cutoff outside [2, 50] angstrom.
+  // are not finite, negative occupancies or a cutoff outside [4, 50] angstrom.
   BvseField(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<std::int32_t>& term,
             const std::vector<double>& weight, const std::vector<PairTerm>& terms, double cutoff);
   ~BvseField();
