@@ -1,0 +1,167 @@
+"""The periodic power diagram: closed forms, certificates, degenerate and hostile cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from network_support import NAMED, fcc, random_crystal
+
+from fastin._openmp import _core
+from fastin.errors import GeometryError, InputError
+
+
+def tessellate(cell, frac, radius, **options):
+    return _core.tessellate(
+        np.array(cell, float), np.array(frac, float).reshape(-1, 3), np.array(radius, float).reshape(-1), **options
+    )
+
+
+def certificate(cell, frac, radius):
+    return _core.certify_tessellation(
+        np.array(cell, float), np.array(frac, float).reshape(-1, 3), np.array(radius, float).reshape(-1)
+    )
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_certificates_hold_on_named_crystals(name):
+    c = certificate(*NAMED[name]())
+    assert c["volume_error"] < 1e-12
+    assert c["euler"] == 0
+    assert c["power_error"] < 1e-6
+    assert c["empty_error"] < 1e-9
+    assert c["foreign_owners"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "vertices", "edges", "faces"),
+    [
+        ("simple cubic", 1, 3, 3),  # cubes: eight generators at a vertex, four at an edge
+        ("fcc", 12, 32, 24),  # rhombic dodecahedra: four octahedral and eight tetrahedral holes
+        ("bcc", 12, 24, 14),  # truncated octahedra: generic
+        ("hexagonal", 2, 5, 4),  # hexagonal prisms
+    ],
+)
+def test_degenerate_vertices_are_one(name, vertices, edges, faces):
+    c = certificate(*NAMED[name]())
+    assert (c["vertices"], c["edges"], c["faces"]) == (vertices, edges, faces)
+
+
+def test_generators_of_the_octahedral_hole():
+    t = tessellate(*fcc())
+    counts = np.diff(t["generator_start"])
+    assert sorted(counts) == [4] * 8 + [6] * 4
+    hole = int(np.flatnonzero((np.abs(t["vertex_frac"] - 0.5) < 1e-9).all(axis=1))[0])
+    own = t["generator"][t["generator_start"][hole] : t["generator_start"][hole + 1]]
+    cell, frac, _ = fcc()
+    distance = np.linalg.norm((frac[own[:, 0]] + own[:, 1:] - 0.5) @ cell, axis=1)
+    np.testing.assert_allclose(distance, 2.5, atol=1e-12)
+
+
+def test_rounding_noise_does_not_split_vertices_and_real_distortion_does():
+    cell, frac, radius = fcc()
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=frac.shape)
+    assert len(tessellate(cell, frac + 1e-9 * noise, radius)["vertex_frac"]) == 12
+    assert len(tessellate(cell, frac + 4e-3 * noise, radius)["vertex_frac"]) > 12
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_volumes_match_a_monte_carlo_count(seed):
+    cell, frac, radius = random_crystal(seed)
+    volume = tessellate(cell, frac, radius)["cell_volume"]
+    rng = np.random.default_rng(seed)
+    points = rng.random((20000, 3))
+    step = points[:, None] - frac[None]
+    images = np.array([[a, b, c] for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)])
+    power = (((step[:, :, None] + images) @ cell) ** 2).sum(-1).min(-1) - radius**2
+    share = np.bincount(power.argmin(1), minlength=len(frac)) / len(points)
+    np.testing.assert_allclose(volume / volume.sum(), share, atol=0.012)
+
+
+def test_hidden_sphere_has_no_cell():
+    cell, frac, radius = fcc(8.0)
+    with_hidden = np.vstack([frac, [0.03, 0.02, 0.0]])
+    t = tessellate(cell, with_hidden, [*(1.5 * np.ones(4)), 0.3])
+    assert t["cell_volume"][4] == 0.0
+    assert t["cell_volume"].sum() == pytest.approx(512.0, rel=1e-12)
+    assert 4 not in t["generator"][:, 0]
+    assert certificate(cell, with_hidden, [*(1.5 * np.ones(4)), 0.3])["euler"] == 0
+
+
+def test_sphere_whose_centre_lies_outside_its_cell():
+    cell = 9.0 * np.eye(3)
+    frac = [[0, 0, 0], [0.15, 0, 0], [0.5, 0.5, 0.5]]
+    c = certificate(cell, frac, [2.0, 1.4, 1.0])
+    assert c["euler"] == 0
+    assert c["volume_error"] < 1e-12
+
+
+@pytest.mark.parametrize("turn", [[[1, 0, 0], [7, 1, 0], [-11, 5, 1]], [[1, 40, 0], [0, 1, 0], [0, 3, 1]]])
+def test_skewed_basis_gives_the_same_cells(turn):
+    cell, frac, radius = random_crystal(3)
+    turn = np.array(turn)
+    plain, skewed = tessellate(cell, frac, radius), tessellate(turn @ cell, frac @ np.linalg.inv(turn), radius)
+    np.testing.assert_allclose(plain["cell_volume"], skewed["cell_volume"], atol=1e-9)
+    assert len(plain["edge_i"]) == len(skewed["edge_i"])
+
+
+def test_one_atom_in_a_needle_and_in_a_huge_cell():
+    for cell in (np.diag([2.0, 2.1, 60.0]), np.diag([1.5, 30.0, 33.0]), 70.0 * np.eye(3)):
+        c = certificate(cell, [[0.3, 0.2, 0.9]], [1.0])
+        assert c["euler"] == 0
+        assert c["volume_error"] < 1e-12
+
+
+def test_images_outside_the_cell_are_the_same_atoms():
+    cell, frac, radius = random_crystal(5)
+    moved = frac + np.arange(len(frac))[:, None] * [1, -2, 3]
+    one, two = tessellate(cell, frac, radius), tessellate(cell, moved, radius)
+    np.testing.assert_allclose(one["vertex_frac"], two["vertex_frac"], atol=1e-9)
+    for t, f in ((one, frac), (two, moved)):
+        vertex = np.repeat(np.arange(len(t["vertex_frac"])), np.diff(t["generator_start"]))
+        own = t["generator"]
+        d = np.linalg.norm((f[own[:, 0]] + own[:, 1:] - t["vertex_frac"][vertex]) @ cell, axis=1)
+        np.testing.assert_allclose(d**2 - radius[own[:, 0]] ** 2, t["vertex_power"][vertex], atol=1e-6)
+
+
+def test_faces_are_shared_loops():
+    cell, frac, radius = random_crystal(1)
+    t = tessellate(cell, frac, radius, faces=True)
+    start = t["face_start"]
+    assert (np.diff(start) >= 3).all()
+    for f in range(len(start) - 1):
+        own = t["face_loop"][start[f] : start[f + 1]]
+        x = (t["vertex_frac"][own[:, 0]] + own[:, 1:]) @ cell
+        first, second = t["face_first"][f], t["face_second"][f]
+        p = ((x - frac[first] @ cell) ** 2).sum(1) - radius[first] ** 2
+        q = ((x - (frac[second[0]] + second[1:]) @ cell) ** 2).sum(1) - radius[second[0]] ** 2
+        np.testing.assert_allclose(p, q, atol=1e-8)
+
+
+def test_random_crystals_of_many_sizes_are_certified():
+    rng = np.random.default_rng(11)
+    for n in (1, 2, 3, 5, 9, 30, 120, 400):
+        cell = np.cbrt(16.0 * n) * (np.eye(3) + 0.3 * rng.normal(size=(3, 3)))
+        if abs(np.linalg.det(cell)) < n:
+            cell = np.cbrt(16.0 * n) * np.eye(3)
+        c = certificate(cell, rng.random((n, 3)), rng.uniform(0.0, 1.8, n))
+        assert c["euler"] == 0, n
+        assert c["volume_error"] < 1e-9, n
+        assert c["empty_error"] < 1e-6, n
+
+
+@pytest.mark.parametrize(
+    ("cell", "frac", "radius", "error", "text"),
+    [
+        (np.eye(3), np.zeros((0, 3)), [], InputError, "no atoms"),
+        (np.eye(3), [[0, 0, np.nan]], [1], InputError, "atom 0 is not finite"),
+        (4 * np.eye(3), [[0, 0, 0]], [np.inf], InputError, "radius of atom 0"),
+        (4 * np.eye(3), [[0, 0, 0]], [1, 2], InputError, "2 radii"),
+        ([[1, 0, 0], [2, 0, 0], [0, 0, 1]], [[0, 0, 0]], [1], GeometryError, "zero volume"),
+        (4 * np.eye(3), [[0, 0, 0], [0.001, 0, 0]], [1, 1], GeometryError, "atoms 0 and 1 overlap"),
+        (4 * np.eye(3), [[0, 0, 0.999], [0, 0, 0.001], [0.5, 0.5, 0.5]], [1, 1, 1], GeometryError, "0 and 1 overlap"),
+    ],
+)
+def test_errors_say_what_is_wrong(cell, frac, radius, error, text):
+    with pytest.raises(error, match=text):
+        tessellate(cell, frac, radius)
