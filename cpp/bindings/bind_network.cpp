@@ -65,6 +65,7 @@ py::dict network_arrays(const In<double>& cell, const In<double>& frac, const In
   out["free_sphere_radii"] = to_tuple(n.free.axis);
   out["percolation_radii"] = to_tuple(n.free.rank);
   out["included_sphere_radii"] = to_tuple(n.free.included);
+  out["symmetry_used"] = n.symmetry_used;
   return out;
 }
 

@@ -8,6 +8,7 @@
 
 #include "fastin/bottleneck.hpp"
 #include "fastin/sphere_search.hpp"
+#include "fastin/symmetric_network.hpp"
 
 namespace fastin {
 namespace {
@@ -164,11 +165,17 @@ void label_orbits(const Lattice& lattice, const NetworkOptions& options, Network
 
 Network build_network(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius,
                       const NetworkOptions& options) {
+  Network out;
+  check_spheres(frac, radius);
+  if (options.use_symmetry && build_symmetric_network(lattice, frac, radius, options, &out)) {
+    out.symmetry_used = true;
+    out.free = free_spheres(view_of(out));
+    return out;
+  }
   TessellationOptions wanted;
   wanted.faces = options.face_centers;
   wanted.merge_tolerance = options.merge_tolerance;
   Tessellation t = tessellate(lattice, frac, radius, wanted);
-  Network out;
   Builder builder(lattice, frac, radius, options);
   builder.sites(t, &out);
   builder.edges(t, &out);

@@ -6,41 +6,13 @@
 #include <utility>
 
 #include "fastin/error.hpp"
+#include "fastin/perturbation.hpp"
 
 namespace fastin {
 namespace {
 
-// Size of the perturbation relative to the squared distance of neighbours (weights) and to one (metric). Large against
-// rounding (1e-15), so that ties of symmetry are broken the same way from all sides; small against the tolerance that
-// merges vertices (1e-5 angstrom).
-constexpr double kPerturbation = 4e-9;
 constexpr int kMaxAttempts = 8;
 constexpr double kVolumeTolerance = 1e-7;  // relative; a complex that fills the cell twice or not at all is off by 1
-
-// SplitMix64 (S. Vigna): a fixed stream of well mixed numbers in [-1, 1).
-class Noise {
- public:
-  explicit Noise(std::uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15ULL + 0x632be59bd9b4e019ULL) {}
-  double operator()() {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-52 - 1.0;
-  }
-
- private:
-  std::uint64_t state_;
-};
-
-Lattice strained(const Lattice& lattice, Noise& noise) {
-  Mat3 strain;
-  for (int i = 0; i < 3; ++i) {
-    for (int j = i; j < 3; ++j) strain[i][j] = strain[j][i] = (i == j ? 1.0 : 0.0) + kPerturbation * noise();
-  }
-  Mat3 cell;
-  for (int i = 0; i < 3; ++i) cell[i] = row_times(lattice.cell()[i], strain);
-  return Lattice(cell);
-}
 
 class Walker {
  public:
@@ -196,13 +168,9 @@ class Walker {
 }  // namespace
 
 PowerTriangulation triangulate(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& weight) {
-  const double scale = std::pow(lattice.volume() / static_cast<double>(frac.size()), 2.0 / 3.0);
   for (std::uint64_t attempt = 0; attempt < kMaxAttempts; ++attempt) {
-    Noise noise(attempt);
-    const Lattice perturbed = strained(lattice, noise);
-    std::vector<double> w = weight;
-    for (double& value : w) value += kPerturbation * scale * noise();
-    Walker walker(perturbed, frac, std::move(w));
+    PerturbedProblem problem = perturb(lattice, weight, attempt);
+    Walker walker(problem.lattice, frac, std::move(problem.weight));
     if (walker.run()) return walker.take();
   }
   throw NoConvergence("no closed power diagram after " + std::to_string(kMaxAttempts) + " perturbations");

@@ -395,7 +395,9 @@ class Merger {
   std::int32_t count_ = 0;
 };
 
-void check_input(const std::vector<Vec3>& frac, const std::vector<double>& radius) {
+}  // namespace
+
+void check_spheres(const std::vector<Vec3>& frac, const std::vector<double>& radius) {
   if (frac.empty()) throw InvalidInput("there are no atoms to tessellate");
   if (frac.size() != radius.size()) {
     throw InvalidInput("there are " + std::to_string(frac.size()) + " atoms but " + std::to_string(radius.size()) + " radii");
@@ -408,11 +410,9 @@ void check_input(const std::vector<Vec3>& frac, const std::vector<double>& radiu
   }
 }
 
-}  // namespace
-
 Tessellation tessellate(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius,
                         const TessellationOptions& options) {
-  check_input(frac, radius);
+  check_spheres(frac, radius);
   const ReducedFrame frame = reduce_frame(lattice, frac);
   std::vector<double> weight;
   weight.reserve(radius.size());

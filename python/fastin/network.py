@@ -515,7 +515,7 @@ def network_from_arrays(
         mobile_orbit=_core.point_orbits(framework.cell, mobile, *_operations(rotations, translations)),
         clearance=clearance,
         notes=notes,
-        **{k: np.array(v) if isinstance(v, tuple) else v for k, v in found.items()},
+        **{k: np.array(v) if isinstance(v, tuple) else v for k, v in found.items() if k != "symmetry_used"},
     )
     return with_exact_radii(network, threads) if exact else network
 

@@ -104,7 +104,7 @@ def test_symmetry_off_gives_the_same_network(shared, name):
     np.testing.assert_allclose(on.site_radius[m], off.site_radius, atol=1e-6)
     np.testing.assert_allclose(on.edge_bottleneck_radius[edges], off.edge_bottleneck_radius, atol=1e-6)
     np.testing.assert_allclose(on.free_sphere_radii, off.free_sphere_radii, atol=1e-6)
-    np.testing.assert_allclose(on.cell_volume, off.cell_volume, atol=1e-6)
+    np.testing.assert_allclose(on.cell_volume, off.cell_volume, atol=2e-5)  # 1e-6 A times the area of a cell
     assert len(set(zip(on.site_orbit[m].tolist(), off.site_orbit.tolist(), strict=True))) == len(set(off.site_orbit))
 
 

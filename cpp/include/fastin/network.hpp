@@ -41,6 +41,7 @@ struct Network {
   std::vector<std::int32_t> site_orbit, edge_orbit;  // symmetry classes, numbered in order of appearance
   std::vector<double> cell_volume;                   // one per atom
   FreeSpheres free;
+  bool symmetry_used = false;  // only the distinct atoms' cells were computed
 };
 
 inline NetworkView view_of(const Network& n) {

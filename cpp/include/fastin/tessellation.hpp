@@ -69,6 +69,9 @@ struct TessellationOptions {
   double merge_tolerance = kMergeTolerance;
 };
 
+// Throws InvalidInput for no spheres, sizes that differ and values that are not finite, naming the atom.
+void check_spheres(const std::vector<Vec3>& frac, const std::vector<double>& radius);
+
 // Exact periodic power diagram of spheres at `frac` (any images) with these radii (angstrom; the weight is the square).
 // Throws InvalidInput for empty or non-finite input, DegenerateGeometry for overlapping atoms.
 Tessellation tessellate(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius,
