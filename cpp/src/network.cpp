@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "fastin/bottleneck.hpp"
+#include "fastin/rounding.hpp"
 #include "fastin/sphere_search.hpp"
 #include "fastin/symmetric_network.hpp"
 
@@ -20,9 +21,8 @@ constexpr double kWrapMargin = 1e-11;
 Int3 wrap_near(Vec3* f) {
   Int3 cell;
   for (int k = 0; k < 3; ++k) {
-    const double floor_value = std::floor((*f)[k] + kWrapMargin);
-    cell[k] = static_cast<std::int32_t>(floor_value);
-    (*f)[k] = std::max(0.0, (*f)[k] - floor_value);
+    cell[k] = floor_int((*f)[k] + kWrapMargin);
+    (*f)[k] = std::max(0.0, (*f)[k] - cell[k]);
   }
   return cell;
 }

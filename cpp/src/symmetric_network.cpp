@@ -11,6 +11,7 @@
 #include "fastin/perturbation.hpp"
 #include "fastin/point_index.hpp"
 #include "fastin/reduced_frame.hpp"
+#include "fastin/rounding.hpp"
 #include "fastin/sphere_search.hpp"
 
 namespace fastin {
@@ -24,6 +25,7 @@ constexpr double kExactPosition = 1e-6;
 constexpr double kSame = 5e-7;
 constexpr double kApart = 1e-3;
 constexpr double kVolumeTolerance = 1e-9;
+constexpr double kSameTranslation = 1e-6;  // fractional
 constexpr double kWrapMargin = 1e-11;
 
 // Clearance known so far for an orbit of vertices or edges, over the generators seen.
@@ -35,6 +37,12 @@ struct Known {
 
 struct Segment {
   Vec3 from, to;  // reduced fractional coordinates, one frame
+};
+
+// A vertex (or atom) displaced by a lattice vector.
+struct Place {
+  std::int32_t point;
+  Int3 cell;
 };
 
 class SymmetricBuilder {
@@ -54,6 +62,12 @@ class SymmetricBuilder {
   }
 
  private:
+  // k after a is operation `index` plus the lattice vector `shift`.
+  struct Product {
+    std::int32_t index;
+    Int3 shift;
+  };
+
   struct EdgeImage {
     std::int32_t i, j;
     Int3 image;  // reduced
@@ -92,7 +106,45 @@ class SymmetricBuilder {
       reduced.translation = t.x * to_vec(inv[0]) + t.y * to_vec(inv[1]) + t.z * to_vec(inv[2]);
       operations_.push_back(reduced);
     }
+    for (const SymmetryOperation& op : operations_) {
+      rotation_.push_back(Mat3{{to_vec(op.rotation[0]), to_vec(op.rotation[1]), to_vec(op.rotation[2])}});
+    }
+    products_.resize(operations_.size());
     return operations_.size() > 1;
+  }
+
+  Vec3 apply(std::size_t k, const Vec3& x) const { return times_col(rotation_[k], x) + operations_[k].translation; }
+
+  // Products of every operation with operation a, made at the first call; empty when the operations are no group.
+  const std::vector<Product>& products_with(std::size_t a) {
+    std::vector<Product>& row = products_[a];
+    if (!row.empty()) return row;
+    for (std::size_t k = 0; k < operations_.size(); ++k) {
+      const auto& r = operations_[k].rotation;
+      const auto& q = operations_[a].rotation;
+      std::array<Int3, 3> rotation;
+      for (std::size_t i = 0; i < 3; ++i) rotation[i] = r[i].x * q[0] + r[i].y * q[1] + r[i].z * q[2];
+      const Vec3 translation = apply(k, operations_[a].translation);
+      Product found{-1, {}};
+      for (std::size_t h = 0; h < operations_.size() && found.index < 0; ++h) {
+        if (operations_[h].rotation != rotation) continue;
+        const Vec3 d = translation - operations_[h].translation;
+        const Int3 shift{nearest_int(d.x), nearest_int(d.y), nearest_int(d.z)};
+        if (norm2(d - to_vec(shift)) < kSameTranslation * kSameTranslation) found = {static_cast<std::int32_t>(h), shift};
+      }
+      if (found.index < 0) {
+        row.clear();
+        return row;
+      }
+      row.push_back(found);
+    }
+    return row;
+  }
+
+  static Int3 rotated(const SymmetryOperation& op, const Int3& v) {
+    const auto& r = op.rotation;
+    return {r[0].x * v.x + r[0].y * v.y + r[0].z * v.z, r[1].x * v.x + r[1].y * v.y + r[1].z * v.z,
+            r[2].x * v.x + r[2].y * v.y + r[2].z * v.z};
   }
 
   // Orbits of the atoms; positions become exactly symmetric, the mean over the operations.
@@ -108,7 +160,7 @@ class SymmetricBuilder {
       const Vec3 original = frame_.frac[i];
       Vec3 shift{};  // mean displacement, brought back to atom i
       for (std::size_t k = 0; k < operations_.size(); ++k) {
-        const Vec3 image = operations_[k](original);
+        const Vec3 image = apply(k, original);
         match[k] = atoms_.find(image);
         if (match[k].point < 0 || match[k].distance > kExactPosition) return false;
         const auto j = static_cast<std::size_t>(match[k].point);
@@ -119,7 +171,7 @@ class SymmetricBuilder {
       }
       if (atom_orbit_[i] < 0) return false;  // the identity is missing
       const Vec3 mean = original + (1.0 / static_cast<double>(operations_.size())) * shift;
-      for (std::size_t k = 0; k < operations_.size(); ++k) move_atom(match[k].point, operations_[k](mean) - to_vec(match[k].cell));
+      for (std::size_t k = 0; k < operations_.size(); ++k) move_atom(match[k].point, apply(k, mean) - to_vec(match[k].cell));
     }
     return 2 * representative_.size() <= frame_.frac.size();  // else there is little to gain
   }
@@ -175,17 +227,19 @@ class SymmetricBuilder {
     const auto orbit = static_cast<std::int32_t>(vertex_known_.size());
     vertex_known_.emplace_back();
     vertex_place_.push_back(frac);
-    for (const SymmetryOperation& op : operations_) {
-      Vec3 image = op(frac);
+    for (std::size_t k = 0; k < operations_.size(); ++k) {
+      Vec3 image = apply(k, frac);
       PointIndex::Match seen;
       if (!locate(image, &seen)) return false;
       if (seen.point >= 0) {
         if (vertex_orbit_[static_cast<std::size_t>(seen.point)] != orbit) return false;
+        vertex_image_.push_back({seen.point, seen.cell});
         continue;
       }
-      wrap_frac(image);
-      vertices_.insert(image);
+      const Int3 cell = wrap_frac(image);
+      vertex_image_.push_back({vertices_.insert(image), cell});
       vertex_orbit_.push_back(orbit);
+      vertex_operation_.push_back(static_cast<std::int32_t>(k));
     }
     return locate(frac, match) && match->point >= 0;
   }
@@ -203,12 +257,7 @@ class SymmetricBuilder {
       edge_known_.emplace_back();
       // Both ends as filed, so that merged vertices count as one point.
       edge_place_.push_back({vertices_[from.point] + to_vec(from.cell), vertices_[to.point] + to_vec(to.cell)});
-      for (std::size_t k = 0; k < operations_.size(); ++k) {
-        PointIndex::Match a, b;
-        if (!locate(operations_[k](edge_place_.back().from), &a) || !locate(operations_[k](edge_place_.back().to), &b)) return false;
-        if (a.point < 0 || b.point < 0) return false;
-        insert_edge(a.point, b.point, b.cell - a.cell, orbit, static_cast<std::int32_t>(k));
-      }
+      if (!edge_images({from.point, from.cell}, {to.point, to.cell}, orbit)) return false;
     }
     const std::array<GeneratorCode, 3> g{make_generator(static_cast<std::int32_t>(atom), {}), e.j, e.k};
     const bool first = edge_known_[static_cast<std::size_t>(orbit)].largest == -std::numeric_limits<double>::infinity();
@@ -216,6 +265,27 @@ class SymmetricBuilder {
     add_known(p, q, atom, g.data(), 3, &edge_known_[static_cast<std::size_t>(orbit)]);
     // All generators of an edge share its narrowest point; the place of the first one is in the frame of edge_place_.
     if (!first) edge_known_[static_cast<std::size_t>(orbit)].narrowest.t = t;
+    return true;
+  }
+
+  // Images of an edge by the products of the group: no position is looked up.
+  bool edge_images(const Place& from, const Place& to, std::int32_t orbit) {
+    const auto u = static_cast<std::size_t>(from.point), v = static_cast<std::size_t>(to.point);
+    const std::vector<Product>& row_u = products_with(static_cast<std::size_t>(vertex_operation_[u]));
+    const std::vector<Product>& row_v = products_with(static_cast<std::size_t>(vertex_operation_[v]));
+    if (row_u.empty() || row_v.empty()) return false;
+    const std::size_t count = operations_.size();
+    const Place* image_u = &vertex_image_[static_cast<std::size_t>(vertex_orbit_[u]) * count];
+    const Place* image_v = &vertex_image_[static_cast<std::size_t>(vertex_orbit_[v]) * count];
+    // Vertex u in its home is its operation applied to the orbit's place, less this cell.
+    const Int3 rest_u = from.cell - image_u[vertex_operation_[u]].cell, rest_v = to.cell - image_v[vertex_operation_[v]].cell;
+    for (std::size_t k = 0; k < count; ++k) {
+      const Place& a = image_u[row_u[k].index];
+      const Place& b = image_v[row_v[k].index];
+      const Int3 cell_a = a.cell + row_u[k].shift + rotated(operations_[k], rest_u);
+      const Int3 cell_b = b.cell + row_v[k].shift + rotated(operations_[k], rest_v);
+      insert_edge(a.point, b.point, cell_b - cell_a, orbit, static_cast<std::int32_t>(k));
+    }
     return true;
   }
 
@@ -273,9 +343,8 @@ class SymmetricBuilder {
   static Int3 wrap(Vec3* f) {
     Int3 cell;
     for (int k = 0; k < 3; ++k) {
-      const double floor_value = std::floor((*f)[k] + kWrapMargin);
-      cell[k] = static_cast<std::int32_t>(floor_value);
-      (*f)[k] = std::max(0.0, (*f)[k] - floor_value);
+      cell[k] = floor_int((*f)[k] + kWrapMargin);
+      (*f)[k] = std::max(0.0, (*f)[k] - cell[k]);
     }
     return cell;
   }
@@ -333,7 +402,7 @@ class SymmetricBuilder {
     for (std::size_t o = 0; o < length.size(); ++o) {
       const Segment& s = edge_place_[o];
       length[o] = norm(frame_.lattice.to_cart(s.to - s.from));
-      narrow[o] = s.from + edge_known_[o].narrowest.t * (s.to - s.from);
+      narrow[o] = to_original(s.from + edge_known_[o].narrowest.t * (s.to - s.from));
     }
     std::int32_t count = 0;
     for (std::size_t k = 0; k < n; ++k) {
@@ -346,7 +415,7 @@ class SymmetricBuilder {
       out->edge_length[k] = length[o];
       out->edge_bottleneck_radius[k] = edge_known_[o].narrowest.radius;
       out->edge_orbit[k] = label[o];
-      Vec3 f = to_original(operations_[static_cast<std::size_t>(e.operation)](narrow[o]));
+      Vec3 f = options_.operations[static_cast<std::size_t>(e.operation)](narrow[o]);
       wrap(&f);
       out->edge_bottleneck_frac[k] = f;
     }
@@ -357,10 +426,13 @@ class SymmetricBuilder {
   ReducedFrame frame_;
   std::vector<double> weight_;
   std::vector<SymmetryOperation> operations_;  // reduced
+  std::vector<Mat3> rotation_;                 // of each, in floating point
+  std::vector<std::vector<Product>> products_;
   PointIndex atoms_, vertices_;
   std::vector<std::int32_t> atom_orbit_, representative_, multiplicity_;
   std::vector<double> orbit_volume_;
-  std::vector<std::int32_t> vertex_orbit_;
+  std::vector<std::int32_t> vertex_orbit_, vertex_operation_;  // operation k took the orbit's place to this vertex
+  std::vector<Place> vertex_image_;                            // orbit after orbit, operation after operation
   std::vector<Known> vertex_known_, edge_known_;
   std::vector<Vec3> vertex_place_;
   std::vector<Segment> edge_place_;

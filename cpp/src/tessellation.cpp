@@ -8,6 +8,7 @@
 
 #include "fastin/error.hpp"
 #include "fastin/reduced_frame.hpp"
+#include "fastin/rounding.hpp"
 #include "fastin/periodic_union_find.hpp"
 #include "fastin/power_triangulation.hpp"
 
@@ -235,7 +236,7 @@ class Merger {
       Vec3 f = frame_.original_lattice.to_frac(x);
       Int3 cell;
       for (int k = 0; k < 3; ++k) {
-        cell[k] = static_cast<std::int32_t>(std::floor(f[k] + kWrapMargin));
+        cell[k] = floor_int(f[k] + kWrapMargin);
         f[k] = std::max(0.0, f[k] - cell[k]);
       }
       out->vertex_frac[v] = f;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fastin/lattice.hpp"
+#include "fastin/rounding.hpp"
 #include "fastin/vec3.hpp"
 
 namespace fastin {
@@ -41,7 +42,7 @@ class PointIndex {
   std::int32_t insert(const Vec3& frac) {
     const auto id = static_cast<std::int32_t>(points_.size());
     Int3 box;
-    for (int k = 0; k < 3; ++k) box[k] = box_of(k, std::floor(scaled(k, frac[k])));
+    for (int k = 0; k < 3; ++k) box[k] = box_of(k, floor_int(scaled(k, frac[k])));
     std::int32_t& head = head_[slot(box)];
     points_.push_back({frac, box, head});
     head = id;
@@ -50,20 +51,18 @@ class PointIndex {
 
   // Any image of a point.
   Match find(const Vec3& frac) const {
-    std::int32_t candidates[3][2];
-    int count[3];
+    Int3 low, high;
     for (int k = 0; k < 3; ++k) {
-      const double u = scaled(k, frac[k]), low = std::floor(u - margin_[k]), high = std::floor(u + margin_[k]);
-      candidates[k][0] = box_of(k, low);
-      candidates[k][1] = box_of(k, high);
-      count[k] = candidates[k][0] == candidates[k][1] ? 1 : 2;
+      const double u = scaled(k, frac[k]);
+      low[k] = floor_int(u - margin_[k]);
+      high[k] = floor_int(u + margin_[k]);
     }
     Match best;
     double best2 = tolerance_ * tolerance_;
-    for (int a = 0; a < count[0]; ++a) {
-      for (int b = 0; b < count[1]; ++b) {
-        for (int c = 0; c < count[2]; ++c) {
-          search({candidates[0][a], candidates[1][b], candidates[2][c]}, frac, &best, &best2);
+    for (Int3 b{low.x, 0, 0}; b.x <= high.x; ++b.x) {
+      for (b.y = low.y; b.y <= high.y; ++b.y) {
+        for (b.z = low.z; b.z <= high.z; ++b.z) {
+          search({box_of(0, b.x), box_of(1, b.y), box_of(2, b.z)}, frac, &best, &best2);
         }
       }
     }
@@ -81,8 +80,9 @@ class PointIndex {
 
   double scaled(int k, double f) const { return f * boxes_[k] + kShift; }
 
-  std::int32_t box_of(int k, double floored) const {
-    const auto b = static_cast<std::int32_t>(floored) % boxes_[k];
+  std::int32_t box_of(int k, std::int32_t b) const {
+    if (b >= 0 && b < boxes_[k]) return b;
+    b %= boxes_[k];
     return b < 0 ? b + boxes_[k] : b;
   }
 
@@ -99,9 +99,8 @@ class PointIndex {
       Vec3 d = frac - p.frac;
       Int3 cell;
       for (int k = 0; k < 3; ++k) {
-        const double nearest = std::floor(d[k] + 0.5);
-        cell[k] = static_cast<std::int32_t>(nearest);
-        d[k] -= nearest;
+        cell[k] = nearest_int(d[k]);
+        d[k] -= cell[k];
       }
       const double d2 = norm2(lattice_.to_cart(d));
       if (d2 > *best2) continue;
