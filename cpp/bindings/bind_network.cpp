@@ -11,7 +11,8 @@
 namespace fastin::bind {
 namespace {
 
-std::vector<SymmetryOperation> to_operations(const In<std::int32_t>& rotations, const In<double>& translations) {
+std::vector<SymmetryOperation> to_operations(const In<std::int32_t>& rotations,
+                                             const In<double>& translations) {
   check_shape(rotations, "rotations", {-1, 3, 3});
   check_shape(translations, "translations", {rotations.shape(0), 3});
   std::vector<SymmetryOperation> out(static_cast<std::size_t>(rotations.shape(0)));
@@ -70,8 +71,9 @@ py::dict network_arrays(const In<double>& cell, const In<double>& frac, const In
 }
 
 // View of the arrays that percolation reads; `ends` holds the narrowed site numbers.
-NetworkView borrow(const In<double>& site_radius, const In<std::int64_t>& edge_index, const In<std::int32_t>& edge_image,
-                   const In<double>& edge_radius, std::vector<std::int32_t>* ends) {
+NetworkView borrow(const In<double>& site_radius, const In<std::int64_t>& edge_index,
+                   const In<std::int32_t>& edge_image, const In<double>& edge_radius,
+                   std::vector<std::int32_t>* ends) {
   check_shape(site_radius, "site_radius", {-1});
   const py::ssize_t e = edge_radius.size();
   check_shape(edge_radius, "edge_radius", {-1});
@@ -81,11 +83,17 @@ NetworkView borrow(const In<double>& site_radius, const In<std::int64_t>& edge_i
   ends->reserve(static_cast<std::size_t>(2 * e));
   for (py::ssize_t k = 0; k < 2 * e; ++k) {
     const std::int64_t s = edge_index.data()[k];
-    if (s < 0 || s >= sites) throw InvalidInput("edge_index names site " + std::to_string(s) + " of " + std::to_string(sites));
+    if (s < 0 || s >= sites)
+      throw InvalidInput("edge_index names site " + std::to_string(s) + " of " + std::to_string(sites));
     ends->push_back(static_cast<std::int32_t>(s));
   }
-  return {static_cast<std::size_t>(sites), site_radius.data(), static_cast<std::size_t>(e), ends->data(), ends->data() + e,
-          reinterpret_cast<const Int3*>(edge_image.data()), edge_radius.data()};
+  return {static_cast<std::size_t>(sites),
+          site_radius.data(),
+          static_cast<std::size_t>(e),
+          ends->data(),
+          ends->data() + e,
+          reinterpret_cast<const Int3*>(edge_image.data()),
+          edge_radius.data()};
 }
 
 py::dict free_spheres_of(const In<double>& site_radius, const In<std::int64_t>& edge_index,
@@ -105,7 +113,8 @@ py::dict free_spheres_of(const In<double>& site_radius, const In<std::int64_t>& 
 }
 
 py::tuple channels_of(const In<double>& site_radius, const In<std::int64_t>& edge_index,
-                      const In<std::int32_t>& edge_image, const In<double>& edge_radius, double probe_radius) {
+                      const In<std::int32_t>& edge_image, const In<double>& edge_radius,
+                      double probe_radius) {
   std::vector<std::int32_t> ends;
   const NetworkView view = borrow(site_radius, edge_index, edge_image, edge_radius, &ends);
   ChannelSet c;
@@ -113,12 +122,13 @@ py::tuple channels_of(const In<double>& site_radius, const In<std::int64_t>& edg
     const py::gil_scoped_release release;
     c = find_channels(view, probe_radius);
   }
-  return py::make_tuple(adopt(std::move(c.dimensionality)), adopt(std::move(c.site_start)), adopt(std::move(c.site)),
-                        adopt(std::move(c.edge_start)), adopt(std::move(c.edge)));
+  return py::make_tuple(adopt(std::move(c.dimensionality)), adopt(std::move(c.site_start)),
+                        adopt(std::move(c.site)), adopt(std::move(c.edge_start)), adopt(std::move(c.edge)));
 }
 
-py::array_t<std::int32_t> orbits_of(const In<double>& cell, const In<double>& frac, const In<std::int32_t>& rotations,
-                                    const In<double>& translations, double tolerance) {
+py::array_t<std::int32_t> orbits_of(const In<double>& cell, const In<double>& frac,
+                                    const In<std::int32_t>& rotations, const In<double>& translations,
+                                    double tolerance) {
   const Mat3 rows = to_mat3(cell, "cell");
   const std::vector<Vec3> points = to_vec3s(frac, "frac");
   const std::vector<SymmetryOperation> operations = to_operations(rotations, translations);
@@ -135,18 +145,19 @@ py::array_t<std::int32_t> orbits_of(const In<double>& cell, const In<double>& fr
 void bind_network(py::module_& m) {
   m.def("network", &network_arrays, py::arg("cell").noconvert(), py::arg("frac").noconvert(),
         py::arg("radius").noconvert(), py::arg("rotations").noconvert(), py::arg("translations").noconvert(),
-        py::kw_only(), py::arg("generators") = false, py::arg("face_centers") = false, py::arg("use_symmetry") = true,
-        py::arg("num_threads") = 1,
+        py::kw_only(), py::arg("generators") = false, py::arg("face_centers") = false,
+        py::arg("use_symmetry") = true, py::arg("num_threads") = 1,
         "Interstitial network of spheres: sites, edges with bottlenecks, orbits, free-sphere radii.");
-  m.def("free_spheres", &free_spheres_of, py::arg("site_radius").noconvert(), py::arg("edge_index").noconvert(),
-        py::arg("edge_image").noconvert(), py::arg("edge_radius").noconvert(),
+  m.def("free_spheres", &free_spheres_of, py::arg("site_radius").noconvert(),
+        py::arg("edge_index").noconvert(), py::arg("edge_image").noconvert(),
+        py::arg("edge_radius").noconvert(),
         "Widest periodic paths of a network along each axis and in 1, 2, 3 dimensions.");
   m.def("channels", &channels_of, py::arg("site_radius").noconvert(), py::arg("edge_index").noconvert(),
         py::arg("edge_image").noconvert(), py::arg("edge_radius").noconvert(), py::arg("probe_radius"),
         "Percolating components of a network for a probe.");
   m.def("point_orbits", &orbits_of, py::arg("cell").noconvert(), py::arg("frac").noconvert(),
-        py::arg("rotations").noconvert(), py::arg("translations").noconvert(), py::arg("tolerance") = kOrbitTolerance,
-        "Orbit label of each point under symmetry operations.");
+        py::arg("rotations").noconvert(), py::arg("translations").noconvert(),
+        py::arg("tolerance") = kOrbitTolerance, "Orbit label of each point under symmetry operations.");
 }
 
 }  // namespace fastin::bind

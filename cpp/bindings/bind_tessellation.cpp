@@ -7,8 +7,8 @@
 namespace fastin::bind {
 namespace {
 
-py::dict tessellate_arrays(const In<double>& cell, const In<double>& frac, const In<double>& radius, bool faces,
-                           double merge_tolerance) {
+py::dict tessellate_arrays(const In<double>& cell, const In<double>& frac, const In<double>& radius,
+                           bool faces, double merge_tolerance) {
   const Mat3 rows = to_mat3(cell, "cell");
   const std::vector<Vec3> positions = to_vec3s(frac, "frac");
   const std::vector<double> radii = to_vector(radius, "radius");
@@ -17,7 +17,8 @@ py::dict tessellate_arrays(const In<double>& cell, const In<double>& frac, const
     const py::gil_scoped_release release;
     t = tessellate(Lattice(rows), positions, radii, {faces, merge_tolerance});
   }
-  const auto v = static_cast<py::ssize_t>(t.vertex_frac.size()), e = static_cast<py::ssize_t>(t.edge_i.size());
+  const auto v = static_cast<py::ssize_t>(t.vertex_frac.size()),
+             e = static_cast<py::ssize_t>(t.edge_i.size());
   const auto g = static_cast<py::ssize_t>(t.generator.size()), o = static_cast<py::ssize_t>(t.owner.size());
   py::dict out;
   out["vertex_frac"] = adopt<double>(std::move(t.vertex_frac), {v, 3});
@@ -31,7 +32,8 @@ py::dict tessellate_arrays(const In<double>& cell, const In<double>& frac, const
   out["owner"] = adopt<std::int32_t>(std::move(t.owner), {o, 4});
   out["cell_volume"] = adopt(std::move(t.cell_volume));
   if (faces) {
-    const auto f = static_cast<py::ssize_t>(t.faces.first.size()), l = static_cast<py::ssize_t>(t.faces.loop.size());
+    const auto f = static_cast<py::ssize_t>(t.faces.first.size()),
+               l = static_cast<py::ssize_t>(t.faces.loop.size());
     out["face_first"] = adopt(std::move(t.faces.first));
     out["face_second"] = adopt<std::int32_t>(std::move(t.faces.second), {f, 4});
     out["face_start"] = adopt(std::move(t.faces.start));
@@ -40,7 +42,8 @@ py::dict tessellate_arrays(const In<double>& cell, const In<double>& frac, const
   return out;
 }
 
-py::dict certify_arrays(const In<double>& cell, const In<double>& frac, const In<double>& radius, double merge_tolerance) {
+py::dict certify_arrays(const In<double>& cell, const In<double>& frac, const In<double>& radius,
+                        double merge_tolerance) {
   const Mat3 rows = to_mat3(cell, "cell");
   const std::vector<Vec3> positions = to_vec3s(frac, "frac");
   const std::vector<double> radii = to_vector(radius, "radius");
@@ -74,9 +77,10 @@ void bind_tessellation(py::module_& m) {
         py::arg("radius").noconvert(), py::kw_only(), py::arg("faces") = false,
         py::arg("merge_tolerance") = kMergeTolerance,
         "Periodic power diagram of spheres: vertices with generators, edges with owners, cell volumes.");
-  m.def("certify_tessellation", &certify_arrays, py::arg("cell").noconvert(), py::arg("frac").noconvert(),
-        py::arg("radius").noconvert(), py::kw_only(), py::arg("merge_tolerance") = kMergeTolerance,
-        "Certificates of the power diagram of spheres: volumes, Euler characteristic, powers at the vertices.");
+  m.def(
+      "certify_tessellation", &certify_arrays, py::arg("cell").noconvert(), py::arg("frac").noconvert(),
+      py::arg("radius").noconvert(), py::kw_only(), py::arg("merge_tolerance") = kMergeTolerance,
+      "Certificates of the power diagram of spheres: volumes, Euler characteristic, powers at the vertices.");
 }
 
 }  // namespace fastin::bind

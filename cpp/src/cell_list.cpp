@@ -7,7 +7,8 @@
 namespace fastin {
 namespace {
 
-// Atoms a bin holds on average: small bins waste fewer distances, large ones fewer bin visits (measured on 12 to 5000 atoms).
+// Atoms a bin holds on average: small bins waste fewer distances, large ones fewer bin visits (measured on 12
+// to 5000 atoms).
 constexpr double kAtomsPerBin = 1.5;
 constexpr std::size_t kMaxBinsPerAxis = 512;
 
@@ -20,7 +21,8 @@ struct Image {
 }  // namespace
 
 CellList::CellList(const Lattice& lattice, const std::vector<Vec3>& frac, double reach) : reach_(reach) {
-  const double edge = std::cbrt(kAtomsPerBin * lattice.volume() / static_cast<double>(std::max<std::size_t>(1, frac.size())));
+  const double edge =
+      std::cbrt(kAtomsPerBin * lattice.volume() / static_cast<double>(std::max<std::size_t>(1, frac.size())));
   double margin[3];
   std::int32_t cells[3];
   for (int k = 0; k < 3; ++k) {
@@ -53,10 +55,12 @@ CellList::CellList(const Lattice& lattice, const std::vector<Vec3>& frac, double
     for (Int3 s{lo.x, 0, 0}; s.x <= hi.x; ++s.x) {
       for (s.y = lo.y; s.y <= hi.y; ++s.y) {
         const std::size_t row = (static_cast<std::size_t>(bin_of(0, f.x + s.x)) * bins_[1] +
-                                 static_cast<std::size_t>(bin_of(1, f.y + s.y))) * bins_[2];
+                                 static_cast<std::size_t>(bin_of(1, f.y + s.y))) *
+                                bins_[2];
         for (s.z = lo.z; s.z <= hi.z; ++s.z) {
           const auto bin = static_cast<std::uint32_t>(row + static_cast<std::size_t>(bin_of(2, f.z + s.z)));
-          images.push_back({home + lattice.to_cart(to_vec(s)), make_generator(static_cast<std::int32_t>(i), s), bin});
+          images.push_back(
+              {home + lattice.to_cart(to_vec(s)), make_generator(static_cast<std::int32_t>(i), s), bin});
           ++start_[bin + 1];
         }
       }

@@ -12,7 +12,8 @@ constexpr std::size_t kMaxVertices = 2000;
 
 class Tracer {
  public:
-  Tracer(HalfspaceLists* half, const ReducedFrame& frame, const std::vector<double>& weight, std::int32_t atom, CellStar* star)
+  Tracer(HalfspaceLists* half, const ReducedFrame& frame, const std::vector<double>& weight,
+         std::int32_t atom, CellStar* star)
       : half_(*half), frame_(frame), weight_(weight), atom_(atom), star_(*star) {}
 
   bool run() {
@@ -45,8 +46,12 @@ class Tracer {
   double plane(GeneratorCode code, const Vec3& d) const {
     return 0.5 * (norm2(d) + half_.weight(atom_) - half_.weight(generator_atom(code)));
   }
-  Vec3 exact(GeneratorCode code) const { return frame_.position(code) - frame_.cart[static_cast<std::size_t>(atom_)]; }
-  double weight_of(GeneratorCode code) const { return weight_[static_cast<std::size_t>(generator_atom(code))]; }
+  Vec3 exact(GeneratorCode code) const {
+    return frame_.position(code) - frame_.cart[static_cast<std::size_t>(atom_)];
+  }
+  double weight_of(GeneratorCode code) const {
+    return weight_[static_cast<std::size_t>(generator_atom(code))];
+  }
 
   // Three rays from the centre, which must lie inside the cell.
   bool seed() {
@@ -69,7 +74,8 @@ class Tracer {
     if (!solve(g, &x) || !(norm(x - perturbed_x) < kMaxShift)) return false;
     const auto id = static_cast<std::int32_t>(star_.vertex.size());
     star_.vertex.push_back({g, x});
-    // (atom, j, k, l) is positively oriented: its edges lead away along d(k) x d(j), d(l) x d(k) and d(j) x d(l).
+    // (atom, j, k, l) is positively oriented: its edges lead away along d(k) x d(j), d(l) x d(k) and d(j) x
+    // d(l).
     return link(id, g[1], g[0]) && link(id, g[2], g[1]) && link(id, g[0], g[2]);
   }
 
@@ -106,7 +112,8 @@ class Tracer {
     double six_volumes = 0.0;
     for (const CellStar::Edge& e : star_.edge) {
       const Vec3 dj = exact(e.j), dk = exact(e.k);
-      const Vec3 area = cross(star_.vertex[static_cast<std::size_t>(e.from)].x, star_.vertex[static_cast<std::size_t>(e.to)].x);
+      const Vec3 area = cross(star_.vertex[static_cast<std::size_t>(e.from)].x,
+                              star_.vertex[static_cast<std::size_t>(e.to)].x);
       const double own = weight_[static_cast<std::size_t>(atom_)];
       six_volumes += 0.5 * (1.0 + (own - weight_of(e.j)) / norm2(dj)) * dot(dj, area) -
                      0.5 * (1.0 + (own - weight_of(e.k)) / norm2(dk)) * dot(dk, area);
@@ -124,8 +131,8 @@ class Tracer {
 
 }  // namespace
 
-bool trace_star(HalfspaceLists* half, const ReducedFrame& frame, const std::vector<double>& weight, std::int32_t atom,
-                CellStar* star) {
+bool trace_star(HalfspaceLists* half, const ReducedFrame& frame, const std::vector<double>& weight,
+                std::int32_t atom, CellStar* star) {
   return Tracer(half, frame, weight, atom, star).run();
 }
 

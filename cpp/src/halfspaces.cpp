@@ -16,10 +16,12 @@ namespace {
 
 // Atoms of one crystal nearer than this (angstrom) are an input error, not a structure.
 constexpr double kMinDistance = 0.1;
-// Neighbours that a list holds at first: a Voronoi cell has about 15 faces, its vertices are cut off by about 60 planes.
+// Neighbours that a list holds at first: a Voronoi cell has about 15 faces, its vertices are cut off by about
+// 60 planes.
 constexpr double kInitialNeighbours = 72.0;
 constexpr double kGrowth = 1.5;
-// A list that would reach farther than this many times its first reach means an infinite void, i.e. a broken input.
+// A list that would reach farther than this many times its first reach means an infinite void, i.e. a broken
+// input.
 constexpr int kMaxExtensions = 24;
 constexpr int kBuckets = 24;
 constexpr double kDistanceMargin = 1e-9;
@@ -33,7 +35,8 @@ double covers_for(double reach, double weight, double max_weight) {
   return (reach * reach - (max_weight - weight)) / (2.0 * reach);
 }
 
-// Four lanes, two of them a block: GCC keeps 32-byte vectors whole from AVX2 on; wider ones it would take apart.
+// Four lanes, two of them a block: GCC keeps 32-byte vectors whole from AVX2 on; wider ones it would take
+// apart.
 typedef double Lanes __attribute__((vector_size(32)));
 typedef std::int64_t LaneCodes __attribute__((vector_size(32)));
 constexpr std::size_t kHalf = HalfspaceLists::kLanes / 2;
@@ -52,15 +55,18 @@ RayHit shoot_ray(const HalfspaceView& list, const Vec3& origin, const Vec3& dire
   const double ox = origin.x, oy = origin.y, oz = origin.z;
   const double ux = direction.x, uy = direction.y, uz = direction.z;
   const double ou = dot(origin, direction), uu = norm2(direction);
-  const double nearest2 = norm2(origin) - ou * ou / uu;  // squared distance between the atom and the ray's line
+  const double nearest2 =
+      norm2(origin) - ou * ou / uu;  // squared distance between the atom and the ray's line
   const auto a = static_cast<std::int64_t>(skip_a), b = static_cast<std::int64_t>(skip_b);
   const Lanes zero = {}, one = zero + 1.0;
   Best best[2] = {{one, zero, {}}, {one, zero, {}}};
   for (std::size_t block = 0; block < list.blocks; ++block) {
     const double tail = list.tail[block];
     if (block > 1 && tail > 0.0 && tail * tail > nearest2) {
-      // The line is inside the sphere that the remaining planes leave alone for t in (low, high): stop when the best hit is.
-      const double root = std::sqrt((tail * tail - nearest2) / uu), low = -ou / uu - root, high = -ou / uu + root;
+      // The line is inside the sphere that the remaining planes leave alone for t in (low, high): stop when
+      // the best hit is.
+      const double root = std::sqrt((tail * tail - nearest2) / uu), low = -ou / uu - root,
+                   high = -ou / uu + root;
       const LaneCodes inside = (best[0].num < high * best[0].den) | (best[1].num < high * best[1].den);
       const LaneCodes outside = (best[0].num <= low * best[0].den) | (best[1].num <= low * best[1].den);
       if ((inside[0] | inside[1] | inside[2] | inside[3]) != 0 &&
@@ -79,7 +85,8 @@ RayHit shoot_ray(const HalfspaceView& list, const Vec3& origin, const Vec3& dire
       std::memcpy(&code, list.code + at, sizeof code);
       const Lanes den = dx * ux + dy * uy + dz * uz;
       const Lanes num = h - (dx * ox + dy * oy + dz * oz);
-      const LaneCodes better = (den > zero) & (num * best[half].den < best[half].num * den) & (code != a) & (code != b);
+      const LaneCodes better =
+          (den > zero) & (num * best[half].den < best[half].num * den) & (code != a) & (code != b);
       best[half].num = better ? num : best[half].num;
       best[half].den = better ? den : best[half].den;
       best[half].code = better ? code : best[half].code;
@@ -114,16 +121,22 @@ HalfspaceView HalfspaceLists::view(std::int32_t atom) {
   const auto i = static_cast<std::size_t>(atom);
   if (lists_[i].blocks == 0) build(atom, default_reach_);
   const List& list = lists_[i];
-  return {dx_.data() + list.begin, dy_.data() + list.begin,   dz_.data() + list.begin, h_.data() + list.begin,
-          code_.data() + list.begin, tail_.data() + list.tail, list.blocks,             list.covers};
+  return {dx_.data() + list.begin,
+          dy_.data() + list.begin,
+          dz_.data() + list.begin,
+          h_.data() + list.begin,
+          code_.data() + list.begin,
+          tail_.data() + list.tail,
+          list.blocks,
+          list.covers};
 }
 
 void HalfspaceLists::extend(std::int32_t atom, double covers) {
   build(atom, reach_for(covers, weight(atom), max_weight_) * (1.0 + kDistanceMargin));
 }
 
-RayHit HalfspaceLists::shoot(std::int32_t atom, const Vec3& origin, const Vec3& direction, GeneratorCode skip_a,
-                             GeneratorCode skip_b) {
+RayHit HalfspaceLists::shoot(std::int32_t atom, const Vec3& origin, const Vec3& direction,
+                             GeneratorCode skip_a, GeneratorCode skip_b) {
   for (int round = 0; round < kMaxExtensions; ++round) {
     const HalfspaceView list = view(atom);
     const RayHit hit = shoot_ray(list, origin, direction, skip_a, skip_b);
@@ -156,9 +169,9 @@ void HalfspaceLists::collect(std::int32_t atom, double reach, double covers) {
       const double d2 = norm2(d);
       if (d2 > reach2 || code[s] == self) continue;
       if (d2 < kMinDistance * kMinDistance) {
-        throw DegenerateGeometry("atoms " + std::to_string(std::min(atom, generator_atom(code[s]))) + " and " +
-                                 std::to_string(std::max(atom, generator_atom(code[s]))) + " overlap: they are " +
-                                 std::to_string(std::sqrt(d2)) + " angstrom apart");
+        throw DegenerateGeometry("atoms " + std::to_string(std::min(atom, generator_atom(code[s]))) +
+                                 " and " + std::to_string(std::max(atom, generator_atom(code[s]))) +
+                                 " overlap: they are " + std::to_string(std::sqrt(d2)) + " angstrom apart");
       }
       const double h = 0.5 * (d2 + w - weight_[static_cast<std::size_t>(generator_atom(code[s]))]);
       const double distance = h / std::sqrt(d2);
@@ -178,7 +191,8 @@ void HalfspaceLists::store(List* list, double covers) {
 
   list->begin = dx_.size();
   list->tail = tail_.size();
-  list->blocks = scratch_.size() / kLanes + 1;  // one block at least, so that a made list is known by its blocks
+  list->blocks =
+      scratch_.size() / kLanes + 1;  // one block at least, so that a made list is known by its blocks
   list->covers = covers;
   const std::size_t padded = list->blocks * kLanes;
   for (auto* v : {&dx_, &dy_, &dz_}) v->resize(list->begin + padded, 0.0);

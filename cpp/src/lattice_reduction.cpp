@@ -54,7 +54,8 @@ std::array<Int3, 3> inverse_unimodular(const std::array<Int3, 3>& m) {
     return m[static_cast<std::size_t>(r0)][c0] * m[static_cast<std::size_t>(r1)][c1] -
            m[static_cast<std::size_t>(r0)][c1] * m[static_cast<std::size_t>(r1)][c0];
   };
-  const std::int32_t det = m[0].x * minor2(1, 2, 1, 2) - m[0].y * minor2(1, 2, 0, 2) + m[0].z * minor2(1, 2, 0, 1);
+  const std::int32_t det =
+      m[0].x * minor2(1, 2, 1, 2) - m[0].y * minor2(1, 2, 0, 2) + m[0].z * minor2(1, 2, 0, 1);
   if (det != 1 && det != -1) throw NoConvergence("lattice reduction lost the lattice (determinant not 1)");
   return {Int3{det * minor2(1, 2, 1, 2), -det * minor2(0, 2, 1, 2), det * minor2(0, 1, 1, 2)},
           Int3{-det * minor2(1, 2, 0, 2), det * minor2(0, 2, 0, 2), -det * minor2(0, 1, 0, 2)},

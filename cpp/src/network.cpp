@@ -73,7 +73,8 @@ class Builder {
     for (std::size_t v = 0; v < t.vertex_frac.size(); ++v) {
       const Vec3 x = lattice_.to_cart(t.vertex_frac[v]);
       out->site_radius[v] = clearance(x, x, &t.generator[static_cast<std::size_t>(t.generator_start[v])],
-                                      &t.generator[0] + t.generator_start[v + 1]).radius;
+                                      &t.generator[0] + t.generator_start[v + 1])
+                                .radius;
     }
   }
 
@@ -94,11 +95,12 @@ class Builder {
     }
   }
 
-  // The centre of each face (the mean of its vertices) becomes a site, joined to the vertices of the face; the two spheres
-  // that the face separates own all of it.
+  // The centre of each face (the mean of its vertices) becomes a site, joined to the vertices of the face;
+  // the two spheres that the face separates own all of it.
   void face_centers(const Tessellation& t, Network* out) {
     for (std::size_t f = 0; f < t.faces.first.size(); ++f) {
-      const auto begin = static_cast<std::size_t>(t.faces.start[f]), end = static_cast<std::size_t>(t.faces.start[f + 1]);
+      const auto begin = static_cast<std::size_t>(t.faces.start[f]),
+                 end = static_cast<std::size_t>(t.faces.start[f + 1]);
       Vec3 centre{};
       for (std::size_t k = begin; k < end; ++k) centre += corner(t, t.faces.loop[k]);
       centre = (1.0 / static_cast<double>(end - begin)) * centre;
@@ -155,16 +157,17 @@ void label_orbits(const Lattice& lattice, const NetworkOptions& options, Network
   out->site_orbit = point_orbits(lattice, out->site_frac, options.operations);
   std::vector<Vec3> midpoint(out->edge_i.size());
   for (std::size_t e = 0; e < midpoint.size(); ++e) {
-    midpoint[e] = 0.5 * (out->site_frac[static_cast<std::size_t>(out->edge_i[e])] +
-                         out->site_frac[static_cast<std::size_t>(out->edge_j[e])] + to_vec(out->edge_image[e]));
+    midpoint[e] =
+        0.5 * (out->site_frac[static_cast<std::size_t>(out->edge_i[e])] +
+               out->site_frac[static_cast<std::size_t>(out->edge_j[e])] + to_vec(out->edge_image[e]));
   }
   out->edge_orbit = point_orbits(lattice, midpoint, options.operations);
 }
 
 }  // namespace
 
-Network build_network(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius,
-                      const NetworkOptions& options) {
+Network build_network(const Lattice& lattice, const std::vector<Vec3>& frac,
+                      const std::vector<double>& radius, const NetworkOptions& options) {
   Network out;
   check_spheres(frac, radius);
   if (options.use_symmetry && build_symmetric_network(lattice, frac, radius, options, &out)) {

@@ -30,7 +30,8 @@ FreeSpheres free_spheres(const NetworkView& network) {
   out.included.fill(kNone);
   PeriodicUnionFind sets(network.sites);
   std::vector<double> largest(network.site_radius, network.site_radius + network.sites);
-  std::array<std::int32_t, 3> pending{-1, -1, -1};  // edge that opened the axis, until all edges as wide have joined
+  std::array<std::int32_t, 3> pending{-1, -1,
+                                      -1};  // edge that opened the axis, until all edges as wide have joined
   int open = 0, rank = 0;
   const auto settle = [&](double next_radius) {
     for (std::size_t k = 0; k < 3; ++k) {
@@ -97,12 +98,14 @@ ChannelSet find_channels(const NetworkView& network, double probe_radius) {
   for (std::size_t s = 0; s < network.sites; ++s) {
     const std::int32_t root = sets.find(static_cast<std::int32_t>(s)).root;
     if (sets.rank(root) > 0) {
-      site[static_cast<std::size_t>(label[static_cast<std::size_t>(root)])].push_back(static_cast<std::int32_t>(s));
+      site[static_cast<std::size_t>(label[static_cast<std::size_t>(root)])].push_back(
+          static_cast<std::int32_t>(s));
     }
   }
   for (const std::int32_t e : wide) {
     const std::int32_t root = sets.find(network.i[e]).root;
-    if (sets.rank(root) > 0) edge[static_cast<std::size_t>(label[static_cast<std::size_t>(root)])].push_back(e);
+    if (sets.rank(root) > 0)
+      edge[static_cast<std::size_t>(label[static_cast<std::size_t>(root)])].push_back(e);
   }
   ChannelSet out;
   out.site_start.push_back(0);

@@ -12,7 +12,8 @@ namespace fastin {
 namespace {
 
 constexpr int kMaxAttempts = 8;
-constexpr double kVolumeTolerance = 1e-7;  // relative; a complex that fills the cell twice or not at all is off by 1
+constexpr double kVolumeTolerance =
+    1e-7;  // relative; a complex that fills the cell twice or not at all is off by 1
 
 class Walker {
  public:
@@ -37,7 +38,8 @@ class Walker {
   PowerTriangulation take() { return std::move(out_); }
 
  private:
-  // A face that has one tetrahedron so far, filed under its lowest atom; second and third as seen from that atom's image.
+  // A face that has one tetrahedron so far, filed under its lowest atom; second and third as seen from that
+  // atom's image.
   struct OpenFacet {
     GeneratorCode second, third;
     std::int32_t tetrahedron;  // -1 once the second one is found
@@ -49,14 +51,16 @@ class Walker {
 
   Vec3 relative(std::int32_t atom, GeneratorCode code) const {
     const Lattice& l = half_.lattice();
-    return half_.position(generator_atom(code)) + l.to_cart(to_vec(generator_image(code))) - half_.position(atom);
+    return half_.position(generator_atom(code)) + l.to_cart(to_vec(generator_image(code))) -
+           half_.position(atom);
   }
 
   double plane(std::int32_t atom, GeneratorCode code, const Vec3& d) const {
     return 0.5 * (norm2(d) + half_.weight(atom) - half_.weight(generator_atom(code)));
   }
 
-  // The largest sphere owns its own centre; three rays from there lead to a face, an edge and a vertex of its cell.
+  // The largest sphere owns its own centre; three rays from there lead to a face, an edge and a vertex of its
+  // cell.
   void seed() {
     std::int32_t atom = 0;
     for (std::int32_t i = 1; i < static_cast<std::int32_t>(head_.size()); ++i) {
@@ -85,7 +89,8 @@ class Walker {
     const ImageDelta frame = generator_delta(p[0]);
     const GeneratorCode j = shifted(p[1], -frame), k = shifted(p[2], -frame);
     const Vec3 dj = relative(atom, j), dk = relative(atom, k), u = cross(dj, dk);
-    const Vec3 foot = (1.0 / norm2(u)) * (plane(atom, j, dj) * cross(dk, u) + plane(atom, k, dk) * cross(u, dj));
+    const Vec3 foot =
+        (1.0 / norm2(u)) * (plane(atom, j, dj) * cross(dk, u) + plane(atom, k, dk) * cross(u, dj));
     const RayHit hit = half_.shoot(atom, foot, u, j, k);
     add({make_generator(atom, {}), j, k, hit.code}, half_.position(atom) + foot + hit.t * u);
   }
@@ -102,7 +107,8 @@ class Walker {
   void file(std::int32_t id, int face) {
     auto& tet = out_.tetrahedra[static_cast<std::size_t>(id)];
     const auto& corner = kFaceCorners[static_cast<std::size_t>(face)];
-    GeneratorCode a = tet.g[static_cast<std::size_t>(corner[0])], b = tet.g[static_cast<std::size_t>(corner[1])],
+    GeneratorCode a = tet.g[static_cast<std::size_t>(corner[0])],
+                  b = tet.g[static_cast<std::size_t>(corner[1])],
                   c = tet.g[static_cast<std::size_t>(corner[2])];
     bool odd = false;
     const auto order = [&odd](GeneratorCode& p, GeneratorCode& q) {
@@ -127,7 +133,8 @@ class Walker {
       }
       link = &other.next;
     }
-    open_.push_back({b, c, id, shift, head_[static_cast<std::size_t>(generator_atom(a))], static_cast<std::int8_t>(face), odd});
+    open_.push_back({b, c, id, shift, head_[static_cast<std::size_t>(generator_atom(a))],
+                     static_cast<std::int8_t>(face), odd});
     head_[static_cast<std::size_t>(generator_atom(a))] = static_cast<std::int32_t>(open_.size()) - 1;
     stack_.push_back(static_cast<std::int32_t>(open_.size()) - 1);
   }
@@ -167,7 +174,8 @@ class Walker {
 
 }  // namespace
 
-PowerTriangulation triangulate(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& weight) {
+PowerTriangulation triangulate(const Lattice& lattice, const std::vector<Vec3>& frac,
+                               const std::vector<double>& weight) {
   for (std::uint64_t attempt = 0; attempt < kMaxAttempts; ++attempt) {
     PerturbedProblem problem = perturb(lattice, weight, attempt);
     Walker walker(problem.lattice, frac, std::move(problem.weight));

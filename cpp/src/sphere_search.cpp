@@ -11,11 +11,13 @@ constexpr double kClearanceMargin = 1e-12;
 
 }  // namespace
 
-SphereSearch::SphereSearch(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius)
+SphereSearch::SphereSearch(const Lattice& lattice, const std::vector<Vec3>& frac,
+                           const std::vector<double>& radius)
     : basis_(reduce_basis(lattice.cell())), lattice_(basis_.cell), radius_(radius) {
   frac_.reserve(frac.size());
   for (const Vec3& f : frac) {
-    Vec3 g = f.x * to_vec(basis_.inverse[0]) + f.y * to_vec(basis_.inverse[1]) + f.z * to_vec(basis_.inverse[2]);
+    Vec3 g =
+        f.x * to_vec(basis_.inverse[0]) + f.y * to_vec(basis_.inverse[1]) + f.z * to_vec(basis_.inverse[2]);
     wrap_frac(g);
     frac_.push_back(g);
   }
@@ -38,7 +40,8 @@ const CellList& SphereSearch::cells(double threshold, double reach) {
   return *cells_;
 }
 
-Narrowest SphereSearch::narrowest(const Vec3& p, const Vec3& q, Narrowest known, double power, double largest_generator) {
+Narrowest SphereSearch::narrowest(const Vec3& p, const Vec3& q, Narrowest known, double power,
+                                  double largest_generator) {
   const double threshold = power > 0.0 ? largest_generator : -std::numeric_limits<double>::infinity();
   if (!(max_radius_ > threshold)) return known;
   // Nearest that any larger sphere could come.
@@ -52,7 +55,8 @@ Narrowest SphereSearch::narrowest(const Vec3& p, const Vec3& q, Narrowest known,
   const Vec3 a = p - back, b = q - back;
   list.for_each_stretch(f, reach, [&](std::size_t begin, std::size_t end) {
     for (std::size_t s = begin; s < end; ++s) {
-      const double r = radius_[static_cast<std::size_t>(listed_[static_cast<std::size_t>(generator_atom(list.code()[s]))])];
+      const double r = radius_[static_cast<std::size_t>(
+          listed_[static_cast<std::size_t>(generator_atom(list.code()[s]))])];
       if (!(r > threshold)) continue;
       const SegmentPoint near = nearest_on_segment(a, b, {list.x()[s], list.y()[s], list.z()[s]});
       if (near.distance - r < known.radius - kClearanceMargin) known = {near.distance - r, near.t};

@@ -17,8 +17,9 @@
 namespace fastin {
 namespace {
 
-// Operations are used when the cell and the atoms obey them to this (relative; angstrom: the rounding of single precision).
-// The positions are then averaged over the operations, which moves them by as much; coarser coordinates are left alone.
+// Operations are used when the cell and the atoms obey them to this (relative; angstrom: the rounding of
+// single precision). The positions are then averaged over the operations, which moves them by as much;
+// coarser coordinates are left alone.
 constexpr double kExactMetric = 1e-10;
 constexpr double kExactPosition = 1e-6;
 // Positions nearer than kSame are one vertex, farther than kApart two; between, the shortcut is not taken.
@@ -49,7 +50,10 @@ class SymmetricBuilder {
  public:
   SymmetricBuilder(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius,
                    const NetworkOptions& options)
-      : radius_(radius), options_(options), frame_(reduce_frame(lattice, frac)), atoms_(frame_.lattice, frac.size(), kApart),
+      : radius_(radius),
+        options_(options),
+        frame_(reduce_frame(lattice, frac)),
+        atoms_(frame_.lattice, frac.size(), kApart),
         vertices_(frame_.lattice, 7 * frac.size(), kApart) {
     for (const double r : radius) weight_.push_back(r * r);
   }
@@ -97,7 +101,9 @@ class SymmetricBuilder {
         for (int d = 0; d < 3; ++d) {
           std::int32_t sum = 0;
           for (std::size_t k = 0; k < 3; ++k) {
-            for (std::size_t l = 0; l < 3; ++l) sum += inv[k][c] * op.rotation[k][static_cast<int>(l)] * rows[static_cast<std::size_t>(d)][static_cast<int>(l)];
+            for (std::size_t l = 0; l < 3; ++l)
+              sum += inv[k][c] * op.rotation[k][static_cast<int>(l)] *
+                     rows[static_cast<std::size_t>(d)][static_cast<int>(l)];
           }
           reduced.rotation[static_cast<std::size_t>(c)][d] = sum;
         }
@@ -113,9 +119,12 @@ class SymmetricBuilder {
     return operations_.size() > 1;
   }
 
-  Vec3 apply(std::size_t k, const Vec3& x) const { return times_col(rotation_[k], x) + operations_[k].translation; }
+  Vec3 apply(std::size_t k, const Vec3& x) const {
+    return times_col(rotation_[k], x) + operations_[k].translation;
+  }
 
-  // Products of every operation with operation a, made at the first call; empty when the operations are no group.
+  // Products of every operation with operation a, made at the first call; empty when the operations are no
+  // group.
   const std::vector<Product>& products_with(std::size_t a) {
     std::vector<Product>& row = products_[a];
     if (!row.empty()) return row;
@@ -130,7 +139,8 @@ class SymmetricBuilder {
         if (operations_[h].rotation != rotation) continue;
         const Vec3 d = translation - operations_[h].translation;
         const Int3 shift{nearest_int(d.x), nearest_int(d.y), nearest_int(d.z)};
-        if (norm2(d - to_vec(shift)) < kSameTranslation * kSameTranslation) found = {static_cast<std::int32_t>(h), shift};
+        if (norm2(d - to_vec(shift)) < kSameTranslation * kSameTranslation)
+          found = {static_cast<std::int32_t>(h), shift};
       }
       if (found.index < 0) {
         row.clear();
@@ -171,7 +181,8 @@ class SymmetricBuilder {
       }
       if (atom_orbit_[i] < 0) return false;  // the identity is missing
       const Vec3 mean = original + (1.0 / static_cast<double>(operations_.size())) * shift;
-      for (std::size_t k = 0; k < operations_.size(); ++k) move_atom(match[k].point, apply(k, mean) - to_vec(match[k].cell));
+      for (std::size_t k = 0; k < operations_.size(); ++k)
+        move_atom(match[k].point, apply(k, mean) - to_vec(match[k].cell));
     }
     return 2 * representative_.size() <= frame_.frac.size();  // else there is little to gain
   }
@@ -206,10 +217,14 @@ class SymmetricBuilder {
         if (!file_vertex(frame_.lattice.to_frac(frame_.cart[atom] + v.x), &match)) return false;
         at.push_back(match);
         const std::array<GeneratorCode, 4> g{make_generator(representative_[o], {}), v.g[0], v.g[1], v.g[2]};
-        add_known(v.x, v.x, atom, g.data(), 4, &vertex_known_[static_cast<std::size_t>(vertex_orbit_[static_cast<std::size_t>(match.point)])]);
+        add_known(
+            v.x, v.x, atom, g.data(), 4,
+            &vertex_known_[static_cast<std::size_t>(vertex_orbit_[static_cast<std::size_t>(match.point)])]);
       }
       for (const CellStar::Edge& e : star.edge) {
-        if (!file_edge(star, e, at[static_cast<std::size_t>(e.from)], at[static_cast<std::size_t>(e.to)], atom)) return false;
+        if (!file_edge(star, e, at[static_cast<std::size_t>(e.from)], at[static_cast<std::size_t>(e.to)],
+                       atom))
+          return false;
       }
     }
     return std::abs(volume - frame_.lattice.volume()) <= kVolumeTolerance * frame_.lattice.volume();
@@ -244,10 +259,11 @@ class SymmetricBuilder {
     return locate(frac, match) && match->point >= 0;
   }
 
-  bool file_edge(const CellStar& star, const CellStar::Edge& e, const PointIndex::Match& from, const PointIndex::Match& to,
-                 std::size_t atom) {
+  bool file_edge(const CellStar& star, const CellStar::Edge& e, const PointIndex::Match& from,
+                 const PointIndex::Match& to, std::size_t atom) {
     if (from.point == to.point && from.cell == to.cell) return true;  // inside one degenerate vertex
-    const Vec3 p = star.vertex[static_cast<std::size_t>(e.from)].x, q = star.vertex[static_cast<std::size_t>(e.to)].x;
+    const Vec3 p = star.vertex[static_cast<std::size_t>(e.from)].x,
+               q = star.vertex[static_cast<std::size_t>(e.to)].x;
     const std::int32_t image = find_edge(from.point, to.point, to.cell - from.cell);
     std::int32_t orbit;
     if (image >= 0) {
@@ -256,14 +272,17 @@ class SymmetricBuilder {
       orbit = static_cast<std::int32_t>(edge_known_.size());
       edge_known_.emplace_back();
       // Both ends as filed, so that merged vertices count as one point.
-      edge_place_.push_back({vertices_[from.point] + to_vec(from.cell), vertices_[to.point] + to_vec(to.cell)});
+      edge_place_.push_back(
+          {vertices_[from.point] + to_vec(from.cell), vertices_[to.point] + to_vec(to.cell)});
       if (!edge_images({from.point, from.cell}, {to.point, to.cell}, orbit)) return false;
     }
     const std::array<GeneratorCode, 3> g{make_generator(static_cast<std::int32_t>(atom), {}), e.j, e.k};
-    const bool first = edge_known_[static_cast<std::size_t>(orbit)].largest == -std::numeric_limits<double>::infinity();
+    const bool first =
+        edge_known_[static_cast<std::size_t>(orbit)].largest == -std::numeric_limits<double>::infinity();
     const double t = edge_known_[static_cast<std::size_t>(orbit)].narrowest.t;
     add_known(p, q, atom, g.data(), 3, &edge_known_[static_cast<std::size_t>(orbit)]);
-    // All generators of an edge share its narrowest point; the place of the first one is in the frame of edge_place_.
+    // All generators of an edge share its narrowest point; the place of the first one is in the frame of
+    // edge_place_.
     if (!first) edge_known_[static_cast<std::size_t>(orbit)].narrowest.t = t;
     return true;
   }
@@ -278,7 +297,8 @@ class SymmetricBuilder {
     const Place* image_u = &vertex_image_[static_cast<std::size_t>(vertex_orbit_[u]) * count];
     const Place* image_v = &vertex_image_[static_cast<std::size_t>(vertex_orbit_[v]) * count];
     // Vertex u in its home is its operation applied to the orbit's place, less this cell.
-    const Int3 rest_u = from.cell - image_u[vertex_operation_[u]].cell, rest_v = to.cell - image_v[vertex_operation_[v]].cell;
+    const Int3 rest_u = from.cell - image_u[vertex_operation_[u]].cell,
+               rest_v = to.cell - image_v[vertex_operation_[v]].cell;
     for (std::size_t k = 0; k < count; ++k) {
       const Place& a = image_u[row_u[k].index];
       const Place& b = image_v[row_v[k].index];
@@ -298,7 +318,8 @@ class SymmetricBuilder {
   std::int32_t find_edge(std::int32_t i, std::int32_t j, Int3 image) {
     order(&i, &j, &image);
     if (static_cast<std::size_t>(i) >= edge_head_.size()) return -1;
-    for (std::int32_t e = edge_head_[static_cast<std::size_t>(i)]; e >= 0; e = edges_[static_cast<std::size_t>(e)].next) {
+    for (std::int32_t e = edge_head_[static_cast<std::size_t>(i)]; e >= 0;
+         e = edges_[static_cast<std::size_t>(e)].next) {
       const EdgeImage& seen = edges_[static_cast<std::size_t>(e)];
       if (seen.j == j && seen.image == image) return e;
     }
@@ -314,7 +335,8 @@ class SymmetricBuilder {
   }
 
   // Positions relative to the atom.
-  void add_known(const Vec3& p, const Vec3& q, std::size_t atom, const GeneratorCode* g, int count, Known* known) const {
+  void add_known(const Vec3& p, const Vec3& q, std::size_t atom, const GeneratorCode* g, int count,
+                 Known* known) const {
     for (int k = 0; k < count; ++k) {
       const double r = radius_[static_cast<std::size_t>(generator_atom(g[k]))];
       const SegmentPoint near = nearest_on_segment(p, q, frame_.position(g[k]) - frame_.cart[atom]);
@@ -328,9 +350,11 @@ class SymmetricBuilder {
     if (options_.clearance != Clearance::kAllAtoms) return;
     SphereSearch search(frame_.lattice, frame_.frac, radius_);
     const auto refine = [&](const Segment& s, Known* k) {
-      k->narrowest = search.narrowest(frame_.lattice.to_cart(s.from), frame_.lattice.to_cart(s.to), k->narrowest, k->power, k->largest);
+      k->narrowest = search.narrowest(frame_.lattice.to_cart(s.from), frame_.lattice.to_cart(s.to),
+                                      k->narrowest, k->power, k->largest);
     };
-    for (std::size_t v = 0; v < vertex_known_.size(); ++v) refine({vertex_place_[v], vertex_place_[v]}, &vertex_known_[v]);
+    for (std::size_t v = 0; v < vertex_known_.size(); ++v)
+      refine({vertex_place_[v], vertex_place_[v]}, &vertex_known_[v]);
     for (std::size_t e = 0; e < edge_known_.size(); ++e) refine(edge_place_[e], &edge_known_[e]);
   }
 
@@ -366,7 +390,8 @@ class SymmetricBuilder {
       out->cell_volume[i] = orbit_volume_[static_cast<std::size_t>(atom_orbit_[i])];
     }
     for (EdgeImage& e : edges_) {
-      e.image = frame_.basis.to_original(e.image) + home[static_cast<std::size_t>(e.j)] - home[static_cast<std::size_t>(e.i)];
+      e.image = frame_.basis.to_original(e.image) + home[static_cast<std::size_t>(e.j)] -
+                home[static_cast<std::size_t>(e.i)];
       if (e.i == e.j && e.image < Int3{}) e.image = -e.image;
     }
     sort_edges();
@@ -379,10 +404,12 @@ class SymmetricBuilder {
     for (std::size_t v = 0; v + 1 < start.size(); ++v) start[v + 1] += start[v];
     std::vector<EdgeImage> sorted(edges_.size());
     std::vector<std::int32_t> next(start.begin(), start.end() - 1);
-    for (const EdgeImage& e : edges_) sorted[static_cast<std::size_t>(next[static_cast<std::size_t>(e.i)]++)] = e;
+    for (const EdgeImage& e : edges_)
+      sorted[static_cast<std::size_t>(next[static_cast<std::size_t>(e.i)]++)] = e;
     for (std::size_t v = 0; v + 1 < start.size(); ++v) {
-      std::sort(sorted.begin() + start[v], sorted.begin() + start[v + 1],
-                [](const EdgeImage& a, const EdgeImage& b) { return a.j != b.j ? a.j < b.j : a.image < b.image; });
+      std::sort(
+          sorted.begin() + start[v], sorted.begin() + start[v + 1],
+          [](const EdgeImage& a, const EdgeImage& b) { return a.j != b.j ? a.j < b.j : a.image < b.image; });
     }
     edges_.swap(sorted);
   }
@@ -431,8 +458,9 @@ class SymmetricBuilder {
   PointIndex atoms_, vertices_;
   std::vector<std::int32_t> atom_orbit_, representative_, multiplicity_;
   std::vector<double> orbit_volume_;
-  std::vector<std::int32_t> vertex_orbit_, vertex_operation_;  // operation k took the orbit's place to this vertex
-  std::vector<Place> vertex_image_;                            // orbit after orbit, operation after operation
+  std::vector<std::int32_t> vertex_orbit_,
+      vertex_operation_;             // operation k took the orbit's place to this vertex
+  std::vector<Place> vertex_image_;  // orbit after orbit, operation after operation
   std::vector<Known> vertex_known_, edge_known_;
   std::vector<Vec3> vertex_place_;
   std::vector<Segment> edge_place_;
@@ -442,8 +470,8 @@ class SymmetricBuilder {
 
 }  // namespace
 
-bool build_symmetric_network(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius,
-                             const NetworkOptions& options, Network* out) {
+bool build_symmetric_network(const Lattice& lattice, const std::vector<Vec3>& frac,
+                             const std::vector<double>& radius, const NetworkOptions& options, Network* out) {
   if (options.face_centers || options.operations.size() < 2) return false;
   return SymmetricBuilder(lattice, frac, radius, options).run(out);
 }

@@ -29,7 +29,8 @@ std::vector<std::int32_t> point_orbits(const Lattice& lattice, const std::vector
     const ReducedBasis basis = reduce_basis(lattice.cell());
     const Lattice reduced(basis.cell);
     const auto to_reduced = [&basis](const Vec3& f) {
-      Vec3 g = f.x * to_vec(basis.inverse[0]) + f.y * to_vec(basis.inverse[1]) + f.z * to_vec(basis.inverse[2]);
+      Vec3 g =
+          f.x * to_vec(basis.inverse[0]) + f.y * to_vec(basis.inverse[1]) + f.z * to_vec(basis.inverse[2]);
       wrap_frac(g);
       return g;
     };

@@ -7,29 +7,30 @@
 #include <utility>
 
 #include "fastin/error.hpp"
-#include "fastin/reduced_frame.hpp"
-#include "fastin/rounding.hpp"
 #include "fastin/periodic_union_find.hpp"
 #include "fastin/power_triangulation.hpp"
+#include "fastin/reduced_frame.hpp"
+#include "fastin/rounding.hpp"
 
 namespace fastin {
 namespace {
 
 // A coordinate this far below an integer belongs to the next cell: -1e-17 is 0, not 0.99999999.
 constexpr double kWrapMargin = 1e-11;
-// Polishing may move a vertex from the perturbed to the exact solution by this much (angstrom); more means generators so
-// nearly coplanar that their exact meeting point is noise, and the perturbed point is as good.
+// Polishing may move a vertex from the perturbed to the exact solution by this much (angstrom); more means
+// generators so nearly coplanar that their exact meeting point is noise, and the perturbed point is as good.
 constexpr double kMaxPolish = 2e-6;
-// The meeting point of four nearly coplanar generators is ill defined: a vertex this far (angstrom) from a neighbour whose
-// generators it shares to within kGeneratorTolerance (power excess as a distance) is the same vertex.
+// The meeting point of four nearly coplanar generators is ill defined: a vertex this far (angstrom) from a
+// neighbour whose generators it shares to within kGeneratorTolerance (power excess as a distance) is the same
+// vertex.
 constexpr double kSliverReach = 1e-3;
 constexpr double kGeneratorTolerance = 1e-6;
 constexpr double kFlat = 1e-10;  // smallest pivot of a least-squares system relative to the largest
 
-// Point of least squared spread of power over the generators: linear in x (the |x|^2 term is common). False when the
-// generators do not span space well enough.
-bool least_squares_vertex(const ReducedFrame& frame, const std::vector<double>& weight, const std::vector<GeneratorCode>& g,
-                          Vec3* x) {
+// Point of least squared spread of power over the generators: linear in x (the |x|^2 term is common). False
+// when the generators do not span space well enough.
+bool least_squares_vertex(const ReducedFrame& frame, const std::vector<double>& weight,
+                          const std::vector<GeneratorCode>& g, Vec3* x) {
   const Vec3 base = frame.position(g[0]);
   const auto n = static_cast<double>(g.size());
   Vec3 mean{};
@@ -80,8 +81,12 @@ bool solve_vertex(const std::vector<double>& weight, const std::array<GeneratorC
 
 class Merger {
  public:
-  Merger(const ReducedFrame& frame, const std::vector<double>& weight, const PowerTriangulation& dual, const TessellationOptions& options)
-      : frame_(frame), weight_(weight), tets_(dual.tetrahedra), tolerance_(options.merge_tolerance),
+  Merger(const ReducedFrame& frame, const std::vector<double>& weight, const PowerTriangulation& dual,
+         const TessellationOptions& options)
+      : frame_(frame),
+        weight_(weight),
+        tets_(dual.tetrahedra),
+        tolerance_(options.merge_tolerance),
         faces_(options.faces) {}
 
   void run(Tessellation* out) {
@@ -113,7 +118,8 @@ class Merger {
   // How much farther, in power, the other tetrahedron's generators are from the centre of t than its own.
   double excess(std::size_t t, std::size_t other, const Int3& shift) const {
     const auto power = [&](GeneratorCode code) {
-      return norm2(frame_.position(code) - point_[t]) - weight_[static_cast<std::size_t>(generator_atom(code))];
+      return norm2(frame_.position(code) - point_[t]) -
+             weight_[static_cast<std::size_t>(generator_atom(code))];
     };
     const double own = power(tets_[t].g[0]);
     double worst = 0.0;
@@ -142,8 +148,8 @@ class Merger {
     return any;
   }
 
-  // A lone vertex near another whose generators include its own, to kGeneratorTolerance, joins the nearest such one. It
-  // joins no second one, so that it cannot bridge two vertices that differ.
+  // A lone vertex near another whose generators include its own, to kGeneratorTolerance, joins the nearest
+  // such one. It joins no second one, so that it cannot bridge two vertices that differ.
   bool join_slivers(PeriodicUnionFind* sets) {
     bool any = false;
     std::vector<bool> joined(tets_.size(), false);
@@ -190,16 +196,18 @@ class Merger {
     // Members of each vertex, in order of the tetrahedra.
     member_start_.assign(static_cast<std::size_t>(count_) + 1, 0);
     for (const std::int32_t v : vertex_) ++member_start_[static_cast<std::size_t>(v) + 1];
-    for (std::size_t v = 0; v < static_cast<std::size_t>(count_); ++v) member_start_[v + 1] += member_start_[v];
+    for (std::size_t v = 0; v < static_cast<std::size_t>(count_); ++v)
+      member_start_[v + 1] += member_start_[v];
     members_.resize(tets_.size());
     std::vector<std::int32_t> next(member_start_.begin(), member_start_.end() - 1);
     for (std::size_t t = 0; t < tets_.size(); ++t) {
-      members_[static_cast<std::size_t>(next[static_cast<std::size_t>(vertex_[t])]++)] = static_cast<std::int32_t>(t);
+      members_[static_cast<std::size_t>(next[static_cast<std::size_t>(vertex_[t])]++)] =
+          static_cast<std::int32_t>(t);
     }
   }
 
-  // Positions, powers and generators of the merged vertices. Afterwards offset_[t] is the cell (reduced basis) in which the
-  // vertex's home (the caller's [0, 1)) lies as seen from the frame of tetrahedron t.
+  // Positions, powers and generators of the merged vertices. Afterwards offset_[t] is the cell (reduced
+  // basis) in which the vertex's home (the caller's [0, 1)) lies as seen from the frame of tetrahedron t.
   void place(Tessellation* out) {
     const auto n = static_cast<std::size_t>(count_);
     out->vertex_frac.resize(n);
@@ -210,7 +218,8 @@ class Merger {
     home_.resize(n);
     std::vector<GeneratorCode> g;
     for (std::size_t v = 0; v < n; ++v) {
-      const auto begin = static_cast<std::size_t>(member_start_[v]), end = static_cast<std::size_t>(member_start_[v + 1]);
+      const auto begin = static_cast<std::size_t>(member_start_[v]),
+                 end = static_cast<std::size_t>(member_start_[v + 1]);
       g.clear();
       Vec3 x{};
       double power = 0.0;
@@ -219,7 +228,8 @@ class Merger {
         const ImageDelta back = -image_delta(offset_[t]);
         for (const GeneratorCode code : tets_[t].g) g.push_back(shifted(code, back));
         x += point_[t] - frame_.lattice.to_cart(to_vec(offset_[t]));
-        power += norm2(centre_[t][0] - point_[t]) - weight_[static_cast<std::size_t>(generator_atom(tets_[t].g[0]))];
+        power += norm2(centre_[t][0] - point_[t]) -
+                 weight_[static_cast<std::size_t>(generator_atom(tets_[t].g[0]))];
       }
       x = (1.0 / static_cast<double>(end - begin)) * x;
       std::sort(g.begin(), g.end());
@@ -231,7 +241,8 @@ class Merger {
           spread = std::max(spread, norm(point_[t] - frame_.lattice.to_cart(to_vec(offset_[t])) - x));
         }
         Vec3 better;
-        if (least_squares_vertex(frame_, weight_, g, &better) && norm(better - x) < tolerance_ + spread) x = better;
+        if (least_squares_vertex(frame_, weight_, g, &better) && norm(better - x) < tolerance_ + spread)
+          x = better;
       }
       Vec3 f = frame_.original_lattice.to_frac(x);
       Int3 cell;
@@ -251,7 +262,8 @@ class Merger {
         out->generator.push_back(frame_.original(shifted(code, -image_delta(reduced))));
       }
       out->vertex_power[v] = power / static_cast<double>(end - begin);
-      if (!frame_.basis.identity) std::sort(out->generator.end() - static_cast<std::ptrdiff_t>(g.size()), out->generator.end());
+      if (!frame_.basis.identity)
+        std::sort(out->generator.end() - static_cast<std::ptrdiff_t>(g.size()), out->generator.end());
       out->generator_start.push_back(static_cast<std::int32_t>(out->generator.size()));
     }
   }
@@ -300,13 +312,15 @@ class Merger {
     for (std::size_t v = 0; v < static_cast<std::size_t>(count_); ++v) start[v + 1] += start[v];
     std::vector<EdgeRecord> sorted(records->size());
     std::vector<std::int32_t> next(start.begin(), start.end() - 1);
-    for (const auto& r : *records) sorted[static_cast<std::size_t>(next[static_cast<std::size_t>(r.i)]++)] = r;
+    for (const auto& r : *records)
+      sorted[static_cast<std::size_t>(next[static_cast<std::size_t>(r.i)]++)] = r;
     for (std::size_t v = 0; v < static_cast<std::size_t>(count_); ++v) {
-      std::sort(sorted.begin() + start[v], sorted.begin() + start[v + 1], [](const EdgeRecord& a, const EdgeRecord& b) {
-        if (a.j != b.j) return a.j < b.j;
-        if (a.image != b.image) return a.image < b.image;
-        return a.tetrahedron != b.tetrahedron ? a.tetrahedron < b.tetrahedron : a.face < b.face;
-      });
+      std::sort(sorted.begin() + start[v], sorted.begin() + start[v + 1],
+                [](const EdgeRecord& a, const EdgeRecord& b) {
+                  if (a.j != b.j) return a.j < b.j;
+                  if (a.image != b.image) return a.image < b.image;
+                  return a.tetrahedron != b.tetrahedron ? a.tetrahedron < b.tetrahedron : a.face < b.face;
+                });
     }
     records->swap(sorted);
   }
@@ -327,7 +341,8 @@ class Merger {
       out->edge_j.push_back(head.j);
       out->edge_image.push_back(head.image);
       for (const GeneratorCode code : g) out->owner.push_back(frame_.original(code));
-      if (!frame_.basis.identity) std::sort(out->owner.end() - static_cast<std::ptrdiff_t>(g.size()), out->owner.end());
+      if (!frame_.basis.identity)
+        std::sort(out->owner.end() - static_cast<std::ptrdiff_t>(g.size()), out->owner.end());
       out->owner_start.push_back(static_cast<std::int32_t>(out->owner.size()));
     }
   }
@@ -351,8 +366,8 @@ class Merger {
     }
   }
 
-  // Each edge of the diagram adds to the cells of its three generators the cones over its triangles with the feet of the
-  // faces: exact for any closed complex, degenerate edges included.
+  // Each edge of the diagram adds to the cells of its three generators the cones over its triangles with the
+  // feet of the faces: exact for any closed complex, degenerate edges included.
   void volumes(Tessellation* out) {
     out->cell_volume.assign(frame_.cart.size(), 0.0);
     for (std::size_t t = 0; t < tets_.size(); ++t) {
@@ -387,7 +402,7 @@ class Merger {
   double tolerance_;
   bool faces_;
   std::vector<FaceEdge> face_edges_;
-  std::vector<bool> merged_;  // with another tetrahedron of the same place
+  std::vector<bool> merged_;                 // with another tetrahedron of the same place
   std::vector<std::array<Vec3, 4>> centre_;  // generators of each tetrahedron, in its frame
   std::vector<Vec3> point_;  // vertex of each tetrahedron, in its frame; the merged one after place()
   std::vector<Vec3> home_;   // of each vertex, Cartesian, at its home
@@ -401,18 +416,20 @@ class Merger {
 void check_spheres(const std::vector<Vec3>& frac, const std::vector<double>& radius) {
   if (frac.empty()) throw InvalidInput("there are no atoms to tessellate");
   if (frac.size() != radius.size()) {
-    throw InvalidInput("there are " + std::to_string(frac.size()) + " atoms but " + std::to_string(radius.size()) + " radii");
+    throw InvalidInput("there are " + std::to_string(frac.size()) + " atoms but " +
+                       std::to_string(radius.size()) + " radii");
   }
   for (std::size_t i = 0; i < frac.size(); ++i) {
     if (!std::isfinite(frac[i].x) || !std::isfinite(frac[i].y) || !std::isfinite(frac[i].z)) {
       throw InvalidInput("the position of atom " + std::to_string(i) + " is not finite");
     }
-    if (!std::isfinite(radius[i])) throw InvalidInput("the radius of atom " + std::to_string(i) + " is not finite");
+    if (!std::isfinite(radius[i]))
+      throw InvalidInput("the radius of atom " + std::to_string(i) + " is not finite");
   }
 }
 
-Tessellation tessellate(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius,
-                        const TessellationOptions& options) {
+Tessellation tessellate(const Lattice& lattice, const std::vector<Vec3>& frac,
+                        const std::vector<double>& radius, const TessellationOptions& options) {
   check_spheres(frac, radius);
   const ReducedFrame frame = reduce_frame(lattice, frac);
   std::vector<double> weight;

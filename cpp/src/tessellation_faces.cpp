@@ -38,15 +38,18 @@ void build_faces(const ReducedFrame& frame, std::vector<FaceEdge>& edges, Tessel
     return a.edge != b.edge ? a.edge < b.edge : a.cell < b.cell;
   };
   std::sort(edges.begin(), edges.end(), key_less);
-  edges.erase(std::unique(edges.begin(), edges.end(),
-                          [&](const FaceEdge& a, const FaceEdge& b) { return !key_less(a, b) && !key_less(b, a); }),
-              edges.end());
+  edges.erase(
+      std::unique(edges.begin(), edges.end(),
+                  [&](const FaceEdge& a, const FaceEdge& b) { return !key_less(a, b) && !key_less(b, a); }),
+      edges.end());
   Faces& faces = out->faces;
   faces.start.assign(1, 0);
   std::vector<Side> sides;
   for (std::size_t begin = 0, end; begin < edges.size(); begin = end) {
     const FaceEdge& head = edges[begin];
-    for (end = begin; end < edges.size() && edges[end].first == head.first && edges[end].second == head.second;) ++end;
+    for (end = begin;
+         end < edges.size() && edges[end].first == head.first && edges[end].second == head.second;)
+      ++end;
     if (end - begin < 3) continue;  // collapsed to an edge by merging
     const Int3 wrapped = frame.wrapped[static_cast<std::size_t>(head.first)];
     sides.clear();

@@ -13,8 +13,9 @@ struct SegmentPoint {
   double distance;  // to the centre (angstrom)
 };
 
-// Point of the segment p .. q nearest to a centre. For one sphere the smallest clearance over a segment is that distance
-// minus the radius, so the clearance of an edge is the smallest over the spheres, without any sampling.
+// Point of the segment p .. q nearest to a centre. For one sphere the smallest clearance over a segment is
+// that distance minus the radius, so the clearance of an edge is the smallest over the spheres, without any
+// sampling.
 inline SegmentPoint nearest_on_segment(const Vec3& p, const Vec3& q, const Vec3& centre) {
   const Vec3 along = q - p, to = centre - p;
   const double length2 = norm2(along);

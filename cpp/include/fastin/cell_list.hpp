@@ -1,4 +1,5 @@
-// CellList: the atoms and every periodic image of them that can lie within `reach` of the home cell, sorted into bins.
+// CellList: the atoms and every periodic image of them that can lie within `reach` of the home cell, sorted
+// into bins.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +12,9 @@
 
 namespace fastin {
 
-// Bins are boxes in fractional space; those of one row (fixed bins along the first two axes) are contiguous in memory, so
-// that a search walks a few stretches of plain coordinate arrays. The lattice should be reduced (lattice_reduction.hpp).
+// Bins are boxes in fractional space; those of one row (fixed bins along the first two axes) are contiguous
+// in memory, so that a search walks a few stretches of plain coordinate arrays. The lattice should be reduced
+// (lattice_reduction.hpp).
 class CellList {
  public:
   // `frac` in [0, 1). Throws InvalidInput when `reach` needs images beyond kMaxImage.
@@ -25,8 +27,8 @@ class CellList {
   const double* z() const { return z_.data(); }
   const GeneratorCode* code() const { return code_.data(); }
 
-  // Calls visit(begin, end) with stretches of slots that together hold every image within `radius` (<= reach) of a point
-  // of the home cell (and others, farther away).
+  // Calls visit(begin, end) with stretches of slots that together hold every image within `radius` (<= reach)
+  // of a point of the home cell (and others, farther away).
   template <class Visit>
   void for_each_stretch(const Vec3& frac, double radius, Visit&& visit) const {
     int lo[3], hi[3];
@@ -37,7 +39,8 @@ class CellList {
     }
     for (int a = lo[0]; a <= hi[0]; ++a) {
       for (int b = lo[1]; b <= hi[1]; ++b) {
-        const std::size_t row = (static_cast<std::size_t>(a) * bins_[1] + static_cast<std::size_t>(b)) * bins_[2];
+        const std::size_t row =
+            (static_cast<std::size_t>(a) * bins_[1] + static_cast<std::size_t>(b)) * bins_[2];
         const std::uint32_t begin = start_[row + static_cast<std::size_t>(lo[2])];
         const std::uint32_t end = start_[row + static_cast<std::size_t>(hi[2]) + 1];
         if (begin != end) visit(begin, end);

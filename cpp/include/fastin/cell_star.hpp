@@ -28,9 +28,9 @@ struct CellStar {
   double volume = 0.0;
 };
 
-// False when the cell is not simple enough: its centre lies outside, or its vertices are ill defined. `half` holds the
-// perturbed problem, `frame` and `weight` the exact one.
-bool trace_star(HalfspaceLists* half, const ReducedFrame& frame, const std::vector<double>& weight, std::int32_t atom,
-                CellStar* star);
+// False when the cell is not simple enough: its centre lies outside, or its vertices are ill defined. `half`
+// holds the perturbed problem, `frame` and `weight` the exact one.
+bool trace_star(HalfspaceLists* half, const ReducedFrame& frame, const std::vector<double>& weight,
+                std::int32_t atom, CellStar* star);
 
 }  // namespace fastin

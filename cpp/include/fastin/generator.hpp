@@ -1,4 +1,5 @@
-// GeneratorCode: one periodic image of one atom in 64 bits, so that sets of generators sort, compare and shift as integers.
+// GeneratorCode: one periodic image of one atom in 64 bits, so that sets of generators sort, compare and
+// shift as integers.
 #pragma once
 
 #include <cstdint>
@@ -7,21 +8,23 @@
 
 namespace fastin {
 
-// Bits 63..30 the atom, then three fields of 10 bits with the image's components plus kImageBias. Codes sort by atom,
-// then by image (lexicographically); adding an ImageDelta moves a generator by a lattice vector.
+// Bits 63..30 the atom, then three fields of 10 bits with the image's components plus kImageBias. Codes sort
+// by atom, then by image (lexicographically); adding an ImageDelta moves a generator by a lattice vector.
 using GeneratorCode = std::uint64_t;
 using ImageDelta = std::int64_t;
 
 constexpr int kImageBits = 10;
 constexpr std::int32_t kImageBias = 1 << (kImageBits - 1);
-// Images farther than this are refused where lists of neighbours are made, so that differences cannot overflow a field.
+// Images farther than this are refused where lists of neighbours are made, so that differences cannot
+// overflow a field.
 constexpr std::int32_t kMaxImage = 100;
 
 constexpr ImageDelta image_delta(const Int3& s) {
   return (static_cast<ImageDelta>(s.x) * (1 << kImageBits) + s.y) * (1 << kImageBits) + s.z;
 }
 
-constexpr GeneratorCode kHomeImage = static_cast<GeneratorCode>(image_delta({kImageBias, kImageBias, kImageBias}));
+constexpr GeneratorCode kHomeImage =
+    static_cast<GeneratorCode>(image_delta({kImageBias, kImageBias, kImageBias}));
 
 constexpr GeneratorCode make_generator(std::int32_t atom, const Int3& image) {
   return (static_cast<GeneratorCode>(atom) << (3 * kImageBits)) + kHomeImage +
@@ -48,6 +51,8 @@ constexpr Int3 generator_image(GeneratorCode code) {
           static_cast<std::int32_t>(code & mask) - kImageBias};
 }
 
-constexpr Int3 delta_image(ImageDelta delta) { return generator_image(kHomeImage + static_cast<GeneratorCode>(delta)); }
+constexpr Int3 delta_image(ImageDelta delta) {
+  return generator_image(kHomeImage + static_cast<GeneratorCode>(delta));
+}
 
 }  // namespace fastin

@@ -1,4 +1,5 @@
-// HalfspaceLists: for each atom the half-spaces that bound its power cell, nearest planes first, and the ray through them.
+// HalfspaceLists: for each atom the half-spaces that bound its power cell, nearest planes first, and the ray
+// through them.
 #pragma once
 
 #include <cstddef>
@@ -14,14 +15,15 @@
 namespace fastin {
 
 // Relative to atom i the image m lies at d, and the plane of equal power is d . x = h with
-// h = (|d|^2 + w_i - w_m) / 2 (F. Aurenhammer, SIAM J. Comput. 16, 78 (1987)); w = radius squared (plus a perturbation).
+// h = (|d|^2 + w_i - w_m) / 2 (F. Aurenhammer, SIAM J. Comput. 16, 78 (1987)); w = radius squared (plus a
+// perturbation).
 struct HalfspaceView {
   const double* dx;
   const double* dy;
   const double* dz;
   const double* h;
   const GeneratorCode* code;  // m as seen from atom i in its home cell
-  const double* tail;         // for each block of kLanes: no plane from here on is nearer to the atom than this
+  const double* tail;  // for each block of kLanes: no plane from here on is nearer to the atom than this
   std::size_t blocks;
   double covers;  // every plane nearer than this is in the list
 };
@@ -31,8 +33,8 @@ struct RayHit {
   GeneratorCode code;  // the generator that is hit, 0 without one
 };
 
-// First plane met by the ray origin + t * direction inside the cell (the smallest t of all planes that face the ray, which
-// may be negative), leaving out two generators that the ray is parallel to.
+// First plane met by the ray origin + t * direction inside the cell (the smallest t of all planes that face
+// the ray, which may be negative), leaving out two generators that the ray is parallel to.
 RayHit shoot_ray(const HalfspaceView& list, const Vec3& origin, const Vec3& direction, GeneratorCode skip_a,
                  GeneratorCode skip_b);
 
@@ -40,7 +42,8 @@ class HalfspaceLists {
  public:
   static constexpr std::size_t kLanes = 8;
 
-  // `lattice` reduced, `frac` in [0, 1). Throws DegenerateGeometry when two atoms are nearer than kMinDistance.
+  // `lattice` reduced, `frac` in [0, 1). Throws DegenerateGeometry when two atoms are nearer than
+  // kMinDistance.
   HalfspaceLists(const Lattice& lattice, std::vector<Vec3> frac, std::vector<double> weight);
 
   const Vec3& position(std::int32_t atom) const { return cart_[static_cast<std::size_t>(atom)]; }

@@ -27,12 +27,13 @@ struct NetworkOptions {
   double merge_tolerance = kMergeTolerance;
 };
 
-// Edges join site edge_i with site edge_j displaced by edge_image: i < j, or i == j and image > 0 lexicographically, sorted
-// by (i, j, image). Radii are clearances in angstrom and may be negative where spheres overlap.
+// Edges join site edge_i with site edge_j displaced by edge_image: i < j, or i == j and image > 0
+// lexicographically, sorted by (i, j, image). Radii are clearances in angstrom and may be negative where
+// spheres overlap.
 struct Network {
-  std::vector<Vec3> site_frac;           // in [0, 1)
+  std::vector<Vec3> site_frac;  // in [0, 1)
   std::vector<double> site_radius;
-  std::vector<std::int32_t> site_kind;   // 0 Voronoi vertex, 1 centre of a Voronoi face
+  std::vector<std::int32_t> site_kind;  // 0 Voronoi vertex, 1 centre of a Voronoi face
   std::vector<std::int32_t> edge_i, edge_j;
   std::vector<Int3> edge_image;
   std::vector<double> edge_length;
@@ -45,11 +46,12 @@ struct Network {
 };
 
 inline NetworkView view_of(const Network& n) {
-  return {n.site_frac.size(), n.site_radius.data(), n.edge_i.size(),  n.edge_i.data(),
-          n.edge_j.data(),    n.edge_image.data(),  n.edge_bottleneck_radius.data()};
+  return {
+      n.site_frac.size(),  n.site_radius.data(),           n.edge_i.size(), n.edge_i.data(), n.edge_j.data(),
+      n.edge_image.data(), n.edge_bottleneck_radius.data()};
 }
 
-Network build_network(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius,
-                      const NetworkOptions& options = {});
+Network build_network(const Lattice& lattice, const std::vector<Vec3>& frac,
+                      const std::vector<double>& radius, const NetworkOptions& options = {});
 
 }  // namespace fastin

@@ -1,4 +1,5 @@
-// Percolation of a periodic network: free-sphere radii, percolation radii, channels. Exact: no bisection, no supercell.
+// Percolation of a periodic network: free-sphere radii, percolation radii, channels. Exact: no bisection, no
+// supercell.
 #pragma once
 
 #include <array>
@@ -23,15 +24,16 @@ struct NetworkView {
 
 // -infinity where no path exists.
 struct FreeSpheres {
-  std::array<double, 3> axis;      // widest periodic path with a net displacement along a, b, c (the others free)
-  std::array<double, 3> rank;      // widest component that percolates in 1, 2, 3 dimensions
+  std::array<double, 3> axis;  // widest periodic path with a net displacement along a, b, c (the others free)
+  std::array<double, 3> rank;  // widest component that percolates in 1, 2, 3 dimensions
   std::array<double, 3> included;  // largest site on the component of that axis at that radius
 };
 
 FreeSpheres free_spheres(const NetworkView& network);
 
 struct ChannelSet {
-  std::vector<std::int32_t> dimensionality;  // one per channel; widest dimensionality first, then by first site
+  std::vector<std::int32_t>
+      dimensionality;  // one per channel; widest dimensionality first, then by first site
   std::vector<std::int32_t> site_start, site;
   std::vector<std::int32_t> edge_start, edge;
 };

@@ -10,8 +10,9 @@
 
 namespace fastin {
 
-// Size relative to the squared distance of neighbours (weights) and to one (metric). Large against rounding (1e-15), so
-// that ties of symmetry are broken the same way from all sides; small against the tolerance that merges vertices.
+// Size relative to the squared distance of neighbours (weights) and to one (metric). Large against rounding
+// (1e-15), so that ties of symmetry are broken the same way from all sides; small against the tolerance that
+// merges vertices.
 constexpr double kPerturbation = 4e-9;
 
 // SplitMix64 (G. Steele, D. Lea, C. Flood, OOPSLA 2014): a fixed stream of well mixed numbers in [-1, 1).
@@ -29,8 +30,8 @@ class Noise {
   std::uint64_t state_;
 };
 
-// A strained lattice and shifted weights; both respect the translations, and together they leave no tie: images of one atom
-// are told apart by the metric, atoms by their weights.
+// A strained lattice and shifted weights; both respect the translations, and together they leave no tie:
+// images of one atom are told apart by the metric, atoms by their weights.
 struct PerturbedProblem {
   Lattice lattice;
   std::vector<double> weight;

@@ -12,8 +12,8 @@
 
 namespace fastin {
 
-// A hash of boxes in fractional space; each point is filed in one box, a search looks into the boxes that its tolerance
-// touches (almost always one).
+// A hash of boxes in fractional space; each point is filed in one box, a search looks into the boxes that its
+// tolerance touches (almost always one).
 class PointIndex {
  public:
   struct Match {
@@ -22,7 +22,8 @@ class PointIndex {
     double distance = 0.0;    // angstrom
   };
 
-  // `expected` points; searches find the nearest point within `tolerance` (angstrom, small against the boxes).
+  // `expected` points; searches find the nearest point within `tolerance` (angstrom, small against the
+  // boxes).
   PointIndex(const Lattice& lattice, std::size_t expected, double tolerance)
       : lattice_(lattice), tolerance_(tolerance) {
     const double edge = std::max(0.25, 0.5 * std::cbrt(lattice.volume() / static_cast<double>(expected + 1)));
@@ -87,8 +88,9 @@ class PointIndex {
   }
 
   std::size_t slot(const Int3& box) const {
-    const std::uint64_t key = static_cast<std::uint64_t>((box.x * boxes_[1] + box.y)) * static_cast<std::uint64_t>(boxes_[2]) +
-                              static_cast<std::uint64_t>(box.z);
+    const std::uint64_t key =
+        static_cast<std::uint64_t>((box.x * boxes_[1] + box.y)) * static_cast<std::uint64_t>(boxes_[2]) +
+        static_cast<std::uint64_t>(box.z);
     return static_cast<std::size_t>((key * 0x9e3779b97f4a7c15ULL) >> 32) & (head_.size() - 1);
   }
 

@@ -15,13 +15,14 @@ namespace fastin {
 struct ReducedFrame {
   Lattice original_lattice;
   ReducedBasis basis;
-  Lattice lattice;            // reduced
-  std::vector<Vec3> frac;     // of the atoms, in the reduced basis, in [0, 1)
+  Lattice lattice;         // reduced
+  std::vector<Vec3> frac;  // of the atoms, in the reduced basis, in [0, 1)
   std::vector<Vec3> cart;
   std::vector<Int3> wrapped;  // the cells (reduced basis) that wrapping subtracted
 
   Vec3 position(GeneratorCode code) const {
-    return cart[static_cast<std::size_t>(generator_atom(code))] + lattice.to_cart(to_vec(generator_image(code)));
+    return cart[static_cast<std::size_t>(generator_atom(code))] +
+           lattice.to_cart(to_vec(generator_image(code)));
   }
 
   // The generator in terms of the caller's coordinates.
@@ -47,7 +48,8 @@ inline ReducedFrame reduce_frame(const Lattice& lattice, const std::vector<Vec3>
   return out;
 }
 
-// Groups the edges by face and walks around each (tessellation_faces.cpp). Faces that merging has collapsed are left out.
+// Groups the edges by face and walks around each (tessellation_faces.cpp). Faces that merging has collapsed
+// are left out.
 void build_faces(const ReducedFrame& frame, std::vector<FaceEdge>& edges, Tessellation* out);
 
 }  // namespace fastin

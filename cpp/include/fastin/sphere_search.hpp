@@ -19,15 +19,15 @@ struct Narrowest {
   double t;  // where along the segment
 };
 
-// Where the generators of a vertex or an edge have common power p > 0, a sphere j that is no generator has power >= p,
-// hence clearance >= sqrt(p + r_j^2) - r_j, which falls with r_j: only spheres larger than every generator can be nearer.
-// For p <= 0 (points inside spheres) every sphere is looked at.
+// Where the generators of a vertex or an edge have common power p > 0, a sphere j that is no generator has
+// power >= p, hence clearance >= sqrt(p + r_j^2) - r_j, which falls with r_j: only spheres larger than every
+// generator can be nearer. For p <= 0 (points inside spheres) every sphere is looked at.
 class SphereSearch {
  public:
   SphereSearch(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius);
 
-  // Smallest clearance along p .. q (Cartesian), given the one over the generators, their lowest power on the segment and
-  // their largest radius.
+  // Smallest clearance along p .. q (Cartesian), given the one over the generators, their lowest power on the
+  // segment and their largest radius.
   Narrowest narrowest(const Vec3& p, const Vec3& q, Narrowest known, double power, double largest_generator);
 
  private:

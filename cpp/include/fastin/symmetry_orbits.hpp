@@ -21,12 +21,12 @@ struct SymmetryOperation {
   }
 };
 
-// An image is matched with the nearest point within this distance (angstrom): coordinates obey the symmetry found in them
-// only to its precision (0.01 A), and positions derived from them to a few times that.
+// An image is matched with the nearest point within this distance (angstrom): coordinates obey the symmetry
+// found in them only to its precision (0.01 A), and positions derived from them to a few times that.
 constexpr double kOrbitTolerance = 0.05;
 
-// Label of each point's orbit, numbered in order of first appearance. Points closer than the tolerance stay distinct: each
-// image takes the nearest.
+// Label of each point's orbit, numbered in order of first appearance. Points closer than the tolerance stay
+// distinct: each image takes the nearest.
 std::vector<std::int32_t> point_orbits(const Lattice& lattice, const std::vector<Vec3>& frac,
                                        const std::vector<SymmetryOperation>& operations,
                                        double tolerance = kOrbitTolerance);
