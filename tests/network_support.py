@@ -24,7 +24,7 @@ def bcc(a=4.0):
 
 def rock_salt(a=5.6):
     _, anions, _ = fcc()
-    frac = np.concatenate([anions, anions + [0.5, 0, 0]])
+    frac = np.concatenate([anions, anions + np.array([0.5, 0, 0])])
     return a * np.eye(3), frac, np.repeat([1.7, 1.0], 4)
 
 
@@ -76,9 +76,7 @@ def match_sites(cell, ours, theirs, tolerance):
 
 def edge_table(network):
     i, j = network.edge_index
-    return {
-        (int(a), int(b), *map(int, s)): e for e, (a, b, s) in enumerate(zip(i, j, network.edge_image, strict=True))
-    }
+    return {(int(a), int(b), *map(int, s)): e for e, (a, b, s) in enumerate(zip(i, j, network.edge_image, strict=True))}
 
 
 def canonical(i, j, image):
@@ -113,7 +111,7 @@ def assert_same_edges(one, two, m, shift, table, turn=None, tolerance=1e-6):
 
 
 def parse_operations(strings):
-    """"x, y+1/2, -z" strings as rotations and translations."""
+    """ "x, y+1/2, -z" strings as rotations and translations."""
     if not strings:
         return None, None
     rotations, translations = [], []

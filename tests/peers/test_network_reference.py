@@ -16,11 +16,11 @@ from network_support import (
 from fastin._openmp import _core
 from fastin.network import with_exact_radii
 
-#: Li3P and LiTi2(PO4)3 carry float32 coordinates (1/3 = 0.33333334): their degenerate vertices are spread over 1e-6 A, and
-#: where in that spread a merged vertex is placed moves its radius by as much.
+#: Li3P carries float32 coordinates (1/3 = 0.33333334): its degenerate vertices are spread over 3e-6 A, and where in
+#: that spread a merged vertex is placed moves its radius by as much.
 FLOAT32_COORDINATES = {"obx_11b_Li3P": 2e-6}
-#: In LiTi2(PO4)3 the reference keeps eight flat slivers apart from the vertex whose generators they share (2e-4 A) and has
-#: no edge between the two, so that its complex is not closed; here each is one vertex.
+#: In LiTi2(PO4)3 the reference keeps eight flat slivers apart from the vertex whose generators they share (2e-4 A) and
+#: has no edge between the two, so that its complex is not closed; here each is one vertex.
 UNCLOSED_REFERENCE = {"obx_rr5_LiTi2PO43"}
 MODES = {"all": "radius_true", "generators": "radius"}
 

@@ -22,7 +22,7 @@ TURNS = [
 
 @st.composite
 def crystals(draw, largest=9):
-    """Cells of any shape with atoms at least 0.9 A apart; coordinates on a coarse grid half of the time (degenerate)."""
+    """Cells of any shape, atoms at least 0.9 A apart; half of the time on a coarse grid (degenerate)."""
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
     n = draw(st.integers(1, largest))

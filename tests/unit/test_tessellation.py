@@ -79,7 +79,7 @@ def test_volumes_match_a_monte_carlo_count(seed):
 
 
 def test_hidden_sphere_has_no_cell():
-    cell, frac, radius = fcc(8.0)
+    cell, frac, _ = fcc(8.0)
     with_hidden = np.vstack([frac, [0.03, 0.02, 0.0]])
     t = tessellate(cell, with_hidden, [*(1.5 * np.ones(4)), 0.3])
     assert t["cell_volume"][4] == 0.0
