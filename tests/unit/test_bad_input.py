@@ -332,3 +332,31 @@ def test_refused_poscars(text: str, words: str, tmp_path) -> None:
     (tmp_path / "POSCAR").write_text(text)
     with pytest.raises((InputError, GeometryError), match=words):
         Crystal.from_file(tmp_path / "POSCAR")
+
+
+def test_refused_structures() -> None:
+    from pymatgen.core import DummySpecies, Lattice, Structure
+
+    cubic = Lattice.cubic(4.0)
+    with pytest.raises(InputError, match="dummy"):
+        as_crystal(Structure(cubic, [DummySpecies("X"), "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]))
+    with pytest.raises(InputError, match="not finite"):
+        as_crystal(Structure(cubic, ["Li", "O"], [[0, 0, float("nan")], [0.5, 0.5, 0.5]]))
+    with pytest.raises(InputError, match="overlapping atoms"):
+        as_crystal(Structure(cubic, ["Li", "O"], [[0, 0, 0], [0, 0, 0.01]]))
+    with pytest.raises(GeometryError, match="zero volume"):
+        as_crystal(Structure(Lattice([[4, 0, 0], [0, 4, 0], [4, 4, 0]]), ["Li"], [[0, 0, 0]]))
+    empty = Structure(cubic, ["Li"], [[0, 0, 0]])
+    empty.remove_sites([0])
+    with pytest.raises(InputError, match="no atoms"):
+        as_crystal(empty)
+
+
+def test_refused_atoms() -> None:
+    ase = pytest.importorskip("ase")
+    with pytest.raises(GeometryError, match="no three-dimensional cell"):
+        as_crystal(ase.Atoms("LiCl", positions=[[0, 0, 0], [2.5, 0, 0]]))
+    with pytest.raises(InputError, match="dummy"):
+        as_crystal(ase.Atoms("XCl", positions=[[0, 0, 0], [2.5, 0, 0]], cell=[5, 5, 5], pbc=True))
+    with pytest.raises(InputError, match="not finite"):
+        as_crystal(ase.Atoms("LiCl", positions=[[0, 0, float("inf")], [2.5, 0, 0]], cell=[5, 5, 5], pbc=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from fastin import examples
 from fastin._openmp import _core
 from fastin.crystal import Crystal, MobileIon, as_crystal
-from fastin.elements import symbol
+from fastin.elements import numbers_by_symbol, symbol
 
 EXPECTED = {  # name: formula, positions, space group, volume (A^3), cell contents
     "CaF2": ("CaF2", 12, 225, 163.03),
@@ -335,7 +336,13 @@ def test_all_obelix_crystals_reach_a_framework(shared: Path) -> None:
         for k, row in enumerate(map(json.loads, file)):
             if not row.get("cif") or k % 6:
                 continue
-            framework = Crystal.from_cif_string(row["cif"], source=row["id"]).framework("Li")
+            crystal = Crystal.from_cif_string(row["cif"], source=row["id"])
+            stated = re.search(r"_chemical_formula_sum\s+'([^']+)'", row["cif"])
+            assert stated is not None
+            for name, amount in re.findall(r"([A-Z][a-z]?)([0-9.]*)", stated[1]):
+                held = crystal.occupancy[crystal.number == numbers_by_symbol()[name]].sum()
+                assert held == pytest.approx(float(amount or 1), rel=0.02, abs=0.02), (row["id"], name)
+            framework = crystal.framework("Li")
             assert len(framework.frac) > 0
             assert np.isfinite(framework.radius).all()
             assert 0.0 <= framework.alpha <= 1.0
