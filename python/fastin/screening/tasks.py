@@ -117,10 +117,8 @@ class Job:
         """The percolation barriers."""
         from fastin.barriers import compute_barriers
 
-        grid, chosen = self.grid, self.chosen(_BARRIER_OPTIONS)
-        return self._once(
-            "barriers", lambda: compute_barriers(grid, num_threads=self.num_threads, paths=self.paths_wanted, **chosen)
-        )
+        grid, chosen = self.grid, self.chosen(_BARRIER_OPTIONS) | {"paths": self.paths_wanted}
+        return self._once("barriers", lambda: compute_barriers(grid, num_threads=self.num_threads, **chosen))
 
 
 @dataclass(frozen=True)
