@@ -49,6 +49,16 @@ def test_scene_numbers_are_the_results(scene: Any) -> None:
     assert dict(data["facts"])["barrier 1D"] == f"{barriers.e1d:.3f} eV"
 
 
+def test_hops_are_the_transport_networks(scene: Any) -> None:
+    kinds = fastin.compute_paths(LFP).hop_classes()
+    assert len(scene.data["hops"]) == len(kinds)
+    first = scene.data["hops"][0]
+    assert first["forward"] == pytest.approx(kinds[0]["barrier_forward_eV"], abs=1e-5)
+    assert first["dimensions"] == 1
+    steps = np.diff(np.array(first["frac"]), axis=0) @ np.array(scene.data["cell"])
+    assert np.linalg.norm(steps, axis=1).sum() == pytest.approx(first["length"], abs=0.05)
+
+
 def test_bottlenecks_lie_on_their_edges(scene: Any) -> None:
     cell = np.array(scene.data["cell"])
     assert scene.data["edges"]
@@ -64,6 +74,7 @@ def test_page_draws_in_three_dimensions(tmp_path: Path) -> None:
     assert 'data-ready="3d"' in page.dom
     assert "0.373 eV" in page.dom
     assert "<polyline" in page.dom
+    assert 'data-hop="0"' in page.dom
     assert "Powder pattern, Cu" in page.dom
 
 

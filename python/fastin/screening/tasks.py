@@ -289,6 +289,52 @@ def _descriptor_task() -> Task:
     return Task("descriptors", columns, _descriptors, options=_NETWORK_OPTIONS | _GRID_OPTIONS | _BARRIER_OPTIONS)
 
 
+_PATH_OPTIONS = frozenset({"energy_cutoff"})
+
+
+def _paths(job: Job) -> dict[str, Scalar]:
+    from fastin.paths import compute_paths
+
+    chosen = job.chosen(_PATH_OPTIONS | _GRID_OPTIONS | (_NETWORK_OPTIONS - {"exact"}))
+    paths = compute_paths(job.crystal, job.ion, num_threads=job.num_threads, **chosen)
+    row: dict[str, Scalar] = {
+        "conduction_sites": len(paths.conducting_sites),
+        "inequivalent_sites": len(set(paths.site_orbit.tolist())),
+        "hops": len(paths.hop_energy),
+        "inequivalent_hops": len(set(paths.hop_orbit.tolist())),
+        "site_recovery": paths.recovery(),
+    }
+    for d in (1, 2, 3):
+        cheapest = paths.path(d)
+        if cheapest is not None:
+            row[f"path_{d}d_hops"] = len(cheapest.hops)
+            row[f"path_{d}d_length"] = float(cheapest.distance[-1])
+    if row["conduction_sites"]:
+        row["kinetic_activation_energy"] = paths.activation_energy()[1]
+        tensor = paths.diffusivity(300.0)
+        diffusivity = float(tensor.trace()) / 3.0
+        row["log10_diffusivity_300K"] = math.log10(diffusivity) if diffusivity > 0 else None
+    return row
+
+
+_PATHS = Task(
+    "paths",
+    (
+        ("conduction_sites", "int"),
+        ("inequivalent_sites", "int"),
+        ("hops", "int"),
+        ("inequivalent_hops", "int"),
+        ("site_recovery", "float"),
+        *((f"path_{d}d_hops", "int") for d in (1, 2, 3)),
+        *((f"path_{d}d_length", "float") for d in (1, 2, 3)),
+        ("kinetic_activation_energy", "float"),
+        ("log10_diffusivity_300K", "float"),
+    ),
+    _paths,
+    options=_PATH_OPTIONS | _GRID_OPTIONS | (_NETWORK_OPTIONS - {"exact"}),
+)
+
+
 def _prediction(job: Job) -> dict[str, Scalar]:
     from fastin.prediction import predict
 
@@ -327,6 +373,7 @@ _TASKS: dict[str, Callable[[], Task]] = {
     "network": lambda: _NETWORK,
     "barriers": lambda: _BARRIERS,
     "descriptors": _descriptor_task,
+    "paths": lambda: _PATHS,
     "prediction": lambda: _PREDICTION,
 }
 
@@ -501,6 +548,9 @@ _HELP: dict[str, tuple[str, str]] = {
     "percolation_radius_3d": ("free sphere 3D (Å)", "Radius of the widest network in three directions"),
     "probe_radius": ("probe (Å)", "Radius of the probe for the channels"),
     "channel_dimensionality": ("channels (D)", "Directions in which the probe passes"),
+    "kinetic_activation_energy": ("Ea, hop model (eV)", "Effective activation energy of the hop model, 300 to 600 K"),
+    "log10_diffusivity_300K": ("lg D 300 K (cm²/s)", "Diffusivity of independent ions in the hop model"),
+    "predicted_activation_energy": ("predicted Ea (eV)", "Activation energy from the model that comes with fastin"),
     "recovery": ("recovery", "Share of the mobile sites within 0.5 Å of the network"),
     "space_group": ("space group", "Space group of the whole crystal (spglib, symprec 0.01)"),
     "volume_A3": ("volume (Å³)", "Volume of the cell"),

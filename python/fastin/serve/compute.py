@@ -24,7 +24,8 @@ FILES = {
     "network.net": "interstitial network, CAVD's and Zeo++'s text format",
     "voids.cif": "voids as dummy atoms",
     "energy.cube": "bond valence site energies, Gaussian cube",
-    "barriers.json": "barriers and paths",
+    "barriers.json": "barriers and percolating paths",
+    "paths.json": "sites, hops and cheapest paths",
 }
 
 
@@ -33,6 +34,7 @@ def _write_files(crystal: Any, ion: str | None, folder: Path) -> list[str]:
     from fastin.barriers import compute_barriers
     from fastin.bvse import compute_bvse
     from fastin.network import compute_network
+    from fastin.paths import compute_paths
 
     problems: list[str] = []
 
@@ -50,6 +52,10 @@ def _write_files(crystal: Any, ion: str | None, folder: Path) -> list[str]:
     grid = attempt("energies", lambda: compute_bvse(crystal, ion))
     if grid is not None:
         attempt("energy.cube", lambda: grid.write(folder / "energy.cube"))
+        paths = attempt("hops", lambda: compute_paths(crystal, ion))
+        if paths is not None:
+            text = json.dumps(paths.to_dict(), indent=1, ensure_ascii=False)
+            (folder / "paths.json").write_text(text, encoding="utf-8")
         barriers = attempt("barriers", lambda: compute_barriers(grid))
         if barriers is not None:
             text = json.dumps(barriers.to_dict(paths=True), indent=1, ensure_ascii=False)

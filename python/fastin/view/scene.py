@@ -22,6 +22,7 @@ _GRID_CAP = 8.0  # eV above the minimum
 _SLIDER_TOP = 4.0  # eV
 _MAX_VOIDS = 1500
 _MAX_EDGES = 4000
+_MAX_HOPS = 80
 _VISIBLE_VOID = 0.35  # A; smaller holes between atoms are no place for an ion
 _VISIBLE_BOTTLENECK = 0.2  # A
 
@@ -206,6 +207,26 @@ def _paths(barriers: Any) -> list[dict[str, Any]]:
     return paths
 
 
+def _hops(paths: Any) -> list[dict[str, Any]]:
+    """One entry a kind of hop, cheapest first, with the way it takes."""
+    hops = []
+    for row in paths.hop_classes()[:_MAX_HOPS]:
+        start, end = row["site_classes"]
+        hops.append(
+            {
+                "name": f"site {start} → {end}",
+                "forward": _number(row["barrier_forward_eV"]),
+                "backward": _number(row["barrier_backward_eV"]),
+                "length": _number(row["length_A"]),
+                "radius": _number(row["bottleneck_radius_A"]),
+                "multiplicity": row["multiplicity"],
+                "dimensions": row["dimensions"],
+                "frac": _rounded(paths.profile(row["hop"]).frac),
+            }
+        )
+    return hops
+
+
 def _attempt(what: str, notes: list[str], compute: Callable[[], Any]) -> Any:
     try:
         return compute()
@@ -230,6 +251,7 @@ def build_scene(source: Any, ion: str | None = None, *, title: str | None = None
     from fastin.bvse import compute_bvse
     from fastin.crystal import as_crystal
     from fastin.network import compute_network
+    from fastin.paths import compute_paths
     from fastin.xrd.pattern import xrd_peaks
 
     crystal = as_crystal(source)
@@ -238,6 +260,9 @@ def build_scene(source: Any, ion: str | None = None, *, title: str | None = None
     network = _attempt("network", notes, lambda: compute_network(crystal, ion))
     grid = _attempt("energy landscape", notes, lambda: compute_bvse(crystal, ion, resolution=resolution))
     barriers = _attempt("barriers", notes, lambda: compute_barriers(grid)) if grid is not None else None
+    hops: list[dict[str, Any]] = []
+    if grid is not None:
+        hops = _attempt("hops", notes, lambda: _hops(compute_paths(crystal, ion, resolution=resolution))) or []
     peaks = _attempt("powder pattern", notes, lambda: xrd_peaks(crystal))
     if barriers is not None:
         notes.extend(note for note in barriers.notes if note not in notes)
@@ -256,7 +281,7 @@ def build_scene(source: Any, ion: str | None = None, *, title: str | None = None
         "energy_span": 3.0,
         "grid": _grid_data(grid, barriers) if grid is not None else None,
         "paths": _paths(barriers) if barriers is not None else [],
-        "hops": [],
+        "hops": hops,
         "xrd": None,
         "facts": _facts(crystal, network, barriers),
     }

@@ -326,16 +326,17 @@
     svg("text", { x: Math.min(w - 70, Math.max(90, X(x[peak]))), y: Y(path.energy[peak]) - 8, "text-anchor": "middle", fill: "#c8332b", "font-weight": 600 }, root, fix(path.energy[peak], 3) + " eV");
     $("profile").replaceChildren(root);
   }
+  const HOP_HELP = { "→ eV": "barrier forward", "← eV": "barrier backward", "radius Å": "narrowest clearance on the way", n: "hops of this kind in the cell", path: "part of the cheapest path in so many dimensions" };
   function hops() {
     if (!S.hops.length) return ($("hopcard").hidden = true);
     const table = document.createElement("table"), head = table.createTHead().insertRow();
-    for (const text of ["hop", "forward (eV)", "backward (eV)", "length (Å)", "bottleneck (Å)", "× cell"]) head.append(Object.assign(document.createElement("th"), { textContent: text }));
+    for (const text of ["hop", "→ eV", "← eV", "length Å", "radius Å", "n", "path"]) head.append(Object.assign(document.createElement("th"), { textContent: text, title: HOP_HELP[text] || "" }));
     const body = table.createTBody();
     S.hops.forEach((h, k) => {
       const row = body.insertRow();
       row.dataset.hop = k;
-      for (const text of [h.name, fix(h.forward, 3), fix(h.backward, 3), fix(h.length, 2), fix(h.radius, 2), String(h.multiplicity)]) row.insertCell().textContent = text;
-      if (h.path) row.cells[0].style.fontWeight = "700";
+      for (const text of [h.name, fix(h.forward, 3), fix(h.backward, 3), fix(h.length, 2), fix(h.radius, 2), String(h.multiplicity), h.dimensions ? h.dimensions + "D" : ""]) row.insertCell().textContent = text;
+      if (h.dimensions) row.style.fontWeight = "600";
       row.onclick = () => { hop = hop === k ? -1 : k; for (const r of body.rows) r.className = Number(r.dataset.hop) === hop ? "on" : ""; build(); };
     });
     $("hops").replaceChildren(table);
