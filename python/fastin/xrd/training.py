@@ -1,0 +1,403 @@
+"""Semi-supervised training of one network: supervised, FixMatch and FlexMatch."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fastin.errors import InputError
+from fastin.xrd import augment
+from fastin.xrd.model import build_network
+
+ALGORITHMS = ("supervised", "fixmatch", "flexmatch")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How one network is trained. The class order is (poor, superionic).
+
+    The loss is ``L = Ls + unlabelled_weight * Lu``: cross-entropy of weakly augmented labelled patterns, and of
+    strongly augmented unlabelled ones against hard pseudo-labels made from their weakly augmented twins (K. Sohn et
+    al., FixMatch, NeurIPS 2020), taken where the confidence reaches the threshold, which FlexMatch scales by class
+    (B. Zhang et al., NeurIPS 2021).
+
+    Attributes:
+        algorithm: ``"supervised"``, ``"fixmatch"`` or ``"flexmatch"``.
+        network: ``"small"`` or ``"vgg11"``; network_settings are its arguments.
+        preset: augmentations, ``"fixed"`` or ``"faithful"``.
+        augment_strong_labelled: share of the labelled batch that gets the strong augmentation too.
+        class_weights: of (poor, superionic); ``None`` balances them by the labelled counts.
+        ema_decay: 0 keeps no average; otherwise the averaged weights make the predictions.
+        teacher_ema: pseudo-labels come from the averaged network in evaluation mode; otherwise from the network in
+            training mode (dropout and batch statistics active), as published.
+        pool_size: number of unlabelled patterns that FlexMatch's counts refer to; 0 means the real one.
+        fixed_unlabelled: draw that many unlabelled patterns once and reuse them; 0 draws anew every step.
+        align: pseudo-label probabilities are rescaled so that their running mean matches the labelled class shares
+            (D. Berthelot et al., ReMixMatch, ICLR 2020).
+    """
+
+    algorithm: str = "fixmatch"
+    network: str = "small"
+    network_settings: dict[str, Any] = field(default_factory=dict)
+    preset: str = "fixed"
+    iterations: int = 400
+    batch_size: int = 32
+    unlabelled_ratio: int = 3
+    learning_rate: float = 2e-3
+    weight_decay: float = 5e-4
+    augment_strong_labelled: float = 0.5
+    threshold: float = 0.95
+    unlabelled_weight: float = 1.0
+    class_weights: tuple[float, float] | None = None
+    label_smoothing: float = 0.0
+    ema_decay: float = 0.99
+    teacher_ema: bool = True
+    pool_size: int = 0
+    fixed_unlabelled: int = 0
+    align: bool = False
+    seed: int = 0
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise InputError(f"unknown algorithm {self.algorithm!r}; use one of {', '.join(ALGORITHMS)}")
+        if self.preset not in augment.PRESETS:
+            raise InputError(f"unknown preset {self.preset!r}; use one of {', '.join(augment.PRESETS)}")
+        if self.iterations < 1 or self.batch_size < 1 or self.unlabelled_ratio < 1:
+            raise InputError("iterations, batch_size and unlabelled_ratio must be at least 1")
+        if not 0.0 <= self.ema_decay < 1.0 or not 0.0 < self.threshold <= 1.0:
+            raise InputError("ema_decay must lie in [0, 1) and threshold in (0, 1]")
+        if self.teacher_ema and self.ema_decay == 0.0:
+            object.__setattr__(self, "teacher_ema", False)
+
+    @classmethod
+    def faithful(cls, **changes: Any) -> TrainConfig:
+        """The published run: VGG-11, FlexMatch with its counts against 10,000 rows, no averaging, 1000 steps.
+
+        The released trainer takes the length of the unlabelled set from another data set (10,000), which keeps its
+        adaptive thresholds below 0.053: every pseudo-label counts. It also reuses 960 unlabelled patterns.
+        """
+        published = cls(
+            algorithm="flexmatch",
+            network="vgg11",
+            preset="faithful",
+            iterations=1000,
+            learning_rate=3e-4,
+            augment_strong_labelled=0.0,
+            class_weights=(0.54, 0.46),
+            ema_decay=0.0,
+            teacher_ema=False,
+            pool_size=10_000,
+            fixed_unlabelled=960,
+        )
+        return replace(published, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for checkpoints and records."""
+        return asdict(self)
+
+
+class FlexThresholds:
+    """FlexMatch's learning status: how many unlabelled rows were once labelled with confidence as each class."""
+
+    def __init__(self, pool_size: int, classes: int = 2) -> None:
+        self.selected = torch.full((pool_size,), -1, dtype=torch.long)
+        self.classes = classes
+
+    def scale(self) -> Tensor:
+        """(classes,) factors on the threshold: a / (2 - a), a = count / largest count (unused rows included)."""
+        counts = torch.bincount(self.selected + 1, minlength=self.classes + 1).float()
+        accuracy = counts[1:] / counts.max()
+        return accuracy / (2.0 - accuracy)
+
+    def update(self, rows: Tensor, labels: Tensor, confident: Tensor) -> None:
+        """Records the rows whose pseudo-label passed the full threshold."""
+        self.selected[rows[confident]] = labels[confident]
+
+
+def semi_supervised_loss(
+    labelled: Tensor,
+    targets: Tensor,
+    student: Tensor | None,
+    pseudo: Tensor | None,
+    mask: Tensor | None,
+    *,
+    class_weights: Tensor,
+    unlabelled_weight: float,
+    label_smoothing: float = 0.0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(L, Ls, Lu): plain means of class-weighted cross-entropies, the second over all unlabelled rows.
+
+    Args:
+        labelled: (B, 2) logits of labelled rows; targets (B,).
+        student: (U, 2) logits of strongly augmented unlabelled rows, or ``None``.
+        pseudo: (U,) pseudo-labels; mask (U,) 1 where they count.
+    """
+    per_row = functional.cross_entropy(labelled, targets, reduction="none", label_smoothing=label_smoothing)
+    supervised = (per_row * class_weights[targets]).mean()
+    if student is None or pseudo is None or mask is None:
+        return supervised, supervised, torch.zeros_like(supervised)
+    rows = functional.cross_entropy(student, pseudo, reduction="none")
+    unlabelled = (rows * class_weights[pseudo] * mask).mean()
+    return supervised + unlabelled_weight * unlabelled, supervised, unlabelled
+
+
+class Trainer:
+    """Trains one network; everything that is random follows from the configuration's seed.
+
+    Args:
+        config: how to train.
+        patterns: (N, 4501) labelled sticks.
+        labels: (N,) 0 poor, 1 superionic.
+        unlabelled: (M, 4501) sticks, needed unless the algorithm is ``"supervised"``; already prepared tensors
+            (`prepare`) are accepted for both.
+        initial: state of a pre-trained network, loaded where names and shapes agree.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        patterns: Tensor,
+        labels: Tensor,
+        unlabelled: Tensor | None = None,
+        *,
+        initial: dict[str, Tensor] | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if config.algorithm != "supervised" and (unlabelled is None or len(unlabelled) == 0):
+            raise InputError(f"{config.algorithm} needs unlabelled patterns")
+        if set(labels.tolist()) != {0, 1}:
+            raise InputError("the labels must hold both classes, 0 (poor) and 1 (superionic)")
+        self.config = config
+        self.device = torch.device(device)
+        self.preset = augment.PRESETS[config.preset]
+        self.generator = torch.Generator(device=self.device).manual_seed(config.seed)
+        self.order = torch.Generator().manual_seed(config.seed + 1)
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            self.network = build_network(config.network, **config.network_settings).to(self.device)
+            self._dropout_state = torch.get_rng_state()
+        if initial is not None:
+            own = self.network.state_dict()
+            own.update({k: v for k, v in initial.items() if k in own and own[k].shape == v.shape})
+            self.network.load_state_dict(own)
+        self.average = copy.deepcopy(self.network).eval() if config.ema_decay > 0 else None
+        self.patterns = prepare(self.network, patterns).to(self.device)
+        self.labels = labels.to(self.device).long()
+        self.unlabelled = None if unlabelled is None else prepare(self.network, unlabelled).to(self.device)
+        self.by_class = [torch.nonzero(labels.cpu() == c).flatten() for c in (0, 1)]
+        self.class_weights = self._weights().to(self.device)
+        self.thresholds = FlexThresholds(
+            config.pool_size or (0 if self.unlabelled is None else len(self.unlabelled))
+        )
+        self.fixed_rows = self._fixed_rows()
+        self.pseudo_mean = self._labelled_shares().clone()
+        self.optimizer = self._optimizer()
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+
+    def _labelled_shares(self) -> Tensor:
+        counts = torch.bincount(self.labels, minlength=2).float()
+        return counts / counts.sum()
+
+    def _weights(self) -> Tensor:
+        if self.config.class_weights is not None:
+            return torch.tensor(self.config.class_weights)
+        return 0.5 / self._labelled_shares()
+
+    def _fixed_rows(self) -> Tensor | None:
+        if self.config.fixed_unlabelled == 0 or self.unlabelled is None:
+            return None
+        return torch.randperm(len(self.unlabelled), generator=self.order)[: self.config.fixed_unlabelled]
+
+    def _optimizer(self) -> torch.optim.AdamW:
+        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": decayed, "weight_decay": self.config.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=self.config.learning_rate)
+
+    def _labelled_batch(self) -> tuple[Tensor, Tensor]:
+        """Rows with equal chance for either class; drawn with replacement."""
+        size = self.config.batch_size
+        picks = []
+        for rows, count in zip(self.by_class, (size - size // 2, size // 2), strict=True):
+            picks.append(rows[torch.randint(len(rows), (count,), generator=self.order)])
+        rows = torch.cat(picks).to(self.device)
+        patterns = self.patterns[rows]
+        batch = augment.weak(patterns, self.network.step, self.preset, self.generator)
+        share = self.config.augment_strong_labelled
+        if share > 0:
+            hard = augment.strong(patterns, self.network.step, self.preset, self.generator)
+            chosen = torch.rand(len(rows), 1, generator=self.generator, device=self.device) < share
+            batch = torch.where(chosen, hard, batch)
+        return batch, self.labels[rows]
+
+    def _unlabelled_rows(self) -> Tensor:
+        assert self.unlabelled is not None
+        count = self.config.batch_size * self.config.unlabelled_ratio
+        pool = self.fixed_rows
+        picks = torch.randint(len(self.unlabelled) if pool is None else len(pool), (count,), generator=self.order)
+        return picks if pool is None else pool[picks]
+
+    @torch.no_grad()
+    def _pseudo_labels(self, batch: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Hard labels and the mask of those that count."""
+        teacher: nn.Module = self.network
+        if self.config.teacher_ema and self.average is not None:
+            teacher = self.average
+        probability = torch.softmax(teacher(batch), dim=-1)
+        if self.config.align:
+            self.pseudo_mean = 0.99 * self.pseudo_mean + 0.01 * probability.mean(dim=0)
+            probability = probability * self._labelled_shares() / self.pseudo_mean
+            probability = probability / probability.sum(dim=-1, keepdim=True)
+        confidence, label = probability.max(dim=-1)
+        threshold = torch.full_like(confidence, self.config.threshold)
+        if self.config.algorithm == "flexmatch":
+            threshold = threshold * self.thresholds.scale().to(self.device)[label]
+            self.thresholds.update(rows, label.cpu(), (confidence >= self.config.threshold).cpu())
+        return label, (confidence >= threshold).float()
+
+    def train_step(self) -> dict[str, float]:
+        """One step; returns its losses and the share of pseudo-labels that counted."""
+        config = self.config
+        rate = config.learning_rate * math.cos(7.0 * math.pi / 16.0 * self.step / config.iterations)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        batch, targets = self._labelled_batch()
+        student = pseudo = mask = None
+        if config.algorithm != "supervised":
+            assert self.unlabelled is not None
+            rows = self._unlabelled_rows()
+            patterns = self.unlabelled[rows.to(self.device)]
+            easy = augment.weak(patterns, self.network.step, self.preset, self.generator)
+            hard = augment.strong(patterns, self.network.step, self.preset, self.generator)
+            pseudo, mask = self._pseudo_labels(easy, rows)
+            logits, student = self.network(batch), self.network(hard)
+        else:
+            logits = self.network(batch)
+        loss, supervised, unlabelled = semi_supervised_loss(
+            logits,
+            targets,
+            student,
+            pseudo,
+            mask,
+            class_weights=self.class_weights,
+            unlabelled_weight=config.unlabelled_weight,
+            label_smoothing=config.label_smoothing,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.step += 1
+        if self.average is not None:
+            self._update_average()
+        record = {"step": float(self.step), "loss": loss.item(), "supervised": supervised.item()}
+        record["unlabelled"] = unlabelled.item()
+        record["used"] = 0.0 if mask is None else mask.mean().item()
+        record["superionic"] = 0.0 if pseudo is None else pseudo.float().mean().item()
+        return record
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        assert self.average is not None
+        decay = min(self.config.ema_decay, self.step / (self.step + 10.0))
+        own = self.network.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.dtype.is_floating_point:
+                value.mul_(decay).add_(own[name], alpha=1.0 - decay)
+            else:
+                value.copy_(own[name])
+
+    def run(
+        self, checkpoint: Path | None = None, progress: Callable[[dict[str, float]], None] | None = None
+    ) -> nn.Module:
+        """Trains to the end, resuming from `checkpoint` where it exists; returns the network for predictions."""
+        if checkpoint is not None and checkpoint.is_file():
+            self.load(checkpoint)
+        with torch.random.fork_rng():
+            torch.set_rng_state(self._dropout_state)
+            while self.step < self.config.iterations:
+                record = self.train_step()
+                self._dropout_state = torch.get_rng_state()
+                if self.step % 20 == 0 or self.step == self.config.iterations:
+                    self.history.append(record)
+                    if progress is not None:
+                        progress(record)
+                if checkpoint is not None and self.step % self.config.checkpoint_every == 0:
+                    self.save(checkpoint)
+        if checkpoint is not None:
+            self.save(checkpoint)
+        return self.predictor
+
+    @property
+    def predictor(self) -> nn.Module:
+        """The averaged network if there is one, in evaluation mode."""
+        return (self.network if self.average is None else self.average).eval()
+
+    def save(self, path: Path) -> None:
+        """Writes everything that the rest of the run depends on (atomically)."""
+        state = {
+            "config": self.config.to_dict(),
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "order": self.order.get_state(),
+            "dropout": self._dropout_state,
+            "selected": self.thresholds.selected,
+            "pseudo_mean": self.pseudo_mean,
+            "history": self.history,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(path.suffix + ".part")
+        torch.save(state, temporary)
+        temporary.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Continues a run written by `save`; the configuration must be the same."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if _plain(state["config"]) != _plain(self.config.to_dict()):
+            raise InputError(f"{path} was written by another configuration; remove it or use its settings")
+        self.step = int(state["step"])
+        self.network.load_state_dict(state["network"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.order.set_state(state["order"])
+        self._dropout_state = state["dropout"]
+        self.thresholds.selected = state["selected"]
+        self.pseudo_mean = state["pseudo_mean"]
+        self.history = state["history"]
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, so that configurations compare after a round trip."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def prepare(network: nn.Module, patterns: Tensor) -> Tensor:
+    """Sticks (N, 4501) on the network's own grid; tensors already on it pass."""
+    from fastin.xrd.model import PATTERN_BINS
+
+    if patterns.ndim != 2 or patterns.shape[1] not in (PATTERN_BINS, network.bins):
+        raise InputError(f"patterns must be (N, {PATTERN_BINS}) on 0 to 90 degrees, not {tuple(patterns.shape)}")
+    if patterns.shape[1] == network.bins:
+        return patterns.float()
+    result: Tensor = network.prepare(patterns.float())  # type: ignore[operator]
+    return result
