@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,26 +110,32 @@ def scattering_atoms(source: Any) -> ScatteringAtoms:
     """The atoms of a path, pymatgen ``Structure``, ASE ``Atoms`` or `Crystal`; needs no oxidation states."""
     if isinstance(source, ScatteringAtoms):
         return source
-    module = type(source).__module__
-    if module.startswith("pymatgen.") and hasattr(source, "lattice"):
+    if hasattr(source, "lattice") and hasattr(source, "sites"):  # pymatgen Structure
         return _from_structure(source)
-    if hasattr(source, "get_scaled_positions"):  # ASE Atoms
-        return ScatteringAtoms(
-            source=source.get_chemical_formula(),
-            cell=np.array(source.cell[:], dtype=np.float64),
-            frac=np.ascontiguousarray(source.get_scaled_positions(), dtype=np.float64),
-            number=np.asarray(source.numbers, dtype=np.int32),
-            occupancy=np.ones(len(source)),
-        )
-    from fastin.crystal import as_crystal
+    if isinstance(source, str | Path):
+        from fastin.files import read_sites
 
-    crystal = as_crystal(source)
+        sites, name = read_sites(Path(source))
+        return _from_rows(sites, name)
+    if hasattr(source, "get_scaled_positions"):  # ASE Atoms
+        from fastin.files import sites_from_atoms
+
+        name = f"Atoms {source.get_chemical_formula(empirical=True)}"
+        return _from_rows(sites_from_atoms(source, name), name)
+    if all(hasattr(source, name) for name in ("cell", "frac", "number", "occupancy")):  # Crystal, or rows as read
+        return _from_rows(source, getattr(source, "source", "crystal"))
+    raise InputError(
+        f"cannot read a crystal from {type(source).__name__}; give a path, a pymatgen Structure, ASE Atoms or a Crystal"
+    )
+
+
+def _from_rows(rows: Any, source: str) -> ScatteringAtoms:
     return ScatteringAtoms(
-        source=crystal.source,
-        cell=np.ascontiguousarray(crystal.cell, dtype=np.float64),
-        frac=np.ascontiguousarray(crystal.frac, dtype=np.float64),
-        number=np.ascontiguousarray(crystal.number, dtype=np.int32),
-        occupancy=np.ascontiguousarray(crystal.occupancy, dtype=np.float64),
+        source=source,
+        cell=np.ascontiguousarray(rows.cell, dtype=np.float64),
+        frac=np.ascontiguousarray(rows.frac, dtype=np.float64),
+        number=np.ascontiguousarray(rows.number, dtype=np.int32),
+        occupancy=np.ascontiguousarray(rows.occupancy, dtype=np.float64),
     )
 
 

@@ -1,0 +1,264 @@
+"""``fastin xrd``: powder pattern of a structure; classification and ranking by pattern."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.markup import escape
+from rich.table import Table
+
+from fastin.cli._common import dump_json, stderr_console, stdout_console
+from fastin.errors import FastinError, InputError, missing_extra
+
+
+class _PatternGroup(click.Group):
+    """``fastin xrd FILE`` is ``fastin xrd pattern FILE``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = ["pattern", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("xrd", cls=_PatternGroup)
+def command() -> None:
+    """Powder pattern of a structure (fastin xrd FILE); superionic classification of patterns.
+
+    \b
+    fastin xrd FILE               table of the strongest peaks
+    fastin xrd classify FILE...   probability of superionic conduction, from structures or measured patterns
+    fastin xrd rank SET           candidates among many structures
+    """
+
+
+def _range(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, float]:
+    try:
+        start, stop = (float(part) for part in value.split(":"))
+    except ValueError:
+        raise click.BadParameter("give START:STOP in degrees, e.g. 10:80") from None
+    return start, stop
+
+
+def _wavelength(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+@command.command("pattern")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--wavelength", default="CuKa", show_default=True, help="Name (CuKa, MoKa1, ...) or angstrom.")
+@click.option("--range", "two_theta", default="0:90", show_default=True, callback=_range, help="2 theta, degrees.")
+@click.option("--step", default=0.02, show_default=True, help="Degrees.")
+@click.option("--fwhm", type=float, help="Peak width, degrees; default: sticks.")
+@click.option(
+    "--shape", type=click.Choice(["gaussian", "lorentzian", "pseudo-voigt"]), default="pseudo-voigt", show_default=True
+)
+@click.option("--debye-waller", type=float, help="Isotropic B of every atom, angstrom^2.")
+@click.option("--peaks", default=20, show_default=True, help="Strongest peaks in the table.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the pattern as two columns (.xy).")
+@click.option("--plot", type=click.Path(path_type=Path), help="Write a figure (.png, .pdf, .svg).")
+@click.option("--json", "as_json", is_flag=True, help="Every peak as JSON.")
+def pattern(
+    file: Path,
+    wavelength: str,
+    two_theta: tuple[float, float],
+    step: float,
+    fwhm: float | None,
+    shape: str,
+    debye_waller: float | None,
+    peaks: int,
+    out: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Peaks of a structure as a table; the pattern as a file or figure."""
+    from fastin.xrd.pattern import scattering_atoms, xrd_pattern, xrd_peaks
+
+    try:
+        radiation = _wavelength(wavelength)
+        atoms = scattering_atoms(file)
+        found = xrd_peaks(atoms, wavelength=radiation, two_theta=two_theta, debye_waller=debye_waller)
+        angles, intensity = xrd_pattern(
+            atoms,
+            wavelength=radiation,
+            two_theta=two_theta,
+            step=step,
+            fwhm=fwhm,
+            shape=shape,
+            debye_waller=debye_waller,
+        )
+        if out is not None:
+            np.savetxt(out, np.column_stack([angles, intensity]), fmt=("%.5f", "%.6g"))
+        if plot is not None:
+            _plot(plot, angles, intensity, file.name, sticks=fwhm is None)
+    except FastinError as error:
+        stderr_console().print(f"[red]{escape(str(error))}[/red]")
+        sys.exit(1)
+    if as_json:
+        rows = [
+            {
+                "two_theta_deg": float(found.two_theta[i]),
+                "intensity": float(found.intensity[i]),
+                "d_A": float(found.spacing[i]),
+                "hkl": found.hkl[i].tolist(),
+                "multiplicity": int(found.multiplicity[i]),
+            }
+            for i in range(len(found))
+        ]
+        click.echo(dump_json({"file": str(file), "wavelength_A": found.wavelength, "peaks": rows}))
+        return
+    table = Table(box=None, header_style="bold", title=f"{file.name}, wavelength {found.wavelength:g} A", pad_edge=False)
+    for name in ("2 theta", "intensity", "d (A)", "h k l", "multiplicity"):
+        table.add_column(name, justify="right")
+    strongest = np.sort(np.argsort(-found.intensity, kind="stable")[:peaks])
+    for i in strongest.tolist():
+        hkl = " ".join(str(x) for x in found.hkl[i].tolist())
+        values = (f"{found.two_theta[i]:.3f}", f"{100 * found.intensity[i]:.2f}", f"{found.spacing[i]:.4f}")
+        table.add_row(*values, hkl, str(int(found.multiplicity[i])))
+    stdout_console().print(table)
+    if len(found) > len(strongest):
+        stdout_console().print(f"{len(found)} peaks in all (--peaks, --json)")
+
+
+def _plot(path: Path, angles: Any, intensity: Any, title: str, *, sticks: bool) -> None:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise missing_extra("matplotlib", "view") from None
+    figure = Figure(figsize=(8, 3.5), layout="constrained")
+    axes = figure.add_subplot()
+    if sticks:
+        occupied = intensity > 0
+        axes.vlines(angles[occupied], 0, intensity[occupied], linewidth=1)
+    else:
+        axes.plot(angles, intensity, linewidth=1)
+    axes.set(xlabel="2 theta (degrees)", ylabel="relative intensity", title=title, xlim=(angles[0], angles[-1]))
+    axes.set_ylim(bottom=0)
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot write the figure ({error})") from None
+
+
+def _model(path: Path | None) -> Any:
+    try:
+        from fastin.xrd.match import XRDMatch
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise missing_extra("torch", "ml") from None
+        raise
+    return XRDMatch.pretrained() if path is None else XRDMatch.load(path)
+
+
+def _input_pattern(path: Path, wavelength: str, background: float | None, k_alpha2: str | None) -> Any:
+    """(4501,) pattern of a structure file or of a measurement, by suffix."""
+    from fastin.xrd.measured import PATTERN_SUFFIXES, prepare_measured, read_pattern
+    from fastin.xrd.pattern import xrd_pattern
+
+    if path.suffix.lower() not in PATTERN_SUFFIXES:
+        return xrd_pattern(path)[1]
+    return prepare_measured(
+        read_pattern(path), wavelength=_wavelength(wavelength), background_width=background, k_alpha2=k_alpha2
+    )
+
+
+@command.command("classify")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", "model_path", type=click.Path(path_type=Path), help="Trained model; default: the shipped one.")
+@click.option("--wavelength", default="CuKa", show_default=True, help="Of measured patterns: name or angstrom.")
+@click.option("--background", default=3.0, show_default=True, help="Width for the background, degrees; 0: none.")
+@click.option("--k-alpha2", "k_alpha2", help="Anode whose K-alpha2 part is removed from measured patterns, e.g. Cu.")
+@click.option("--json", "as_json", is_flag=True)
+def classify(
+    files: tuple[Path, ...],
+    model_path: Path | None,
+    wavelength: str,
+    background: float,
+    k_alpha2: str | None,
+    as_json: bool,
+) -> None:
+    """Probability of superionic conduction of structures (CIF, POSCAR) or measured patterns (.xy, .xye, .csv)."""
+    rows: list[dict[str, Any]] = []
+    failed = False
+    try:
+        model = _model(model_path)
+    except FastinError as error:
+        stderr_console().print(f"[red]{escape(str(error))}[/red]")
+        sys.exit(1)
+    for path in files:
+        try:
+            sticks = _input_pattern(path, wavelength, background or None, k_alpha2)
+            probability = float(model.predict_proba(sticks)[0, 1])
+            members = model.member_proba(sticks)[:, 0]
+            rows.append(
+                {
+                    "file": str(path),
+                    "probability_superionic": probability,
+                    "spread": float(members.std()),
+                    "votes": float((members > 0.5).mean()),
+                    "class": "superionic" if probability > 0.5 else "poor",
+                }
+            )
+        except FastinError as error:
+            failed = True
+            rows.append({"file": str(path), "error": str(error)})
+    if as_json:
+        click.echo(dump_json(rows))
+    else:
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for name, side in (("file", "left"), ("superionic", "right"), ("spread", "right"), ("votes", "right")):
+            table.add_column(name, justify=side)  # type: ignore[arg-type]
+        table.add_column("class")
+        for row in rows:
+            if "error" in row:
+                stderr_console().print(f"[red]{escape(row['error'])}[/red]")
+                continue
+            share = f"{row['probability_superionic']:.3f}"
+            table.add_row(escape(row["file"]), share, f"{row['spread']:.3f}", f"{row['votes']:.2f}", row["class"])
+        stdout_console().print(table)
+    sys.exit(1 if failed else 0)
+
+
+@command.command("rank")
+@click.argument("unlabelled", type=click.Path(path_type=Path))
+@click.option("--labelled", type=click.Path(path_type=Path), help="JSON lines with cif and sigma: nearest neighbours.")
+@click.option("--model", "model_path", type=click.Path(path_type=Path), help="Trained model; default: the shipped one.")
+@click.option("--top", default=50, show_default=True, help="Candidates.")
+@click.option("--barriers", is_flag=True, help="Add BVSE barriers and the channels' dimensionality (slower).")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the table as CSV.")
+def rank(
+    unlabelled: Path, labelled: Path | None, model_path: Path | None, top: int, barriers: bool, out: Path | None
+) -> None:
+    """Ranks structures (JSON lines with id and cif, or a folder of CIFs) by their probability."""
+    from fastin.xrd.dataset import load_labelled, load_unlabelled
+
+    try:
+        model = _model(model_path)
+        pool = load_unlabelled(unlabelled)
+        known = load_labelled(labelled) if labelled is not None else None
+        from fastin.xrd.report import barrier_columns, rank_candidates, write_candidates
+
+        describe = barrier_columns(unlabelled) if barriers else None
+        candidates = rank_candidates(model, pool, known, top=top, describe=describe)
+        if out is not None:
+            write_candidates(out, candidates)
+    except FastinError as error:
+        stderr_console().print(f"[red]{escape(str(error))}[/red]")
+        sys.exit(1)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("id", "formula", "superionic", "spread", "flags", "nearest labelled (similarity, S/cm)"):
+        table.add_column(name)
+    for c in candidates:
+        near = "; ".join(f"{name} ({share:.2f}, {sigma:.1e})" for _, name, share, sigma in c.neighbours[:2])
+        flags = " ".join(c.flags)
+        table.add_row(c.id, c.formula, f"{c.probability:.3f}", f"{c.spread:.3f}", flags, escape(near))
+    stdout_console().print(table)
+    for name, reason in pool.failed:
+        stderr_console().print(f"[yellow]{escape(name)}: {escape(reason)}[/yellow]")
+    sys.exit(1 if pool.failed else 0)

@@ -1,0 +1,170 @@
+"""Labelled and unlabelled sets of patterns."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastin.errors import FastinError, InputError
+from fastin.xrd.pattern import ScatteringAtoms, scattering_atoms, xrd_patterns
+
+#: Conductivity (S/cm, room temperature) from which a material counts as superionic: the rule that the published
+#: labels effectively follow.
+SUPERIONIC = 5e-5
+
+
+@dataclass(frozen=True, eq=False)
+class PatternSet:
+    """Patterns with what is known about their materials.
+
+    Attributes:
+        ids: identifiers.
+        formulas: as recorded.
+        patterns: (N, 4501) float32 sticks.
+        space_groups: international number or ``None``.
+        failed: (id, reason) of the records without a pattern.
+    """
+
+    ids: tuple[str, ...]
+    formulas: tuple[str, ...]
+    patterns: NDArray[np.float32]
+    space_groups: tuple[int | None, ...]
+    atoms: tuple[ScatteringAtoms, ...]
+    failed: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSet(PatternSet):
+    """A `PatternSet` with conductivities.
+
+    Attributes:
+        sigma: (N,) S/cm.
+        families: structural family by the curators, "" where unknown.
+    """
+
+    sigma: NDArray[np.float64] = None  # type: ignore[assignment]
+    families: tuple[str, ...] = ()
+
+    def labels(self, threshold: float = SUPERIONIC) -> NDArray[np.int64]:
+        """(N,) 1 superionic, 0 poor."""
+        return (self.sigma >= threshold).astype(np.int64)
+
+    def groups(self, level: str = "system") -> NDArray[np.str_]:
+        """Labels of the groups that a split must keep together.
+
+        Args:
+            level: ``"formula"``; ``"system"``: the same set of elements (a composition family); ``"family"``: the
+                curators' structural family (argyrodites, garnets, ...), rows without one being alone.
+        """
+        if level == "formula":
+            return np.array(self.formulas)
+        if level == "system":
+            return np.array([chemical_system(formula) for formula in self.formulas])
+        if level == "family":
+            return np.array([name or f"alone-{i}" for i, name in enumerate(self.families)])
+        raise InputError(f"unknown grouping {level!r}; use 'formula', 'system' or 'family'")
+
+
+def chemical_system(formula: str) -> str:
+    """The elements of a formula, sorted: ``"Li-P-S"``."""
+    return "-".join(sorted(set(re.findall(r"[A-Z][a-z]?", formula))))
+
+
+def read_records(path: str | Path) -> list[dict[str, Any]]:
+    """Records of a JSON-lines file (``.jsonl``, ``.jsonl.gz``) or of a folder of CIF files (id = file name)."""
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(path.glob("*.cif"))
+        if not files:
+            raise InputError(f"{path}: holds no .cif files")
+        return [{"id": file.stem, "cif": file.read_text(encoding="utf-8", errors="replace")} for file in files]
+    try:
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rt", encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines if line.strip()]
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as JSON lines ({error})") from None
+
+
+def _group_number(value: Any) -> int | None:
+    """225 of 225, "225" or "Fm-3m (225)"."""
+    match = re.search(r"(\d+)\)?\s*$", str(value))
+    if match is None or not 1 <= int(match[1]) <= 230 or (isinstance(value, str) and not re.search(r"^\d+$|\(", value)):
+        return None
+    return int(match[1])
+
+
+def _with_atoms(
+    records: Iterable[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], list[ScatteringAtoms], list[tuple[str, str]]]:
+    from fastin.cif import parse_cif
+
+    kept, atoms, failed = [], [], []
+    for record in records:
+        name = str(record["id"])
+        try:
+            sites = parse_cif(record["cif"], name)
+            atoms.append(scattering_atoms(sites))
+            kept.append(record)
+        except FastinError as error:
+            failed.append((name, str(error)))
+    return kept, atoms, failed
+
+
+def _formula(record: dict[str, Any], atoms: ScatteringAtoms) -> str:
+    if record.get("formula"):
+        return str(record["formula"])
+    from fastin.elements import symbol
+
+    numbers = np.unique(atoms.number)
+    return "".join(f"{symbol(int(z))}{atoms.occupancy[atoms.number == z].sum():g}" for z in numbers)
+
+
+def load_unlabelled(path: str | Path, *, num_threads: int | None = None, limit: int | None = None) -> PatternSet:
+    """Patterns of every structure of a JSON-lines file (keys ``id``, ``cif``) or folder of CIFs."""
+    records, atoms, failed = _with_atoms(read_records(path)[:limit])
+    return PatternSet(
+        ids=tuple(str(r["id"]) for r in records),
+        formulas=tuple(_formula(r, a) for r, a in zip(records, atoms, strict=True)),
+        patterns=xrd_patterns(atoms, num_threads=num_threads)[1],
+        space_groups=tuple(_group_number(r.get("sg")) for r in records),
+        atoms=tuple(atoms),
+        failed=tuple(failed),
+    )
+
+
+def load_labelled(path: str | Path, *, num_threads: int | None = None) -> LabelledSet:
+    """The records of a JSON-lines file that have a CIF and a conductivity (keys ``cif``, ``sigma`` in S/cm)."""
+    usable = [r for r in read_records(path) if r.get("cif") and r.get("sigma") is not None]
+    if not usable:
+        raise InputError(f"{path}: no record has both a 'cif' and a 'sigma'")
+    records, atoms, failed = _with_atoms(usable)
+    return LabelledSet(
+        ids=tuple(str(r["id"]) for r in records),
+        formulas=tuple(_formula(r, a) for r, a in zip(records, atoms, strict=True)),
+        patterns=xrd_patterns(atoms, num_threads=num_threads)[1],
+        space_groups=tuple(_group_number(r.get("sg")) for r in records),
+        atoms=tuple(atoms),
+        failed=tuple(failed),
+        sigma=np.array([float(r["sigma"]) for r in records]),
+        families=tuple(str(r["family"]) if r.get("family") not in (None, "None") else "" for r in records),
+    )
+
+
+def fingerprint(patterns: NDArray[np.float32], labels: Sequence[int] | NDArray[np.int64] = ()) -> str:
+    """Hash of a training set, kept in checkpoints."""
+    digest = hashlib.sha256(np.ascontiguousarray(patterns).tobytes())
+    digest.update(np.asarray(labels, dtype=np.int64).tobytes())
+    return digest.hexdigest()[:16]

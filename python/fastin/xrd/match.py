@@ -1,0 +1,288 @@
+"""XRDMatch: superionic or poor from a powder pattern; an ensemble of semi-supervised networks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from fastin import __version__
+from fastin.errors import InputError
+from fastin.xrd import augment
+from fastin.xrd.dataset import SUPERIONIC, fingerprint, load_labelled, load_unlabelled
+from fastin.xrd.model import build_network
+from fastin.xrd.training import TrainConfig, Trainer, prepare
+
+_FORMAT = 1
+
+
+class XRDMatch:
+    """Ensemble classifier of powder patterns with the interface of scikit-learn.
+
+    Patterns are (N, 4501) sticks or measured intensities on 0 to 90 degrees of Cu K-alpha, as `fastin.xrd_pattern`
+    and `fastin.xrd.measured.prepare_measured` give them; labels are 0 (poor) and 1 (superionic).
+
+    Args:
+        config: how one network is trained; member m uses seed ``config.seed + m``.
+        members: networks of the ensemble.
+
+    Attributes:
+        networks: the trained members.
+        calibration: (slope, intercept) on the mean logit, (1, 0) until `calibrate`.
+        notes: facts about the training, kept in the file.
+    """
+
+    def __init__(self, config: TrainConfig | None = None, members: int = 5) -> None:
+        if members < 1:
+            raise InputError(f"members must be at least 1, not {members}")
+        self.config = config or TrainConfig()
+        self.members = members
+        self.networks: list[nn.Module] = []
+        self.calibration = (1.0, 0.0)
+        self.notes: dict[str, Any] = {}
+
+    def fit(
+        self,
+        patterns: ArrayLike,
+        labels: ArrayLike,
+        unlabelled: ArrayLike | None = None,
+        *,
+        initial: dict[str, Tensor] | None = None,
+        run_dir: Path | None = None,
+        progress: Callable[[int, dict[str, float]], None] | None = None,
+    ) -> XRDMatch:
+        """Trains every member; with `run_dir`, continues where an earlier call stopped.
+
+        Args:
+            patterns: (N, 4501); labels: (N,) of 0 and 1.
+            unlabelled: (M, 4501), needed by FixMatch and FlexMatch.
+            initial: a pre-trained encoder (`fastin.xrd.pretrain`).
+            run_dir: folder of the checkpoints.
+            progress: called with (member, record) now and then.
+        """
+        rows = _patterns(patterns)
+        targets = torch.from_numpy(np.array(labels, dtype=np.int64))
+        if len(targets) != len(rows):
+            raise InputError(f"{len(rows)} patterns but {len(targets)} labels")
+        pool = None if unlabelled is None else _patterns(unlabelled)
+        self.networks = []
+        for member in range(self.members):
+            config = replace(self.config, seed=self.config.seed + member)
+            trainer = Trainer(config, rows, targets, pool, initial=initial)
+            report = None if progress is None else _reporter(progress, member)
+            path = None if run_dir is None else run_dir / f"member-{member}.pt"
+            self.networks.append(trainer.run(path, report))
+        self.notes["training_set"] = fingerprint(rows.numpy(), targets.numpy())
+        self.notes["labelled"] = len(rows)
+        self.notes["unlabelled"] = 0 if pool is None else len(pool)
+        return self
+
+    @torch.no_grad()
+    def member_logits(self, patterns: ArrayLike) -> NDArray[np.float64]:
+        """(members, N) log odds of superionic, one row a member."""
+        if not self.networks:
+            raise InputError("the model is not trained; call fit or XRDMatch.load first")
+        rows = _patterns(patterns)
+        out = np.zeros((len(self.networks), len(rows)))
+        for member, network in enumerate(self.networks):
+            network.eval()
+            for start in range(0, len(rows), 512):
+                batch = prepare(network, rows[start : start + 512])
+                logits = network(augment.normalise(batch, augment.PRESETS[self.config.preset].intensity_cut))
+                out[member, start : start + 512] = (logits[:, 1] - logits[:, 0]).numpy()
+        return out
+
+    def member_proba(self, patterns: ArrayLike) -> NDArray[np.float64]:
+        """(members, N) uncalibrated probabilities of superionic."""
+        return 1.0 / (1.0 + np.exp(-self.member_logits(patterns)))
+
+    def predict_proba(self, patterns: ArrayLike) -> NDArray[np.float64]:
+        """(N, 2) calibrated probabilities of (poor, superionic): the logistic of the scaled mean logit."""
+        slope, intercept = self.calibration
+        probability = 1.0 / (1.0 + np.exp(-(slope * self.member_logits(patterns).mean(axis=0) + intercept)))
+        return np.stack([1.0 - probability, probability], axis=1)
+
+    def predict(self, patterns: ArrayLike) -> NDArray[np.int64]:
+        """(N,) 1 where the calibrated probability of superionic exceeds one half."""
+        return (self.predict_proba(patterns)[:, 1] > 0.5).astype(np.int64)
+
+    def vote(self, patterns: ArrayLike) -> NDArray[np.float64]:
+        """(N,) share of the members that say superionic."""
+        return np.asarray((self.member_logits(patterns) > 0).mean(axis=0), dtype=np.float64)
+
+    def calibrate(self, logits: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
+        """Fits (slope, intercept) of the log odds by maximum likelihood (J. Platt, 1999).
+
+        Args:
+            logits: (N,) mean member logits of rows that were not trained on (out-of-fold).
+            labels: (N,) of 0 and 1.
+        """
+        self.calibration = fit_platt(np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.int64))
+        return self.calibration
+
+    def pseudo_labels(self, unlabelled: ArrayLike) -> dict[str, NDArray[Any]]:
+        """What the members would teach themselves: label, confidence, whether it passes the threshold, agreement."""
+        probability = self.member_proba(unlabelled)
+        mean = probability.mean(axis=0)
+        label = (mean > 0.5).astype(np.int64)
+        confidence = np.maximum(mean, 1.0 - mean)
+        return {
+            "label": label,
+            "confidence": confidence,
+            "accepted": confidence >= self.config.threshold,
+            "agreement": ((probability > 0.5) == (label == 1)).mean(axis=0),
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Writes weights, settings and notes to one file."""
+        if not self.networks:
+            raise InputError("the model is not trained; nothing to save")
+        state = {
+            "format": _FORMAT,
+            "fastin": __version__,
+            "config": json.dumps(self.config.to_dict()),
+            "calibration": list(self.calibration),
+            "notes": json.dumps(self.notes),
+            "members": [network.state_dict() for network in self.networks],
+        }
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(state, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> XRDMatch:
+        """Reads a file written by `save` (tensors and plain values only, no code)."""
+        try:
+            state = torch.load(Path(path), map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError) as error:
+            raise InputError(f"{path}: not a model file ({error})") from None
+        if not isinstance(state, dict) or state.get("format") != _FORMAT:
+            raise InputError(f"{path}: not an XRDMatch file of this version")
+        model = cls(config_from_dict(json.loads(state["config"])), members=len(state["members"]))
+        model.calibration = (float(state["calibration"][0]), float(state["calibration"][1]))
+        model.notes = json.loads(state["notes"])
+        for weights in state["members"]:
+            network = build_network(model.config.network, **model.config.network_settings)
+            network.load_state_dict(weights)
+            model.networks.append(network.eval())
+        return model
+
+    @classmethod
+    def pretrained(cls) -> XRDMatch:
+        """The model that ships with fastin."""
+        return _shipped()
+
+
+@cache
+def _shipped() -> XRDMatch:
+    resource = resources.files("fastin").joinpath("data/models/xrdmatch.pt")
+    with resources.as_file(resource) as path:
+        return XRDMatch.load(path)
+
+
+def _reporter(progress: Callable[[int, dict[str, float]], None], member: int) -> Callable[[dict[str, float]], None]:
+    return lambda record: progress(member, record)
+
+
+def _patterns(patterns: ArrayLike) -> Tensor:
+    rows = np.asarray(patterns, dtype=np.float32)
+    rows = rows[None] if rows.ndim == 1 else rows
+    if not np.isfinite(rows).all():
+        raise InputError("the patterns hold values that are not finite")
+    return torch.from_numpy(np.array(rows))
+
+
+def fit_platt(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float]:
+    """Slope and intercept that maximise the likelihood, with Platt's smoothed targets."""
+    from scipy.optimize import minimize
+
+    positive, negative = int((labels == 1).sum()), int((labels == 0).sum())
+    if positive == 0 or negative == 0:
+        raise InputError("calibration needs rows of both classes")
+    target = np.where(labels == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
+
+    def loss(parameters: NDArray[np.float64]) -> float:
+        z = parameters[0] * logits + parameters[1]
+        return float(np.mean(np.logaddexp(0.0, z) - target * z))
+
+    best = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-10})
+    return float(best.x[0]), float(best.x[1])
+
+
+def config_from_dict(values: dict[str, Any]) -> TrainConfig:
+    """A `TrainConfig` from plain values; unknown keys are an error."""
+    known = {field.name for field in fields(TrainConfig)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InputError(f"unknown training settings: {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    plain = dict(values)
+    if plain.get("class_weights") is not None:
+        plain["class_weights"] = tuple(float(x) for x in plain["class_weights"])
+    return TrainConfig(**plain)
+
+
+def train_from_config(config: dict[str, Any], run_dir: str | Path) -> XRDMatch:
+    """Trains from a configuration file's content and writes ``model.pt`` and ``pseudo_labels.csv`` to `run_dir`.
+
+    Keys: ``model = "xrdmatch"``; ``[data]`` with ``labelled`` (JSON lines with cif and sigma), optional
+    ``unlabelled`` (JSON lines or folder of CIFs) and ``threshold`` (S/cm); ``members``; ``calibrate`` (grouped
+    folds, 0 for none); ``[pretrain]`` with ``iterations``; ``[train]`` with the fields of `TrainConfig`. An
+    interrupted run continues when called again.
+    """
+    from fastin.xrd.evaluate import out_of_fold
+    from fastin.xrd.report import write_pseudo_labels
+
+    run_dir = Path(run_dir)
+    data = config.get("data", {})
+    if "labelled" not in data:
+        raise InputError("the configuration needs [data] labelled = <JSON lines with cif and sigma>")
+    settings = config_from_dict(dict(config.get("train", {})))
+    labelled = load_labelled(data["labelled"])
+    labels = labelled.labels(float(data.get("threshold", SUPERIONIC)))
+    pool = load_unlabelled(data["unlabelled"]) if data.get("unlabelled") else None
+    initial = None
+    if config.get("pretrain"):
+        if pool is None:
+            raise InputError("[pretrain] needs [data] unlabelled")
+        initial = _pretrained_encoder(dict(config["pretrain"]), pool, settings, run_dir)
+    model = XRDMatch(settings, members=int(config.get("members", 5)))
+    unlabelled = None if pool is None else pool.patterns
+    model.fit(labelled.patterns, labels, unlabelled, initial=initial, run_dir=run_dir)
+    folds = int(config.get("calibrate", 0))
+    if folds:
+        logits = out_of_fold(
+            lambda: XRDMatch(settings, members=1), labelled, labels, unlabelled, initial=initial, folds=folds
+        )
+        model.calibrate(logits, labels)
+    model.notes["threshold_S_per_cm"] = float(data.get("threshold", SUPERIONIC))
+    model.notes["failed"] = len(labelled.failed)
+    model.save(run_dir / "model.pt")
+    if pool is not None:
+        write_pseudo_labels(run_dir / "pseudo_labels.csv", pool, model.pseudo_labels(pool.patterns))
+    return model
+
+
+def _pretrained_encoder(
+    options: dict[str, Any], pool: Any, settings: TrainConfig, run_dir: Path
+) -> dict[str, Tensor]:
+    from fastin.xrd.pretrain import pretrain, structure_targets
+
+    path = run_dir / "encoder.pt"
+    if path.is_file():
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+    targets = structure_targets(pool.atoms, pool.space_groups)
+    encoder, _ = pretrain(
+        torch.from_numpy(pool.patterns), targets, network_settings=settings.network_settings, **options
+    )
+    run_dir.mkdir(parents=True, exist_ok=True)
+    torch.save(encoder, path)
+    return encoder

@@ -1,0 +1,223 @@
+"""Measured diffractograms: reading, background, K-alpha2, and resampling to the grid of the models."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastin.errors import InputError
+from fastin.xrd.pattern import WAVELENGTHS, resolve_wavelength
+
+#: Suffixes that `read_pattern` takes for measured patterns.
+PATTERN_SUFFIXES = (".xy", ".xye", ".csv", ".txt", ".dat")
+_K_ALPHA2_RATIO = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredPattern:
+    """Intensities against 2 theta.
+
+    Attributes:
+        two_theta: (M,) degrees, rising.
+        intensity: (M,) any scale.
+        sigma: (M,) standard uncertainties, or ``None``.
+        source: the file.
+    """
+
+    two_theta: NDArray[np.float64]
+    intensity: NDArray[np.float64]
+    sigma: NDArray[np.float64] | None = None
+    source: str = "pattern"
+
+
+def read_pattern(path: str | Path) -> MeasuredPattern:
+    """Reads ``.xy`` (2 theta, intensity), ``.xye`` (and uncertainty) or ``.csv``.
+
+    Columns are separated by blanks, commas, semicolons or tabs; lines that do not start with a number (headers,
+    comments) are skipped. Points are sorted by angle; points at one angle are averaged.
+
+    Raises:
+        InputError: the file is missing or holds fewer than 10 points, angles outside 0 to 180 degrees, or values that
+            are not finite.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    rows: list[list[float]] = []
+    semicolons = ";" in text
+    for number, line in enumerate(text.splitlines(), 1):
+        # "12,34;567" is a decimal comma; "12.34,567" is a separator
+        cells = (line.replace(",", ".") if semicolons else line.replace(",", " ")).replace(";", " ").split()
+        try:
+            values = [float(cell) for cell in cells[:3]]
+        except ValueError:
+            if rows and len(cells) >= 2 and cells[0][:1].isdigit():
+                raise InputError(f"{path}, line {number}: not a row of numbers: {line.strip()[:60]!r}") from None
+            continue
+        if len(values) >= 2:
+            rows.append(values)
+    if len(rows) < 10:
+        raise InputError(f"{path}: holds {len(rows)} points (2 theta, intensity); at least 10 are needed")
+    if len({len(row) for row in rows}) > 1:
+        rows = [row[:2] for row in rows]
+    data = np.array(rows)
+    if not np.isfinite(data).all():
+        raise InputError(f"{path}: holds values that are not finite numbers")
+    angle, inverse = np.unique(data[:, 0], return_inverse=True)
+    if angle[0] < 0.0 or angle[-1] > 180.0:
+        raise InputError(f"{path}: 2 theta runs from {angle[0]:g} to {angle[-1]:g}; degrees within 0 to 180 are needed")
+    count = np.bincount(inverse)
+    intensity = np.bincount(inverse, data[:, 1]) / count
+    if intensity.max() <= intensity.min():
+        raise InputError(f"{path}: the intensity is the same everywhere")
+    with_sigma = data.shape[1] > 2 and path.suffix.lower() == ".xye"
+    sigma = np.sqrt(np.bincount(inverse, data[:, 2] ** 2)) / count if with_sigma else None
+    return MeasuredPattern(angle, intensity, sigma, str(path))
+
+
+def background(pattern: MeasuredPattern, *, width: float = 3.0, iterations: int = 2) -> NDArray[np.float64]:
+    """Slowly varying background by statistics-sensitive non-linear peak clipping.
+
+    Works on the double logarithm of the intensity's square root (C. G. Ryan et al., Nucl. Instrum. Methods B 34, 396
+    (1988)): each point becomes the smaller of itself and the mean of the points at equal distances to either side,
+    for distances that shrink from `width`.
+
+    Args:
+        pattern: the measurement.
+        width: degrees; wider than the widest peak's foot.
+        iterations: passes over all distances.
+
+    Returns:
+        (M,) background at the pattern's own angles.
+    """
+    if width <= 0.0:
+        raise InputError("the background's width must be positive")
+    angle = pattern.two_theta
+    step = float(np.median(np.diff(angle)))
+    grid = np.arange(angle[0], angle[-1] + 0.5 * step, step)
+    values = np.interp(grid, angle, pattern.intensity)
+    floor = min(0.0, float(values.min()))
+    level = np.log(np.log(np.sqrt(values - floor + 1.0) + 1.0) + 1.0)
+    reach = max(1, min(round(width / step), len(grid) // 2 - 1))
+    for _ in range(iterations):
+        for distance in range(reach, 0, -1):
+            padded = np.pad(level, distance, mode="edge")
+            level = np.minimum(level, 0.5 * (padded[: len(level)] + padded[2 * distance :]))
+    curve = (np.exp(np.exp(level) - 1.0) - 1.0) ** 2 - 1.0 + floor
+    return np.interp(angle, grid, curve)
+
+
+def subtract_background(pattern: MeasuredPattern, *, width: float = 3.0) -> MeasuredPattern:
+    """The pattern without its `background`; negative rests become 0."""
+    rest = np.maximum(pattern.intensity - background(pattern, width=width), 0.0)
+    return replace(pattern, intensity=rest)
+
+
+def strip_k_alpha2(pattern: MeasuredPattern, *, anode: str = "Cu", ratio: float = _K_ALPHA2_RATIO) -> MeasuredPattern:
+    """Removes the K-alpha2 part of a pattern without background (W. A. Rachinger, J. Sci. Instrum. 25, 254 (1948)).
+
+    Going up in angle, the intensity at the angle where K-alpha1 meets the same lattice planes, times `ratio`, is
+    taken off.
+
+    Args:
+        pattern: background already subtracted.
+        anode: "Cu", "Mo", "Cr", "Fe", "Co" or "Ag".
+        ratio: intensity of K-alpha2 over K-alpha1.
+    """
+    first, second = WAVELENGTHS.get(f"{anode}Ka1"), WAVELENGTHS.get(f"{anode}Ka2")
+    if first is None or second is None:
+        raise InputError(f"unknown anode {anode!r}")
+    if not 0.0 <= ratio < 1.0:
+        raise InputError("the intensity ratio of the doublet must lie in [0, 1)")
+    angle = pattern.two_theta
+    step = float(np.median(np.diff(angle)))
+    grid = np.arange(angle[0], angle[-1] + 0.5 * step, step)
+    values = np.interp(grid, angle, pattern.intensity)
+    twin = 2.0 * np.degrees(np.arcsin(np.sin(np.radians(grid / 2.0)) * first / second))
+    place = (twin - grid[0]) / step
+    index = np.floor(place).astype(int)
+    share = place - index
+    for i in range(len(grid)):
+        k = int(index[i])
+        if k < 0 or k >= i:
+            continue
+        below = values[k] * (1.0 - share[i]) + values[min(k + 1, i)] * share[i]
+        if k + 1 >= i:  # the twin lies within the last step: the new value enters its own correction
+            below = (values[k] * (1.0 - share[i]) + values[i] * share[i]) / (1.0 + ratio * share[i])
+        values[i] = max(0.0, values[i] - ratio * below)
+    return replace(pattern, intensity=np.interp(angle, grid, values), sigma=None)
+
+
+def convert_wavelength(
+    pattern: MeasuredPattern, wavelength: str | float, target: str | float = "CuKa"
+) -> MeasuredPattern:
+    """The same lattice planes at the angles of another radiation; what that cannot reach is lost."""
+    old, new = resolve_wavelength(wavelength), resolve_wavelength(target)
+    if math.isclose(old, new, rel_tol=1e-9):
+        return pattern
+    sine = np.sin(np.radians(pattern.two_theta / 2.0)) * new / old
+    kept = sine <= 1.0
+    if kept.sum() < 10:
+        raise InputError(f"{pattern.source}: nothing of the pattern lies in the range of the target radiation")
+    return MeasuredPattern(
+        two_theta=2.0 * np.degrees(np.arcsin(sine[kept])),
+        intensity=pattern.intensity[kept],
+        sigma=None if pattern.sigma is None else pattern.sigma[kept],
+        source=pattern.source,
+    )
+
+
+def resample(
+    pattern: MeasuredPattern, *, two_theta: tuple[float, float] = (0.0, 90.0), step: float = 0.02
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """The pattern on a uniform grid, highest point 1; zero where nothing was measured.
+
+    Coarser measurements are interpolated linearly; finer ones are averaged over each bin, so that areas are kept.
+
+    Returns:
+        Angles (B,) and intensities (B,) float32.
+    """
+    bins = math.floor((two_theta[1] - two_theta[0]) / step + 1e-6) + 1
+    grid = two_theta[0] + step * np.arange(bins)
+    angle = pattern.two_theta
+    edges = np.concatenate([grid - 0.5 * step, [grid[-1] + 0.5 * step]])
+    # mean over each bin = difference of the exact integral of the piecewise linear curve
+    area = np.concatenate([[0.0], np.cumsum(0.5 * np.diff(angle) * (pattern.intensity[1:] + pattern.intensity[:-1]))])
+    inner = np.clip(edges, angle[0], angle[-1])
+    segment = np.clip(np.searchsorted(angle, inner, side="right") - 1, 0, len(angle) - 2)
+    into = inner - angle[segment]
+    slope = (pattern.intensity[segment + 1] - pattern.intensity[segment]) / (angle[segment + 1] - angle[segment])
+    integral = area[segment] + into * (pattern.intensity[segment] + 0.5 * slope * into)
+    values = np.maximum(np.diff(integral) / step, 0.0)
+    highest = values.max()
+    if not highest > 0.0:
+        raise InputError(f"{pattern.source}: nothing above the background between {two_theta[0]} and {two_theta[1]}")
+    return grid, (values / highest).astype(np.float32)
+
+
+def prepare_measured(
+    pattern: MeasuredPattern,
+    *,
+    wavelength: str | float = "CuKa",
+    background_width: float | None = 3.0,
+    k_alpha2: str | None = None,
+) -> NDArray[np.float32]:
+    """(4501,) pattern that the models take, from a measurement.
+
+    Args:
+        pattern: the measurement.
+        wavelength: of the measurement; converted to Cu K-alpha.
+        background_width: see `background`; ``None`` leaves the background in.
+        k_alpha2: anode whose K-alpha2 part is to be removed, e.g. ``"Cu"``.
+    """
+    if background_width is not None:
+        pattern = subtract_background(pattern, width=background_width)
+    if k_alpha2 is not None:
+        pattern = strip_k_alpha2(pattern, anode=k_alpha2)
+    return resample(convert_wavelength(pattern, wavelength))[1]

@@ -1,0 +1,190 @@
+"""Candidate reports: unlabelled materials ranked by the probability of being superionic, with their neighbours."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastin.xrd.dataset import LabelledSet, PatternSet
+from fastin.xrd.match import XRDMatch
+from fastin.xrd.profiles import smooth
+
+#: Families of known conductors by composition: name -> pattern of (elements that must all be there, one of these, stoichiometry
+#: of lithium : centre : anions where it matters).
+_ARGYRODITE_CENTRES = frozenset({"P", "As", "Sb", "Si", "Ge", "Sn"})
+_CHALCOGENS = frozenset({"S", "Se"})
+_HALOGENS = frozenset({"Cl", "Br", "I"})
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One unlabelled material.
+
+    Attributes:
+        id, formula: of the material.
+        probability: calibrated probability of superionic; spread: standard deviation over the members.
+        votes: share of the members that say superionic.
+        neighbours: nearest labelled patterns: (id, formula, cosine similarity, S/cm).
+        flags: families of known conductors that the composition belongs to.
+        extra: columns of other computations (BVSE barriers, dimensionality of the network).
+    """
+
+    id: str
+    formula: str
+    probability: float
+    spread: float
+    votes: float
+    neighbours: tuple[tuple[str, str, float, float], ...]
+    flags: tuple[str, ...]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def composition(formula: str) -> dict[str, float]:
+    """Amounts by element of a formula; parentheses as in ``Li1.3Al0.3Ti1.7(PO4)3``."""
+    stack: list[dict[str, float]] = [{}]
+    for token in re.finditer(r"([A-Z][a-z]?)(\d*\.?\d*)|(\()|\)(\d*\.?\d*)", formula):
+        if token[3]:
+            stack.append({})
+        elif token[1]:
+            stack[-1][token[1]] = stack[-1].get(token[1], 0.0) + float(token[2] or 1.0)
+        elif len(stack) > 1:
+            inner, factor = stack.pop(), float(token[4] or 1.0)
+            for element, amount in inner.items():
+                stack[-1][element] = stack[-1].get(element, 0.0) + amount * factor
+    return stack[0]
+
+
+def family_flags(formula: str) -> tuple[str, ...]:
+    """Known conductor families that a composition belongs to, from its elements and ratios alone.
+
+    ``"argyrodite"``: about six Li, one of P, As, Sb, Si, Ge, Sn, and six anions in all of S or Se with Cl, Br or I
+    (Li6PS5Cl; Li6AsSe5I and Li6AsS5I are of this family); ``"LGPS"``: Li10GeP2S12-like; ``"garnet"``: 12 O to about
+    five cations other than Li; ``"NASICON"``: three PO4 and two other cations; ``"thiophosphate"``: Li, P and S only.
+    """
+    amounts = composition(formula)
+    elements = set(amounts)
+    if "Li" not in elements:
+        return ()
+    anions = sum(amounts.get(x, 0.0) for x in _CHALCOGENS | _HALOGENS)
+    centres = sum(amounts.get(x, 0.0) for x in _ARGYRODITE_CENTRES)
+    only = elements <= {"Li"} | _CHALCOGENS | _HALOGENS | _ARGYRODITE_CENTRES
+    flags = []
+    if only and elements & _HALOGENS and elements & _CHALCOGENS and centres > 0 and abs(anions / centres - 6.0) < 0.3:
+        flags.append("argyrodite")
+    no_halogen = not elements & _HALOGENS
+    tetrahedra = elements & {"Ge", "Si", "Sn"}
+    if only and no_halogen and elements & _CHALCOGENS and tetrahedra and elements & {"P", "As", "Sb"}:
+        if abs(anions / centres - 4.0) < 0.1:
+            flags.append("LGPS")
+    oxygen = amounts.get("O", 0.0)
+    if oxygen > 0 and elements & {"La", "Pr", "Nd", "Sm", "Eu", "Gd", "Tb", "Dy", "Y"}:
+        framework = sum(v for k, v in amounts.items() if k not in ("Li", "O", "Al", "Ga"))
+        if abs(framework / oxygen - 5.0 / 12.0) < 0.03:
+            flags.append("garnet")
+    phosphorus = sum(amounts.get(x, 0.0) for x in ("P", "Si"))
+    if oxygen > 0 and phosphorus > 0 and abs(oxygen / phosphorus - 4.0) < 0.05 and not elements & (_HALOGENS | {"F"}):
+        metals = sum(v for k, v in amounts.items() if k not in ("Li", "O", "P", "Si"))
+        if abs(metals / phosphorus - 2.0 / 3.0) < 0.02:
+            flags.append("NASICON")
+    if elements <= {"Li", "P", "S"} and {"P", "S"} <= elements:
+        flags.append("thiophosphate")
+    return tuple(flags)
+
+
+def similarities(patterns: ArrayLike, labelled: ArrayLike, *, fwhm: float = 0.5) -> NDArray[np.float32]:
+    """(N, L) cosine similarity of the square roots of broadened patterns."""
+
+    def rows(sticks: ArrayLike) -> NDArray[np.float32]:
+        broad = smooth(np.atleast_2d(np.asarray(sticks, dtype=np.float32)), fwhm=fwhm, step=0.02)[:, 250::10]
+        root = np.sqrt(np.maximum(broad, 0.0))
+        norm = np.linalg.norm(root, axis=1, keepdims=True)
+        scaled: NDArray[np.float32] = root / np.where(norm > 0, norm, 1.0)
+        return scaled
+
+    result: NDArray[np.float32] = rows(patterns) @ rows(labelled).T
+    return result
+
+
+def rank_candidates(
+    model: XRDMatch,
+    unlabelled: PatternSet,
+    labelled: LabelledSet | None = None,
+    *,
+    top: int | None = 100,
+    nearest: int = 3,
+    describe: Callable[[int], Mapping[str, Any]] | None = None,
+) -> list[Candidate]:
+    """Unlabelled materials in order of falling probability.
+
+    Args:
+        model: the classifier.
+        unlabelled: what to rank.
+        labelled: known materials, for the neighbours.
+        top: how many to return; ``None`` for all.
+        nearest: neighbours of each.
+        describe: row -> further columns (for example BVSE barriers and the network's dimensionality), called for the
+            returned rows only; a row for which it raises `fastin.FastinError` carries the message.
+    """
+    from fastin.errors import FastinError
+
+    members = model.member_proba(unlabelled.patterns)
+    probability = model.predict_proba(unlabelled.patterns)[:, 1]
+    order = np.argsort(-probability, kind="stable")[: len(unlabelled) if top is None else top]
+    close = None if labelled is None else similarities(unlabelled.patterns[order], labelled.patterns)
+    candidates = []
+    for place, row in enumerate(order.tolist()):
+        neighbours: list[tuple[str, str, float, float]] = []
+        if close is not None and labelled is not None:
+            for j in np.argsort(-close[place], kind="stable")[:nearest].tolist():
+                known = (labelled.ids[j], labelled.formulas[j], float(close[place, j]), float(labelled.sigma[j]))
+                neighbours.append(known)
+        extra: dict[str, Any] = {}
+        if describe is not None:
+            try:
+                extra = dict(describe(row))
+            except FastinError as error:
+                extra = {"error": str(error)}
+        candidates.append(
+            Candidate(
+                id=unlabelled.ids[row],
+                formula=unlabelled.formulas[row],
+                probability=float(probability[row]),
+                spread=float(members[:, row].std()),
+                votes=float((members[:, row] > 0.5).mean()),
+                neighbours=tuple(neighbours),
+                flags=family_flags(unlabelled.formulas[row]),
+                extra=extra,
+            )
+        )
+    return candidates
+
+
+def write_candidates(path: str | Path, candidates: Sequence[Candidate]) -> None:
+    """One CSV row a candidate; the neighbours as ``formula (similarity, S/cm)`` separated by semicolons."""
+    extra = sorted({key for candidate in candidates for key in candidate.extra})
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "formula", "probability", "spread", "votes", "flags", "nearest_labelled", *extra])
+        for c in candidates:
+            near = "; ".join(f"{name} ({share:.3f}, {sigma:.2g})" for _, name, share, sigma in c.neighbours)
+            row = [c.id, c.formula, f"{c.probability:.4f}", f"{c.spread:.4f}", f"{c.votes:.2f}", " ".join(c.flags), near]
+            writer.writerow([*row, *(c.extra.get(key, "") for key in extra)])
+
+
+def write_pseudo_labels(path: str | Path, unlabelled: PatternSet, pseudo: Mapping[str, NDArray[Any]]) -> None:
+    """`XRDMatch.pseudo_labels` as CSV, the most confident superionic rows first."""
+    share = np.where(pseudo["label"] == 1, pseudo["confidence"], 1.0 - pseudo["confidence"])
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "formula", "label", "confidence", "accepted", "agreement"])
+        for row in np.argsort(-share, kind="stable").tolist():
+            label = "superionic" if pseudo["label"][row] == 1 else "poor"
+            numbers = [f"{pseudo['confidence'][row]:.4f}", int(pseudo["accepted"][row]), f"{pseudo['agreement'][row]:.2f}"]
+            writer.writerow([unlabelled.ids[row], unlabelled.formulas[row], label, *numbers])
