@@ -26,7 +26,7 @@ class _PatternGroup(click.Group):
 
 @click.group("xrd", cls=_PatternGroup)
 def command() -> None:
-    """Powder pattern of a structure (fastin xrd FILE); superionic classification of patterns.
+    r"""Powder pattern of a structure (fastin xrd FILE); superionic classification of patterns.
 
     \b
     fastin xrd FILE               table of the strongest peaks
@@ -113,7 +113,9 @@ def pattern(
         ]
         click.echo(dump_json({"file": str(file), "wavelength_A": found.wavelength, "peaks": rows}))
         return
-    table = Table(box=None, header_style="bold", title=f"{file.name}, wavelength {found.wavelength:g} A", pad_edge=False)
+    table = Table(
+        box=None, header_style="bold", title=f"{file.name}, wavelength {found.wavelength:g} A", pad_edge=False
+    )
     for name in ("2 theta", "intensity", "d (A)", "h k l", "multiplicity"):
         table.add_column(name, justify="right")
     strongest = np.sort(np.argsort(-found.intensity, kind="stable")[:peaks])

@@ -14,6 +14,11 @@ _HOME = {
     "xrd_pattern": "fastin.xrd.pattern",
     "xrd_patterns": "fastin.xrd.pattern",
     "xrd_peaks": "fastin.xrd.pattern",
+    "XRDMatch": "fastin.xrd.match",
+    "TrainConfig": "fastin.xrd.training",
+    "read_pattern": "fastin.xrd.measured",
+    "prepare_measured": "fastin.xrd.measured",
+    "rank_candidates": "fastin.xrd.report",
     "PeakProfile": "fastin.xrd.profiles",
 }
 

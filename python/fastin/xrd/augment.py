@@ -4,16 +4,19 @@ All work on (B, N) tensors on one uniform grid of 2 theta and draw their random 
 fixes them. Lengths are given in degrees and turned into bins of the grid that a batch lives on.
 
 `FAITHFUL` carries the published values (Q. Wan et al., Energy Environ. Sci. 17, 9487 (2024) and its released code):
-shifts to higher angles only, noise switched off, no broadening. `FIXED` is the repaired set: both directions, an
-isotropic change of the lattice, noise, and no loss of the weak peaks.
+shifts to higher angles only, noise switched off, no broadening. `FIXED` is the repaired set: both directions, noise
+really on, broadening, an isotropic change of the lattice, no loss of the weak peaks, and displacements of the size of
+real zero errors: shifts of degrees turn one material's pattern into another's (measured: 0.02 to 0.07 of macro-F1).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class AugmentPreset:
         shift: weak: smallest and largest rigid shift, degrees (probability one half).
         shift_both: weak: either direction; otherwise to higher angles only.
         stretch: weak: largest relative change of the lattice parameters, uniform in [-stretch, stretch].
+        broaden: strong: largest full width of a Gaussian that half of the rows are broadened with, degrees.
         scale_share: strong: at most this share of the occupied bins is rescaled ...
         scale_gain: ... by a factor uniform in [1, 1 + gain] ...
         scale_both: ... or its inverse, with equal chance.
@@ -41,6 +45,7 @@ class AugmentPreset:
     shift: tuple[float, float] = (1.0, 2.98)
     shift_both: bool = False
     stretch: float = 0.0
+    broaden: float = 0.0
     scale_share: float = 0.15
     scale_gain: float = 2.0
     scale_both: bool = False
@@ -55,14 +60,15 @@ FAITHFUL = AugmentPreset("faithful")
 FIXED = AugmentPreset(
     "fixed",
     intensity_cut=0.0,
-    shift=(0.05, 0.5),
+    shift=(0.02, 0.1),
     shift_both=True,
-    stretch=0.02,
+    stretch=0.002,
+    broaden=0.3,
     scale_share=0.6,
     scale_gain=2.0,
     scale_both=True,
-    drop_share=0.3,
-    gap=2.0,
+    drop_share=0.2,
+    gap=0.3,
     noise_share=0.02,
     noise_height=0.1,
     exact_counts=False,
@@ -170,6 +176,24 @@ def shift_gap(patterns: Tensor, step: float, preset: AugmentPreset, generator: t
     return torch.where(active, moved, patterns)
 
 
+def broaden(patterns: Tensor, step: float, preset: AugmentPreset, generator: torch.Generator) -> Tensor:
+    """Broadens half of the rows with a Gaussian of random width (small crystallites, instrument)."""
+    if preset.broaden <= 0.0:
+        return patterns
+    rows, bins = patterns.shape
+    reach = max(1, round(1.5 * preset.broaden / step))
+    width = preset.broaden * _uniform((rows, 1), patterns, generator).clamp_min(1e-3)
+    active = _uniform((rows, 1), patterns, generator) < 0.5
+    offset = torch.arange(-reach, reach + 1, device=patterns.device, dtype=patterns.dtype) * step
+    kernel = torch.exp(-4.0 * math.log(2.0) * (offset / width) ** 2)
+    kernel = kernel / kernel.sum(dim=-1, keepdim=True)
+    padded = functional.pad(patterns, (reach, reach))
+    broad = torch.zeros_like(patterns)
+    for k in range(2 * reach + 1):
+        broad = broad + kernel[:, k : k + 1] * padded[:, k : k + bins]
+    return torch.where(active, broad, patterns)
+
+
 def add_noise(patterns: Tensor, preset: AugmentPreset, generator: torch.Generator) -> Tensor:
     """Adds uniform noise to a share of the bins of half of the rows."""
     if preset.noise_share <= 0.0 or preset.noise_height <= 0.0:
@@ -204,4 +228,5 @@ def strong(patterns: Tensor, step: float, preset: AugmentPreset, generator: torc
     base = rescale_peaks(base, preset, generator)
     base = drop_peaks(base, preset, generator)
     base = shift_gap(normalise(base, preset.intensity_cut), step, preset, generator)
-    return normalise(add_noise(base, preset, generator))
+    base = broaden(base, step, preset, generator)
+    return normalise(add_noise(normalise(base), preset, generator))

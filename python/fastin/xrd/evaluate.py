@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from fastin.errors import InputError, missing_extra
 from fastin.xrd import augment
@@ -98,7 +97,6 @@ def out_of_fold(
     labels: NDArray[np.int64],
     unlabelled: NDArray[np.float32] | None = None,
     *,
-    initial: dict[str, Tensor] | None = None,
     folds: int = 5,
     level: str = "system",
     seed: int = 0,
@@ -110,10 +108,7 @@ def out_of_fold(
     logits = np.zeros(len(labels))
     for train, test in grouped_folds(labels, data.groups(level), folds, seed):
         model = make()
-        if initial is None:
-            model.fit(data.patterns[train], labels[train], unlabelled)
-        else:
-            model.fit(data.patterns[train], labels[train], unlabelled, initial=initial)
+        model.fit(data.patterns[train], labels[train], unlabelled)
         if hasattr(model, "member_logits"):
             logits[test] = model.member_logits(data.patterns[test]).mean(axis=0)
         else:
@@ -122,9 +117,7 @@ def out_of_fold(
     return logits
 
 
-def draw_labelled(
-    labels: NDArray[np.int64], rows: NDArray[np.int64], each: int | None, seed: int
-) -> NDArray[np.int64]:
+def draw_labelled(labels: NDArray[np.int64], rows: NDArray[np.int64], each: int | None, seed: int) -> NDArray[np.int64]:
     """`each` rows of either class out of `rows` (all of them for ``None``)."""
     if each is None:
         return rows
@@ -155,7 +148,14 @@ def learning_curve(
 
     Args:
         make: seed -> untrained classifier.
+        data: the labelled set.
+        labels: (N,) of 0 and 1.
+        unlabelled: (M, 4501) or ``None``.
         each: labelled rows of each class; ``None`` takes all of the training folds.
+        seeds: one run each.
+        folds: of one repetition.
+        level: grouping, see `LabelledSet.groups`.
+        progress: called with a line a run.
         add_train_rows: the training folds' patterns (without labels) join the unlabelled set that many times over.
     """
     records: list[dict[str, Any]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import cache
@@ -56,16 +57,15 @@ class XRDMatch:
         labels: ArrayLike,
         unlabelled: ArrayLike | None = None,
         *,
-        initial: dict[str, Tensor] | None = None,
         run_dir: Path | None = None,
         progress: Callable[[int, dict[str, float]], None] | None = None,
     ) -> XRDMatch:
         """Trains every member; with `run_dir`, continues where an earlier call stopped.
 
         Args:
-            patterns: (N, 4501); labels: (N,) of 0 and 1.
+            patterns: (N, 4501).
+            labels: (N,) of 0 and 1.
             unlabelled: (M, 4501), needed by FixMatch and FlexMatch.
-            initial: a pre-trained encoder (`fastin.xrd.pretrain`).
             run_dir: folder of the checkpoints.
             progress: called with (member, record) now and then.
         """
@@ -77,7 +77,7 @@ class XRDMatch:
         self.networks = []
         for member in range(self.members):
             config = replace(self.config, seed=self.config.seed + member)
-            trainer = Trainer(config, rows, targets, pool, initial=initial)
+            trainer = Trainer(config, rows, targets, pool)
             report = None if progress is None else _reporter(progress, member)
             path = None if run_dir is None else run_dir / f"member-{member}.pt"
             self.networks.append(trainer.run(path, report))
@@ -162,8 +162,9 @@ class XRDMatch:
         """Reads a file written by `save` (tensors and plain values only, no code)."""
         try:
             state = torch.load(Path(path), map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError) as error:
-            raise InputError(f"{path}: not a model file ({error})") from None
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"{path}: not a model file ({reason})") from None
         if not isinstance(state, dict) or state.get("format") != _FORMAT:
             raise InputError(f"{path}: not an XRDMatch file of this version")
         model = cls(config_from_dict(json.loads(state["config"])), members=len(state["members"]))
@@ -234,7 +235,7 @@ def train_from_config(config: dict[str, Any], run_dir: str | Path) -> XRDMatch:
 
     Keys: ``model = "xrdmatch"``; ``[data]`` with ``labelled`` (JSON lines with cif and sigma), optional
     ``unlabelled`` (JSON lines or folder of CIFs) and ``threshold`` (S/cm); ``members``; ``calibrate`` (grouped
-    folds, 0 for none); ``[pretrain]`` with ``iterations``; ``[train]`` with the fields of `TrainConfig`. An
+    folds, 0 for none); ``[train]`` with the fields of `TrainConfig`. An
     interrupted run continues when called again.
     """
     from fastin.xrd.evaluate import out_of_fold
@@ -248,19 +249,12 @@ def train_from_config(config: dict[str, Any], run_dir: str | Path) -> XRDMatch:
     labelled = load_labelled(data["labelled"])
     labels = labelled.labels(float(data.get("threshold", SUPERIONIC)))
     pool = load_unlabelled(data["unlabelled"]) if data.get("unlabelled") else None
-    initial = None
-    if config.get("pretrain"):
-        if pool is None:
-            raise InputError("[pretrain] needs [data] unlabelled")
-        initial = _pretrained_encoder(dict(config["pretrain"]), pool, settings, run_dir)
     model = XRDMatch(settings, members=int(config.get("members", 5)))
     unlabelled = None if pool is None else pool.patterns
-    model.fit(labelled.patterns, labels, unlabelled, initial=initial, run_dir=run_dir)
+    model.fit(labelled.patterns, labels, unlabelled, run_dir=run_dir)
     folds = int(config.get("calibrate", 0))
     if folds:
-        logits = out_of_fold(
-            lambda: XRDMatch(settings, members=1), labelled, labels, unlabelled, initial=initial, folds=folds
-        )
+        logits = out_of_fold(lambda: XRDMatch(settings, members=1), labelled, labels, unlabelled, folds=folds)
         model.calibrate(logits, labels)
     model.notes["threshold_S_per_cm"] = float(data.get("threshold", SUPERIONIC))
     model.notes["failed"] = len(labelled.failed)
@@ -268,21 +262,3 @@ def train_from_config(config: dict[str, Any], run_dir: str | Path) -> XRDMatch:
     if pool is not None:
         write_pseudo_labels(run_dir / "pseudo_labels.csv", pool, model.pseudo_labels(pool.patterns))
     return model
-
-
-def _pretrained_encoder(
-    options: dict[str, Any], pool: Any, settings: TrainConfig, run_dir: Path
-) -> dict[str, Tensor]:
-    from fastin.xrd.pretrain import pretrain, structure_targets
-
-    path = run_dir / "encoder.pt"
-    if path.is_file():
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        return state
-    targets = structure_targets(pool.atoms, pool.space_groups)
-    encoder, _ = pretrain(
-        torch.from_numpy(pool.patterns), targets, network_settings=settings.network_settings, **options
-    )
-    run_dir.mkdir(parents=True, exist_ok=True)
-    torch.save(encoder, path)
-    return encoder

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
 from fastin.errors import InputError
 from fastin.xrd.pattern import WAVELENGTHS, resolve_wavelength
@@ -15,6 +16,7 @@ from fastin.xrd.pattern import WAVELENGTHS, resolve_wavelength
 #: Suffixes that `read_pattern` takes for measured patterns.
 PATTERN_SUFFIXES = (".xy", ".xye", ".csv", ".txt", ".dat")
 _K_ALPHA2_RATIO = 0.5
+_DENOISING = 0.1  # degrees: noise is averaged over so much before the background is clipped
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,7 @@ def read_pattern(path: str | Path) -> MeasuredPattern:
     return MeasuredPattern(angle, intensity, sigma, str(path))
 
 
-def background(pattern: MeasuredPattern, *, width: float = 3.0, iterations: int = 2) -> NDArray[np.float64]:
+def background(pattern: MeasuredPattern, *, width: float = 3.0, iterations: int = 1) -> NDArray[np.float64]:
     """Slowly varying background by statistics-sensitive non-linear peak clipping.
 
     Works on the double logarithm of the intensity's square root (C. G. Ryan et al., Nucl. Instrum. Methods B 34, 396
@@ -99,24 +101,36 @@ def background(pattern: MeasuredPattern, *, width: float = 3.0, iterations: int 
     if width <= 0.0:
         raise InputError("the background's width must be positive")
     angle = pattern.two_theta
-    step = float(np.median(np.diff(angle)))
-    grid = np.arange(angle[0], angle[-1] + 0.5 * step, step)
+    grid, step = _uniform_grid(angle)
     values = np.interp(grid, angle, pattern.intensity)
+    values = uniform_filter1d(values, max(1, round(_DENOISING / step)), mode="nearest")
     floor = min(0.0, float(values.min()))
     level = np.log(np.log(np.sqrt(values - floor + 1.0) + 1.0) + 1.0)
     reach = max(1, min(round(width / step), len(grid) // 2 - 1))
     for _ in range(iterations):
         for distance in range(reach, 0, -1):
-            padded = np.pad(level, distance, mode="edge")
+            padded = np.pad(level, distance, mode="reflect", reflect_type="odd")
             level = np.minimum(level, 0.5 * (padded[: len(level)] + padded[2 * distance :]))
     curve = (np.exp(np.exp(level) - 1.0) - 1.0) ** 2 - 1.0 + floor
     return np.interp(angle, grid, curve)
 
 
-def subtract_background(pattern: MeasuredPattern, *, width: float = 3.0) -> MeasuredPattern:
-    """The pattern without its `background`; negative rests become 0."""
-    rest = np.maximum(pattern.intensity - background(pattern, width=width), 0.0)
-    return replace(pattern, intensity=rest)
+def noise_level(pattern: MeasuredPattern) -> float:
+    """Standard deviation of the noise where there is no peak: from the median second difference."""
+    y = pattern.intensity
+    bend = np.abs(y[1:-1] - 0.5 * (y[:-2] + y[2:]))
+    return float(1.4826 * np.median(bend) / math.sqrt(1.5))
+
+
+def subtract_background(pattern: MeasuredPattern, *, width: float = 3.0, noise: float = 3.0) -> MeasuredPattern:
+    """The pattern without its `background`; what stays below `noise` times the `noise_level` becomes 0."""
+    rest = pattern.intensity - background(pattern, width=width)
+    return replace(pattern, intensity=np.where(rest > noise * noise_level(pattern), np.maximum(rest, 0.0), 0.0))
+
+
+def _uniform_grid(angle: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    step = float(np.median(np.diff(angle)))
+    return np.arange(angle[0], angle[-1] + 0.5 * step, step), step
 
 
 def strip_k_alpha2(pattern: MeasuredPattern, *, anode: str = "Cu", ratio: float = _K_ALPHA2_RATIO) -> MeasuredPattern:
@@ -136,8 +150,7 @@ def strip_k_alpha2(pattern: MeasuredPattern, *, anode: str = "Cu", ratio: float 
     if not 0.0 <= ratio < 1.0:
         raise InputError("the intensity ratio of the doublet must lie in [0, 1)")
     angle = pattern.two_theta
-    step = float(np.median(np.diff(angle)))
-    grid = np.arange(angle[0], angle[-1] + 0.5 * step, step)
+    grid, step = _uniform_grid(angle)
     values = np.interp(grid, angle, pattern.intensity)
     twin = 2.0 * np.degrees(np.arcsin(np.sin(np.radians(grid / 2.0)) * first / second))
     place = (twin - grid[0]) / step

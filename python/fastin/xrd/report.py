@@ -16,8 +16,6 @@ from fastin.xrd.dataset import LabelledSet, PatternSet
 from fastin.xrd.match import XRDMatch
 from fastin.xrd.profiles import smooth
 
-#: Families of known conductors by composition: name -> pattern of (elements that must all be there, one of these, stoichiometry
-#: of lithium : centre : anions where it matters).
 _ARGYRODITE_CENTRES = frozenset({"P", "As", "Sb", "Si", "Ge", "Sn"})
 _CHALCOGENS = frozenset({"S", "Se"})
 _HALOGENS = frozenset({"Cl", "Br", "I"})
@@ -80,9 +78,9 @@ def family_flags(formula: str) -> tuple[str, ...]:
         flags.append("argyrodite")
     no_halogen = not elements & _HALOGENS
     tetrahedra = elements & {"Ge", "Si", "Sn"}
-    if only and no_halogen and elements & _CHALCOGENS and tetrahedra and elements & {"P", "As", "Sb"}:
-        if abs(anions / centres - 4.0) < 0.1:
-            flags.append("LGPS")
+    mixed = tetrahedra and elements & {"P", "As", "Sb"}
+    if only and no_halogen and elements & _CHALCOGENS and mixed and abs(anions / centres - 4.0) < 0.1:
+        flags.append("LGPS")
     oxygen = amounts.get("O", 0.0)
     if oxygen > 0 and elements & {"La", "Pr", "Nd", "Sm", "Eu", "Gd", "Tb", "Dy", "Y"}:
         framework = sum(v for k, v in amounts.items() if k not in ("Li", "O", "Al", "Ga"))
@@ -119,7 +117,7 @@ def rank_candidates(
     *,
     top: int | None = 100,
     nearest: int = 3,
-    describe: Callable[[int], Mapping[str, Any]] | None = None,
+    describe: Callable[[str], Mapping[str, Any]] | None = None,
 ) -> list[Candidate]:
     """Unlabelled materials in order of falling probability.
 
@@ -129,8 +127,8 @@ def rank_candidates(
         labelled: known materials, for the neighbours.
         top: how many to return; ``None`` for all.
         nearest: neighbours of each.
-        describe: row -> further columns (for example BVSE barriers and the network's dimensionality), called for the
-            returned rows only; a row for which it raises `fastin.FastinError` carries the message.
+        describe: id -> further columns (for example `barrier_columns`), called for the returned rows only; one for
+            which it raises `fastin.FastinError` carries the message.
     """
     from fastin.errors import FastinError
 
@@ -148,7 +146,7 @@ def rank_candidates(
         extra: dict[str, Any] = {}
         if describe is not None:
             try:
-                extra = dict(describe(row))
+                extra = dict(describe(unlabelled.ids[row]))
             except FastinError as error:
                 extra = {"error": str(error)}
         candidates.append(
@@ -166,6 +164,33 @@ def rank_candidates(
     return candidates
 
 
+def barrier_columns(path: str | Path) -> Callable[[str], Mapping[str, Any]]:
+    """For `rank_candidates`: BVSE barriers of lithium and the dimensionality of its channels, by id of a record.
+
+    Args:
+        path: the JSON lines or folder that the unlabelled set was read from.
+    """
+    from fastin.barriers import compute_barriers
+    from fastin.crystal import Crystal
+    from fastin.network import compute_network
+    from fastin.xrd.dataset import read_records
+
+    texts = {str(record["id"]): record["cif"] for record in read_records(path)}
+
+    def columns(name: str) -> dict[str, Any]:
+        crystal = Crystal.from_cif_string(texts[name], source=name)
+        barriers = compute_barriers(crystal, "Li")
+        channels = compute_network(crystal, "Li").channels()
+        return {
+            "bvse_e1d_eV": barriers.e1d,
+            "bvse_e3d_eV": barriers.e3d,
+            "bvse_dimensionality_below_1eV": barriers.dimensionality(1.0),
+            "network_dimensionality": max((channel.dimensionality for channel in channels), default=0),
+        }
+
+    return columns
+
+
 def write_candidates(path: str | Path, candidates: Sequence[Candidate]) -> None:
     """One CSV row a candidate; the neighbours as ``formula (similarity, S/cm)`` separated by semicolons."""
     extra = sorted({key for candidate in candidates for key in candidate.extra})
@@ -174,7 +199,15 @@ def write_candidates(path: str | Path, candidates: Sequence[Candidate]) -> None:
         writer.writerow(["id", "formula", "probability", "spread", "votes", "flags", "nearest_labelled", *extra])
         for c in candidates:
             near = "; ".join(f"{name} ({share:.3f}, {sigma:.2g})" for _, name, share, sigma in c.neighbours)
-            row = [c.id, c.formula, f"{c.probability:.4f}", f"{c.spread:.4f}", f"{c.votes:.2f}", " ".join(c.flags), near]
+            row = [
+                c.id,
+                c.formula,
+                f"{c.probability:.4f}",
+                f"{c.spread:.4f}",
+                f"{c.votes:.2f}",
+                " ".join(c.flags),
+                near,
+            ]
             writer.writerow([*row, *(c.extra.get(key, "") for key in extra)])
 
 
@@ -186,5 +219,9 @@ def write_pseudo_labels(path: str | Path, unlabelled: PatternSet, pseudo: Mappin
         writer.writerow(["id", "formula", "label", "confidence", "accepted", "agreement"])
         for row in np.argsort(-share, kind="stable").tolist():
             label = "superionic" if pseudo["label"][row] == 1 else "poor"
-            numbers = [f"{pseudo['confidence'][row]:.4f}", int(pseudo["accepted"][row]), f"{pseudo['agreement'][row]:.2f}"]
+            numbers = [
+                f"{pseudo['confidence'][row]:.4f}",
+                int(pseudo["accepted"][row]),
+                f"{pseudo['agreement'][row]:.2f}",
+            ]
             writer.writerow([unlabelled.ids[row], unlabelled.formulas[row], label, *numbers])

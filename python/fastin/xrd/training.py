@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from fastin.errors import InputError
 from fastin.xrd import augment
-from fastin.xrd.model import build_network
+from fastin.xrd.model import PATTERN_BINS, SmallNet, build_network
 
 ALGORITHMS = ("supervised", "fixmatch", "flexmatch")
 
@@ -31,7 +31,7 @@ class TrainConfig:
 
     Attributes:
         algorithm: ``"supervised"``, ``"fixmatch"`` or ``"flexmatch"``.
-        network: ``"small"`` or ``"vgg11"``; network_settings are its arguments.
+        network: ``"small"``, ``"conv"`` or ``"vgg11"``; network_settings are its arguments.
         preset: augmentations, ``"fixed"`` or ``"faithful"``.
         augment_strong_labelled: share of the labelled batch that gets the strong augmentation too.
         class_weights: of (poor, superionic); ``None`` balances them by the labelled counts.
@@ -137,9 +137,14 @@ def semi_supervised_loss(
     """(L, Ls, Lu): plain means of class-weighted cross-entropies, the second over all unlabelled rows.
 
     Args:
-        labelled: (B, 2) logits of labelled rows; targets (B,).
+        labelled: (B, 2) logits of labelled rows.
+        targets: (B,) their classes.
         student: (U, 2) logits of strongly augmented unlabelled rows, or ``None``.
-        pseudo: (U,) pseudo-labels; mask (U,) 1 where they count.
+        pseudo: (U,) pseudo-labels.
+        mask: (U,) 1 where they count.
+        class_weights: (2,) factors of (poor, superionic).
+        unlabelled_weight: factor of Lu.
+        label_smoothing: of the labelled rows.
     """
     per_row = functional.cross_entropy(labelled, targets, reduction="none", label_smoothing=label_smoothing)
     supervised = (per_row * class_weights[targets]).mean()
@@ -159,7 +164,7 @@ class Trainer:
         labels: (N,) 0 poor, 1 superionic.
         unlabelled: (M, 4501) sticks, needed unless the algorithm is ``"supervised"``; already prepared tensors
             (`prepare`) are accepted for both.
-        initial: state of a pre-trained network, loaded where names and shapes agree.
+        device: where to train.
     """
 
     def __init__(
@@ -169,7 +174,6 @@ class Trainer:
         labels: Tensor,
         unlabelled: Tensor | None = None,
         *,
-        initial: dict[str, Tensor] | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         if config.algorithm != "supervised" and (unlabelled is None or len(unlabelled) == 0):
@@ -185,19 +189,15 @@ class Trainer:
             torch.manual_seed(config.seed)
             self.network = build_network(config.network, **config.network_settings).to(self.device)
             self._dropout_state = torch.get_rng_state()
-        if initial is not None:
-            own = self.network.state_dict()
-            own.update({k: v for k, v in initial.items() if k in own and own[k].shape == v.shape})
-            self.network.load_state_dict(own)
-        self.average = copy.deepcopy(self.network).eval() if config.ema_decay > 0 else None
         self.patterns = prepare(self.network, patterns).to(self.device)
+        if isinstance(self.network, SmallNet):
+            self.network.set_centre(augment.normalise(self.patterns))
+        self.average = copy.deepcopy(self.network).eval() if config.ema_decay > 0 else None
         self.labels = labels.to(self.device).long()
         self.unlabelled = None if unlabelled is None else prepare(self.network, unlabelled).to(self.device)
         self.by_class = [torch.nonzero(labels.cpu() == c).flatten() for c in (0, 1)]
         self.class_weights = self._weights().to(self.device)
-        self.thresholds = FlexThresholds(
-            config.pool_size or (0 if self.unlabelled is None else len(self.unlabelled))
-        )
+        self.thresholds = FlexThresholds(config.pool_size or (0 if self.unlabelled is None else len(self.unlabelled)))
         self.fixed_rows = self._fixed_rows()
         self.pseudo_mean = self._labelled_shares().clone()
         self.optimizer = self._optimizer()
@@ -393,8 +393,6 @@ def _plain(value: Any) -> Any:
 
 def prepare(network: nn.Module, patterns: Tensor) -> Tensor:
     """Sticks (N, 4501) on the network's own grid; tensors already on it pass."""
-    from fastin.xrd.model import PATTERN_BINS
-
     if patterns.ndim != 2 or patterns.shape[1] not in (PATTERN_BINS, network.bins):
         raise InputError(f"patterns must be (N, {PATTERN_BINS}) on 0 to 90 degrees, not {tuple(patterns.shape)}")
     if patterns.shape[1] == network.bins:

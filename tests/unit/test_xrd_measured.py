@@ -1,0 +1,126 @@
+"""Measured patterns: readers, background, K-alpha2, wavelength, resampling."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastin.errors import InputError
+from fastin.xrd import measured
+from fastin.xrd.measured import MeasuredPattern
+
+ANGLES = np.arange(5.0, 80.0, 0.02)
+
+
+def peak(centre, height=1.0, width=0.1, angles=ANGLES):
+    return height * np.exp(-4 * np.log(2) * ((angles - centre) / width) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "separator", "header"),
+    [
+        ("a.xy", " ", ""),
+        ("a.xye", "  ", "# instrument\n"),
+        ("a.csv", ",", "two_theta,intensity,sigma\n"),
+        ("b.csv", ";", "Angle;Counts;Error\n"),
+        ("a.dat", "\t", "! comment\n"),
+    ],
+)
+def test_readers(tmp_path, name, separator, header):
+    values = np.column_stack([ANGLES, 100 * peak(30.0) + 5, np.full(len(ANGLES), 2.0)])
+    lines = [separator.join(f"{x:.5f}" for x in row) for row in values]
+    (tmp_path / name).write_text(header + "\n".join(lines) + "\n")
+    pattern = measured.read_pattern(tmp_path / name)
+    np.testing.assert_allclose(pattern.two_theta, ANGLES, atol=1e-5)
+    np.testing.assert_allclose(pattern.intensity, values[:, 1], atol=1e-5)
+    assert (pattern.sigma is not None) == name.endswith(".xye")
+
+
+def test_decimal_commas_and_unsorted_rows(tmp_path):
+    rows = [f"{x:.2f};{2 * x:.2f}".replace(".", ",") for x in np.arange(20.0, 10.0, -0.5)]
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    pattern = measured.read_pattern(tmp_path / "a.csv")
+    assert np.all(np.diff(pattern.two_theta) > 0)
+    np.testing.assert_allclose(pattern.intensity, 2 * pattern.two_theta)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 2\n3 4\n", "holds 2 points"),
+        ("\n".join(f"{x} nan" for x in range(20)), "not finite"),
+        ("\n".join(f"{x * 20} {x}" for x in range(20)), "0 to 180"),
+        ("\n".join(f"{x} 7" for x in range(20)), "the same everywhere"),
+        ("\n".join([*(f"{x} {x}" for x in range(20)), "21 broken"]), "line 21"),
+    ],
+)
+def test_unusable_files(tmp_path, text, message):
+    (tmp_path / "a.xy").write_text(text)
+    with pytest.raises(InputError, match=message):
+        measured.read_pattern(tmp_path / "a.xy")
+    with pytest.raises(InputError, match="cannot be read"):
+        measured.read_pattern(tmp_path / "missing.xy")
+
+
+def test_background_leaves_peaks():
+    curve = 400 * np.exp(-ANGLES / 20) + 50 + 20 * np.sin(ANGLES / 15)
+    peaks = peak(20.0, 800) + peak(44.0, 300) + peak(61.0, 120)
+    pattern = MeasuredPattern(ANGLES, curve + peaks)
+    found = measured.background(pattern)
+    assert np.abs(found - curve).max() < 0.04 * curve.max()
+    clean = measured.subtract_background(pattern)
+    for centre, height in ((20.0, 800), (44.0, 300), (61.0, 120)):
+        assert clean.intensity[np.abs(ANGLES - centre).argmin()] == pytest.approx(height, abs=15)
+    assert clean.intensity.min() >= 0.0
+
+
+def test_k_alpha2_is_removed():
+    from fastin.xrd.pattern import WAVELENGTHS
+
+    first, second = WAVELENGTHS["CuKa1"], WAVELENGTHS["CuKa2"]
+    centre = 68.0
+    twin = 2 * np.degrees(np.arcsin(np.sin(np.radians(centre / 2)) * second / first))
+    single = peak(centre, 1.0, 0.08)
+    pattern = MeasuredPattern(ANGLES, single + peak(twin, 0.5, 0.08))
+    stripped = measured.strip_k_alpha2(pattern)
+    assert np.abs(stripped.intensity - single).max() < 0.03
+    assert pattern.intensity[np.abs(ANGLES - twin).argmin()] > 0.4
+
+
+def test_wavelength_conversion_moves_peaks():
+    pattern = MeasuredPattern(ANGLES, peak(20.0, width=0.2))
+    moved = measured.convert_wavelength(pattern, "MoKa")
+    expected = 2 * np.degrees(np.arcsin(np.sin(np.radians(10.0)) * 1.54184 / 0.71073))
+    assert moved.two_theta[moved.intensity.argmax()] == pytest.approx(expected, abs=0.03)
+    assert measured.convert_wavelength(pattern, 1.54184) is pattern
+
+
+@pytest.mark.parametrize("step", [0.005, 0.05])
+def test_resampling_keeps_areas_and_range(step):
+    angles = np.arange(12.0, 70.0, step)
+    pattern = MeasuredPattern(angles, peak(30.0, 1.0, 0.3, angles) + peak(50.0, 0.5, 0.3, angles))
+    grid, values = measured.resample(pattern)
+    assert values.shape == (4501,)
+    assert values.max() == 1.0
+    assert not values[grid < 11.9].any()
+    assert not values[grid > 70.1].any()
+    areas = [values[np.abs(grid - centre) < 2].sum() for centre in (30.0, 50.0)]
+    assert areas[1] / areas[0] == pytest.approx(0.5, rel=1e-3)
+
+
+def test_prepared_pattern_resembles_the_sticks(tmp_path):
+    from pymatgen.core import Lattice, Structure
+
+    import fastin
+    from fastin.xrd.profiles import smooth
+
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.13), ["Li", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    angles, sticks = fastin.xrd_pattern(salt)
+    _, broad = fastin.xrd_pattern(salt, fwhm=0.12)
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(5000 * broad + 300 * np.exp(-angles / 30) + 50)
+    np.savetxt(tmp_path / "a.xy", np.column_stack([angles, counts])[500:4000])
+    found = measured.prepare_measured(measured.read_pattern(tmp_path / "a.xy"))
+    wanted = smooth(np.where((angles > 10) & (angles < 80), sticks, 0), fwhm=0.4, step=0.02)
+    got = smooth(found, fwhm=0.4, step=0.02)
+    assert np.dot(wanted, got) / np.linalg.norm(wanted) / np.linalg.norm(got) > 0.97
