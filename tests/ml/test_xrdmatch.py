@@ -219,12 +219,14 @@ def test_from_structures_to_a_ranked_table(tmp_path):
         unlabelled.append({**record, "id": f"u{i}"})
     for name, rows in (("labelled", labelled), ("unlabelled", unlabelled)):
         (tmp_path / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    (tmp_path / "xrdmatch.toml").write_text(
-        'model = "xrdmatch"\nmembers = 2\n[data]\nlabelled = "labelled.jsonl"\nunlabelled = "unlabelled.jsonl"\n'
-        "[train]\niterations = 40\nbatch_size = 8\n"
-    )
     run = tmp_path / "run"
-    result = CliRunner().invoke(train_command, [str(tmp_path / "xrdmatch.toml"), "--out", str(run)])
+    lines = [
+        *('model = "xrdmatch"', "members = 2", f'run = "{run}"'),
+        *("[data]", 'labelled = "labelled.jsonl"', 'unlabelled = "unlabelled.jsonl"'),
+        *("[train]", "iterations = 40", "batch_size = 8"),
+    ]
+    (tmp_path / "xrdmatch.toml").write_text("\n".join(lines))
+    result = CliRunner().invoke(train_command, [str(tmp_path / "xrdmatch.toml")])
     assert result.exit_code == 0, result.output
     with (run / "pseudo_labels.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 24

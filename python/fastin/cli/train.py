@@ -43,8 +43,21 @@ def _train_graph_model(path: Path, resume: bool) -> None:
     stdout_console().print(f"run folder: {config.run}", markup=False)
 
 
+def _train_pattern_model(path: Path, resume: bool) -> None:
+    """XRDMatch, on powder patterns."""
+    from fastin.cli._common import stdout_console
+    from fastin.ml._require import require
+
+    require("torch")
+    from fastin.xrd.match import train_from_toml
+
+    model, run = train_from_toml(path, resume=resume)
+    counts = f"{model.notes['labelled']} labelled and {model.notes['unlabelled']} unlabelled patterns"
+    stdout_console().print(f"{model.members} networks on {counts}; run folder: {run}", markup=False)
+
+
 #: Models that have a training of their own: name in the TOML file -> function of (path, resume).
-_OTHERS: dict[str, Callable[[Path, bool], Any]] = {}
+_OTHERS: dict[str, Callable[[Path, bool], Any]] = {"xrdmatch": _train_pattern_model}
 
 
 @click.command()

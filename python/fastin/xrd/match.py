@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import tomllib
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import cache
@@ -262,3 +263,29 @@ def train_from_config(config: dict[str, Any], run_dir: str | Path) -> XRDMatch:
     if pool is not None:
         write_pseudo_labels(run_dir / "pseudo_labels.csv", pool, model.pseudo_labels(pool.patterns))
     return model
+
+
+def train_from_toml(path: str | Path, *, resume: bool = True) -> tuple[XRDMatch, Path]:
+    """`train_from_config` with a TOML file; paths in its [data] table are relative to the working directory or to it.
+
+    The run folder is the file's ``run`` key, else the file's name without suffix.
+
+    Args:
+        path: the TOML file.
+        resume: continue from the run folder's checkpoints; otherwise they are removed first.
+    """
+    path = Path(path)
+    try:
+        config = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: not a usable TOML file ({error})") from None
+    data = config.get("data")
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if isinstance(value, str) and not Path(value).exists() and (path.parent / value).exists():
+                data[key] = str(path.parent / value)
+    run = Path(config["run"]) if config.get("run") else path.with_suffix("")
+    if not resume:
+        for checkpoint in run.glob("member-*.pt"):
+            checkpoint.unlink()
+    return train_from_config(config, run), run
