@@ -14,7 +14,6 @@ import numpy as np
 from ml_common import arguments, start, write
 
 import fastin
-from fastin.ml.data import TensorStore
 from fastin.ml.dataset import read_sources
 from fastin.ml.predictor import graphs_of
 from fastin.ml.store import GraphStore
@@ -51,11 +50,11 @@ def main() -> None:
             entries.append(timed("network_and_graph", lambda c=crystal: graphs_of(c, options.ion, crystals=False)))
         except fastin.FastinError:
             continue
-        one = TensorStore(GraphStore.from_entries(entries[-1:]), trained.kind)
-        timed("model_single", lambda t=one: predict_targets(trained.models, t, [0]))
+        one = GraphStore.from_entries(entries[-1:])
+        timed("model_single", lambda s=one: predict_targets(trained.models, trained.tensors(s), [0]))
     store = GraphStore.from_entries(entries)
     begin = time.process_time()
-    predict_targets(trained.models, TensorStore(store, trained.kind), np.arange(len(store)))
+    predict_targets(trained.models, trained.tensors(store), np.arange(len(store)))
     batched = 1e3 * (time.process_time() - begin) / len(store)
     rows = {k: {"median_ms": statistics.median(v), "mean_ms": statistics.fmean(v)} for k, v in spent.items()}
     write("ml_timing", options, {"structures": len(store), "cpu_time": rows, "model_batched_ms": batched})

@@ -131,13 +131,12 @@ def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[str, ...]:
 
 def predict_entries(entries: Sequence[Entry], trained: Trained, device: str | None = None) -> list[Prediction]:
     """Predictions for prepared graphs (see `fastin.ml.predictor.graphs_of`), in one batch."""
-    from fastin.ml.data import TensorStore
     from fastin.ml.store import GraphStore
     from fastin.ml.train import pick_device, predict_targets
 
     if not entries:
         return []
-    tensors = TensorStore(GraphStore.from_entries(list(entries)), trained.kind, device=pick_device(device or "auto"))
+    tensors = trained.tensors(GraphStore.from_entries(list(entries)), pick_device(device or "auto"))
     every = predict_targets(trained.models, tensors, np.arange(len(entries)))
     mean = every.mean(axis=0)
     spread = every.std(axis=0, ddof=1) if len(every) > 1 else np.zeros_like(mean)

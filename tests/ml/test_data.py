@@ -18,7 +18,7 @@ from fastin.ml.data import TensorStore
 from fastin.ml.labels import CEILING, FLOOR, label_columns, label_summary, to_barriers, to_targets
 from fastin.ml.metrics import barrier_scores, by_barrier, calibration, mae, r2, summarise
 from fastin.ml.splits import Split, grouped_folds, grouped_split, make_split, random_split
-from fastin.ml.store import FIELDS, LABELS, GraphStore
+from fastin.ml.store import FIELDS, LABELS, GraphStore, prune_edges
 
 
 def bare(seed: int) -> InterstitialGraph:
@@ -61,6 +61,34 @@ def test_store_round_trips_and_selects(store: GraphStore, tmp_path: Path) -> Non
     one = store.select(np.array([3]))
     assert one.pointers["site"].tolist() == [0, 8]
     assert one.has_crystals
+
+
+def test_pruning_keeps_the_percolating_network(store: GraphStore) -> None:
+    pruned = prune_edges(store, 0.05)
+    assert 0 < pruned.pointers["edge"][-1] < store.pointers["edge"][-1]
+    everything = prune_edges(store, 100.0)
+    for name in FIELDS:
+        np.testing.assert_array_equal(everything.arrays[name], store.arrays[name])
+    for g in (0, 11, 40):
+        one, two = store.select(np.array([g])), pruned.select(np.array([g]))
+        radius = one.arrays["bottleneck_radius"]
+        kept = set(two.arrays["bottleneck_radius"].tolist())
+        assert kept == {r for r in radius.tolist() if r >= min(kept)}
+        # The full networks agree on what is left, and still percolate in three dimensions.
+        widths = two.arrays["bottleneck_radius"][two.arrays["cover_edge"]]
+        np.testing.assert_array_equal(np.sort(widths), np.sort(two.arrays["bottleneck_radius"]))
+        from fastin._openmp import _core
+
+        saddle, _ = _core.critical_elements(
+            np.array([0, 8]),
+            np.array([0, len(widths)]),
+            two.arrays["cover_ends"],
+            two.arrays["cover_image"],
+            np.full(8, -9.0, np.float32),
+            -widths,
+            1,
+        )
+        assert saddle[0, 2] != np.iinfo(np.int64).max
 
 
 def test_too_large_a_structure_is_refused() -> None:

@@ -25,7 +25,6 @@ def command(model: str, dataset: Path, split: Path | None, device: str, as_json:
         from fastin.ml._require import require
 
         require("torch")
-        from fastin.ml.data import TensorStore
         from fastin.ml.dataset import load_dataset
         from fastin.ml.labels import label_columns, to_targets
         from fastin.ml.metrics import barrier_scores, by_barrier
@@ -39,7 +38,7 @@ def command(model: str, dataset: Path, split: Path | None, device: str, as_json:
         index = np.arange(len(store))
         if split is not None:
             index = Split.load(split, [str(i) for i in store.ids]).test
-        tensors = TensorStore(store, trained.kind, device=pick_device(device))
+        tensors = trained.tensors(store, pick_device(device))
         predicted = predict_targets(trained.models, tensors, index).mean(axis=0)
         names = [t for t in trained.targets if t in LABELS]
         if not names:

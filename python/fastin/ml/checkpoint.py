@@ -13,7 +13,9 @@ import torch
 import fastin
 from fastin.errors import InputError
 from fastin.graph import ATOM_SCALARS, EDGE_SCALARS, NEIGHBOUR_FEATURES, NODE_SCALARS, Feature
+from fastin.ml.data import TensorStore
 from fastin.ml.models import GraphModel, build_model
+from fastin.ml.store import GraphStore
 
 _FORMAT = 1
 
@@ -52,6 +54,10 @@ class Trained:
     def kind(self) -> str:
         """Which graphs the model reads."""
         return self.models[0].kind
+
+    def tensors(self, store: GraphStore, device: torch.device | str = "cpu") -> TensorStore:
+        """The graphs as this model reads them."""
+        return TensorStore(store, self.kind, device=device, edge_margin=self.models[0].edge_margin)
 
 
 def save_model(path: Path | str, trained: Trained, options: dict[str, Any]) -> None:

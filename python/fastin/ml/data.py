@@ -18,7 +18,7 @@ from torch import Tensor
 from fastin.element_features import element_table
 from fastin.graph import NEIGHBOUR_FEATURES, CrystalGraph, InterstitialGraph
 from fastin.ml._require import require
-from fastin.ml.store import FIELDS, GROUPS, GraphStore, row_ranges
+from fastin.ml.store import FIELDS, GROUPS, GraphStore, prune_edges, row_ranges
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -173,9 +173,19 @@ class TensorStore:
         kind: ``"interstitial"`` or ``"crystal"``: only those arrays are moved.
         targets: (G, T) or None.
         device: where the tensors live.
+        edge_margin: bottlenecks are pruned so far below the percolation radius (angstrom); None keeps all.
     """
 
-    def __init__(self, store: GraphStore, kind: str, targets: Any = None, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        store: GraphStore,
+        kind: str,
+        targets: Any = None,
+        device: torch.device | str = "cpu",
+        edge_margin: float | None = None,
+    ) -> None:
+        if edge_margin is not None:
+            store = prune_edges(store, edge_margin)
         self.store = store
         self.kind = kind
         self.device = torch.device(device)

@@ -44,10 +44,12 @@ class GraphModel(nn.Module):
 
     Attributes:
         kind: which graphs the model reads, ``"interstitial"`` or ``"crystal"``.
+        edge_margin: how far below the percolation radius it wants bottlenecks (angstrom; None: all of them).
         target_mean, target_std: (T,) buffers set from the training set by `fit_normalisation`.
     """
 
     kind = "interstitial"
+    edge_margin: float | None = None
 
     def __init__(self, targets: int) -> None:
         super().__init__()

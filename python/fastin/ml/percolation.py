@@ -97,6 +97,7 @@ class PercolationNetwork(GraphModel):
         species, basis: size of the element embedding and of each distance basis.
         auxiliary: weight of the BVSE energies at voids and bottlenecks in the loss (used where the set has them).
         dropout: in the correction head.
+        edge_margin: see `fastin.ml.store.prune_edges`.
     """
 
     kind = "interstitial"
@@ -111,8 +112,10 @@ class PercolationNetwork(GraphModel):
         basis: int = 16,
         auxiliary: float = 0.3,
         dropout: float = 0.1,
+        edge_margin: float | None = 0.25,
     ) -> None:
         super().__init__(targets)
+        self.edge_margin = edge_margin
         if len(target_names) != targets or any(name not in (*LABELS, FREE) for name in target_names):
             allowed = ", ".join((*LABELS, FREE))
             raise InputError(f"target_names must name {targets} of {allowed}, not {list(target_names)}")

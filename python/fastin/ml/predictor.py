@@ -14,7 +14,6 @@ from fastin.errors import InputError
 from fastin.graph import InterstitialGraph, build_crystal_graph, build_interstitial_graph
 from fastin.ml.checkpoint import Trained, load_model, save_model
 from fastin.ml.config import TrainConfig
-from fastin.ml.data import TensorStore
 from fastin.ml.dataset import chemical_system
 from fastin.ml.models import MODELS
 from fastin.ml.splits import Split, grouped_split
@@ -157,7 +156,7 @@ class Predictor:
         """
         if self.trained_ is None:
             raise InputError("this Predictor is not fitted; call fit(structures, y) or Predictor.load(path)")
-        tensors = TensorStore(self._store(structures), self.trained_.kind, device=pick_device(self.device))
+        tensors = self.trained_.tensors(self._store(structures), pick_device(self.device))
         every = predict_targets(self.trained_.models, tensors, np.arange(len(structures)))
         mean, std = every.mean(axis=0), every.std(axis=0, ddof=1 if len(every) > 1 else 0)
         if mean.shape[1] == 1:

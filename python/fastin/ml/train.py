@@ -71,7 +71,7 @@ class _Run:
         self.options = options
         self.model: GraphModel = build_model(config.model, len(config.targets), options).to(self.device)
         self.targets = targets
-        self.tensors = TensorStore(store, self.model.kind, targets, self.device)
+        self.tensors = TensorStore(store, self.model.kind, targets, self.device, self.model.edge_margin)
         self.usable: np.ndarray = np.asarray(np.isfinite(targets).any(axis=1))
         sample = self._train_index()[:: max(1, len(split.train) // _NORMALISATION_GRAPHS)]
         if config.initial:

@@ -1,0 +1,70 @@
+"""Composition features, and forests that predict what scikit-learn predicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastin.errors import InputError
+from fastin.ml.composition import composition_features, composition_names, parse_formula
+from fastin.ml.forest import Forest, fit_uncertainty
+
+
+def test_formulas() -> None:
+    assert parse_formula("Li6.25Al0.25La3Zr2O12") == {"Li": 6.25, "Al": 0.25, "La": 3, "Zr": 2, "O": 12}
+    assert parse_formula("Li(Ti1.5(PO4)2)2") == {"Li": 1, "Ti": 3, "P": 4, "O": 16}
+    assert parse_formula("Li7.0 Bi1.0 O6.0") == {"Li": 7, "Bi": 1, "O": 6}
+    assert parse_formula("LiOD") == {"Li": 1, "O": 1, "H": 1}
+    for bad in ("", "li", "Xx2", "Li(O", "Li)O", "Li2O!"):
+        with pytest.raises(InputError, match="formula"):
+            parse_formula(bad)
+
+
+def test_features_do_not_depend_on_the_formula_unit() -> None:
+    one, two = composition_features("Li3PO4"), composition_features("Li6P2O8")
+    assert list(one) == composition_names()
+    assert one == pytest.approx(two)
+    assert one["fraction_Li"] == pytest.approx(3 / 8)
+    assert one["mobile_to_anion"] == pytest.approx(3 / 4)
+    assert one["electronegativity_max"] == pytest.approx(3.44)
+    assert np.isfinite(list(one.values())).all()
+
+
+def test_forest_equals_scikit_learn(tmp_path: Path) -> None:
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 6)).astype(np.float32).astype(float)
+    y = x[:, 0] * x[:, 1] + 0.1 * rng.normal(size=200)
+    names = [f"f{i}" for i in range(6)]
+    forest = Forest.fit(names, x, y, {"target": "y"}, trees=20)
+    reference = ensemble.ExtraTreesRegressor(20, min_samples_leaf=2, max_features=0.4, random_state=0).fit(x, y)
+    mean, std = forest.predict(x)
+    np.testing.assert_allclose(mean, reference.predict(x), rtol=1e-4, atol=1e-4)
+    assert (std > 0).all()
+    forest.save(tmp_path / "f.npz")
+    back = Forest.load(tmp_path / "f.npz")
+    np.testing.assert_array_equal(back.predict(x)[0], mean)
+    assert back.card == {"target": "y"}
+    holes = x.copy()
+    holes[:, 3] = np.nan
+    holes[0, 2] = np.inf
+    assert np.isfinite(back.predict(holes)[0]).all()
+    assert back.row({"f2": 1.0})[0, 2] == 1.0
+    assert np.isnan(back.row({})).all()
+    with pytest.raises(InputError, match="columns"):
+        forest.predict(x[:, :3])
+    (tmp_path / "bad.npz").write_bytes(b"x")
+    with pytest.raises(InputError, match="not a forest"):
+        Forest.load(tmp_path / "bad.npz")
+
+
+def test_uncertainty_constants_recover_a_known_law() -> None:
+    rng = np.random.default_rng(1)
+    spread = rng.uniform(0.1, 1.0, 20000)
+    error = rng.normal(size=20000) * np.hypot(1.5 * spread, 0.4)
+    fit = fit_uncertainty(error, spread)
+    assert fit["scale"] == pytest.approx(1.5, rel=0.05)
+    assert fit["floor"] == pytest.approx(0.4, rel=0.15)
+    assert fit_uncertainty(np.ones(5), np.ones(5)) == {"scale": 0.0, "floor": 1.0}
