@@ -9,7 +9,8 @@ import pytest
 
 import fastin
 from fastin.screening import screen
-from fastin.screening.tasks import DEFAULT_TASKS, SMALL_CRYSTAL, job_loader, resolve_tasks, run_tasks
+from fastin.screening.job import SMALL_CRYSTAL
+from fastin.screening.tasks import DEFAULT_TASKS, job_loader, resolve_tasks, run_tasks
 
 EXAMPLES = Path(fastin.__file__).parent / "data" / "examples"
 

@@ -22,7 +22,8 @@ import psutil
 
 from fastin.crystal import Crystal
 from fastin.screening import Progress, screen
-from fastin.screening.tasks import Job, resolve_tasks
+from fastin.screening.job import Job
+from fastin.screening.tasks import resolve_tasks
 
 TASKS = ("network", "barriers", "descriptors")
 

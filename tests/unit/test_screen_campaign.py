@@ -144,11 +144,13 @@ def test_usage_errors_come_before_the_run(tmp_path: Path, monkeypatch: pytest.Mo
         ({"tasks": ["crystal"], "workers": 0}, "at least 1"),
         ({"tasks": ["crystal"], "time_limit": 0}, "positive"),
         ({"tasks": ["crystal"], "resume": "maybe"}, "resume must be"),
+        ({"tasks": ["network"], "options": {"resolution": 0.3}}, "no task takes the option resolution"),
+        ({"tasks": ["prediction"], "options": {"model": "nowhere.pt"}}, "no such model file"),
     ):
         with pytest.raises(InputError, match=message):
             screen(folder, tmp_path / "o.parquet", **kwargs)
     task = tasks_module.Task("extra", (("x", "float"),), lambda job: {}, (("no_such_module", "ml"),))
-    monkeypatch.setitem(tasks_module._TASKS, "extra", lambda: task)
+    monkeypatch.setitem(tasks_module.TASKS, "extra", lambda: task)
     with pytest.raises(MissingDependencyError, match=r"fastin\[ml\]"):
         screen(folder, tmp_path / "o.parquet", tasks=["extra"])
 

@@ -18,8 +18,8 @@ def _write_views(
     import os
 
     from fastin.screening import inputs
+    from fastin.screening.job import load_crystal
     from fastin.screening.query import top
-    from fastin.screening.tasks import load_crystal
     from fastin.view import write_view
 
     wanted = set(top(results, by, limit=limit, columns=["id"])["id"].to_pylist())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastin.screening.campaign import Progress, ScreenResult, screen
 from fastin.screening.engine import WorkerStartError
+from fastin.screening.job import Job
 from fastin.screening.store import StoreError, read_results
-from fastin.screening.tasks import DEFAULT_TASKS, Job, task_names
+from fastin.screening.tasks import DEFAULT_TASKS, task_names
 
 __all__ = [
     "DEFAULT_TASKS",

@@ -196,7 +196,7 @@ def screen(
     expanded = inputs.expand(sources)
     names = [tasks] if isinstance(tasks, str) else list(tasks)
     resolved = resolve_tasks(names)
-    check_options(resolved, options or {})
+    facts = check_options(resolved, options or {})
     config = {"tasks": [task.name for task in resolved], "ion": ion, "options": dict(options or {}), "threads": 1}
     schema = make_schema(column for task in resolved for column in task.columns)
     manifest = {
@@ -205,6 +205,7 @@ def screen(
         "ion": ion,
         "options": config["options"],
         "columns": schema.names,
+        **facts,
     }
     state = Progress(total=inputs.count(expanded))
     store = Store(out, schema, manifest, resume)

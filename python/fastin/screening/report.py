@@ -16,8 +16,8 @@ import numpy as np
 
 import fastin
 from fastin.errors import InputError
+from fastin.screening.catalogue import column_help
 from fastin.screening.store import KEY, SECONDS, read_results
-from fastin.screening.tasks import column_help
 
 _SHOWN = (
     "id", "formula", "ion", "space_group", "e1d", "e2d", "e3d", "free_sphere_a", "free_sphere_b", "free_sphere_c",

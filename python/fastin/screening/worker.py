@@ -48,7 +48,8 @@ def _resident_bytes() -> int:
 
 
 def _prepare(config: dict[str, Any]) -> Any:
-    from fastin.screening.tasks import SMALL_CRYSTAL, job_loader, resolve_tasks, run_tasks
+    from fastin.screening.job import SMALL_CRYSTAL
+    from fastin.screening.tasks import job_loader, resolve_tasks, run_tasks
     from fastin.threads import set_num_threads
 
     set_num_threads(config["threads"])

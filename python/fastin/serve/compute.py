@@ -65,7 +65,7 @@ def _write_files(crystal: Any, ion: str | None, folder: Path) -> list[str]:
 
 def answer(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The result of one request: ``formula`` and ``facts``, or ``error``."""
-    from fastin.screening.tasks import load_crystal
+    from fastin.screening.job import load_crystal
     from fastin.view.page import page_of
     from fastin.view.scene import build_scene
 

@@ -1,0 +1,342 @@
+"""fastin's own tasks: which values each gives for a structure, and what its columns are called."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fastin.errors import FastinError, InputError
+from fastin.screening.job import (
+    BARRIER_OPTIONS,
+    GRID_OPTIONS,
+    NETWORK_OPTIONS,
+    SMALL_CRYSTAL,
+    Job,
+    PartialError,
+    Scalar,
+    Task,
+)
+
+
+def _crystal(job: Job) -> dict[str, Scalar]:
+    crystal = job.crystal
+    ion = crystal.resolve_ion(job.ion)
+    return {
+        "formula": crystal.formula,
+        "ion": ion.symbol,
+        "guest": ion.guest,
+        "space_group": crystal.space_group,
+        "space_group_number": crystal.space_group_number,
+        "sites": len(set(crystal.position.tolist())),
+        "volume_A3": crystal.volume,
+        "notes": "; ".join(crystal.notes),
+    }
+
+
+_CRYSTAL = Task(
+    "crystal",
+    (
+        ("formula", "string"),
+        ("ion", "string"),
+        ("guest", "bool"),
+        ("space_group", "string"),
+        ("space_group_number", "int"),
+        ("sites", "int"),
+        ("volume_A3", "float"),
+        ("notes", "string"),
+    ),
+    _crystal,
+)
+
+
+def _network(job: Job) -> dict[str, Scalar]:
+    network = job.network
+    channels = network.channels()
+    free, percolation = network.free_sphere_radii, network.percolation_radii
+    return {
+        "voids": len(network.site_radius),
+        "bottlenecks": len(network.edge_length),
+        "inequivalent_voids": len(set(network.site_orbit.tolist())),
+        "inequivalent_bottlenecks": len(set(network.edge_orbit.tolist())),
+        "largest_sphere": network.largest_sphere_radius,
+        "included_sphere": network.included_sphere_along_free_path,
+        **{f"free_sphere_{axis}": float(free[k]) for k, axis in enumerate("abc")},
+        **{f"percolation_radius_{k + 1}d": float(percolation[k]) for k in range(3)},
+        "probe_radius": network.probe_radius,
+        "channel_dimensionality": max((channel.dimensionality for channel in channels), default=0),
+        "recovery": network.recovery() if len(network.mobile_frac) else None,
+    }
+
+
+_NETWORK = Task(
+    "network",
+    (
+        ("voids", "int"),
+        ("bottlenecks", "int"),
+        ("inequivalent_voids", "int"),
+        ("inequivalent_bottlenecks", "int"),
+        ("largest_sphere", "float"),
+        ("included_sphere", "float"),
+        ("free_sphere_a", "float"),
+        ("free_sphere_b", "float"),
+        ("free_sphere_c", "float"),
+        ("percolation_radius_1d", "float"),
+        ("percolation_radius_2d", "float"),
+        ("percolation_radius_3d", "float"),
+        ("probe_radius", "float"),
+        ("channel_dimensionality", "int"),
+        ("recovery", "float"),
+    ),
+    _network,
+    options=NETWORK_OPTIONS,
+)
+
+
+def _barriers(job: Job) -> dict[str, Scalar]:
+    barriers = job.barriers
+    above_all = barriers.values("global")
+    return {
+        "e1d": barriers.e1d,
+        "e2d": barriers.e2d,
+        "e3d": barriers.e3d,
+        **{f"e{d + 1}d_global": float(above_all[d]) for d in range(3)},
+        "energy_minimum": barriers.energy_minimum,
+        "barrier_flags": "; ".join(barriers.flags),
+    }
+
+
+_BARRIERS = Task(
+    "barriers",
+    (
+        ("e1d", "float"),
+        ("e2d", "float"),
+        ("e3d", "float"),
+        ("e1d_global", "float"),
+        ("e2d_global", "float"),
+        ("e3d_global", "float"),
+        ("energy_minimum", "float"),
+        ("barrier_flags", "string"),
+    ),
+    _barriers,
+    options=GRID_OPTIONS | BARRIER_OPTIONS,
+)
+
+# Descriptors that another task gives under the same name are that task's.
+_GIVEN = frozenset(name for task in (_CRYSTAL, _NETWORK, _BARRIERS) for name, _ in task.columns)
+
+
+@cache
+def _descriptor_names() -> tuple[str, ...]:
+    from fastin.crystal import Crystal
+    from fastin.descriptors import describe
+
+    names = describe(Crystal.from_cif_string(SMALL_CRYSTAL), resolution=0.5, on_error="nan", num_threads=1)
+    return tuple(name for name in names if name not in _GIVEN)
+
+
+def _descriptors(job: Job) -> dict[str, Scalar]:
+    from fastin.descriptors import describe
+
+    failure: FastinError | None = None
+    parts: dict[str, Any] = {}
+    for name in ("network", "grid", "barriers"):
+        try:
+            parts[name] = getattr(job, name)
+        except FastinError as error:
+            failure = failure or error
+    values: dict[str, float] | None = None
+    if failure is None:
+        try:
+            values = describe(job.crystal, job.ion, num_threads=job.num_threads, **parts)
+        except FastinError as error:
+            failure = error
+    if values is None:
+        values = describe(job.crystal, job.ion, on_error="nan", num_threads=job.num_threads, **parts)
+    kept: dict[str, Scalar] = {name: values[name] for name in _descriptor_names()}
+    if failure is not None:
+        raise PartialError(kept, failure)
+    return kept
+
+
+def _descriptor_task() -> Task:
+    columns = tuple((name, "float") for name in _descriptor_names())
+    return Task("descriptors", columns, _descriptors, options=NETWORK_OPTIONS | GRID_OPTIONS | BARRIER_OPTIONS)
+
+
+_PATH_OPTIONS = frozenset({"energy_cutoff"})
+
+
+def _paths(job: Job) -> dict[str, Scalar]:
+    from fastin.paths import compute_paths
+
+    chosen = job.chosen(_PATH_OPTIONS | GRID_OPTIONS | (NETWORK_OPTIONS - {"exact"}))
+    paths = compute_paths(job.crystal, job.ion, num_threads=job.num_threads, **chosen)
+    row: dict[str, Scalar] = {
+        "conduction_sites": len(paths.conducting_sites),
+        "inequivalent_sites": len(set(paths.site_orbit.tolist())),
+        "hops": len(paths.hop_energy),
+        "inequivalent_hops": len(set(paths.hop_orbit.tolist())),
+        "site_recovery": paths.recovery(),
+    }
+    for d in (1, 2, 3):
+        cheapest = paths.path(d)
+        if cheapest is not None:
+            row[f"path_{d}d_hops"] = len(cheapest.hops)
+            row[f"path_{d}d_length"] = float(cheapest.distance[-1])
+    if row["conduction_sites"]:
+        row["kinetic_activation_energy"] = paths.activation_energy()[1]
+        tensor = paths.diffusivity(300.0)
+        diffusivity = float(tensor.trace()) / 3.0
+        row["log10_diffusivity_300K"] = math.log10(diffusivity) if diffusivity > 0 else None
+    return row
+
+
+_PATHS = Task(
+    "paths",
+    (
+        ("conduction_sites", "int"),
+        ("inequivalent_sites", "int"),
+        ("hops", "int"),
+        ("inequivalent_hops", "int"),
+        ("site_recovery", "float"),
+        *((f"path_{d}d_hops", "int") for d in (1, 2, 3)),
+        *((f"path_{d}d_length", "float") for d in (1, 2, 3)),
+        ("kinetic_activation_energy", "float"),
+        ("log10_diffusivity_300K", "float"),
+    ),
+    _paths,
+    options=_PATH_OPTIONS | GRID_OPTIONS | (NETWORK_OPTIONS - {"exact"}),
+)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+def _check_prediction(options: Mapping[str, Any]) -> dict[str, str]:
+    from fastin.prediction import model_path
+
+    return {"prediction model": _file_digest(model_path(options.get("model", "default")))}
+
+
+def _prediction(job: Job) -> dict[str, Scalar]:
+    from fastin.prediction import predict
+
+    found = predict(job.crystal, job.ion, **job.chosen(frozenset({"model"})))
+    return {
+        "predicted_activation_energy": found.activation_energy,
+        "predicted_activation_energy_std": found.activation_energy_std,
+        **{f"predicted_e{d}d": found.barriers[d - 1] for d in (1, 2, 3)},
+        **{f"predicted_e{d}d_std": found.barriers_std[d - 1] for d in (1, 2, 3)},
+        "predicted_experimental_energy": found.experimental_activation_energy,
+        "predicted_log10_conductivity": found.log10_conductivity,
+        "predicted_log10_conductivity_std": found.log10_conductivity_std,
+        "prediction_warnings": "; ".join(found.warnings),
+    }
+
+
+_PREDICTION = Task(
+    "prediction",
+    (
+        ("predicted_activation_energy", "float"),
+        ("predicted_activation_energy_std", "float"),
+        *((f"predicted_e{d}d", "float") for d in (1, 2, 3)),
+        *((f"predicted_e{d}d_std", "float") for d in (1, 2, 3)),
+        ("predicted_experimental_energy", "float"),
+        ("predicted_log10_conductivity", "float"),
+        ("predicted_log10_conductivity_std", "float"),
+        ("prediction_warnings", "string"),
+    ),
+    _prediction,
+    needs=(("torch", "ml"),),
+    options=frozenset({"model"}),
+    check=_check_prediction,
+)
+
+
+def _xrd_model() -> Path:
+    return Path(str(resources.files("fastin") / "data" / "models" / "xrdmatch.pt"))
+
+
+def _check_xrd(options: Mapping[str, Any]) -> dict[str, str]:
+    if find_spec("fastin.xrd.match") is None or not _xrd_model().is_file():
+        raise InputError("task 'xrd': this installation of fastin holds no trained pattern classifier")
+    return {"xrd model": _file_digest(_xrd_model())}
+
+
+def _xrd(job: Job) -> dict[str, Scalar]:
+    from fastin.xrd.match import XRDMatch
+    from fastin.xrd.pattern import xrd_pattern
+
+    _, pattern = xrd_pattern(job.crystal)
+    model = XRDMatch.pretrained()
+    probability = float(model.predict_proba(pattern[None])[0, 1])
+    return {
+        "xrd_class": "superionic" if probability > 0.5 else "poor",
+        "xrd_superionic_probability": probability,
+        "xrd_superionic_vote": float(model.vote(pattern[None])[0]),
+    }
+
+
+_XRD = Task(
+    "xrd",
+    (("xrd_class", "string"), ("xrd_superionic_probability", "float"), ("xrd_superionic_vote", "float")),
+    _xrd,
+    needs=(("torch", "ml"),),
+    check=_check_xrd,
+)
+
+#: fastin's own tasks by name; functions, because some columns are known only when they are asked for.
+TASKS: dict[str, Callable[[], Task]] = {
+    "crystal": lambda: _CRYSTAL,
+    "network": lambda: _NETWORK,
+    "barriers": lambda: _BARRIERS,
+    "descriptors": _descriptor_task,
+    "paths": lambda: _PATHS,
+    "prediction": lambda: _PREDICTION,
+    "xrd": lambda: _XRD,
+}
+
+# Label with unit and explanation of the columns, for tables and pages.
+_HELP: dict[str, tuple[str, str]] = {
+    "id": ("id", "Name of the structure in the input"),
+    "e1d": ("E1D (eV)", "Barrier to percolation in one dimension, above the lowest point of what percolates"),
+    "e2d": ("E2D (eV)", "Barrier to percolation in two dimensions"),
+    "e3d": ("E3D (eV)", "Barrier to percolation in three dimensions"),
+    "e1d_global": ("E1D, global zero (eV)", "Barrier in one dimension above the lowest energy of the cell"),
+    "e2d_global": ("E2D, global zero (eV)", "Barrier in two dimensions above the lowest energy of the cell"),
+    "e3d_global": ("E3D, global zero (eV)", "Barrier in three dimensions above the lowest energy of the cell"),
+    "energy_minimum": ("lowest energy (eV)", "Lowest bond valence site energy of the cell"),
+    "largest_sphere": ("largest sphere (Å)", "Radius of the largest void"),
+    "included_sphere": ("included sphere (Å)", "Radius of the largest void on the widest path"),
+    "free_sphere_a": ("free sphere a (Å)", "Radius of the widest path along a"),
+    "free_sphere_b": ("free sphere b (Å)", "Radius of the widest path along b"),
+    "free_sphere_c": ("free sphere c (Å)", "Radius of the widest path along c"),
+    "percolation_radius_1d": ("free sphere 1D (Å)", "Radius of the widest path in any one direction"),
+    "percolation_radius_2d": ("free sphere 2D (Å)", "Radius of the widest network in two directions"),
+    "percolation_radius_3d": ("free sphere 3D (Å)", "Radius of the widest network in three directions"),
+    "probe_radius": ("probe (Å)", "Radius of the probe for the channels"),
+    "channel_dimensionality": ("channels (D)", "Directions in which the probe passes"),
+    "kinetic_activation_energy": ("Ea, hop model (eV)", "Effective activation energy of the hop model, 300 to 600 K"),
+    "log10_diffusivity_300K": ("lg D 300 K (cm²/s)", "Diffusivity of independent ions in the hop model"),
+    "predicted_activation_energy": ("predicted Ea (eV)", "Activation energy from the model that comes with fastin"),
+    "recovery": ("recovery", "Share of the mobile sites within 0.5 Å of the network"),
+    "space_group": ("space group", "Space group of the whole crystal (spglib, symprec 0.01)"),
+    "volume_A3": ("volume (Å³)", "Volume of the cell"),
+    "failed_tasks": ("failed tasks", "Tasks that gave an error"),
+    "error_type": ("error", "Type of the first error"),
+    "error_message": ("message", "Message of the first error"),
+}
+
+
+def column_help(name: str) -> tuple[str, str]:
+    """Label and explanation of a column."""
+    label, text = _HELP.get(name, (name.replace("_", " "), ""))
+    return label, text
