@@ -203,7 +203,7 @@ def command(
     else:
         console = stdout_console()
         console.print(_table(rows, labels, barriers))
-        console.print(_legend(rows, barriers), style="dim")
+        console.print(_legend(rows, barriers), style="dim", soft_wrap=True)
         if out is not None:
             console.print(f"files written to {escape(str(out))}", style="dim")
         for row in rows if show_notes else ():
@@ -211,7 +211,7 @@ def command(
                 console.print(f"{escape(Path(row['source']).name)}: {escape(note)}", style="dim")
     failed = [r for r in rows if "error" in r]
     for row in failed:
-        errors.print(f"[red]{escape(row['error']['type'])}[/red] {escape(row['error']['message'])}")
+        errors.print(f"[red]{escape(row['error']['type'])}[/red] {escape(row['error']['message'])}", soft_wrap=True)
     for row in rows:
         if "barriers_error" in row and not as_json:
             problem = row["barriers_error"]
