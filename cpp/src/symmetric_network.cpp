@@ -29,13 +29,6 @@ constexpr double kVolumeTolerance = 1e-9;
 constexpr double kSameTranslation = 1e-6;  // fractional
 constexpr double kWrapMargin = 1e-11;
 
-// Clearance known so far for an orbit of vertices or edges, over the generators seen.
-struct Known {
-  Narrowest narrowest{std::numeric_limits<double>::infinity(), 0.0};
-  double power = std::numeric_limits<double>::infinity();
-  double largest = -std::numeric_limits<double>::infinity();
-};
-
 struct Segment {
   Vec3 from, to;  // reduced fractional coordinates, one frame
 };
@@ -338,24 +331,26 @@ class SymmetricBuilder {
   void add_known(const Vec3& p, const Vec3& q, std::size_t atom, const GeneratorCode* g, int count,
                  Known* known) const {
     for (int k = 0; k < count; ++k) {
-      const double r = radius_[static_cast<std::size_t>(generator_atom(g[k]))];
-      const SegmentPoint near = nearest_on_segment(p, q, frame_.position(g[k]) - frame_.cart[atom]);
-      if (near.distance - r < known->narrowest.radius) known->narrowest = {near.distance - r, near.t};
-      known->power = std::min(known->power, near.distance * near.distance - r * r);
-      known->largest = std::max(known->largest, r);
+      known->add(p, q, frame_.position(g[k]) - frame_.cart[atom],
+                 radius_[static_cast<std::size_t>(generator_atom(g[k]))]);
     }
   }
 
   void clearances() {
     if (options_.clearance != Clearance::kAllAtoms) return;
     SphereSearch search(frame_.lattice, frame_.frac, radius_);
-    const auto refine = [&](const Segment& s, Known* k) {
-      k->narrowest = search.narrowest(frame_.lattice.to_cart(s.from), frame_.lattice.to_cart(s.to),
-                                      k->narrowest, k->power, k->largest);
+    std::vector<std::pair<Segment, Known*>> open;
+    const auto offer = [&](const Segment& s, Known* known) {
+      if (!search.open(*known)) return;
+      open.push_back({{frame_.lattice.to_cart(s.from), frame_.lattice.to_cart(s.to)}, known});
+      search.prepare(*known, 0.5 * norm(open.back().first.to - open.back().first.from));
     };
     for (std::size_t v = 0; v < vertex_known_.size(); ++v)
-      refine({vertex_place_[v], vertex_place_[v]}, &vertex_known_[v]);
-    for (std::size_t e = 0; e < edge_known_.size(); ++e) refine(edge_place_[e], &edge_known_[e]);
+      offer({vertex_place_[v], vertex_place_[v]}, &vertex_known_[v]);
+    for (std::size_t e = 0; e < edge_known_.size(); ++e) offer(edge_place_[e], &edge_known_[e]);
+    if (open.empty()) return;
+    search.build();
+    for (const auto& [s, known] : open) known->narrowest = search.narrowest(s.from, s.to, *known);
   }
 
   Vec3 to_original(const Vec3& f) const {
