@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fastin._openmp import _core
 from fastin.bvse_parameters import element, pair_mixture
+from fastin.errors import InputError, MissingParameterError
 
 if TYPE_CHECKING:
     from fastin.crystal import Crystal
@@ -30,11 +31,12 @@ def _kinds(crystal: Crystal) -> tuple[list[tuple[int, float]], NDArray[np.int64]
     return list(index), kinds
 
 
-def bond_valence_sums(crystal: Crystal) -> NDArray[np.float64]:
+def bond_valence_sums(crystal: Crystal, *, missing: str = "raise") -> NDArray[np.float64]:
     """Bond valence sum of every row of the crystal.
 
     Args:
         crystal: with oxidation states.
+        missing: ``"raise"``, or ``"nan"``: rows with a neighbour for which there are no parameters get NaN.
 
     Returns:
         (N,) sums, positive for every ion; compare with the size of `Crystal.charge`. Ions without charge get 0.
@@ -42,6 +44,8 @@ def bond_valence_sums(crystal: Crystal) -> NDArray[np.float64]:
     Raises:
         MissingParameterError: a pair of ions has no parameters; names it.
     """
+    if missing not in ("raise", "nan"):
+        raise InputError(f"missing must be 'raise' or 'nan', not {missing!r}")
     species, kind = _kinds(crystal)
     frac = np.ascontiguousarray(crystal.frac, dtype=np.float64)
     offsets, index, distance = _core.neighbours(np.ascontiguousarray(crystal.cell), frac, _LONGEST)
@@ -57,8 +61,13 @@ def bond_valence_sums(crystal: Crystal) -> NDArray[np.float64]:
             if not here.any():
                 continue
             r = distance[here]
-            valence = np.zeros(len(r))
-            mixture = pair_mixture(element(cation).symbol, cation_charge, element(anion).symbol, anion_charge)
+            try:
+                mixture = pair_mixture(element(cation).symbol, cation_charge, element(anion).symbol, anion_charge)
+            except MissingParameterError as error:
+                if missing == "raise":
+                    raise MissingParameterError(f"{crystal.source}: {error}") from None
+                mixture = []
+            valence = np.full(len(r), 0.0 if mixture else np.nan)
             for pair, weight in mixture:
                 valence += weight * np.where(r <= pair.bv_cutoff, np.exp((pair.r0 - r) / pair.b), 0.0)
             i, j = center[here], index[here]
@@ -67,12 +76,12 @@ def bond_valence_sums(crystal: Crystal) -> NDArray[np.float64]:
     return sums
 
 
-def valence_mismatch(crystal: Crystal) -> NDArray[np.float64]:
+def valence_mismatch(crystal: Crystal, *, missing: str = "raise") -> NDArray[np.float64]:
     """(N,) size of the difference between bond valence sum and charge of every row (e); see `bond_valence_sums`."""
-    mismatch: NDArray[np.float64] = np.abs(bond_valence_sums(crystal) - np.abs(crystal.charge))
+    mismatch: NDArray[np.float64] = np.abs(bond_valence_sums(crystal, missing=missing) - np.abs(crystal.charge))
     return mismatch
 
 
-def global_instability_index(crystal: Crystal) -> float:
+def global_instability_index(crystal: Crystal, *, missing: str = "raise") -> float:
     """Root mean square of `valence_mismatch` over all atoms, weighted by occupancy (e)."""
-    return float(np.sqrt(np.average(valence_mismatch(crystal) ** 2, weights=crystal.occupancy)))
+    return float(np.sqrt(np.average(valence_mismatch(crystal, missing=missing) ** 2, weights=crystal.occupancy)))

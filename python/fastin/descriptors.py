@@ -1,7 +1,8 @@
 """Descriptors of a crystal as an ion conductor: composition, interstitial network, energy landscape, bond valence.
 
 Every key ends in its unit; a key without one is a count, a share or a ratio. A descriptor that does not exist for a
-crystal (mobile sites of a guest, the path where nothing percolates) is NaN, a barrier that does not exist is inf.
+crystal (mobile sites of a guest, the path where nothing percolates, bond valences of a framework pair without
+parameters) is NaN, a barrier that does not exist is inf.
 """
 
 from __future__ import annotations
@@ -221,7 +222,7 @@ def _landscape(
             crystal, mobile.symbol, resolution=resolution, convention=convention, num_threads=num_threads
         )
     if barriers is None:
-        barriers = compute_barriers(grid, num_threads=num_threads)
+        barriers = compute_barriers(grid, paths=True, num_threads=num_threads)
     height = grid.values - barriers.energy_minimum
     found: dict[str, float] = {"energy_minimum_eV": barriers.energy_minimum}
     for zero in ("network", "global"):
@@ -251,7 +252,7 @@ def _landscape(
 def _valence(crystal: Crystal, mobile: MobileIon) -> dict[str, float]:
     from fastin.bond_valence import valence_mismatch
 
-    mismatch = valence_mismatch(crystal)
+    mismatch = valence_mismatch(crystal, missing="nan")
     here = crystal.number == mobile.number
     index = float(np.sqrt(np.average(mismatch**2, weights=crystal.occupancy)))
     return {**_spread("valence_mismatch", mismatch[here], "e"), "global_instability_index_e": index}

@@ -131,3 +131,20 @@ def test_errors_or_nan():
     assert math.isnan(found["barrier_1d_network_eV"])
     assert math.isnan(found["global_instability_index_e"])
     assert math.isfinite(found["density_g_cm3"])
+
+
+def test_framework_pairs_without_parameters_leave_the_rest():
+    """Pt2+ - H- is in no table: its atoms have no valence sum, the mobile ion keeps its own."""
+    structure = Structure(
+        Lattice.tetragonal(3.6, 8.0), ["Na+", "Na+", "Pt2+", *["H-"] * 4],
+        [[0.5, 0.5, 0.25], [0.5, 0.5, 0.75], [0, 0, 0], [0.45, 0, 0], [0.55, 0, 0.5], [0, 0.45, 0], [0, 0.55, 0.5]],
+    )  # fmt: skip
+    crystal = Crystal.from_structure(structure)
+    with pytest.raises(MissingParameterError, match=r"Pt2\+ - H-"):
+        bond_valence_sums(crystal)
+    sums = bond_valence_sums(crystal, missing="nan")
+    assert np.isfinite(sums[crystal.number == 11]).all()
+    assert np.isnan(sums[crystal.number == 78]).all()
+    assert math.isnan(global_instability_index(crystal, missing="nan"))
+    with pytest.raises(InputError, match="missing"):
+        bond_valence_sums(crystal, missing="skip")
