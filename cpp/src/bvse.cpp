@@ -79,41 +79,44 @@ double BvseField::term_cutoff(std::size_t k) const { return impl_->terms.at(k).e
 double BvseField::tail_energy() const { return impl_->tail_energy; }
 std::size_t BvseField::image_count() const { return impl_->images.size(); }
 
+// Sums over the neighbours of a wrapped point, block by block.
+bvse::PointSums BvseField::Impl::sums(const Vec3& home, bool derivatives) const {
+  bvse::PointSums result;
+  std::array<bvse::PointBlock, 2> blocks;
+  const auto full = [&](bool coulomb) {
+    if (coulomb) {
+      bvse::add_coulomb_block(blocks[1], derivatives, result);
+    } else {
+      bvse::add_morse_block(blocks[0], derivatives, result);
+    }
+  };
+  images.near(lattice.to_cart(home), blocks, full);
+  full(false);
+  full(true);
+  return result;
+}
+
 double BvseField::energy(const Vec3& frac) const {
   Vec3 home = frac;
   wrap_frac(home);
-  double sum = impl_->tail_energy;
-  impl_->images.near(impl_->lattice.to_cart(home), [&](std::size_t k, const Vec3&, double weight, double r2) {
-    sum += weight * impl_->terms[k].value(std::max(std::sqrt(r2), kMinDistance));
-  });
-  return std::min(sum, kMaxEnergy);
+  return std::min(impl_->tail_energy + bvse::PointSums::total(impl_->sums(home, false).energy), kMaxEnergy);
 }
 
 double BvseField::energy_gradient(const Vec3& frac, Vec3* gradient, Mat3* hessian) const {
+  using bvse::PointSums;
   Vec3 home = frac;
   wrap_frac(home);
-  double sum = impl_->tail_energy;
-  Vec3 slope;
-  Mat3 curvature;
-  impl_->images.near(impl_->lattice.to_cart(home),
-                     [&](std::size_t k, const Vec3& d, double weight, double r2) {
-                       const double r = std::max(std::sqrt(r2), kMinDistance);
-                       double phi, d1, d2;
-                       impl_->terms[k].derivatives(r, &phi, &d1, &d2);
-                       sum += weight * phi;
-                       const double first = weight * d1 / r;
-                       slope -= first * d;  // d points from x to the atom
-                       if (hessian != nullptr) {
-                         const double second = (weight * d2 - first) / (r * r);
-                         for (int a = 0; a < 3; ++a) {
-                           for (int b = 0; b < 3; ++b) curvature[a][b] += second * d[a] * d[b];
-                           curvature[a][a] += first;
-                         }
-                       }
-                     });
-  if (gradient != nullptr) *gradient = slope;
-  if (hessian != nullptr) *hessian = curvature;
-  return sum;
+  const PointSums sums = impl_->sums(home, true);
+  if (gradient != nullptr) {
+    for (int a = 0; a < 3; ++a) (*gradient)[a] = PointSums::total(sums.slope[static_cast<std::size_t>(a)]);
+  }
+  if (hessian != nullptr) {
+    std::size_t at = 0;
+    for (int a = 0; a < 3; ++a)
+      for (int b = a; b < 3; ++b)
+        (*hessian)[a][b] = (*hessian)[b][a] = PointSums::total(sums.curvature[at++]);
+  }
+  return impl_->tail_energy + PointSums::total(sums.energy);
 }
 
 void BvseField::energies(const Vec3* frac, std::size_t n, int num_threads, double* out) const {

@@ -10,24 +10,6 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 
-// phi and its derivatives without the window.
-void bare(const PairTerm& p, double r, double* phi, double* d1, double* d2) {
-  if (p.coulomb) {
-    const double x = r / p.length;
-    const double tail = std::erfc(x);
-    const double gauss = 2.0 / (std::sqrt(kPi) * p.length) * std::exp(-x * x);
-    *phi = p.amplitude * tail / r;
-    *d1 = -p.amplitude * (tail / (r * r) + gauss / r);
-    *d2 = p.amplitude *
-          (2.0 * tail / (r * r * r) + 2.0 * gauss * (1.0 / (r * r) + 1.0 / (p.length * p.length)));
-  } else {
-    const double e = std::exp(p.alpha * (p.length - r));
-    *phi = p.amplitude * e * (e - 2.0);
-    *d1 = -2.0 * p.alpha * p.amplitude * e * (e - 1.0);
-    *d2 = 2.0 * p.alpha * p.alpha * p.amplitude * e * (2.0 * e - 1.0);
-  }
-}
-
 double bare_value(const PairTerm& p, double r) {
   if (p.coulomb) return p.amplitude * std::erfc(r / p.length) / r;
   const double e = std::exp(p.alpha * (p.length - r));
@@ -42,19 +24,6 @@ double WindowedTerm::value(double r) const {
   if (r <= start) return phi;
   const double t = (r - start) / (end - start), q = 1.0 - t * t;
   return phi * q * q;
-}
-
-void WindowedTerm::derivatives(double r, double* phi, double* d1, double* d2) const {
-  *phi = *d1 = *d2 = 0.0;
-  if (r >= end) return;
-  bare(pair, r, phi, d1, d2);
-  if (r <= start) return;
-  const double w = 1.0 / (end - start), t = (r - start) * w, q = 1.0 - t * t;
-  const double s = q * q, s1 = -4.0 * t * q * w, s2 = (12.0 * t * t - 4.0) * w * w;
-  const double p0 = *phi, p1 = *d1, p2 = *d2;
-  *phi = p0 * s;
-  *d1 = p1 * s + p0 * s1;
-  *d2 = p2 * s + 2.0 * p1 * s1 + p0 * s2;
 }
 
 double WindowedTerm::tail_integral() const {
@@ -95,8 +64,8 @@ ImageBins::ImageBins(const Lattice& lattice, const std::vector<Vec3>& frac,
   ends_.reserve(terms.size());
   for (const WindowedTerm& t : terms) {
     ends_.push_back(t.end);
-    limit2_.push_back(t.end * t.end);
-    amplitude_.push_back(t.pair.amplitude);
+    numbers_.push_back({t.pair.coulomb ? 1.0 / t.pair.length : t.pair.alpha, t.pair.alpha * t.pair.length,
+                        t.start, t.end * t.end, t.pair.coulomb ? 1U : 0U});
     longest_ = std::max(longest_, t.end);
   }
   std::vector<Vec3> position;
@@ -149,12 +118,13 @@ ImageBins::ImageBins(const Lattice& lattice, const std::vector<Vec3>& frac,
   }
   std::partial_sum(start_.begin(), start_.end(), start_.begin());
   std::vector<std::size_t> next(start_.begin(), start_.end() - 1);
-  x_.resize(n), y_.resize(n), z_.resize(n), weight_.resize(n), term_.resize(n);
+  x_.resize(n), y_.resize(n), z_.resize(n), strength_.resize(n), term_.resize(n);
   for (std::size_t i = 0; i < n; ++i) {
     const std::size_t to = next[bin[i]]++;
     x_[to] = position[i].x, y_[to] = position[i].y, z_[to] = position[i].z;
-    weight_[to] = weight[source[i]];
-    term_[to] = static_cast<std::uint32_t>(term[source[i]]);
+    const auto k = static_cast<std::size_t>(term[source[i]]);
+    strength_[to] = weight[source[i]] * terms[k].pair.amplitude;
+    term_[to] = static_cast<std::uint32_t>(k);
   }
 }
 
@@ -179,7 +149,7 @@ void ImageBins::gather(const Vec3& center, double margin, std::vector<Neighbors>
       list.x[list.count] = static_cast<float>(dx);
       list.y[list.count] = static_cast<float>(dy);
       list.z[list.count] = static_cast<float>(dz);
-      list.weight[list.count] = static_cast<float>(weight_[i] * amplitude_[k]);
+      list.weight[list.count] = static_cast<float>(strength_[i]);
       list.count += dx * dx + dy * dy + dz * dz < limit2[k] ? 1 : 0;
     }
   });

@@ -16,9 +16,7 @@ struct WindowedTerm {
   PairTerm pair;
   double start = 0.0;
   double end = 0.0;
-  // phi and, where asked for, its first two derivatives, of the windowed term at R (R >= kMinDistance).
-  double value(double r) const;
-  void derivatives(double r, double* phi, double* d1, double* d2) const;
+  double value(double r) const;  // phi S at R >= kMinDistance
   // Integral of 4 pi R^2 phi (1 - S) from start to infinity (eV angstrom^3).
   double tail_integral() const;
 };
@@ -32,6 +30,15 @@ struct Neighbors {
   std::size_t count = 0;
 };
 
+// Neighbours of one point with their pair's numbers, in float64. Morse: exp(offset - rate R); Coulomb: rate =
+// 1 / rho.
+struct PointBlock {
+  static constexpr std::size_t kCapacity = 128;
+  using Column = std::array<double, kCapacity>;
+  Column x, y, z, strength, rate, offset, start;  // strength = occupancy x amplitude
+  std::size_t count = 0;
+};
+
 // Every image within a term's cutoff of some point of the home cell, sorted by bins (Cartesian boxes).
 class ImageBins {
  public:
@@ -40,15 +47,22 @@ class ImageBins {
 
   std::size_t size() const { return x_.size(); }
 
-  // Calls visit(k, image position - center, weight, distance^2) for every image within terms[k].end of
-  // `center`.
-  template <class Visit>
-  void near(const Vec3& center, Visit&& visit) const {
+  // Adds the images within their term's end of `center` to blocks[term is Coulomb]; full(is Coulomb) empties
+  // a block.
+  template <class Full>
+  void near(const Vec3& center, std::array<PointBlock, 2>& blocks, Full&& full) const {
     rows(center, longest_, [&](std::size_t first, std::size_t last) {
       for (std::size_t i = first; i < last; ++i) {
-        const Vec3 d{x_[i] - center.x, y_[i] - center.y, z_[i] - center.z};
-        const double r2 = norm2(d);
-        if (r2 < limit2_[term_[i]]) visit(static_cast<std::size_t>(term_[i]), d, weight_[i], r2);
+        const TermNumbers& t = numbers_[term_[i]];
+        const double dx = x_[i] - center.x, dy = y_[i] - center.y, dz = z_[i] - center.z;
+        PointBlock& block = blocks[t.coulomb];
+        const std::size_t at = block.count;
+        // Written always, kept if near enough: no branch to mispredict.
+        block.x[at] = dx, block.y[at] = dy, block.z[at] = dz;
+        block.strength[at] = strength_[i];
+        block.rate[at] = t.rate, block.offset[at] = t.offset, block.start[at] = t.start;
+        block.count = at + (dx * dx + dy * dy + dz * dz < t.limit2 ? 1 : 0);
+        if (block.count == PointBlock::kCapacity) full(t.coulomb != 0);
       }
     });
   }
@@ -98,9 +112,14 @@ class ImageBins {
   Vec3 side_, inverse_side_;
   std::array<std::ptrdiff_t, 3> bins_{1, 1, 1};
   double longest_ = 0.0;
-  std::vector<double> ends_, limit2_, amplitude_;  // by term
+  struct TermNumbers {
+    double rate, offset, start, limit2;
+    std::uint32_t coulomb;
+  };
+  std::vector<TermNumbers> numbers_;  // by term
+  std::vector<double> ends_;
   std::vector<std::size_t> start_;
-  std::vector<double> x_, y_, z_, weight_;
+  std::vector<double> x_, y_, z_, strength_;
   std::vector<std::uint32_t> term_;
 };
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "bvse_images.hpp"
+#include "bvse_point.hpp"
 #include "fastin/bvse.hpp"
 
 namespace fastin {
@@ -14,6 +15,8 @@ struct BvseField::Impl {
   double tail_energy;
   std::vector<bvse::WindowedTerm> terms;
   bvse::ImageBins images;
+
+  bvse::PointSums sums(const Vec3& home, bool derivatives) const;
 };
 
 }  // namespace fastin

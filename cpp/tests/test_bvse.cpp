@@ -43,6 +43,15 @@ void test_elementary_functions() {
     absolute = std::max(absolute, std::abs(error));
   }
   CHECK(absolute < 5e-7);
+  double worst_exp = 0.0, worst_tail = 0.0;
+  for (int i = 0; i <= 400000; ++i) {
+    const double x = -700.0 + 1400.0 * i / 400000, y = 10.0 * i / 400000;
+    worst_exp = std::max(worst_exp, std::abs(simd::exp(x) / std::exp(x) - 1.0));
+    worst_tail = std::max(worst_tail, std::abs(simd::erfc_tail(y) / std::erfc(y) - 1.0));
+  }
+  CHECK(worst_exp < 1e-15);
+  CHECK(worst_tail < 3e-13);
+  CHECK(simd::exp(-1e9) > 0.0 && simd::exp(-1e9) < 1e-300 && std::isfinite(simd::exp(1e9)));
 }
 
 // A skewed cell with an anion (Morse), a partly occupied cation (Coulomb) and an atom at the origin.
