@@ -7,8 +7,8 @@ namespace fastin {
 namespace {
 
 constexpr double kGridTolerance = 1e-4;  // of a grid step: translations are known to about 1e-5
-constexpr double kStringSpacing = 0.08;  // angstrom between the points of a string
-constexpr int kStringSweeps = 40;
+constexpr double kStringSpacing = 0.1;   // angstrom between the points of a string
+constexpr int kStringSweeps = 30;
 constexpr double kSamePoint = 0.01;  // angstrom between two polished copies of one stationary point
 
 Vec3 apply(const FractionalOperation& op, const Vec3& x) {

@@ -82,7 +82,14 @@ class Refiner {
       incomplete_ = false;
       run_levels(items, &wanted);
       bool changed = incomplete_;
-      for (const Item& item : wanted) changed |= improve(item);
+      std::vector<State> before;
+      for (const Item& item : wanted) before.push_back(states_[static_cast<std::size_t>(item.pass)].state);
+      for (std::size_t i = 0; i < wanted.size(); ++i) {
+        const Item& item = wanted[i];
+        if (states_[static_cast<std::size_t>(item.pass)].state != before[i]) continue;  // known through its equals
+        changed |= improve(item);
+        improve_equals(item);
+      }
       if (!changed) return;
     }
     result_.settled = false;
@@ -202,6 +209,22 @@ class Refiner {
     }
     s.state = State::polished;
     return true;
+  }
+
+  // The passes that symmetry makes equal to one just polished: known by now, and wanted soon.
+  void improve_equals(const Item& item) {
+    const auto& passes = landscape_.passes();
+    const auto center = static_cast<std::size_t>(item.pass);
+    const double energy = passes[center].energy;
+    std::size_t low = center, high = center + 1;
+    while (low > 0 && passes[low - 1].energy >= energy - kLevelTie) --low;
+    while (high < passes.size() && passes[high].energy <= energy + kLevelTie) ++high;
+    for (std::size_t i = low; i < high; ++i) {
+      const bool follow = states_[i].state < states_[center].state && states_[i].state != State::settled;
+      const bool known = states_[i].state == State::raw ? polisher_.knows_hops(passes[i]) : polisher_.knows_strings(passes[i]);
+      if (i == center || !follow || !known) continue;
+      improve({item.energy, static_cast<std::int32_t>(i), kByArms, true});
+    }
   }
 
   void add_hop(const Hop& hop, PassState* s) {

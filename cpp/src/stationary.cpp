@@ -228,17 +228,19 @@ std::vector<PathPoint> relax_string(const EnergyField& field, const std::vector<
                                     int iterations, double floor_energy) {
   const Lattice& lattice = field.lattice();
   std::vector<Vec3> points = spread(lattice, start, spacing);
-  constexpr double kMove = 0.06;  // angstrom a point may move in one sweep
+  constexpr double kMove = 0.06;    // angstrom a point may move in one sweep
+  constexpr double kStill = 0.004;  // angstrom: the tops are polished afterwards
   for (int sweep = 0; sweep < iterations; ++sweep) {
     double largest = 0.0;
     std::vector<Vec3> moved(points);
+    std::vector<double> energies(points.size());
     for (std::size_t i = 0; i < points.size(); ++i) {
       Vec3 gradient;
       Mat3 hessian;
-      const double energy = field.derivatives(points[i], &gradient, &hessian);
+      energies[i] = field.derivatives(points[i], &gradient, &hessian);
       Vec3 step;
       if (i == 0 || i + 1 == points.size()) {
-        if (energy > floor_energy) step = descent_step(gradient, symmetric_eigen(hessian), kMove);
+        if (energies[i] > floor_energy) step = descent_step(gradient, symmetric_eigen(hessian), kMove);
       } else {
         const Vec3 tangent = unit(lattice.to_cart(points[i + 1] - points[i - 1]));
         // Project the gradient and the Hessian on the plane across the path.
@@ -262,8 +264,17 @@ std::vector<PathPoint> relax_string(const EnergyField& field, const std::vector<
       }
       moved[i] = points[i] + lattice.to_frac(step);
     }
-    points = spread(lattice, moved, spacing);
-    if (largest < 1e-3) break;
+    // What lies below the floor at either end needs no relaxing: one point of it stays.
+    std::size_t first = 0, last = points.size() - 1;
+    while (first + 4 < last && energies[first] <= floor_energy && energies[first + 1] <= floor_energy) ++first;
+    while (first + 4 < last && energies[last] <= floor_energy && energies[last - 1] <= floor_energy) --last;
+    if (!std::isfinite(floor_energy)) {
+      first = 0;
+      last = points.size() - 1;
+    }
+    points = spread(lattice, {moved.begin() + static_cast<std::ptrdiff_t>(first),
+                              moved.begin() + static_cast<std::ptrdiff_t>(last) + 1}, spacing);
+    if (largest < kStill) break;
   }
   std::vector<PathPoint> path;
   path.reserve(points.size());

@@ -29,7 +29,7 @@ struct RefineOptions {
   double margin =
       0.12;  // eV: largest error of a level near the bottom of the landscape, grid of 0.2 angstrom
   double margin_slope = 0.06;  // and its growth with the height above the minimum
-  int max_rounds = 200;
+  int max_rounds = 1000;
   SearchOptions search;
 };
 
@@ -108,6 +108,9 @@ class Polisher {
   StationaryPoint lowest_minimum(std::vector<std::int32_t> basins);
   StationaryPoint minimum_of(std::int32_t basin);
 
+  // Whether the hops or strings of a pass cost nothing any more.
+  bool knows_hops(const GridLandscape::Pass& pass) const { return known_.count(pass.voxel) != 0; }
+  bool knows_strings(const GridLandscape::Pass& pass) const { return known_strings_.count(pass.voxel) != 0; }
   std::int32_t polished() const { return polished_; }
   std::int32_t strings_relaxed() const { return strings_relaxed_; }
 
