@@ -375,15 +375,4 @@ GridPercolation percolate(GridLandscape& landscape) {
   return result;
 }
 
-std::array<double, 3> barriers_above_zero(const std::array<double, 3>& levels,
-                                          const std::array<double, 3>& zeros) {
-  std::array<double, 3> barriers{};
-  double floor_value = 0.0;
-  for (std::size_t d = 0; d < 3; ++d) {
-    barriers[d] = std::isfinite(levels[d]) ? std::max(floor_value, levels[d] - zeros[d]) : levels[d];
-    floor_value = barriers[d];
-  }
-  return barriers;
-}
-
 }  // namespace fastin

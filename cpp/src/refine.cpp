@@ -86,7 +86,8 @@ class Refiner {
       for (const Item& item : wanted) before.push_back(states_[static_cast<std::size_t>(item.pass)].state);
       for (std::size_t i = 0; i < wanted.size(); ++i) {
         const Item& item = wanted[i];
-        if (states_[static_cast<std::size_t>(item.pass)].state != before[i]) continue;  // known through its equals
+        if (states_[static_cast<std::size_t>(item.pass)].state != before[i])
+          continue;  // known through its equals
         changed |= improve(item);
         improve_equals(item);
       }
@@ -221,7 +222,8 @@ class Refiner {
     while (high < passes.size() && passes[high].energy <= energy + kLevelTie) ++high;
     for (std::size_t i = low; i < high; ++i) {
       const bool follow = states_[i].state < states_[center].state && states_[i].state != State::settled;
-      const bool known = states_[i].state == State::raw ? polisher_.knows_hops(passes[i]) : polisher_.knows_strings(passes[i]);
+      const bool known = states_[i].state == State::raw ? polisher_.knows_hops(passes[i])
+                                                        : polisher_.knows_strings(passes[i]);
       if (i == center || !follow || !known) continue;
       improve({item.energy, static_cast<std::int32_t>(i), kByArms, true});
     }

@@ -266,14 +266,17 @@ std::vector<PathPoint> relax_string(const EnergyField& field, const std::vector<
     }
     // What lies below the floor at either end needs no relaxing: one point of it stays.
     std::size_t first = 0, last = points.size() - 1;
-    while (first + 4 < last && energies[first] <= floor_energy && energies[first + 1] <= floor_energy) ++first;
+    while (first + 4 < last && energies[first] <= floor_energy && energies[first + 1] <= floor_energy)
+      ++first;
     while (first + 4 < last && energies[last] <= floor_energy && energies[last - 1] <= floor_energy) --last;
     if (!std::isfinite(floor_energy)) {
       first = 0;
       last = points.size() - 1;
     }
-    points = spread(lattice, {moved.begin() + static_cast<std::ptrdiff_t>(first),
-                              moved.begin() + static_cast<std::ptrdiff_t>(last) + 1}, spacing);
+    points = spread(lattice,
+                    {moved.begin() + static_cast<std::ptrdiff_t>(first),
+                     moved.begin() + static_cast<std::ptrdiff_t>(last) + 1},
+                    spacing);
     if (largest < kStill) break;
   }
   std::vector<PathPoint> path;

@@ -118,10 +118,4 @@ struct GridPercolation {
 // Stops as soon as some component percolates in three dimensions.
 GridPercolation percolate(GridLandscape& landscape);
 
-// Barriers above a zero: the lowest point of the component (`network`) or of the whole grid. inf where the
-// level is. With the network's zero a shallower component may reach rank d above a deeper one that reached
-// rank d - 1; its barrier is raised to that of d - 1, so that e1 <= e2 <= e3 always.
-std::array<double, 3> barriers_above_zero(const std::array<double, 3>& levels,
-                                          const std::array<double, 3>& zeros);
-
 }  // namespace fastin

@@ -96,7 +96,8 @@ bool descend(const EnergyField& field, const StationaryPoint& saddle, double sid
 
 // Relaxes a polyline (fractional, not wrapped) towards the minimum energy path between the valleys of its
 // ends: the points move across the path by projected Newton steps and are spread evenly again, `spacing`
-// apart (angstrom); an end runs downhill until its energy is at most `floor_energy`.
+// apart (angstrom); an end runs downhill until its energy is at most `floor_energy`, and what lies below that
+// is cut off. An infinite floor: the ends stay.
 std::vector<PathPoint> relax_string(const EnergyField& field, const std::vector<Vec3>& start, double spacing,
                                     int iterations, double floor_energy);
 
