@@ -62,7 +62,11 @@ def _table(rows: list[dict[str, Any]], labels: list[str]) -> Table:
 @click.option("--connectivity", type=click.Choice(["6", "26"]), default="26", show_default=True)
 @click.option("--refine/--no-refine", default=True, show_default=True, help="Polish minima and saddles off the grid.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for grids (.cube) and JSON files with the paths.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for grids (.cube) and JSON files with the paths.",
+)
 @click.option("--notes", "show_notes", is_flag=True, help="Print what was assumed for each structure.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the core; default: all that may be used.")
 def command(
