@@ -197,7 +197,8 @@ class Crystal:
                 An ion that the crystal does not hold is a guest.
 
         Raises:
-            InputError: unknown name, or None and none of the usual ions is present.
+            InputError: unknown name, a charge that contradicts the crystal's oxidation states, or None and none of
+                the usual ions is present.
         """
         if isinstance(ion, MobileIon):
             return ion
@@ -220,10 +221,15 @@ class Crystal:
     def _mobile(self, number: int, charge: float) -> MobileIon:
         rows = self.number == number
         guest = not bool(rows.any())
+        held = self.occupancy[rows]
+        own = 0.0 if guest else float(self.charge[rows] @ held / held.sum())
         if math.isnan(charge) or charge == 0:
-            held = self.occupancy[rows]
-            own = 0.0 if guest else float(self.charge[rows] @ held / held.sum())
             charge = round(own) if round(own) != 0 else _usual_charge(number)
+        elif round(own) != 0 and abs(charge - own) > 0.5:
+            raise InputError(
+                f"{self.source}: the crystal holds {symbol(number)} with oxidation state {own:+.3g}, not {charge:+.3g}; "
+                f'name the element (ion="{symbol(number)}") or give oxidation_states'
+            )
         return MobileIon(symbol(number), number, round(charge), guest)
 
     def framework(self, ion: str | MobileIon | None = None, *, radii: Radii = "ionic") -> Framework:

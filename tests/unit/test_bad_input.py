@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fastin import examples
 from fastin.cif import _settings_by_name
 from fastin.crystal import Crystal, as_crystal
 from fastin.errors import DisorderError, FastinError, GeometryError, InputError, OxidationStateError
@@ -360,3 +361,11 @@ def test_refused_atoms() -> None:
         as_crystal(ase.Atoms("XCl", positions=[[0, 0, 0], [2.5, 0, 0]], cell=[5, 5, 5], pbc=True))
     with pytest.raises(InputError, match="not finite"):
         as_crystal(ase.Atoms("LiCl", positions=[[0, 0, float("inf")], [2.5, 0, 0]], cell=[5, 5, 5], pbc=True))
+
+
+def test_charge_that_contradicts_the_crystal():
+    crystal = Crystal.from_file(examples()["LiCl"])
+    with pytest.raises(InputError, match=r"oxidation state \+1, not \+2"):
+        crystal.resolve_ion("Li2+")
+    assert crystal.resolve_ion("Li+").charge == 1
+    assert crystal.resolve_ion("Mg2+").guest
