@@ -227,7 +227,7 @@ class Crystal:
             charge = round(own) if round(own) != 0 else _usual_charge(number)
         elif round(own) != 0 and abs(charge - own) > 0.5:
             raise InputError(
-                f"{self.source}: the crystal holds {symbol(number)} with oxidation state {own:+.3g}, not {charge:+.3g}; "
+                f"{self.source}: {symbol(number)} has oxidation state {own:+.3g} in this crystal, not {charge:+.3g}; "
                 f'name the element (ion="{symbol(number)}") or give oxidation_states'
             )
         return MobileIon(symbol(number), number, round(charge), guest)

@@ -26,7 +26,7 @@ MODES = {"all": "radius_true", "generators": "radius"}
 
 
 def names():
-    from conftest import SHARED
+    from reference_data import SHARED
 
     return reference_names(SHARED) if (SHARED / "reference").is_dir() else []
 

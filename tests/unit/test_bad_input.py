@@ -365,7 +365,7 @@ def test_refused_atoms() -> None:
 
 def test_charge_that_contradicts_the_crystal():
     crystal = Crystal.from_file(examples()["LiCl"])
-    with pytest.raises(InputError, match=r"oxidation state \+1, not \+2"):
+    with pytest.raises(InputError, match=r"oxidation state \+1 in this crystal, not \+2"):
         crystal.resolve_ion("Li2+")
     assert crystal.resolve_ion("Li+").charge == 1
     assert crystal.resolve_ion("Mg2+").guest
