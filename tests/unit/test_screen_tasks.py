@@ -64,7 +64,7 @@ def test_partial_failure_keeps_what_there_is() -> None:
     assert row["error_type"] == "MissingParameterError"
     assert row["voids"] > 0
     assert row["density_g_cm3"] > 0
-    assert row["global_instability_index_e"] is None
+    assert row["accessible_share_0.5eV"] is None
 
 
 def test_partial_error_and_values() -> None:

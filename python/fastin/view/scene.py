@@ -23,6 +23,7 @@ _SLIDER_TOP = 4.0  # eV
 _MAX_VOIDS = 1500
 _MAX_EDGES = 4000
 _MAX_HOPS = 80
+_SHELL = 1.25  # anions within this times the shortest distance belong to a cation's polyhedron
 _VISIBLE_VOID = 0.35  # A; smaller holes between atoms are no place for an ion
 _VISIBLE_BOTTLENECK = 0.2  # A
 
@@ -95,6 +96,41 @@ def _bond_lengths(crystal: Any) -> NDArray[np.float64]:
     for row in np.flatnonzero(crystal.charge > 0):
         lengths[row] = np.sqrt(((images - crystal.frac[row] @ crystal.cell) ** 2).sum(axis=1).min())
     return lengths
+
+
+def _polyhedra(crystal: Any, mobile_number: int | None) -> list[dict[str, Any]]:
+    """Coordination polyhedra of the framework's cations with four to eight anions around them."""
+    from scipy.spatial import ConvexHull, QhullError
+
+    anions = crystal.frac[crystal.charge < 0]
+    if not len(anions):
+        return []
+    shifts = np.array(np.meshgrid(*[(-1, 0, 1)] * 3)).reshape(3, -1).T
+    images, rows_of = np.unique(np.round((anions[None] + shifts[:, None]).reshape(-1, 3), 6), axis=0, return_index=True)
+    numbers = np.tile(crystal.number[crystal.charge < 0], len(shifts))[rows_of]
+    bonds = _bond_lengths(crystal)
+    found = []
+    for position in np.unique(crystal.position):
+        rows = np.flatnonzero(crystal.position == position)
+        first = rows[np.argmax(crystal.occupancy[rows])]
+        if crystal.charge[first] <= 0 or (mobile_number is not None and mobile_number in crystal.number[rows]):
+            continue
+        distance = np.linalg.norm((images - crystal.frac[first]) @ crystal.cell, axis=1)
+        inside = distance < _SHELL * bonds[first]
+        corners = images[inside]
+        if not 4 <= len(corners) <= 8:
+            continue
+        try:
+            faces = ConvexHull(corners @ crystal.cell).simplices
+        except QhullError:
+            continue  # planar
+        symbol = elements.symbol(int(crystal.number[first]))
+        centre, points = _rounded(crystal.frac[first]), _rounded(corners)
+        symbols = [elements.symbol(int(number)) for number in numbers[inside]]
+        found.append(
+            {"symbol": symbol, "centre": centre, "points": points, "symbols": symbols, "faces": faces.tolist()}
+        )
+    return found
 
 
 def _looks(numbers: Any) -> dict[str, dict[str, Any]]:
@@ -275,6 +311,7 @@ def build_scene(source: Any, ion: str | None = None, *, title: str | None = None
         "cell": _rounded(crystal.cell),
         "elements": _looks(crystal.number),
         "atoms": _atoms(crystal, None if mobile.guest else mobile.number),
+        "polyhedra": _polyhedra(crystal, None if mobile.guest else mobile.number),
         "voids": _voids(network, grid, lowest) if network is not None else [],
         "edges": _edges(network) if network is not None else [],
         "radius_span": 1.0,

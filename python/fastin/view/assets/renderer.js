@@ -123,9 +123,7 @@ void main() {
       this.corners = buffer(new Float32Array([-1, -1, 1, -1, -1, 1, 1, 1]));
       this.rodShape = buffer(rodShape());
       this.stream = gl.createBuffer();
-      this.meshBuffer = gl.createBuffer();
       this.meshIndex = gl.createBuffer();
-      this.meshSize = 0;
       this.rotation = [1, 0, 0, 0, 1, 0, 0, 0, 1];
       this.centre = [0, 0, 0];
       this.radius = 10;
@@ -134,7 +132,7 @@ void main() {
       this.solids = []; // {p:[x,y,z], r, c:[r,g,b]}
       this.glass = []; // the same with c[3] = opacity
       this.rods = []; // {a, b, ra, rb, c}
-      this.surface = null; // {tint}
+      this.meshes = new Map(); // name -> {buffer, places, triangles, tint}; translucent
     }
 
     turn(dx, dy) {
@@ -158,15 +156,19 @@ void main() {
     }
     pixelsPerAngstrom() { return this.scale()[1] * this.canvas.clientHeight * 0.5; }
 
-    setSurface(places, normals, indices) {
-      const gl = this.gl, data = new Float32Array(places.length * 2);
+    setMesh(name, places, normals, indices, tint) {
+      const gl = this.gl, old = this.meshes.get(name), buffer = old ? old.buffer : gl.createBuffer(), data = new Float32Array(places.length * 2);
       for (let i = 0; i < places.length / 3; i++)
         for (let k = 0; k < 3; k++) { data[6 * i + k] = places[3 * i + k]; data[6 * i + 3 + k] = normals[3 * i + k]; }
-      gl.bindBuffer(gl.ARRAY_BUFFER, this.meshBuffer);
+      gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
       gl.bufferData(gl.ARRAY_BUFFER, data, gl.DYNAMIC_DRAW);
-      this.triangles = Uint32Array.from(indices);
-      this.places = places;
-      this.meshSize = indices.length;
+      this.meshes.set(name, { buffer, places, triangles: Uint32Array.from(indices), tint });
+    }
+    dropMeshes(prefix) {
+      for (const [name, mesh] of this.meshes) if (name.startsWith(prefix)) {
+        this.gl.deleteBuffer(mesh.buffer);
+        this.meshes.delete(name);
+      }
     }
 
     use(which) {
@@ -219,11 +221,11 @@ void main() {
       gl.drawArraysInstanced(gl.TRIANGLES, 0, SIDES * 6, this.rods.length);
     }
 
-    drawSurface() {
-      if (!this.surface || !this.meshSize) return;
-      const gl = this.gl, m = this.rotation, t = this.triangles, p = this.places, n = this.meshSize / 3;
+    drawMesh(mesh) {
+      const gl = this.gl, m = this.rotation, t = mesh.triangles, p = mesh.places, n = t.length / 3;
+      if (!n) return;
       // far triangles first, in 1024 layers: translucency needs an order
-      const depth = new Float32Array(n), layers = new Uint32Array(1026), sorted = new Uint32Array(this.meshSize);
+      const depth = new Float32Array(n), layers = new Uint32Array(1026), sorted = new Uint32Array(t.length);
       let low = Infinity, high = -Infinity;
       for (let k = 0; k < n; k++) {
         const a = 3 * t[3 * k], b = 3 * t[3 * k + 1];
@@ -240,13 +242,13 @@ void main() {
         sorted[at] = t[3 * k]; sorted[at + 1] = t[3 * k + 1]; sorted[at + 2] = t[3 * k + 2];
       }
       const u = this.use(this.mesh);
-      gl.uniform4fv(u.uTint, this.surface.tint);
-      gl.bindBuffer(gl.ARRAY_BUFFER, this.meshBuffer);
+      gl.uniform4fv(u.uTint, mesh.tint);
+      gl.bindBuffer(gl.ARRAY_BUFFER, mesh.buffer);
       this.attribute(0, 3, 24, 0, 0);
       this.attribute(1, 3, 24, 12, 0);
       gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.meshIndex);
       gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, sorted, gl.STREAM_DRAW);
-      gl.drawElements(gl.TRIANGLES, this.meshSize, gl.UNSIGNED_INT, 0);
+      gl.drawElements(gl.TRIANGLES, t.length, gl.UNSIGNED_INT, 0);
     }
 
     draw() {
@@ -264,7 +266,7 @@ void main() {
       gl.enable(gl.BLEND);
       gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
       gl.depthMask(false);
-      this.drawSurface();
+      for (const mesh of this.meshes.values()) this.drawMesh(mesh);
       const far = this.glass.map((b) => [this.eye(b.p)[2], b]).sort((x, y) => x[0] - y[0]).map((x) => x[1]);
       this.drawBalls(far, true);
       gl.depthMask(true);

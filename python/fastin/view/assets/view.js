@@ -16,8 +16,10 @@
   }
   const ENERGY = ["#1b4f9c", "#2f8fc4", "#63c5b1", "#f2e28b", "#f39b4a", "#c8332b"], energyColour = ramp(ENERGY);
   const cart = (f) => [0, 1, 2].map((k) => f[0] * S.cell[0][k] + f[1] * S.cell[1][k] + f[2] * S.cell[2][k]);
-  const repeat = [1, 1, 1];
-  const show = { atoms: true, bonds: true, mobile: true, voids: true, edges: false, path: true, surface: true, all: false };
+  // needle-shaped cells are shown doubled along their short axes
+  const lengths = S.cell.map((v) => Math.hypot(...v));
+  const base = lengths.map((l) => (l < 0.4 * Math.max(...lengths) && S.atoms.length <= 60 ? 2 : 1)), repeat = [...base];
+  const show = { atoms: true, bonds: true, polyhedra: true, mobile: true, voids: true, edges: false, path: true, surface: true, all: false };
 
   function decodeGrid(g) {
     const text = atob(g.data), bytes = new Uint8Array(text.length);
@@ -63,6 +65,7 @@
         if (!atom.mobile) atoms.push({ p, atom, colour });
       }
     }
+    if (show.polyhedra && show.atoms) corners(atoms, solids);
     if (show.bonds && show.atoms) bonds(atoms, rods);
     cellEdges(rods);
     if (show.voids) for (const v of S.voids) {
@@ -74,7 +77,40 @@
     if (show.path && pathIndex >= 0) drawPath(S.paths[pathIndex], rods, solids, label);
     if (hop >= 0) drawHop(S.hops[hop], rods, solids);
     Object.assign(view, { solids, glass, rods });
+    polyhedra();
     paint();
+  }
+
+  // the anions of polyhedra whose centre is shown, where they lie outside the shown block
+  function corners(atoms, solids) {
+    const key = (p) => p.map((x) => Math.round(4 * x)).join(), placed = new Set(atoms.map((x) => key(x.p)));
+    for (const q of S.polyhedra) for (const image of images(q.centre, 0.011)) q.points.forEach((point, n) => {
+      const p = cart(point.map((v, k) => v + image[k] - q.centre[k])), k = key(p), look = element(q.symbols[n]);
+      if (placed.has(k)) return;
+      placed.add(k);
+      const colour = hex(look.colour);
+      solids.push({ p, r: look.radius, c: colour });
+      atoms.push({ p, colour, atom: { charge: -1, bond: 0 } });
+    });
+  }
+  function polyhedra() {
+    view.dropMeshes("polyhedra");
+    if (!show.polyhedra || !show.atoms) return;
+    const groups = new Map();
+    for (const q of S.polyhedra) {
+      if (!groups.has(q.symbol)) groups.set(q.symbol, { places: [], normals: [] });
+      const group = groups.get(q.symbol);
+      for (const image of images(q.centre, 0.011)) {
+        const points = q.points.map((p) => cart(p.map((v, k) => v + image[k] - q.centre[k])));
+        for (const face of q.faces) {
+          const [a, b, c] = face.map((v) => points[v]), u = b.map((v, k) => v - a[k]), v = c.map((w, k) => w - a[k]);
+          const n = [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]], l = Math.hypot(...n) || 1;
+          for (const p of [a, b, c]) { group.places.push(...p); group.normals.push(...n.map((x) => x / l)); }
+        }
+      }
+    }
+    for (const [symbol, { places, normals }] of groups)
+      view.setMesh("polyhedra " + symbol, new Float32Array(places), normals, Uint32Array.from({ length: places.length / 3 }, (_, k) => k), [...hex(element(symbol).colour), 0.3]);
   }
 
   function bonds(atoms, rods) {
@@ -136,7 +172,7 @@
 
   function surface() {
     if (!view || !grid) return;
-    view.surface = show.surface ? { tint: [...hex("#4aa3f0"), 0.46] } : null;
+    view.dropMeshes("surface");
     if (!show.surface) return paint();
     const { places, indices } = Renderer.isosurface(grid, S.grid.shape, repeat, level), n = places.length / 3;
     const xyz = new Float32Array(places.length), normals = new Float32Array(places.length);
@@ -150,7 +186,7 @@
       const l = Math.hypot(normals[3 * i], normals[3 * i + 1], normals[3 * i + 2]) || 1;
       for (let q = 0; q < 3; q++) normals[3 * i + q] /= l;
     }
-    view.setSurface(xyz, normals, indices);
+    view.setMesh("surface", xyz, normals, indices, [...hex("#3b97f3"), 0.5]);
     paint();
   }
 
@@ -227,13 +263,14 @@
   function controls() {
     toggle("atoms", "framework");
     toggle("bonds", "bonds");
+    if (S.polyhedra.length) toggle("polyhedra", "polyhedra");
     toggle("mobile", S.ion);
     if (S.voids.length) toggle("voids", "voids");
     if (S.voids.some((v) => v.energy !== null && v.energy > S.energy_span)) toggle("all", "high-energy voids");
     if (S.edges.length) toggle("edges", "bottlenecks");
     if (S.paths.length) toggle("path", "path");
     if (grid) toggle("surface", "isosurface");
-    action("2×2×2", () => { const n = repeat[0] === 1 ? 2 : 1; repeat.fill(n); frame(); fit(); build(); surface(); });
+    action("more cells", () => { const more = repeat[0] === base[0] ? 2 : 1; base.forEach((n, k) => { repeat[k] = n * more; }); frame(); fit(); build(); surface(); });
     for (const k of [0, 1, 2]) action("abc"[k], () => {
       const axes = [[1, 2, 0], [2, 0, 1], [0, 1, 2]][k], unit = (v) => { const l = Math.hypot(...v); return v.map((x) => x / l); };
       const cross = (u, v) => [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
