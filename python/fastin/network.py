@@ -242,11 +242,13 @@ class InterstitialNetwork:
 
     @cached_property
     def _face_centres(self) -> Floats:
+        centres: Floats
         if (self.site_kind == 1).any():
-            return self.site_frac[self.site_kind == 1]
+            centres = self.site_frac[self.site_kind == 1]
+            return centres
         spheres = self.framework
         found = _core_network(spheres.cell, spheres.frac, spheres.radius, None, None, face_centers=True)
-        centres: Floats = found["site_frac"][found["site_kind"] == 1]
+        centres = found["site_frac"][found["site_kind"] == 1]
         return centres
 
     def recovery(self, threshold: float = 0.5) -> float:
