@@ -40,7 +40,8 @@ std::vector<FractionalOperation> to_fractional_operations(const In<std::int32_t>
 struct Columns {
   std::vector<Vec3> site_frac, saddle_frac;
   std::vector<double> site_energy, hop_energy, hop_weight;
-  std::vector<std::int64_t> hop_index;
+  std::vector<std::int64_t> hop_index, route_start{0};
+  std::vector<Vec3> route_frac;
   std::vector<Int3> hop_image, point_cell;
   std::vector<std::uint8_t> stationary;
   std::vector<std::int32_t> point_site;
@@ -98,6 +99,8 @@ Columns compute(const In<float>& values, const BvseField& field,
     c.hop_weight.push_back(h.weight);
     c.saddle_frac.push_back(h.saddle);
     c.stationary.push_back(h.stationary ? 1 : 0);
+    for (const PathPoint& p : h.route) c.route_frac.push_back(p.frac);
+    c.route_start.push_back(static_cast<std::int64_t>(c.route_frac.size()));
   }
   find_loops(transport, &c);
   return c;
@@ -126,6 +129,9 @@ py::dict transport_network(const In<float>& values, const BvseField& field, cons
   out["hop_weight"] = adopt(std::move(c.hop_weight));
   out["saddle_frac"] = adopt<double>(std::move(c.saddle_frac), {hops, 3});
   out["stationary"] = adopt(std::move(c.stationary));
+  const auto route_points = static_cast<py::ssize_t>(c.route_frac.size());
+  out["route_start"] = adopt(std::move(c.route_start));
+  out["route_frac"] = adopt<double>(std::move(c.route_frac), {route_points, 3});
   py::list loops;
   for (std::size_t d = 0; d < 3; ++d) {
     py::list steps;

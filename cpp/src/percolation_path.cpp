@@ -238,6 +238,11 @@ std::vector<LoopStep> critical_loop(std::size_t basins, const std::vector<Connec
   return {};
 }
 
+std::vector<PathPoint> connection_path(GridLandscape& landscape, const Connection& connection, double top,
+                                       const EnergyField* field, Polisher* polisher) {
+  return PathBuilder(landscape, field, polisher, top).points(connection);
+}
+
 PercolationPath trace_path(GridLandscape& landscape, const std::vector<Connection>& connections,
                            int dimensions, const EnergyField* field, Polisher* polisher) {
   PercolationPath path;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "fastin/percolation_path.hpp"
+
 namespace fastin {
 namespace {
 
@@ -10,6 +12,16 @@ constexpr double kSameSite = 0.05;       // angstrom between two descents into o
 constexpr double kSameSaddle = 0.02;     // angstrom between two searches that found one saddle
 constexpr double kForkCurvature = 1e-4;  // eV/angstrom^2 below zero: the point is a saddle, not a minimum
 constexpr double kForkStep = 0.05;       // angstrom to either side of a fork
+
+Vec3 apply(const FractionalOperation& op, const Vec3& x) {
+  Vec3 y = op.translation;
+  for (int r = 0; r < 3; ++r) {
+    for (int c = 0; c < 3; ++c) {
+      y[r] += op.rotation[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)] * x[c];
+    }
+  }
+  return y;
+}
 
 // Fractional point -> [0, 1), up to rounding at the faces: -1e-12 counts as 0.
 Int3 wrap_near(Vec3* frac) {
@@ -30,6 +42,7 @@ TransportLandscape::TransportLandscape(GridLandscape& landscape, const EnergyFie
                                        const TransportOptions& options)
     : landscape_(landscape),
       field_(field),
+      operations_(operations),
       options_(options),
       polisher_(landscape, field, operations, options.refine),
       basin_site_(landscape.minima().size()),
@@ -71,8 +84,7 @@ SiteLabel TransportLandscape::label(const Vec3& frac) {
   return label;
 }
 
-// The minimum where a descent ended; two where it ran along a ridge of symmetry into a saddle, each with half
-// the flux.
+// The minimum where a descent ended; two where it ran along a ridge of symmetry into a saddle.
 std::vector<TransportLandscape::End> TransportLandscape::ends_at(const Vec3& frac) {
   Vec3 gradient;
   Mat3 hessian;
@@ -83,18 +95,48 @@ std::vector<TransportLandscape::End> TransportLandscape::ends_at(const Vec3& fra
   for (const double side : {1.0, -1.0}) {
     const Vec3 start = forked ? frac + field_.lattice().to_frac(side * kForkStep * eigen.vectors[0]) : frac;
     const StationaryPoint minimum = find_minimum(field_, start, options_.refine.search);
-    const SiteLabel label = minimum.converged ? site_at(minimum) : SiteLabel{};
-    if (label.site >= 0) ends.push_back({label, 1.0});
+    if (minimum.converged) add_end(site_at(minimum), &ends);
     if (!forked) break;
   }
-  if (ends.size() == 2) {
-    if (ends[0].label.site == ends[1].label.site && ends[0].label.cell == ends[1].label.cell) {
-      ends.pop_back();
-    } else {
-      ends[0].weight = ends[1].weight = 0.5;
+  return ends;
+}
+
+void TransportLandscape::add_end(const SiteLabel& label, std::vector<End>* ends) {
+  const auto same = [&](const End& e) { return e.site == label.site && e.cell == label.cell; };
+  if (label.site >= 0 && std::none_of(ends->begin(), ends->end(), same)) ends->push_back(label);
+}
+
+// Operations that leave the saddle where it is.
+std::vector<FractionalOperation> TransportLandscape::stabiliser(const Vec3& saddle) const {
+  std::vector<FractionalOperation> kept;
+  for (const FractionalOperation& op : operations_) {
+    const Vec3 gap = apply(op, saddle) - saddle;
+    const Vec3 whole{std::round(gap.x), std::round(gap.y), std::round(gap.z)};
+    if (norm(field_.lattice().to_cart(gap - whole)) > kSameSaddle) continue;
+    kept.push_back(op);
+    kept.back().translation -= whole;
+  }
+  return kept;
+}
+
+// A descent from a saddle on a symmetry element falls to one of several equivalent minima by chance; the flux
+// goes to all of them. Adds the images of the ends on their own side, or on the other when the operation
+// turns the path round.
+void TransportLandscape::add_images(const std::vector<FractionalOperation>& operations, const Vec3& mode,
+                                    std::vector<End>* here, std::vector<End>* there) {
+  const Lattice& lattice = field_.lattice();
+  for (const FractionalOperation& op : operations) {
+    const Vec3 turned = apply(op, lattice.to_frac(mode)) - op.translation;
+    const bool same_side = dot(lattice.to_cart(turned), mode) > 0.0;
+    for (std::size_t n = 0; n < here->size(); ++n) {
+      const SiteLabel end = (*here)[n];
+      StationaryPoint image;
+      const TransportSite& site = sites_[static_cast<std::size_t>(end.site)];
+      image.frac = apply(op, site.frac + to_vec(end.cell));
+      image.energy = site.energy;
+      add_end(site_at(image), same_side ? here : there);
     }
   }
-  return ends;
 }
 
 bool TransportLandscape::new_saddle(const Vec3& frac) {
@@ -109,12 +151,23 @@ bool TransportLandscape::new_saddle(const Vec3& frac) {
 
 void TransportLandscape::add_hop(const Hop& hop) {
   if (hop.energy > options_.ceiling || !new_saddle(hop.saddle)) return;
-  for (const End& a : ends_at(hop.ends[0])) {
-    for (const End& b : ends_at(hop.ends[1])) {
-      const Int3 cell = b.label.cell - a.label.cell;
-      if (a.label.site == b.label.site && is_zero(cell)) continue;  // a bump inside one basin
-      hops_.push_back({a.label.site, b.label.site, cell, hop.energy, hop.saddle - to_vec(a.label.cell),
-                       a.weight * b.weight, hop.stationary});
+  std::vector<End> first = ends_at(hop.ends[0]), second = ends_at(hop.ends[1]);
+  const std::vector<FractionalOperation> operations = stabiliser(hop.saddle);
+  if (operations.size() > 1) {
+    Vec3 gradient;
+    Mat3 hessian;
+    field_.derivatives(hop.saddle, &gradient, &hessian);
+    const Vec3 mode = symmetric_eigen(hessian).vectors[0];
+    add_images(operations, mode, &first, &second);
+    add_images(operations, mode, &second, &first);
+  }
+  const double weight = 1.0 / static_cast<double>(first.size() * second.size());
+  for (const End& a : first) {
+    for (const End& b : second) {
+      const Int3 cell = b.cell - a.cell;
+      if (a.site == b.site && is_zero(cell)) continue;  // a bump inside one basin
+      hops_.push_back(
+          {a.site, b.site, cell, hop.energy, hop.saddle - to_vec(a.cell), weight, hop.stationary, {}});
     }
   }
 }
@@ -141,6 +194,7 @@ void TransportLandscape::build(const RefinedPercolation& levels) {
 // where no saddle was found.
 void TransportLandscape::add_missing(const RefinedPercolation& levels) {
   std::vector<TransportHop> wanted;
+  std::vector<std::pair<const Connection*, Int3>> origin;
   for (const Connection& c : levels.connections) {
     if (c.energy > options_.ceiling) continue;
     const SiteLabel a = site_of_basin(c.edge.a), b = site_of_basin(c.edge.b);
@@ -159,7 +213,8 @@ void TransportLandscape::add_missing(const RefinedPercolation& levels) {
       const GridLandscape::Arm& arm = arms[static_cast<std::size_t>(c.first_arm)];
       saddle = landscape_.grid().frac(pass.voxel) - to_vec(arm.cell + a.cell);
     }
-    wanted.push_back({a.site, b.site, cell, c.energy, saddle, 1.0, stationary});
+    wanted.push_back({a.site, b.site, cell, c.energy, saddle, 1.0, stationary, {}});
+    origin.push_back({&c, a.cell});
   }
   std::vector<TransportHop> all(hops_);
   const std::size_t own = all.size();
@@ -176,7 +231,11 @@ void TransportLandscape::add_missing(const RefinedPercolation& levels) {
     const std::int32_t root_a = sets.find(hop.a).root, root_b = sets.find(hop.b).root;
     const int before = std::max(sets.rank(root_a), sets.rank(root_b));
     const auto joined = sets.join(hop.a, hop.b, hop.cell);
-    if (i >= own && (joined.absorbed >= 0 || sets.rank(joined.root) > before)) hops_.push_back(hop);
+    if (i < own || (joined.absorbed < 0 && sets.rank(joined.root) <= before)) continue;
+    hops_.push_back(hop);
+    const auto& [connection, cell] = origin[i - own];
+    hops_.back().route = connection_path(landscape_, *connection, options_.ceiling, &field_, &polisher_);
+    for (PathPoint& p : hops_.back().route) p.frac -= to_vec(cell);
   }
 }
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-# A descent that ends farther than this from its site is continued by a straight line, angstrom.
-_ARRIVED = 0.15
+# A descent that ends farther than this from a site belongs to another one, angstrom.
+_ARRIVED = 0.06
+_SAME_SADDLE = 0.02  # angstrom between a saddle and its image under an operation that leaves it in place
 _STEP = 0.1  # spacing of the points on straight lines, angstrom
 
 
@@ -101,37 +102,65 @@ def _far(a: FloatArray, b: FloatArray, cell: FloatArray) -> float:
     return float(np.linalg.norm((a - b) @ cell))
 
 
+def _stabiliser(field: Field, saddle: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Operations ``x' = R x + t`` of the field that leave the saddle where it is."""
+    gap = field.rotations @ saddle + field.translations - saddle
+    whole = np.round(gap)
+    fixed = np.linalg.norm((gap - whole) @ field.cell, axis=1) < _SAME_SADDLE
+    for k in np.flatnonzero(fixed):
+        yield field.rotations[k].astype(np.float64), field.translations[k] - whole[k]
+
+
+def _way(field: Field, sides: Sequence[FloatArray], saddle: FloatArray, target: FloatArray) -> FloatArray:
+    """A descent from the saddle (left out) to the target: one of the two sides, or its image under symmetry.
+
+    On a symmetry element a descent falls to one of several equivalent minima by chance; the images reach the others.
+    """
+    cell = field.cell
+    for side in sides:
+        if _far(side[-1], target, cell) < _ARRIVED:
+            return np.concatenate([side, target[None]])
+    for rotation, translation in _stabiliser(field, saddle):
+        for side in sides:
+            image = side @ rotation.T + translation
+            if _far(image[-1], target, cell) < _ARRIVED:
+                return np.concatenate([image, target[None]])
+    nearest = min(sides, key=lambda side: _far(side[-1], target, cell))
+    return np.concatenate([nearest, _line(nearest[-1], target, cell)])
+
+
 def hop_profiles(
     field: Field,
     zero: float,
     starts: FloatArray,
     ends: FloatArray,
     saddles: FloatArray,
-    stationary: npt.NDArray[np.bool_],
+    routes: Sequence[FloatArray],
     num_threads: int,
 ) -> Iterator[HopProfile]:
     """Profiles of hops with the given unwrapped ends and saddles.
 
-    Saddles that are stationary points are followed downhill to both sides; where the descent ends elsewhere (a valley
-    that forks), and for saddles known from the grid only, straight lines complete the way.
+    Args:
+        field: the energy.
+        zero: absolute energy of the profiles' zero, eV.
+        starts: (n, 3) first sites in their home cells.
+        ends: (n, 3) second sites in the cells of the hops' images.
+        saddles: (n, 3) the saddles between them.
+        routes: for each hop the points from start to end where they are known, else an empty array: then the saddle is
+            followed downhill to both sides.
+        num_threads: threads of the core.
     """
     cell = field.cell
     offset, frac, _ = _core.saddle_paths(field.core, np.ascontiguousarray(saddles), num_threads)
     for k, (start, end, saddle) in enumerate(zip(starts, ends, saddles, strict=True)):
-        if stationary[k]:
-            path = frac[offset[k] : offset[k + 1]]
-            straight = _far(path[0], start, cell) + _far(path[-1], end, cell)
-            if straight > _far(path[-1], start, cell) + _far(path[0], end, cell):
-                path = path[::-1]
+        if len(routes[k]):
+            points = np.concatenate([start[None], routes[k], end[None]])
         else:
-            path = saddle[None]
-        head = np.concatenate([start[None], _line(start, path[0], cell)[:-1]])
-        tail = _line(path[-1], end, cell)
-        if _far(path[0], start, cell) < _ARRIVED:
-            head = start[None]
-        if _far(path[-1], end, cell) < _ARRIVED:
-            tail = end[None]
-        points = np.concatenate([head, path, tail])
+            path = frac[offset[k] : offset[k + 1]]
+            top = int(np.linalg.norm((path - saddle) @ cell, axis=1).argmin())
+            sides = [side for side in (path[:top][::-1], path[top + 1 :]) if len(side)] or [saddle[None]]
+            head, tail = _way(field, sides, saddle, start), _way(field, sides, saddle, end)
+            points = np.concatenate([head[::-1], saddle[None], tail])
         distance = _length_along(points, cell)
         keep = np.concatenate([[True], np.diff(distance) > 1e-9])
         energy = field.energy(points[keep], num_threads=num_threads) - zero

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ _SAME_SITE = 0.75
 _ORBIT_TOLERANCE = 0.05
 _EDGE_STEP = 0.1  # spacing of energies along straight edges, angstrom
 
+_NO_ROUTE = np.zeros((0, 3))
+
 _NETWORK_OPTIONS = ("radii", "clearance", "face_centers", "use_symmetry")
 
 
@@ -76,6 +79,7 @@ class TransportNetwork:
         hop_orbit: (H,) symmetry class, regardless of direction: the inequivalent hops.
         hop_weight: (H,) share of the saddle's flux; below 1 where the valley forks below the saddle.
         hop_stationary: (H,) the saddle is a stationary point of the continuous energy; else an upper bound.
+        hop_routes: points (n, 3) from site to site of the few hops that are not descents from one saddle.
         void_energy: (V,) energy at the voids of `network`, eV.
         void_site: (V,) site whose basin the void lies in, or -1 where that lies above the cutoff.
         void_cell: (V, 3) cell of that site, seen from the void in its home cell.
@@ -111,6 +115,7 @@ class TransportNetwork:
     hop_orbit: Ints
     hop_weight: FloatArray
     hop_stationary: npt.NDArray[np.bool_]
+    hop_routes: dict[int, FloatArray]
     void_energy: FloatArray
     void_site: Ints
     void_cell: Ints
@@ -178,7 +183,7 @@ class TransportNetwork:
                 self.site_frac[i],
                 ends,
                 self.hop_saddle_frac[ids],
-                self.hop_stationary[ids],
+                [self.hop_routes.get(int(h), _NO_ROUTE) for h in ids],
                 resolve_threads(None),
             )
         )
@@ -484,6 +489,11 @@ def compute_paths(
         hop_orbit=_orbits(grid, found["saddle_frac"]),
         hop_weight=found["hop_weight"],
         hop_stationary=found["stationary"].astype(bool),
+        hop_routes={
+            h: found["route_frac"][a:b]
+            for h, (a, b) in enumerate(itertools.pairwise(found["route_start"].tolist()))
+            if b > a
+        },
         void_energy=grid.field.energy(network.site_frac, num_threads=threads) - zero,
         void_site=found["point_site"],
         void_cell=found["point_cell"],

@@ -27,6 +27,11 @@ struct LoopStep {
 std::vector<LoopStep> critical_loop(std::size_t basins, const std::vector<Connection>& connections,
                                     int dimensions, Int3* translation);
 
+// Points from basin a in cell 0 to basin b in its cell, both sites included, over the connection's saddle;
+// hops polished on the way stay below `top`.
+std::vector<PathPoint> connection_path(GridLandscape& landscape, const Connection& connection, double top,
+                                       const EnergyField* field, Polisher* polisher);
+
 // Path for a level; empty where `dimensions` is never reached. With a field the polyline consists of steepest
 // descents from saddles to minima; without one, of chains of grid points.
 PercolationPath trace_path(GridLandscape& landscape, const std::vector<Connection>& connections,

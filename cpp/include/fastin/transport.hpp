@@ -28,8 +28,9 @@ struct TransportHop {
   double energy;
   Vec3 saddle;
   double weight;    // share of the saddle's flux: below 1 where a valley forks below the saddle
-  bool stationary;  // the saddle is a stationary point of index 1; else an upper bound from the grid or a
-                    // string
+  bool stationary;  // the saddle is a stationary point of index 1; else an upper bound
+  // From a to b, for a connection that no saddle's descents give; empty for hops, whose way they are.
+  std::vector<PathPoint> route;
 };
 
 // Site and cell that a point drains to.
@@ -53,19 +54,21 @@ class TransportLandscape {
   SiteLabel label(const Vec3& frac);
 
  private:
-  struct End {
-    SiteLabel label;
-    double weight;
-  };
+  using End = SiteLabel;
   SiteLabel site_at(const StationaryPoint& minimum);
   SiteLabel site_of_basin(std::int32_t basin);
+  std::vector<FractionalOperation> stabiliser(const Vec3& saddle) const;
   std::vector<End> ends_at(const Vec3& frac);
+  void add_end(const SiteLabel& label, std::vector<End>* ends);
+  void add_images(const std::vector<FractionalOperation>& operations, const Vec3& mode,
+                  std::vector<End>* here, std::vector<End>* there);
   bool new_saddle(const Vec3& frac);
   void add_hop(const Hop& hop);
   void add_missing(const RefinedPercolation& levels);
 
   GridLandscape& landscape_;
   const EnergyField& field_;
+  std::vector<FractionalOperation> operations_;
   TransportOptions options_;
   Polisher polisher_;
   std::vector<TransportSite> sites_;
