@@ -11,7 +11,12 @@ namespace {
 constexpr double kSameSite = 0.05;       // angstrom between two descents into one minimum
 constexpr double kSameSaddle = 0.02;     // angstrom between two searches that found one saddle
 constexpr double kForkCurvature = 1e-4;  // eV/angstrom^2 below zero: the point is a saddle, not a minimum
-constexpr double kForkStep = 0.05;       // angstrom to either side of a fork
+constexpr double kStringSpacing = 0.08;  // angstrom between the points of a string
+constexpr int kStringSweeps = 60;
+constexpr double kNearString = 0.3;  // angstrom from a string's top to the saddle that it stands for
+// Energies (eV) that sub-grid saddles may raise a level by before the grid's own connection is taken instead.
+constexpr double kSubGrid = 0.03;
+constexpr double kForkStep = 0.05;  // angstrom to either side of a fork
 
 Vec3 apply(const FractionalOperation& op, const Vec3& x) {
   Vec3 y = op.translation;
@@ -21,6 +26,12 @@ Vec3 apply(const FractionalOperation& op, const Vec3& x) {
     }
   }
   return y;
+}
+
+FractionalOperation identity_operation() {
+  FractionalOperation op;
+  for (std::size_t k = 0; k < 3; ++k) op.rotation[k][k] = 1;
+  return op;
 }
 
 // Fractional point -> [0, 1), up to rounding at the faces: -1e-12 counts as 0.
@@ -101,6 +112,13 @@ std::vector<TransportLandscape::End> TransportLandscape::ends_at(const Vec3& fra
   return ends;
 }
 
+SiteLabel TransportLandscape::site_near(const Vec3& frac, double energy) {
+  StationaryPoint point;
+  point.frac = frac;
+  point.energy = energy;
+  return site_at(point);
+}
+
 void TransportLandscape::add_end(const SiteLabel& label, std::vector<End>* ends) {
   const auto same = [&](const End& e) { return e.site == label.site && e.cell == label.cell; };
   if (label.site >= 0 && std::none_of(ends->begin(), ends->end(), same)) ends->push_back(label);
@@ -130,11 +148,8 @@ void TransportLandscape::add_images(const std::vector<FractionalOperation>& oper
     const bool same_side = dot(lattice.to_cart(turned), mode) > 0.0;
     for (std::size_t n = 0; n < here->size(); ++n) {
       const SiteLabel end = (*here)[n];
-      StationaryPoint image;
-      const TransportSite& site = sites_[static_cast<std::size_t>(end.site)];
-      image.frac = apply(op, site.frac + to_vec(end.cell));
-      image.energy = site.energy;
-      add_end(site_at(image), same_side ? here : there);
+      const TransportSite site = sites_[static_cast<std::size_t>(end.site)];
+      add_end(site_near(apply(op, site.frac + to_vec(end.cell)), site.energy), same_side ? here : there);
     }
   }
 }
@@ -185,9 +200,94 @@ void TransportLandscape::build(const RefinedPercolation& levels) {
   for (std::size_t i = 0; i < passes.size() && passes[i].energy <= options_.ceiling + reach; ++i) {
     for (const Hop& hop : polisher_.hops(passes[i], -1.0)) add_hop(hop);
   }
+  link_below_grid();
   add_missing(levels);
   std::stable_sort(hops_.begin(), hops_.end(),
                    [](const TransportHop& x, const TransportHop& y) { return x.energy < y.energy; });
+}
+
+// Saddles between a minimum that the grid does not resolve and the one whose basin the grid puts it in: the
+// tops of a relaxed string along the grid's way down. `direct` becomes that string, for when none of its tops
+// is a saddle.
+std::vector<Hop> TransportLandscape::hops_below_grid(std::int32_t site, const SiteLabel& target,
+                                                     TransportHop* direct) {
+  const TransportSite &from = sites_[static_cast<std::size_t>(site)],
+                      &to = sites_[static_cast<std::size_t>(target.site)];
+  std::vector<Vec3> points{from.frac};
+  std::int32_t voxel;
+  Int3 cell;
+  polisher_.lowest_corner(from.frac, &voxel, &cell);
+  for (;;) {
+    points.push_back(landscape_.grid().frac(voxel) + to_vec(cell));
+    Int3 step;
+    const std::int32_t next = landscape_.descend(voxel, &step);
+    if (next == voxel) break;
+    voxel = next;
+    cell = cell + step;
+  }
+  points.push_back(to.frac + to_vec(target.cell));
+  const Lattice& lattice = field_.lattice();
+  const std::vector<PathPoint> path =
+      relax_string(field_, points, kStringSpacing, kStringSweeps, std::max(from.energy, to.energy));
+  *direct = {site, target.site, target.cell, std::max(from.energy, to.energy), path[path.size() / 2].frac,
+             1.0,  false,       path};
+  std::vector<Hop> found;
+  for (std::size_t i = 1; i + 1 < path.size(); ++i) {
+    if (path[i].energy > direct->energy) {
+      direct->energy = path[i].energy;
+      direct->saddle = path[i].frac;
+    }
+    if (path[i].energy < path[i - 1].energy || path[i].energy < path[i + 1].energy) continue;
+    const Vec3 along = lattice.to_cart(path[i + 1].frac - path[i - 1].frac);
+    const StationaryPoint saddle = find_saddle(field_, path[i].frac, along, options_.refine.search);
+    if (!saddle.converged || norm(lattice.to_cart(saddle.frac - path[i].frac)) > kNearString) continue;
+    Hop hop;
+    hop.energy = saddle.energy;
+    hop.saddle = saddle.frac;
+    hop.stationary = true;
+    const std::vector<PathPoint> way = saddle_path(field_, saddle.frac);
+    hop.ends = {way.front().frac, way.back().frac};
+    found.push_back(hop);
+  }
+  return found;
+}
+
+// The grid assigns every minimum to one of its basins; minima that are not that basin's own have no pass of
+// the grid to leave by. Each is linked to the basin's, once a symmetry class.
+void TransportLandscape::link_below_grid() {
+  std::vector<std::uint8_t> linked;
+  for (std::size_t s = 0; s < sites_.size(); ++s) {
+    linked.resize(std::max(linked.size(), sites_.size()), 0);
+    const auto site = static_cast<std::int32_t>(s);
+    const SiteLabel target = label(sites_[s].frac);
+    if (linked[s] != 0 || target.site < 0 || (target.site == site && is_zero(target.cell))) continue;
+    TransportHop direct;
+    const std::vector<Hop> found = hops_below_grid(site, target, &direct);
+    const TransportSite from = sites_[s], to = sites_[static_cast<std::size_t>(target.site)];
+    std::vector<FractionalOperation> all(operations_);
+    if (all.empty()) all.push_back(identity_operation());
+    for (const FractionalOperation& op : all) {
+      const SiteLabel a = site_near(apply(op, from.frac), from.energy);
+      const SiteLabel b = site_near(apply(op, to.frac + to_vec(target.cell)), to.energy);
+      if (a.site < 0 || b.site < 0) continue;
+      linked.resize(std::max(linked.size(), sites_.size()), 0);
+      if (linked[static_cast<std::size_t>(a.site)] != 0) continue;
+      linked[static_cast<std::size_t>(a.site)] = 1;
+      for (Hop hop : found) {
+        hop.saddle = apply(op, hop.saddle);
+        for (Vec3& end : hop.ends) end = apply(op, end);
+        add_hop(hop);
+      }
+      if (!found.empty() || direct.energy > options_.ceiling) continue;
+      TransportHop image(direct);
+      image.a = a.site;
+      image.b = b.site;
+      image.cell = b.cell - a.cell;
+      image.saddle = apply(op, direct.saddle) - to_vec(a.cell);
+      for (PathPoint& p : image.route) p.frac = apply(op, p.frac) - to_vec(a.cell);
+      if (new_saddle(image.saddle)) hops_.push_back(image);
+    }
+  }
 }
 
 // Connections of the refined percolation that the hops do not give by the same energy: strings, and passes
@@ -221,8 +321,8 @@ void TransportLandscape::add_missing(const RefinedPercolation& levels) {
   all.insert(all.end(), wanted.begin(), wanted.end());
   std::vector<std::size_t> order(all.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  // A connection waits until the hops within a tie above it have had their turn.
-  const auto rank = [&](std::size_t i) { return all[i].energy + (i < own ? 0.0 : kLevelTie); };
+  // A connection waits until the hops a little above it have had their turn.
+  const auto rank = [&](std::size_t i) { return all[i].energy + (i < own ? 0.0 : kSubGrid); };
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t x, std::size_t y) { return rank(x) < rank(y); });
   PeriodicUnionFind sets(sites_.size());

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -41,6 +41,8 @@ _NO_CONDUCTION = 3.0
 _SAME_SITE = 0.75
 # Symmetry copies of polished stationary points agree within this, angstrom.
 _ORBIT_TOLERANCE = 0.05
+# Levels of the hops and of the refined grid that differ by more are mentioned in the notes, eV.
+_AGREEMENT = 0.01
 _EDGE_STEP = 0.1  # spacing of energies along straight edges, angstrom
 
 _NO_ROUTE = np.zeros((0, 3))
@@ -206,8 +208,14 @@ class TransportNetwork:
             return None
         profiles = self._profiles([h for h, _ in steps])
         ends = [(int(self.hop_index[0, h]), int(self.hop_index[1, h])) for h, _ in steps]
-        barrier = float(self.barriers.values("network")[dimensions - 1])
+        bottom = float(self.barriers.network_minimum[dimensions - 1]) - self.zero_energy
+        barrier = float(self.levels[dimensions - 1]) - (bottom if math.isfinite(bottom) else 0.0)
         return join_profiles(dimensions, translation, barrier, steps, profiles, ends, self.cell)
+
+    @cached_property
+    def levels(self) -> FloatArray:
+        """(3,) energies at which the hops percolate in one, two and three dimensions, eV; inf above the cutoff."""
+        return np.array([max((self.hop_energy[h] for h, _ in steps), default=math.inf) for steps, _ in self.loops])
 
     @cached_property
     def hop_dimensions(self) -> Ints:
@@ -416,7 +424,7 @@ def compute_paths(
 
     Sites are the minima of the bond valence energy, hops its saddles, both stationary points of the continuous energy;
     the voids of the interstitial network are assigned to the sites that they drain to. The network percolates at
-    exactly the energies of `compute_barriers`.
+    the energies of `compute_barriers` within 10 meV, or a note says that it does not.
 
     Args:
         source: path, pymatgen ``Structure``, ASE ``Atoms`` or `Crystal`.
@@ -506,13 +514,24 @@ def compute_paths(
         _crystal=crystal,
         _grid=grid,
     )
-    return _with_lengths(network_of, threads)
+    return _with_lengths(_compared(network_of), threads)
+
+
+def _compared(paths: TransportNetwork) -> TransportNetwork:
+    """Adds a note where the hops percolate at other energies than `compute_barriers` says."""
+    notes = []
+    for d, (own, level) in enumerate(zip(paths.levels, paths.barriers.levels - paths.zero_energy, strict=True), 1):
+        if min(own, level) > paths.energy_cutoff or abs(own - level) <= _AGREEMENT:
+            continue
+        notes.append(
+            f"the hops percolate in {d}D at {own:.3f} eV, the refined grid at {level:.3f} eV: minima and saddles finer "
+            "than the grid, or equivalent valleys that it tells apart; a smaller resolution settles which"
+        )
+    return replace(paths, notes=(*paths.notes, *notes)) if notes else paths
 
 
 def _with_lengths(paths: TransportNetwork, threads: int) -> TransportNetwork:
     """Fills in the hops' lengths and radii: one of a symmetry class is followed."""
-    from dataclasses import replace
-
     from fastin.clearance import clearance_at
 
     if not len(paths.hop_energy):

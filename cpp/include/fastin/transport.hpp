@@ -8,6 +8,7 @@
 #include "fastin/energy_field.hpp"
 #include "fastin/grid_percolation.hpp"
 #include "fastin/refine.hpp"
+#include "fastin/stationary.hpp"
 
 namespace fastin {
 
@@ -56,12 +57,15 @@ class TransportLandscape {
  private:
   using End = SiteLabel;
   SiteLabel site_at(const StationaryPoint& minimum);
+  SiteLabel site_near(const Vec3& frac, double energy);
   SiteLabel site_of_basin(std::int32_t basin);
   std::vector<FractionalOperation> stabiliser(const Vec3& saddle) const;
   std::vector<End> ends_at(const Vec3& frac);
   void add_end(const SiteLabel& label, std::vector<End>* ends);
   void add_images(const std::vector<FractionalOperation>& operations, const Vec3& mode,
                   std::vector<End>* here, std::vector<End>* there);
+  std::vector<Hop> hops_below_grid(std::int32_t site, const SiteLabel& target, TransportHop* direct);
+  void link_below_grid();
   bool new_saddle(const Vec3& frac);
   void add_hop(const Hop& hop);
   void add_missing(const RefinedPercolation& levels);
