@@ -7,8 +7,10 @@
 namespace fastin {
 namespace {
 
-constexpr double kSame = 0.05;        // angstrom between copies of one stationary point
-constexpr double kSameEnergy = 1e-4;  // eV between them
+constexpr double kSame = 0.05;           // angstrom between copies of one stationary point
+constexpr double kSameEnergy = 1e-4;     // eV between them
+constexpr double kHiddenError = 0.005;   // eV; a site linked within this needs no string
+constexpr double kCompleteError = 5e-4;  // eV; a connection that the hops make within this is not missing
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 Vec3 apply(const FractionalOperation& op, const Vec3& x) {
@@ -92,6 +94,7 @@ class Builder {
     }
     add_strings(count);
     link_hidden_sites();
+    complete(known);
     find_volumes();
     return finish();
   }
@@ -193,26 +196,79 @@ class Builder {
     }
   }
 
+  // Whether hops up to `energy` make a connection between two sites redundant.
+  bool connected(const PointSet::Match& from, const PointSet::Match& to, double energy) const {
+    PeriodicUnionFind components(sites_.size());
+    for (const LandscapeHop& hop : network_.hops) {
+      if (hop.energy <= energy) components.join(hop.a, hop.b, hop.image);
+    }
+    const int rank = components.rank(components.find(from.index).root);
+    const auto joined = components.join(from.index, to.index, to.cell - from.cell);
+    return joined.absorbed < 0 && components.rank(joined.root) == rank;
+  }
+
   // A site that descents found but the grid has no minimum for lies in the grid's basin of another site: the
   // passes between the two are hidden from the grid and found along a string.
   void link_hidden_sites() {
-    std::vector<std::uint8_t> seen;
+    std::vector<std::uint8_t> on_grid(sites_.size(), 0);
     for (const PointSet::Match& m : site_of_) {
-      if (m.index >= 0) mark(site_orbit_[static_cast<std::size_t>(m.index)], &seen);
+      if (m.index >= 0) on_grid[static_cast<std::size_t>(m.index)] = 1;
     }
     for (std::size_t i = 0; i < sites_.size(); ++i) {  // grows while it runs
-      const std::int32_t orbit = site_orbit_[i];
-      if (static_cast<std::size_t>(orbit) < seen.size() && seen[static_cast<std::size_t>(orbit)] != 0)
-        continue;
-      mark(orbit, &seen);
+      if (i < on_grid.size() && on_grid[i] != 0) continue;
       const Vec3 start = sites_.frac(i);
+      const GridLandscape::Label label = polisher_.label_at(start);
+      PointSet::Match to = site_of_[static_cast<std::size_t>(label.basin)];
+      if (to.index < 0) continue;
+      to.cell = to.cell + label.cell;
+      // The grid says that nothing on the way down is higher than where the way starts.
+      std::int32_t voxel;
+      Int3 cell;
+      const double energy = std::max(sites_.energy(i), polisher_.lowest_corner(start, &voxel, &cell));
+      if (connected({static_cast<std::int32_t>(i), {}}, to, energy + kHiddenError)) continue;
       for (const Hop& hop : polisher_.hops_along(polisher_.chain_to_minimum(start))) add_hop(hop);
     }
   }
-  static void mark(std::int32_t orbit, std::vector<std::uint8_t>* seen) {
-    const auto o = static_cast<std::size_t>(orbit);
-    if (seen->size() <= o) seen->resize(o + 1, 0);
-    (*seen)[o] = 1;
+
+  // What the percolation ran through and the hops still lack (a saddle that no search could pin down) is
+  // taken over as a hop that is not stationary, so that the network percolates where the barriers say.
+  void complete(const std::vector<Connection>& known) {
+    std::vector<std::size_t> order(network_.hops.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
+      return network_.hops[x].energy < network_.hops[y].energy;
+    });
+    PeriodicUnionFind components(sites_.size());
+    std::size_t next = 0;
+    for (const Connection& c : known) {
+      for (; next < order.size(); ++next) {
+        const LandscapeHop& hop = network_.hops[order[next]];
+        if (hop.energy > c.energy + kCompleteError) break;
+        components.join(hop.a, hop.b, hop.image);
+      }
+      const PointSet::Match from = site_of_[static_cast<std::size_t>(c.edge.a)];
+      const PointSet::Match to = site_of_[static_cast<std::size_t>(c.edge.b)];
+      if (from.index < 0 || to.index < 0) continue;
+      LandscapeHop hop;
+      hop.a = from.index;
+      hop.b = to.index;
+      hop.image = c.edge.cell + to.cell - from.cell;
+      const int rank = std::max(components.rank(components.find(hop.a).root),
+                                components.rank(components.find(hop.b).root));
+      const auto joined = components.join(hop.a, hop.b, hop.image);
+      if (joined.absorbed < 0 && components.rank(joined.root) == rank) continue;
+      const GridView& grid = landscape_.grid();
+      hop.energy = std::max({c.energy, sites_.energy(static_cast<std::size_t>(hop.a)),
+                             sites_.energy(static_cast<std::size_t>(hop.b))});
+      hop.saddle = c.has_hop
+                       ? c.hop.saddle
+                       : grid.frac(c.pass >= 0 ? landscape_.passes()[static_cast<std::size_t>(c.pass)].voxel
+                                               : landscape_.minima()[static_cast<std::size_t>(c.edge.a)]);
+      wrap_frac(hop.saddle);
+      hop.orbit = hop_orbits_++;
+      hop.stationary = false;
+      network_.hops.push_back(hop);
+    }
   }
 
   // Shares of the cell below the cutoff, by site.

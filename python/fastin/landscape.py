@@ -45,7 +45,8 @@ class Landscape:
         edge_saddle_frac: (E, 3) saddles in [0, 1).
         edge_energy: (E,) energy of the saddle (eV, absolute).
         edge_orbit: (E,) symmetry class.
-        edge_stationary: (E,) False where the value is the top of a relaxed string (an upper bound).
+        edge_stationary: (E,) False where no saddle of index 1 could be pinned down: the energy is the top of a relaxed
+            string or that of the connection the barriers ran through.
         levels: (3,) energies at which the network percolates in 1, 2, 3 dimensions; inf above the cutoff.
     """
 

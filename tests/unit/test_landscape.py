@@ -71,6 +71,21 @@ def test_saddles_and_sites_are_stationary() -> None:
     assert (landscape.barrier_backward > 0).all()
 
 
+def test_sites_that_the_grid_hides() -> None:
+    # Twelve sites ring each niobium-side cavity of this elpasolite, closer together than two grid points: the grid has
+    # fewer minima than the field, and the passes between the hidden ones must be found all the same.
+    elpasolite = Structure.from_spacegroup(
+        "Fm-3m",
+        Lattice.cubic(8.2),
+        ["Li", "Nb", "Na", "F"],
+        [[0.5, 0.5, 0.5], [0, 0, 0], [0.25, 0.25, 0.25], [0.235, 0, 0]],
+    )
+    grid = compute_bvse(elpasolite, "Li", num_threads=1)
+    landscape, barriers = compute_landscape(grid), fastin.compute_barriers(grid)
+    assert np.isfinite(barriers.e3d)
+    np.testing.assert_allclose(landscape.levels, barriers.levels, atol=1e-3)
+
+
 def test_merge_tree(rocksalt: Landscape) -> None:
     # Every site but the deepest of its component merges at the one saddle energy there is.
     saddle = rocksalt.edge_energy[0]
