@@ -279,9 +279,11 @@ def compute_bvse(
 
     Example:
         >>> import fastin
-        >>> grid = fastin.compute_bvse("LiFePO4.cif", "Li")  # doctest: +SKIP
-        >>> grid.values.shape  # doctest: +SKIP
+        >>> grid = fastin.compute_bvse(fastin.examples()["LiFePO4"], "Li")
+        >>> grid.shape
         (52, 32, 24)
+        >>> round(grid.minimum, 2)
+        -1.7
     """
     from fastin.crystal import as_crystal
 
