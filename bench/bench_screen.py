@@ -12,7 +12,7 @@ from fastin.screening import screen
 from fastin.screening.job import SMALL_CRYSTAL
 from fastin.screening.tasks import DEFAULT_TASKS, job_loader, resolve_tasks, run_tasks
 
-EXAMPLES = Path(fastin.__file__).parent / "data" / "examples"
+EXAMPLES = fastin.examples()
 
 
 def _lines(path: Path, count: int) -> Path:
@@ -36,10 +36,10 @@ def bench_engine(benchmark, tmp_path: Path) -> None:
 
 
 @pytest.mark.benchmark(group="screen: bundled examples, one process")
-@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.cif")))
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
 def bench_structure(benchmark, name: str) -> None:
     """One structure through the default tasks, as a worker does it."""
     tasks = resolve_tasks(DEFAULT_TASKS)
-    record = (name, name, "cif", (EXAMPLES / f"{name}.cif").read_bytes())
+    record = (name, name, "cif", EXAMPLES[name].read_bytes())
     row = benchmark.pedantic(lambda: run_tasks(tasks, job_loader(record, None, {}, 1)), rounds=3, warmup_rounds=1)
     assert "error_type" not in row

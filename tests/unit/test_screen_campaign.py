@@ -46,6 +46,8 @@ def test_crystal_facts(tmp_path: Path) -> None:
     assert row["sites"] == 8
     assert row["volume_A3"] == pytest.approx(5.13**3, rel=1e-9)
     assert result.to_dataframe().shape[0] == 2
+    assert "2 rows, 2 ok" in result._repr_html_()
+    assert "<td>LiCl</td>" in result._repr_html_()
 
 
 def test_poisoned_structures_cost_their_own_row(tmp_path: Path, plugin: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from browser import open_page
+from screening_support import write_lines
 
 from fastin.cli.report import command
 from fastin.errors import InputError
@@ -99,6 +101,21 @@ def test_command_line(tmp_path: Path) -> None:
     assert run.exit_code == 2
     run = CliRunner().invoke(command, [str(tmp_path / "r.parquet"), "--views", str(tmp_path / "v")])
     assert run.exit_code == 2
+
+
+def test_view_pages_of_the_best_rows(tmp_path: Path) -> None:
+    lines = write_lines(tmp_path / "cells.jsonl.gz", 4)
+    table = pa.table({"id": [f"cell-{i:04d}" for i in range(4)], "e3d": [0.4, 0.1, 0.3, 0.2], "formula": ["LiCl"] * 4})
+    pq.write_table(table, tmp_path / "r.parquet")
+    arguments = ["--views", str(tmp_path / "views"), "--input", str(lines), "--top", "2"]
+    run = CliRunner().invoke(command, [str(tmp_path / "r.parquet"), "-o", str(tmp_path / "r.html"), *arguments])
+    assert run.exit_code == 0, run.output
+    pages = sorted(path.name for path in (tmp_path / "views").iterdir())
+    assert len(pages) == 2
+    dom = open_page(tmp_path / "r.html").dom
+    assert sorted(re.findall(r'href="views/([^"]+)"', dom)) == pages
+    assert re.search(r'href="views/[^"]+">cell-0001<', dom)
+    assert re.search(r'href="views/[^"]+">cell-0003<', dom)
 
 
 def test_browser_helper_sees_errors(tmp_path: Path) -> None:

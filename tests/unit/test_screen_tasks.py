@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from fastin.screening.catalogue import TASKS, column_help
 from fastin.screening.job import SMALL_CRYSTAL, Job, PartialError, Task
 from fastin.screening.tasks import job_loader, resolve_tasks, run_tasks
 
-LFP = Path(fastin.__file__).parent / "data" / "examples" / "LiFePO4.cif"
+LFP = fastin.examples()["LiFePO4"]
 
 
 def _row(*names: str, text: str | None = None, **options: Any) -> dict[str, Any]:

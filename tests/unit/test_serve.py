@@ -29,7 +29,7 @@ import fastin
 from fastin.serve import Settings, create_app
 from fastin.serve.compute import FILES
 
-LFP = Path(fastin.__file__).parent / "data" / "examples" / "LiFePO4.cif"
+LFP = fastin.examples()["LiFePO4"]
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
 

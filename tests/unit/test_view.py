@@ -21,8 +21,8 @@ import fastin
 from fastin.cli.view import command
 from fastin.view import build_scene, view_html, write_figure, write_view
 
-EXAMPLES = Path(fastin.__file__).parent / "data" / "examples"
-LFP = EXAMPLES / "LiFePO4.cif"
+EXAMPLES = fastin.examples()
+LFP = EXAMPLES["LiFePO4"]
 # chromium says so about its own software renderer, not about the page
 _DRIVER = ("GL Driver Message", "software WebGL", "swiftshader")
 
@@ -78,9 +78,9 @@ def test_page_draws_in_three_dimensions(tmp_path: Path) -> None:
     assert "Powder pattern, Cu" in page.dom
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.cif")))
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_every_example_has_a_page(name: str) -> None:
-    text = view_html(EXAMPLES / f"{name}.cif", resolution=0.3)
+    text = view_html(EXAMPLES[name], resolution=0.3)
     data = json.loads(re.findall(r'<script id="scene"[^>]*>(.*?)</script>', text, flags=re.DOTALL)[0])
     assert data["voids"]
     assert data["grid"]["level"] > 0

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 
 import fastin
 from fastin.view.scene import build_scene
 
-EXAMPLES = Path(fastin.__file__).parent / "data" / "examples"
+EXAMPLES = fastin.examples()
 
 
 def test_tetrahedra_and_octahedra() -> None:
-    data = build_scene(EXAMPLES / "LiFePO4.cif", resolution=0.4).data
+    data = build_scene(EXAMPLES["LiFePO4"], resolution=0.4).data
     cell = np.array(data["cell"])
     kinds = Counter((q["symbol"], len(q["points"]), len(q["faces"])) for q in data["polyhedra"])
     assert kinds == {("P", 4, 4): 4, ("Fe", 6, 8): 4}

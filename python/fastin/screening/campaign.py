@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,6 +63,15 @@ class Progress:
         return self.computed / self.seconds if self.seconds > 0 else 0.0
 
 
+_HEAD = ("id", "formula", "ion", "space_group", "e1d", "e2d", "e3d", "free_sphere_a", "error_type")
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 @dataclass(frozen=True)
 class ScreenResult:
     """What a screening left.
@@ -98,6 +108,18 @@ class ScreenResult:
     def to_dataframe(self) -> Any:
         """The rows as a `pandas.DataFrame`."""
         return self.table.to_pandas()
+
+    def _repr_html_(self) -> str:
+        """Counts and the first rows, for notebooks."""
+        head = self.table.slice(0, 8)
+        names = [name for name in _HEAD if name in head.column_names]
+        header = "".join(f"<th>{escape(name)}</th>" for name in names)
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{escape(_short(row[name]))}</td>" for name in names) + "</tr>"
+            for row in head.select(names).to_pylist()
+        )
+        text = f"{escape(str(self.path))}: {self.total} rows, {self.ok} ok, {self.failed} with an error"
+        return f"<p>{text}</p><table><tr>{header}</tr>{rows}</table>"
 
 
 class _Stream:
