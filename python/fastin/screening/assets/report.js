@@ -76,8 +76,8 @@
 
   // ---- table: only the rows in sight exist
   const table = $("table"), body = $("rows"), head = $("head");
-  const width = (c) => c.width || (c.width = c.type === "number" ? Math.max(84, 30 + 7.8 * c.label.length)
-    : Math.max(90, Math.min(300, 26 + 7.6 * Math.max(c.label.length, ...c.words.filter((_, k) => k % 97 < 4).map((w) => (w || "").length)))));
+  const width = (c) => c.width || (c.width = c.type === "number" ? Math.max(88, 38 + 8.2 * c.label.length)
+    : Math.max(90, Math.min(320, 36 + 8.2 * Math.max(c.label.length, ...c.words.filter((_, k) => k % 97 < 4).map((w) => (w || "").length)))));
 
   function drawHead() {
     head.replaceChildren(...shown.map((name) => {

@@ -228,10 +228,11 @@
   }
   function fit() { // as large as the stage allows in this orientation
     let x = 1, y = 1;
+    const margin = S.polyhedra.length ? 2 : 0.9;
     for (let a = 0; a <= 1; a++) for (let b = 0; b <= 1; b++) for (let c = 0; c <= 1; c++) {
       const v = view.eye(cart([a * repeat[0], b * repeat[1], c * repeat[2]]));
-      x = Math.max(x, Math.abs(v[0]) + 0.9);
-      y = Math.max(y, Math.abs(v[1]) + 0.9);
+      x = Math.max(x, Math.abs(v[0]) + margin);
+      y = Math.max(y, Math.abs(v[1]) + margin);
     }
     const w = $("gl").clientWidth || 1, h = $("gl").clientHeight || 1, s = w > h ? [h / w, 1] : [1, w / h];
     view.zoom = Math.min(0.98 / (x * s[0]), 0.86 / (y * s[1])) * view.radius;
