@@ -39,6 +39,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "model": "percolation",
         "epochs": 30,
         "targets": TARGETS,
+        "model_options": {"hidden": 48},
         "learning_rate": 3e-3,
         "optimizer": "adamw",
         "weight_decay": 1e-2,
@@ -55,7 +56,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, default=0, help="instead of the model's own number (0)")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--limit", type=int, default=0, help="only the first so many structures (trials)")
+    parser.add_argument("--limit", type=int, default=0, help="so many structures, spread evenly (trials)")
     parser.add_argument("--out", default="", help="result file (default: bench/results/<script>.json)")
     return parser
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -172,8 +172,30 @@ def predict_entries(entries: Sequence[Entry], trained: Trained, device: str | No
     return out
 
 
+def with_experiment(prediction: Prediction, crystal: Any) -> Prediction:
+    """Adds measured quantities where a model knows them: lithium conductors, when the forests are installed."""
+    from fastin.ml.conductivity import has_forests, predict_crystal
+
+    if not prediction.ion.startswith("Li") or not has_forests() or 3 not in crystal.number:
+        return prediction
+    said = predict_crystal(crystal)
+    return replace(
+        prediction,
+        experimental_activation_energy=said.activation_energy,
+        experimental_activation_energy_std=said.activation_energy_std,
+        log10_conductivity=said.log10_conductivity,
+        log10_conductivity_std=said.log10_conductivity_std,
+        warnings=prediction.warnings + said.warnings,
+    )
+
+
 def predict(
-    source: Any, ion: str | None = None, *, model: str | Path = "default", device: str | None = None
+    source: Any,
+    ion: str | None = None,
+    *,
+    model: str | Path = "default",
+    device: str | None = None,
+    experiment: bool = True,
 ) -> Prediction:
     """Activation energy of a structure from a trained model, without computing the BVSE landscape.
 
@@ -182,6 +204,8 @@ def predict(
         ion: mobile ion; default: the most usual one present.
         model: ``"default"`` (shipped), or a ``.pt`` file written by ``fastin train``.
         device: ``"cpu"`` or ``"cuda"``; default: CUDA where there is one.
+        experiment: also predict the measured conductivity and activation energy of lithium conductors; this computes
+            `fastin.describe`, the BVSE landscape included.
 
     Raises:
         MissingDependencyError: the ``ml`` extra is not installed.
@@ -191,7 +215,7 @@ def predict(
         >>> import fastin
         >>> fastin.predict("LiFePO4.cif").activation_energy  # doctest: +SKIP
     """
-    return predict_many([source], ion, model=model, device=device)[0]
+    return predict_many([source], ion, model=model, device=device, experiment=experiment)[0]
 
 
 def predict_many(
@@ -200,6 +224,7 @@ def predict_many(
     *,
     model: str | Path = "default",
     device: str | None = None,
+    experiment: bool = False,
     on_error: str = "raise",
 ) -> list[Prediction]:
     """`predict` for many structures in one batch.
@@ -209,18 +234,25 @@ def predict_many(
         ion: mobile ion; default: the most usual one present, structure by structure.
         model: ``"default"`` (shipped), or a ``.pt`` file.
         device: ``"cpu"`` or ``"cuda"``; default: CUDA where there is one.
+        experiment: as `predict`, off by default because it costs more than everything else.
         on_error: ``"raise"``, or ``"skip"`` to leave out structures that cannot be used.
     """
     if on_error not in ("raise", "skip"):
         raise InputError(f"on_error must be raise or skip, not {on_error!r}")
     trained = load_shipped(model, device)
+    from fastin.crystal import as_crystal
     from fastin.ml.predictor import graphs_of
 
-    entries = []
+    entries, crystals = [], []
     for source in sources:
         try:
-            entries.append(graphs_of(source, ion, crystals=trained.kind == "crystal"))
+            crystal = as_crystal(source)
+            entries.append(graphs_of(crystal, ion, crystals=trained.kind == "crystal"))
+            crystals.append(crystal)
         except FastinError:
             if on_error == "raise":
                 raise
-    return predict_entries(entries, trained, device)
+    predictions = predict_entries(entries, trained, device)
+    if experiment:
+        return [with_experiment(p, c) for p, c in zip(predictions, crystals, strict=True)]
+    return predictions

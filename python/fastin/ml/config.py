@@ -35,7 +35,7 @@ class TrainConfig:
         amp: mixed precision on CUDA (bfloat16); ignored on the CPU.
         deterministic: deterministic algorithms only.
         checkpoint_every: epochs between checkpoints.
-        limit: use only the first so many structures of the set (0: all), for trials.
+        limit: use only so many structures, spread evenly over the set (0: all), for trials.
     """
 
     model: str

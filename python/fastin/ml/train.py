@@ -304,7 +304,8 @@ def train(
 
     store = load_dataset(config.dataset) if store is None else store
     if config.limit:
-        store = store.select(np.arange(min(config.limit, len(store))))
+        count = min(config.limit, len(store))
+        store = store.select(np.linspace(0, len(store) - 1, count).astype(np.int64))
     split = make_run_split(config, store) if split is None else split
     folder = Path(config.run)
     folder.mkdir(parents=True, exist_ok=True)
