@@ -25,6 +25,10 @@ constexpr double kMaxPolish = 2e-6;
 // vertex.
 constexpr double kSliverReach = 1e-3;
 constexpr double kGeneratorTolerance = 1e-6;
+// Farther than this in fractional coordinates nothing is left of the position; larger than this (angstrom) no
+// sphere of a crystal is, and the neighbours to look at would be without number.
+constexpr double kMaxCell = 1e6;
+constexpr double kMaxRadius = 50.0;
 constexpr double kFlat = 1e-10;  // smallest pivot of a least-squares system relative to the largest
 
 // Point of least squared spread of power over the generators: linear in x (the |x|^2 term is common). False
@@ -423,8 +427,16 @@ void check_spheres(const std::vector<Vec3>& frac, const std::vector<double>& rad
     if (!std::isfinite(frac[i].x) || !std::isfinite(frac[i].y) || !std::isfinite(frac[i].z)) {
       throw InvalidInput("the position of atom " + std::to_string(i) + " is not finite");
     }
-    if (!std::isfinite(radius[i]))
+    if (std::max({std::abs(frac[i].x), std::abs(frac[i].y), std::abs(frac[i].z)}) > kMaxCell) {
+      throw InvalidInput("the position of atom " + std::to_string(i) + " is more than a million cells away");
+    }
+    if (!std::isfinite(radius[i])) {
       throw InvalidInput("the radius of atom " + std::to_string(i) + " is not finite");
+    }
+    if (std::abs(radius[i]) > kMaxRadius) {
+      throw InvalidInput("the radius of atom " + std::to_string(i) + " is " + std::to_string(radius[i]) +
+                         " angstrom, more than any atom's");
+    }
   }
 }
 

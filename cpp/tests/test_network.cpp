@@ -108,5 +108,15 @@ int main() {
     many[i] = build_network(Lattice(random.cell), random.frac, random.radius);
   });
   for (const Network& m : many) CHECK(m.edge_bottleneck_radius == many[0].edge_bottleneck_radius);
+
+  // Threads inside one crystal: the same bits.
+  const Spheres large = random_spheres(260, 4);
+  NetworkOptions options;
+  const Network serial = build_network(Lattice(large.cell), large.frac, large.radius, options);
+  options.num_threads = 4;
+  const Network threaded = build_network(Lattice(large.cell), large.frac, large.radius, options);
+  CHECK(serial.site_radius == threaded.site_radius);
+  CHECK(serial.edge_bottleneck_radius == threaded.edge_bottleneck_radius);
+  CHECK(serial.edge_i == threaded.edge_i && serial.edge_j == threaded.edge_j);
   return fastin::test::report("network");
 }

@@ -98,6 +98,8 @@ int main() {
   CHECK_THROWS(tessellate(Lattice(box(4, 4, 4)), {}, {}), InvalidInput);
   CHECK_THROWS(tessellate(Lattice(box(4, 4, 4)), {{0, 0, 0}}, {1.0, 2.0}), InvalidInput);
   CHECK_THROWS(tessellate(Lattice(box(4, 4, 4)), {{0, NAN, 0}}, {1.0}), InvalidInput);
+  CHECK_THROWS(tessellate(Lattice(box(4, 4, 4)), {{0, 1e12, 0}}, {1.0}), InvalidInput);
+  CHECK_THROWS(tessellate(Lattice(box(4, 4, 4)), {{0, 0, 0}}, {1e5}), InvalidInput);
   CHECK_THROWS(tessellate(Lattice(box(4, 4, 4)), {{0, 0, 0}, {0, 0, 0.999}}, {1.0, 1.0}), DegenerateGeometry);
   return fastin::test::report("tessellation");
 }

@@ -224,10 +224,17 @@ def test_representations_count():
     assert repr(n.channels(0.1)[0]).startswith("Channel(3D, ")
 
 
+def supercell(crystal, multiple):
+    cell, frac, radius = crystal
+    steps = np.array(list(np.ndindex(multiple, multiple, multiple)))
+    return multiple * cell, ((frac + steps[:, None]) / multiple).reshape(-1, 3), np.tile(radius, len(steps))
+
+
 @pytest.mark.parametrize("threads", [2, 3, 8])
 @pytest.mark.parametrize("name", ["random", "rock salt"])
 def test_threads_give_the_same_bits(name, threads):
-    one, many = (network_from_arrays(*NAMED[name](), face_centers=True, num_threads=t) for t in (1, threads))
+    crystal = supercell(NAMED[name](), 3)  # above the size from which threads are used
+    one, many = (network_from_arrays(*crystal, face_centers=True, num_threads=t) for t in (1, threads))
     for field in one.__dataclass_fields__:
         value = getattr(one, field)
         if isinstance(value, np.ndarray):

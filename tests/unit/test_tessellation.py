@@ -157,6 +157,8 @@ def test_random_crystals_of_many_sizes_are_certified():
         (np.eye(3), [[0, 0, np.nan]], [1], InputError, "atom 0 is not finite"),
         (4 * np.eye(3), [[0, 0, 0]], [np.inf], InputError, "radius of atom 0"),
         (4 * np.eye(3), [[0, 0, 0]], [1, 2], InputError, "2 radii"),
+        (4 * np.eye(3), [[0, 0, 1e12]], [1], InputError, "a million cells"),
+        (4 * np.eye(3), [[0, 0, 0]], [1e4], InputError, "more than any atom's"),
         ([[1, 0, 0], [2, 0, 0], [0, 0, 1]], [[0, 0, 0]], [1], GeometryError, "zero volume"),
         (4 * np.eye(3), [[0, 0, 0], [0.001, 0, 0]], [1, 1], GeometryError, "atoms 0 and 1 overlap"),
         (4 * np.eye(3), [[0, 0, 0.999], [0, 0, 0.001], [0.5, 0.5, 0.5]], [1, 1, 1], GeometryError, "0 and 1 overlap"),
