@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fastin.crystal import Crystal, MobileIon
     from fastin.network import InterstitialNetwork
 
-__all__ = ["HopProfile", "TransportNetwork", "TransportPath", "compute_paths"]
+__all__ = ["HopProfile", "TransportNetwork", "TransportPath", "compute_paths", "join_network"]
 
 FloatArray = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -448,7 +448,6 @@ def compute_paths(
     """
     from fastin.barriers import compute_barriers
     from fastin.bvse import compute_bvse
-    from fastin.clearance import clearance_at
     from fastin.crystal import as_crystal
     from fastin.network import compute_network
 
@@ -460,12 +459,41 @@ def compute_paths(
     network = compute_network(crystal, ion, num_threads=threads, **network_options)
     grid = compute_bvse(crystal, ion, num_threads=threads, **options)
     barriers = compute_barriers(grid, num_threads=threads)
-    assert grid.field is not None
+    return join_network(crystal, network, grid, barriers, energy_cutoff=energy_cutoff, num_threads=threads)
+
+
+def join_network(
+    crystal: Crystal,
+    network: InterstitialNetwork,
+    grid: EnergyGrid,
+    barriers: Barriers,
+    *,
+    energy_cutoff: float | None = None,
+    num_threads: int | None = None,
+) -> TransportNetwork:
+    """The transport network of results that are there already; see `compute_paths`.
+
+    Args:
+        crystal: the crystal that the others were computed from.
+        network: its interstitial network for the ion.
+        grid: its energy grid for the same ion, with its field.
+        barriers: of that grid.
+        energy_cutoff: as for `compute_paths`.
+        num_threads: None takes the default.
+
+    Raises:
+        InputError: a grid read from a file, which carries no field.
+    """
+    from fastin.clearance import clearance_at
+
+    threads = resolve_threads(num_threads)
+    if grid.field is None:
+        raise InputError(f"{grid.source}: this energy grid carries no field; compute it with compute_bvse")
     ceiling, zero = _ceiling(barriers, energy_cutoff)
     found = _core.transport_network(
         grid.values, grid.field.core, grid.field.rotations, grid.field.translations, network.site_frac, ceiling
     )
-    framework = crystal.framework(ion)
+    framework = crystal.framework(grid.ion)
     distance = _periodic_distances(grid.cell, found["site_frac"], framework.mobile_frac)
     nearest = distance.argmin(axis=1) if len(framework.mobile_frac) else np.zeros(len(distance), dtype=np.int64)
     near = distance.min(axis=1, initial=np.inf)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
@@ -14,6 +14,13 @@ from rich.table import Table
 
 from fastin.cli._common import dump_json, expand_inputs, number, stderr_console, stdout_console, unique_stems
 from fastin.errors import FastinError
+
+if TYPE_CHECKING:
+    from fastin.barriers import Barriers
+    from fastin.bvse import EnergyGrid
+    from fastin.crystal import Crystal
+    from fastin.network import InterstitialNetwork
+    from fastin.paths import TransportNetwork
 
 NETWORK_FILES = (".net", ".json", ".vasp", ".cif")
 
@@ -73,11 +80,29 @@ def analyze_one(path: Path, ion: str | None, radii: str, with_barriers: bool, th
                 "zero": barriers.zero,
                 "conduction_dimensionality_below_1eV": barriers.dimensionality(1.0),
             }
+            row["paths"], row["_paths"] = _path_columns(crystal, network, grid, barriers, threads)
             notes += [n for n in (*grid.notes, *barriers.notes) if n not in notes]
             row["_grid"] = grid
             row["barriers_ms"] = 1e3 * (time.perf_counter() - start)
     row["notes"] = notes
     return row
+
+
+def _path_columns(
+    crystal: Crystal, network: InterstitialNetwork, grid: EnergyGrid, barriers: Barriers, threads: int | None
+) -> tuple[dict[str, Any], TransportNetwork]:
+    """Sites, inequivalent hops and the activation energy of diffusion (300 to 600 K, mean over the axes)."""
+    from fastin.paths import join_network
+
+    paths = join_network(crystal, network, grid, barriers, num_threads=threads)
+    conducts = len(paths.conducting_sites) > 0
+    columns = {
+        "n_sites": len(paths.site_energy),
+        "n_hops": len(paths.hop_energy),
+        "n_inequivalent_hops": len(set(paths.hop_orbit.tolist())),
+        "activation_energy_eV": paths.activation_energy(300.0, 600.0)[1] if conducts else None,
+    }
+    return columns, paths
 
 
 def _public(row: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +115,8 @@ def _write_files(row: dict[str, Any], folder: Path, stem: str) -> None:
         row["_network"].write(folder / f"{stem}.network{suffix}")
     if "_grid" in row:
         row["_grid"].write(folder / f"{stem}.bvse.cube")
+    if "_paths" in row:
+        (folder / f"{stem}.paths.json").write_text(dump_json(row["_paths"].to_dict()) + "\n", encoding="utf-8")
     (folder / f"{stem}.analysis.json").write_text(dump_json(_public(row)) + "\n", encoding="utf-8")
 
 
@@ -103,7 +130,7 @@ def _table(rows: list[dict[str, Any]], labels: list[str], with_barriers: bool) -
     for name in ("R_a\nÅ", "R_b\nÅ", "R_c\nÅ", "channels\ndimension"):
         table.add_column(name, justify="right")
     if with_barriers:
-        for name in ("E_1D\neV", "E_2D\neV", "E_3D\neV", "conducts\n< 1 eV"):
+        for name in ("E_1D\neV", "E_2D\neV", "E_3D\neV", "conducts\n< 1 eV", "hop\nkinds", "E_a\neV"):
             table.add_column(name, justify="right")
     table.add_column("time\nms", justify="right")
     for row, label in zip(rows, labels, strict=True):
@@ -117,11 +144,12 @@ def _table(rows: list[dict[str, Any]], labels: list[str], with_barriers: bool) -
         if with_barriers:
             barriers = row.get("barriers")
             if barriers is None:
-                cells += ["?", "?", "?", "?"]
+                cells += ["?"] * 6
             else:
                 cells += [number(barriers[k]) for k in ("e1d_eV", "e2d_eV", "e3d_eV")]
                 d = barriers["conduction_dimensionality_below_1eV"]
                 cells.append(f"{d}D" if d else "no")
+                cells += [str(row["paths"]["n_inequivalent_hops"]), number(row["paths"]["activation_energy_eV"])]
         cells.append(number(row["network_ms"] + row.get("barriers_ms", 0.0), 1))
         table.add_row(*cells)
     return table
@@ -138,6 +166,10 @@ def _legend(rows: list[dict[str, Any]], with_barriers: bool) -> str:
             lines.append(
                 f"E_1D, E_2D, E_3D: bond valence site energy percolation barriers ({done['convention']} convention, "
                 f"zero: {done['zero']}); '-': cannot percolate in that many dimensions."
+            )
+            lines.append(
+                "hop kinds: inequivalent hops between sites; E_a: activation energy of diffusion over all of them, "
+                "300 to 600 K."
             )
     return "\n".join(lines)
 
