@@ -8,10 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from fastin.clearance import clearance_at, exact_free_spheres
+from fastin.errors import GeometryError
+from fastin.network import network_from_arrays
 
 sys.path.insert(0, str(Path(__file__).parent))
 from clearance_twin import percolation
@@ -111,3 +113,22 @@ def _spans(mask):
                 elif seen[home] != offset:
                     return True
     return False
+
+
+@settings(max_examples=25)
+@given(crystals())
+def test_radical_edges_and_face_centres_are_never_wider(spheres):
+    """Each edge is a real path: with true clearances no network exceeds the exact radii, face centres or not."""
+    try:
+        networks = [
+            network_from_arrays(spheres.cell, spheres.frac, spheres.radius, face_centers=faces)
+            for faces in (False, True)
+        ]
+    except GeometryError:  # two centres closer than the network accepts
+        assume(False)
+    exact = exact_free_spheres(spheres)
+    for network in networks:
+        assert (network.free_sphere_radii <= exact.free_sphere_radii + 1e-8).all()
+        assert (network.percolation_radii <= exact.percolation_radii + 1e-8).all()
+    plain, faces = networks
+    assert (faces.free_sphere_radii >= plain.free_sphere_radii - 1e-9).all()

@@ -78,6 +78,8 @@ def test_options_reach_the_computation(licl):
     assert row["ion"] == "Cl-"
     plain = json.loads(run(licl, "--json", "--ion", "Cl").stdout)
     assert row["largest_sphere_radius_A"] != plain["largest_sphere_radius_A"]
+    faces = json.loads(run(licl, "--json", "--ion", "Cl", "--face-centers").stdout)
+    assert faces["n_sites"] == plain["n_sites"] + 24  # of the rhombic dodecahedra
 
 
 def test_failures(licl, tmp_path):
