@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastin._openmp import _core
 from fastin.errors import GeometryError, InputError
+from fastin.network_parts import Channel, FrameworkSpheres, freeze
 from fastin.threads import resolve_threads
 
 if TYPE_CHECKING:
@@ -34,66 +35,6 @@ Longs = NDArray[np.int64]
 ClearanceMode = Literal["all", "generators"]
 
 _CLEARANCES = ("all", "generators")
-
-
-def _read_only(array: Any) -> Any:
-    if isinstance(array, np.ndarray) and array.flags.writeable:
-        array.setflags(write=False)
-    return array
-
-
-def _freeze(instance: Any) -> None:
-    for field in fields(instance):
-        _read_only(getattr(instance, field.name))
-
-
-@dataclass(frozen=True, eq=False)
-class FrameworkSpheres:
-    """The spheres that a network was made from.
-
-    Attributes:
-        cell: (3, 3) lattice vectors in rows, angstrom.
-        frac: (N, 3) fractional positions.
-        radius: (N,) angstrom.
-        number: (N,) atomic numbers of the dominant species; 0 where they are not known.
-        species: names of the dominant species, "O2-"; "X" where they are not known.
-        charge: (N,) oxidation states, e.
-        source: what they were read from.
-    """
-
-    cell: Floats
-    frac: Floats
-    radius: Floats
-    number: Ints
-    species: tuple[str, ...]
-    charge: Floats
-    source: str
-
-    def __post_init__(self) -> None:
-        _freeze(self)
-
-    def __repr__(self) -> str:
-        """Counts, not contents."""
-        return f"FrameworkSpheres({len(self.radius)} spheres, {self.source})"
-
-
-@dataclass(frozen=True, eq=False)
-class Channel:
-    """A component of the network that a probe can follow without end.
-
-    Attributes:
-        dimensionality: 1, 2 or 3 independent directions.
-        site_ids: (n,) sites of the network, ascending.
-        edge_ids: (m,) edges of the network, ascending.
-    """
-
-    dimensionality: int
-    site_ids: Ints
-    edge_ids: Ints
-
-    def __repr__(self) -> str:
-        """Counts, not contents."""
-        return f"Channel({self.dimensionality}D, {len(self.site_ids)} sites, {len(self.edge_ids)} edges)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +129,7 @@ class InterstitialNetwork:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _freeze(self)
+        freeze(self)
 
     def __repr__(self) -> str:
         """Counts, not contents."""
@@ -568,6 +509,16 @@ def compute_network(
     Raises:
         InputError: unreadable source, no such ion, empty framework.
         GeometryError: zero-volume cell or overlapping atoms.
+
+    Example:
+        >>> import fastin
+        >>> network = fastin.compute_network(fastin.examples()["Li3N"], "Li")
+        >>> len(network.site_radius), len(network.edge_length)
+        (2, 5)
+        >>> [round(float(r), 3) for r in network.free_sphere_radii]
+        [1.341, 1.341, 0.786]
+        >>> network.channels()
+        [Channel(3D, 2 sites, 5 edges)]
 
     References:
         B. He et al., Sci. Data 7, 151 (2020) (CAVD); T. F. Willems et al., Micropor. Mesopor. Mater. 149, 134 (2012)

@@ -114,3 +114,14 @@ def test_exact_free_spheres_of_the_reference(shared, name):
     n = with_exact_radii(reference_network(reference))
     expected = reference["independent"]["R_T_exact_additive_weight"]
     np.testing.assert_allclose(n.exact_free_sphere_radii, expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("name", names())
+def test_face_centres_stay_below_the_exact_free_sphere(shared, name):
+    """What peers get wrong: a link across a face is no wider than the space really is."""
+    reference = load_reference(shared, name)
+    n = reference_network(reference, face_centers=True)
+    exact = np.array(reference["independent"]["R_T_exact_additive_weight"], float)
+    known = np.isfinite(exact)
+    assert (n.free_sphere_radii[known] <= exact[known] + 1e-6).all()
+    assert (n.free_sphere_radii >= reference_network(reference).free_sphere_radii - 1e-6).all()

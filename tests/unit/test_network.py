@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 
 import numpy as np
 import pytest
 from network_support import NAMED, assert_same_edges, assert_same_network, bcc, fcc, random_crystal, simple_cubic
 
+import fastin.network
 from fastin.clearance import clearance_at, exact_free_spheres
 from fastin.errors import GeometryError, InputError
 from fastin.network import InterstitialNetwork, network_from_arrays
@@ -252,3 +254,8 @@ def test_errors_name_the_source_and_the_sites():
         network_from_arrays([[1, 0, 0], [0, 1, 0], [1, 1, 0]], [[0, 0, 0]], [1.0], source="flat")
     with pytest.raises(InputError, match="translations must have shape"):
         network_from_arrays(*fcc(), rotations=np.eye(3)[None], translations=np.zeros((2, 3)))
+
+
+def test_docstring_example():
+    results = doctest.testmod(fastin.network, raise_on_error=True)
+    assert results.attempted >= 4
