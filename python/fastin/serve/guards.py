@@ -68,13 +68,24 @@ class Guards:
             await send(event)
 
         if refusal is not None:
+            await self._drain(receive)
             await refusal(scope, receive, guarded)
             return
         try:
             await self._app(scope, limited, guarded)
         except _TooLarge:
             if not started:
+                await self._drain(receive)
                 await self._too_large()(scope, receive, guarded)
+
+    async def _drain(self, receive: Any) -> None:
+        """Reads on for a while: a client that is still sending would see a broken connection, not the answer."""
+        seen = 0
+        while seen < 4 * self._max:
+            event = await receive()
+            seen += len(event.get("body", b""))
+            if event["type"] != "http.request" or not event.get("more_body", False):
+                return
 
     def _too_large(self) -> PlainTextResponse:
         return PlainTextResponse(f"larger than {self._max / 1e6:g} MB", 413, headers={"connection": "close"})
