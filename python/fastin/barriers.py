@@ -104,6 +104,11 @@ class Barriers:
         kind = self.convention or "given grid"
         return f"Barriers({self.source}: {self.ion.symbol}, {values} eV, {kind}, zero {self.zero})"
 
+    def _repr_html_(self) -> str:
+        from fastin import notebook
+
+        return notebook.barriers(self)
+
     def values(self, zero: str | None = None) -> NDArray[np.float64]:
         """(3,) barriers in 1, 2, 3 dimensions (eV), inf where the ion cannot percolate.
 

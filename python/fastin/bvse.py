@@ -58,6 +58,11 @@ class EnergyGrid:
             f"EnergyGrid({self.source}: {self.ion.symbol}, {shape}, {self.convention}, minimum {self.minimum:.3f} eV)"
         )
 
+    def _repr_html_(self) -> str:
+        from fastin import notebook
+
+        return notebook.grid(self)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Number of points along each axis."""

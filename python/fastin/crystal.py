@@ -187,6 +187,11 @@ class Crystal:
             f"{self.volume:.1f} A^3)"
         )
 
+    def _repr_html_(self) -> str:
+        from fastin import notebook
+
+        return notebook.crystal(self)
+
     # ------------------------------------------------------------------------------------------------ mobile ion
 
     def resolve_ion(self, ion: str | MobileIon | None = None) -> MobileIon:

@@ -139,6 +139,11 @@ class InterstitialNetwork:
             f"edges, free spheres {a:.3f} {b:.3f} {c:.3f} A)"
         )
 
+    def _repr_html_(self) -> str:
+        from fastin import notebook
+
+        return notebook.network(self)
+
     @property
     def largest_sphere_radius(self) -> float:
         """Radius of the largest void (angstrom)."""

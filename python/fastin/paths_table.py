@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html as html_text
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -117,11 +116,11 @@ def to_dict(paths: TransportNetwork) -> dict[str, Any]:
 
 def html(paths: TransportNetwork) -> str:
     """The inequivalent hops as an HTML table."""
-    names = ("kind", "in cell", "sites", "barrier, eV", "back, eV", "length, Å", "clearance, Å", "path")
-    head = "".join(f"<th>{name}</th>" for name in names)
-    body = ""
-    for row in hop_classes(paths):
-        cells = (
+    from fastin.notebook import table
+
+    header = ("kind", "in cell", "sites", "barrier, eV", "back, eV", "length, Å", "clearance, Å", "path")
+    rows = [
+        (
             row["class"],
             row["multiplicity"],
             "{} – {}".format(*row["site_classes"]),
@@ -131,5 +130,6 @@ def html(paths: TransportNetwork) -> str:
             f"{row['bottleneck_radius_A']:.2f}",
             f"{row['dimensions']}D" if row["dimensions"] else "",
         )
-        body += "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-    return f"<div><b>{html_text.escape(repr(paths))}</b><table><tr>{head}</tr>{body}</table></div>"
+        for row in hop_classes(paths)
+    ]
+    return table(repr(paths), rows, header)

@@ -61,6 +61,11 @@ class Prediction:
             f"activation energy {self.activation_energy:.2f} +- {self.activation_energy_std:.2f} eV, {self.model})"
         )
 
+    def _repr_html_(self) -> str:
+        from fastin import notebook
+
+        return notebook.prediction(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for JSON."""
         return asdict(self)
