@@ -72,17 +72,18 @@ def test_saddles_and_sites_are_stationary() -> None:
 
 
 def test_sites_that_the_grid_hides() -> None:
-    # Twelve sites ring each niobium-side cavity of this elpasolite, closer together than two grid points: the grid has
-    # fewer minima than the field, and the passes between the hidden ones must be found all the same.
+    # In this elpasolite (primitive cell) twelve sites lie in pairs 0.48 A apart, two or three grid points: the grid
+    # has one minimum for a pair, and the pass inside the pair must be found all the same.
     elpasolite = Structure.from_spacegroup(
         "Fm-3m",
-        Lattice.cubic(8.2),
+        Lattice.cubic(8.16851),
         ["Li", "Nb", "Na", "F"],
-        [[0.5, 0.5, 0.5], [0, 0, 0], [0.25, 0.25, 0.25], [0.235, 0, 0]],
-    )
+        [[0.5, 0.5, 0.5], [0, 0, 0], [0.25, 0.25, 0.25], [0.25581, 0, 0]],
+    ).get_primitive_structure()
     grid = compute_bvse(elpasolite, "Li", num_threads=1)
     landscape, barriers = compute_landscape(grid), fastin.compute_barriers(grid)
     assert np.isfinite(barriers.e3d)
+    assert landscape.site_multiplicity.max() == 12
     np.testing.assert_allclose(landscape.levels, barriers.levels, atol=1e-3)
 
 
