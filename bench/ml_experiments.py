@@ -25,7 +25,7 @@ from fastin.ml.forest import Forest, fit_uncertainty
 from fastin.ml.metrics import calibration, regression_scores
 from fastin.ml.splits import grouped_folds
 
-FOLDS, REPEATS = 5, 3
+FOLDS = 5
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -109,19 +109,24 @@ def models() -> dict[str, Any]:
     }
 
 
-def cross_validate(x: np.ndarray, y: np.ndarray, groups: np.ndarray, make: Any) -> np.ndarray:
-    """(REPEATS, n) out-of-fold predictions."""
-    out = np.full((REPEATS, len(y)), np.nan)
-    for repeat in range(REPEATS):
+def cross_validate(x: np.ndarray, y: np.ndarray, groups: np.ndarray, make: Any, repeats: int) -> np.ndarray:
+    """(repeats, n) out-of-fold predictions."""
+    out = np.full((repeats, len(y)), np.nan)
+    for repeat in range(repeats):
         for train, test in grouped_folds(groups, FOLDS, repeat):
             out[repeat, test] = make(repeat).fit(x[train], y[train]).predict(x[test])
     return out
 
 
-def study(name: str, data: dict[str, Any], ship: Path | None) -> dict[str, Any]:
+def study(name: str, data: dict[str, Any], ship: Path | None, repeats: int, chosen: list[str]) -> dict[str, Any]:
     """Cross-validated scores of every model on every set of features; the forest of the best for shipping."""
     y, groups, subset = data["y"], data["groups"], data["with_structure"]
-    result: dict[str, Any] = {"rows": len(y), "with_structure": int(subset.sum()), "groups": len(set(groups.tolist()))}
+    result: dict[str, Any] = {
+        "repeats": repeats,
+        "rows": len(y),
+        "with_structure": int(subset.sum()),
+        "groups": len(set(groups.tolist())),
+    }
     constant = np.full_like(y, np.median(y))
     result["median constant"] = {"all": regression_scores(y, constant)}
     result["models"] = {}
@@ -131,8 +136,8 @@ def study(name: str, data: dict[str, Any], ship: Path | None) -> dict[str, Any]:
             for c, s in zip(data["composition"], data["structure"], strict=True)
         ]
         names, x = table(rows)
-        for model, make in models().items():
-            predicted = cross_validate(np.clip(x, -1e30, 1e30), y, groups, make)
+        for model, make in ((m, models()[m]) for m in chosen):
+            predicted = cross_validate(np.clip(x, -1e30, 1e30), y, groups, make, repeats)
             every = [regression_scores(y, p) for p in predicted]
             part = [regression_scores(y[subset], p[subset]) for p in predicted]
             scores = {
@@ -246,6 +251,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("features.json"))
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "results" / "ml_experiments.json")
     parser.add_argument("--sets", nargs="+", default=["obelix", "neb"])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--models", nargs="+", default=["extra trees", "random forest", "gradient boosting"])
     parser.add_argument("--ship", type=Path)
     options = parser.parse_args()
     fastin.set_num_threads(1)
@@ -253,7 +260,7 @@ def main() -> None:
     for which in options.sets:
         sets = obelix(options.shared, options.cache) if which == "obelix" else neb(options.shared, options.cache)
         for name, data in sets.items():
-            results[name] = study(name, data, options.ship)
+            results[name] = study(name, data, options.ship, options.repeats, options.models)
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(json.dumps(results, indent=1) + "\n")
 

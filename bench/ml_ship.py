@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--members", nargs="+", type=Path, required=True)
     parser.add_argument("--name", default="default")
     parser.add_argument("--ion", default="Li")
+    parser.add_argument("--note", default="", help="what a reader of the card must know besides")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     store = load_dataset(options.dataset)
@@ -63,6 +64,7 @@ def main() -> None:
         "dataset": {k: manifest[k] for k in ("version", "structures", "options")},
         "split": {"kind": split.kind, "seed": split.seed, "train": len(split.train), "test": len(split.test)},
         "training": {k: configs[0][k] for k in ("epochs", "learning_rate", "batch_size", "optimizer", "exclude")},
+        "note": options.note,
         "test": scores,
         "test_by_barrier": by_barrier(truth[split.test, 0], test[:, :, 0].mean(axis=0)),
         "calibration": honest,

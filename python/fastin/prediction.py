@@ -209,8 +209,8 @@ def predict(
         ion: mobile ion; default: the most usual one present.
         model: ``"default"`` (shipped), or a ``.pt`` file written by ``fastin train``.
         device: ``"cpu"`` or ``"cuda"``; default: CUDA where there is one.
-        experiment: also predict the measured conductivity and activation energy of lithium conductors; this computes
-            `fastin.describe`, the BVSE landscape included.
+        experiment: also predict the measured conductivity and activation energy of lithium conductors (see
+            `fastin.ml.conductivity`).
 
     Raises:
         MissingDependencyError: the ``ml`` extra is not installed.
@@ -229,7 +229,7 @@ def predict_many(
     *,
     model: str | Path = "default",
     device: str | None = None,
-    experiment: bool = False,
+    experiment: bool = True,
     on_error: str = "raise",
 ) -> list[Prediction]:
     """`predict` for many structures in one batch.
@@ -239,7 +239,7 @@ def predict_many(
         ion: mobile ion; default: the most usual one present, structure by structure.
         model: ``"default"`` (shipped), or a ``.pt`` file.
         device: ``"cpu"`` or ``"cuda"``; default: CUDA where there is one.
-        experiment: as `predict`, off by default because it costs more than everything else.
+        experiment: as `predict`.
         on_error: ``"raise"``, or ``"skip"`` to leave out structures that cannot be used.
     """
     if on_error not in ("raise", "skip"):

@@ -208,9 +208,7 @@ def test_refuses_unusable_arguments() -> None:
     assert any("too coarse" in note for note in coarse.notes)
 
 
-@pytest.mark.parametrize(
-    ("name", "published"), [("LiFePO4", 0.39), ("Li7La3Zr2O12_tetragonal", 0.46), ("Li3N", 0.21)]
-)
+@pytest.mark.parametrize(("name", "published"), [("LiFePO4", 0.39), ("Li7La3Zr2O12_tetragonal", 0.46), ("Li3N", 0.21)])
 def test_table_2_of_the_seed_paper(name: str, published: float) -> None:
     # spse convention, 1D, zero: minimum of the cell (the network's zero gives the same for these three). The paper's
     # values are grid readings in steps of about 0.01 eV.

@@ -1,8 +1,9 @@
 """What experiments say: conductivity and activation energy of lithium conductors from the shipped forests.
 
 BVSE barriers alone do not track measurements, so these models are fitted to the measurements themselves (OBELiX
-training split), with `fastin.describe` and composition features as inputs, or composition alone where there is no
-structure. The forests won the grouped cross-validation of ``bench/ml_experiments.py``.
+training split). Two branches exist, composition features alone or with `fastin.describe`; fastin ships the one that
+wins the grouped cross-validation of ``bench/ml_experiments.py`` for each quantity, and the composition branch always,
+for compounds without a structure.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Experiment:
     Attributes:
         log10_conductivity: log10 of S/cm near 300 K, with its standard deviation.
         activation_energy: eV, with its standard deviation.
-        branch: ``"structure"`` or ``"composition"``: which model said so.
+        branch: inputs of the two models: ``"composition"``, ``"structure"``, or both names joined by ``/``.
         warnings: why the compound may lie outside the training set.
     """
 
@@ -61,9 +62,14 @@ def load_forest(target: str, branch: str) -> Forest:
     return Forest.load(path)
 
 
-def has_forests(branch: str = "structure") -> bool:
-    """Whether this installation carries the models of that branch."""
-    return all((model_folder() / f"{target}-{branch}.npz").is_file() for target in TARGETS)
+def has_forest(target: str, branch: str) -> bool:
+    """Whether this installation carries that model."""
+    return (model_folder() / f"{target}-{branch}.npz").is_file()
+
+
+def has_forests() -> bool:
+    """Whether this installation predicts measured quantities of crystals."""
+    return all(has_forest(t, "structure") or has_forest(t, "composition") for t in TARGETS)
 
 
 def crystal_features(crystal: Any, described: Mapping[str, float]) -> dict[str, float]:
@@ -83,15 +89,17 @@ def crystal_features(crystal: Any, described: Mapping[str, float]) -> dict[str, 
     }
 
 
-def _predict(features: dict[str, float], branch: str, elements: set[str]) -> Experiment:
-    values, unseen = [], set()
-    for target in TARGETS:
+def _predict(features: dict[str, float], branches: tuple[str, ...], elements: set[str]) -> Experiment:
+    values: list[float] = []
+    unseen: set[str] = set()
+    for target, branch in zip(TARGETS, branches, strict=True):
         forest = load_forest(target, branch)
         mean, std = forest.predict(forest.row(features))
         values += [float(mean[0]), float(std[0])]
         unseen |= elements - set(forest.card.get("elements", elements))
     warnings = (f"the measured compounds hold no {', '.join(sorted(unseen))}",) if unseen else ()
-    return Experiment(values[0], values[1], values[2], values[3], branch, warnings)
+    names = "/".join(dict.fromkeys(branches))
+    return Experiment(values[0], values[1], values[2], values[3], names, warnings)
 
 
 def predict_composition(formula: str) -> Experiment:
@@ -103,11 +111,11 @@ def predict_composition(formula: str) -> Experiment:
     amounts = parse_formula(formula)
     if amounts.get("Li", 0.0) <= 0:
         raise InputError(f"{formula}: the model of measured conductivities knows lithium conductors only")
-    return _predict(composition_features(amounts), "composition", set(amounts))
+    return _predict(composition_features(amounts), ("composition", "composition"), set(amounts))
 
 
 def predict_crystal(source: Any, *, described: Mapping[str, float] | None = None) -> Experiment:
-    """Conductivity and activation energy of a lithium conductor from its structure.
+    """Conductivity and activation energy of a lithium conductor, by the shipped branch of each quantity.
 
     Args:
         source: path, pymatgen Structure, ASE Atoms or `Crystal`.
@@ -124,7 +132,9 @@ def predict_crystal(source: Any, *, described: Mapping[str, float] | None = None
     symbols = {element_table().symbol[int(z)] for z in crystal.number}
     if "Li" not in symbols:
         raise InputError(f"{crystal.source}: the model of measured conductivities knows lithium conductors only")
+    branches = tuple("structure" if has_forest(t, "structure") else "composition" for t in TARGETS)
     if described is None:
-        described = describe(crystal, "Li", on_error="nan", resolution=0.25)
+        needed = "structure" in branches
+        described = describe(crystal, "Li", on_error="nan", resolution=0.25) if needed else {}
     finite = {k: v for k, v in described.items() if math.isfinite(v)}
-    return _predict(crystal_features(crystal, finite), "structure", symbols)
+    return _predict(crystal_features(crystal, finite), branches, symbols)

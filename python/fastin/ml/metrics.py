@@ -74,12 +74,14 @@ def calibration(truth: Floats, predicted: Floats, std: Floats) -> dict[str, floa
     keep = np.isfinite(truth)
     error = np.abs(np.asarray(truth)[keep] - np.asarray(predicted)[keep])
     std = np.asarray(std)[keep]
-    return {
+    scores = {
         "within_1_std": float(np.mean(error <= std)),
         "within_2_std": float(np.mean(error <= 2 * std)),
         "rms_z": float(np.sqrt(np.mean((error / std) ** 2))),
-        "spearman_error_std": float(spearmanr(error, std).statistic),
     }
+    if np.ptp(std) > 0:  # one member has the same deviation everywhere: no rank correlation
+        scores["spearman_error_std"] = float(spearmanr(error, std).statistic)
+    return scores
 
 
 def summarise(
