@@ -77,7 +77,10 @@ def test_predict_from_a_model_file(store: GraphStore, tmp_path: Path) -> None:
     one = fastin.predict(CIF, "Li", model=path, device="cpu")
     assert isinstance(one, fastin.Prediction)
     assert one.activation_energy > 0
-    assert one.log10_conductivity is None
+    assert one.log10_conductivity is not None
+    bare = fastin.predict(CIF, "Li", model=path, device="cpu", experiment=False)
+    assert bare.log10_conductivity is None
+    assert bare.activation_energy == one.activation_energy
     assert one.formula == "LiFePO4"
     assert any("Fe" in w for w in one.warnings)  # the synthetic set holds O, S, P and Cl only
     many = predict_many([CIF, CIF], "Li", model=path, device="cpu")
