@@ -33,7 +33,9 @@ class TrainConfig:
         algorithm: ``"supervised"``, ``"fixmatch"`` or ``"flexmatch"``.
         network: ``"small"``, ``"conv"`` or ``"vgg11"``; network_settings are its arguments.
         preset: augmentations, ``"fixed"`` or ``"faithful"``.
-        augment_strong_labelled: share of the labelled batch that gets the strong augmentation too.
+        augment_labelled: share of the labelled batch that gets the weak augmentation. None by default: on all labels
+            and folds grouped by chemical system it cost 0.02 of macro-F1 (0.79 to 0.77, two repetitions).
+        strong_labelled: share of the labelled batch that gets the strong augmentation.
         class_weights: of (poor, superionic); ``None`` balances them by the labelled counts.
         ema_decay: 0 keeps no average; otherwise the averaged weights make the predictions.
         teacher_ema: pseudo-labels come from the averaged network in evaluation mode; otherwise from the network in
@@ -48,12 +50,13 @@ class TrainConfig:
     network: str = "small"
     network_settings: dict[str, Any] = field(default_factory=dict)
     preset: str = "fixed"
-    iterations: int = 400
+    iterations: int = 300
     batch_size: int = 32
     unlabelled_ratio: int = 3
     learning_rate: float = 2e-3
     weight_decay: float = 5e-4
-    augment_strong_labelled: float = 0.5
+    augment_labelled: float = 0.0
+    strong_labelled: float = 0.0
     threshold: float = 0.95
     unlabelled_weight: float = 1.0
     class_weights: tuple[float, float] | None = None
@@ -91,7 +94,7 @@ class TrainConfig:
             preset="faithful",
             iterations=1000,
             learning_rate=3e-4,
-            augment_strong_labelled=0.0,
+            augment_labelled=1.0,
             class_weights=(0.54, 0.46),
             ema_decay=0.0,
             teacher_ema=False,
@@ -235,12 +238,15 @@ class Trainer:
             picks.append(rows[torch.randint(len(rows), (count,), generator=self.order)])
         rows = torch.cat(picks).to(self.device)
         patterns = self.patterns[rows]
-        batch = augment.weak(patterns, self.network.step, self.preset, self.generator)
-        share = self.config.augment_strong_labelled
-        if share > 0:
-            hard = augment.strong(patterns, self.network.step, self.preset, self.generator)
-            chosen = torch.rand(len(rows), 1, generator=self.generator, device=self.device) < share
-            batch = torch.where(chosen, hard, batch)
+        batch = augment.normalise(patterns, self.preset.intensity_cut)
+        for share, change in (
+            (self.config.augment_labelled, augment.weak),
+            (self.config.strong_labelled, augment.strong),
+        ):
+            if share > 0:
+                changed = change(patterns, self.network.step, self.preset, self.generator)
+                chosen = torch.rand(len(rows), 1, generator=self.generator, device=self.device) < share
+                batch = torch.where(chosen, changed, batch)
         return batch, self.labels[rows]
 
     def _unlabelled_rows(self) -> Tensor:
