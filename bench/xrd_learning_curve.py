@@ -26,13 +26,19 @@ from fastin.xrd.model import coarsen
 from fastin.xrd.training import TrainConfig
 
 SUPERVISED = TrainConfig(algorithm="supervised")
+PRIOR = TrainConfig(algorithm="prior")
 SEMI = TrainConfig(algorithm="fixmatch", unlabelled_ratio=2, threshold=0.9, iterations=250, align=True)
 SETUPS = {
     "small supervised": SUPERVISED,
+    "small prior": PRIOR,
+    "small prior 0.6": replace(PRIOR, unlabelled_poor=0.6),
+    "small prior fixmatch": replace(SEMI, unlabelled_poor=0.3),
     "small fixmatch": SEMI,
     "small flexmatch": replace(SEMI, algorithm="flexmatch"),
     "conv supervised": replace(SUPERVISED, network="conv", augment_labelled=0.5, iterations=250),
+    "conv prior": replace(PRIOR, network="conv", augment_labelled=0.5, iterations=250),
     "conv fixmatch": replace(SEMI, network="conv", augment_labelled=0.5),
+    "conv prior fixmatch": replace(SEMI, network="conv", augment_labelled=0.5, unlabelled_poor=0.3),
 }
 
 
@@ -77,7 +83,11 @@ def baseline(data, labels, name, level, repetition):
 
 
 def few_labels(data, labels, pool, config, each, seed, make=None):
-    """One fold, `each` labels of either class out of its training rows; the rest of those rows join the pool."""
+    """One fold, `each` labels of either class out of its training rows.
+
+    FixMatch and FlexMatch also see the unlabelled patterns of all training rows (20 copies beside the pool); where the
+    pool counts as poor it is the pool alone.
+    """
     train, test = grouped_folds(labels, data.groups("system"), 5, seed // 5)[seed % 5]
     rows = draw_labelled(labels, train, each, seed)
     if make is not None:
@@ -85,8 +95,10 @@ def few_labels(data, labels, pool, config, each, seed, make=None):
     else:
         unlabelled = None
         if config.algorithm != "supervised":
-            own = coarsen(torch.from_numpy(np.array(data.patterns[train])))
-            unlabelled = torch.cat([pool, own.repeat(20, 1)]).numpy()
+            unlabelled = pool.numpy()
+            if not config.unlabelled_poor:
+                own = coarsen(torch.from_numpy(np.array(data.patterns[train])))
+                unlabelled = torch.cat([pool, own.repeat(20, 1)]).numpy()
         few = coarsen(torch.from_numpy(np.array(data.patterns[rows]))).numpy()
         model = XRDMatch(replace(config, seed=seed), 1).fit(few, labels[rows], unlabelled)
         probability = model.predict_proba(data.patterns[test])[:, 1]
@@ -124,7 +136,7 @@ def main() -> None:
                     run = lambda: all_labels(data, labels, None, SUPERVISED, level, r, 1)  # noqa: E731
                     results.once(f"small supervised | all | {level} | {r}", run)
             elif stage == "all semi":
-                for name in ("small fixmatch",):
+                for name in ("conv fixmatch", "small prior"):
                     run = lambda: all_labels(data, labels, pool.numpy(), SETUPS[name], "system", r, 1)  # noqa: E731
                     results.once(f"{name} | all | system | {r}", run)
         if stage.split()[0] in ("10", "20"):

@@ -17,7 +17,7 @@ from fastin.errors import InputError
 from fastin.xrd import augment
 from fastin.xrd.model import PATTERN_BINS, SmallNet, build_network
 
-ALGORITHMS = ("supervised", "fixmatch", "flexmatch")
+ALGORITHMS = ("supervised", "prior", "fixmatch", "flexmatch")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,11 @@ class TrainConfig:
     (B. Zhang et al., NeurIPS 2021).
 
     Attributes:
-        algorithm: ``"supervised"``, ``"fixmatch"`` or ``"flexmatch"``.
+        algorithm: ``"supervised"``, ``"prior"``, ``"fixmatch"`` or ``"flexmatch"``. ``"prior"`` uses one thing only that
+            is known of the unlabelled rows: nearly all materials are poor conductors (see unlabelled_poor).
+        unlabelled_poor: share of the poor half of the labelled loss that is taken over by unlabelled rows counted as
+            poor; 0.3 for ``"prior"``, 0 otherwise, unless given (positive-unlabelled learning: C. Elkan, K. Noto, KDD
+            2008).
         network: ``"small"``, ``"conv"`` or ``"vgg11"``; network_settings are its arguments.
         preset: augmentations, ``"fixed"`` or ``"faithful"``.
         augment_labelled: share of the labelled batch that gets the weak augmentation. None by default: on all labels
@@ -46,7 +50,8 @@ class TrainConfig:
             (D. Berthelot et al., ReMixMatch, ICLR 2020).
     """
 
-    algorithm: str = "fixmatch"
+    algorithm: str = "prior"
+    unlabelled_poor: float | None = None
     network: str = "small"
     network_settings: dict[str, Any] = field(default_factory=dict)
     preset: str = "fixed"
@@ -78,6 +83,11 @@ class TrainConfig:
             raise InputError("iterations, batch_size and unlabelled_ratio must be at least 1")
         if not 0.0 <= self.ema_decay < 1.0 or not 0.0 < self.threshold <= 1.0:
             raise InputError("ema_decay must lie in [0, 1) and threshold in (0, 1]")
+        if self.unlabelled_poor is None:
+            object.__setattr__(self, "unlabelled_poor", 0.3 if self.algorithm == "prior" else 0.0)
+        assert self.unlabelled_poor is not None
+        if not 0.0 <= self.unlabelled_poor <= 1.0:
+            raise InputError("unlabelled_poor must lie in [0, 1]")
         if self.teacher_ema and self.ema_decay == 0.0:
             object.__setattr__(self, "teacher_ema", False)
 
@@ -179,7 +189,8 @@ class Trainer:
         *,
         device: str | torch.device = "cpu",
     ) -> None:
-        if config.algorithm != "supervised" and (unlabelled is None or len(unlabelled) == 0):
+        needs_pool = config.algorithm != "supervised" or (config.unlabelled_poor or 0.0) > 0.0
+        if needs_pool and (unlabelled is None or len(unlabelled) == 0):
             raise InputError(f"{config.algorithm} needs unlabelled patterns")
         if set(labels.tolist()) != {0, 1}:
             raise InputError("the labels must hold both classes, 0 (poor) and 1 (superionic)")
@@ -256,6 +267,13 @@ class Trainer:
         picks = torch.randint(len(self.unlabelled) if pool is None else len(pool), (count,), generator=self.order)
         return picks if pool is None else pool[picks]
 
+    def _poor_loss(self) -> Tensor:
+        """Mean cross-entropy of unlabelled rows counted as poor."""
+        assert self.unlabelled is not None
+        patterns = self.unlabelled[self._unlabelled_rows().to(self.device)]
+        logits = self.network(augment.normalise(patterns, self.preset.intensity_cut))
+        return functional.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=self.device))
+
     @torch.no_grad()
     def _pseudo_labels(self, batch: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Hard labels and the mask of those that count."""
@@ -283,7 +301,7 @@ class Trainer:
         self.network.train()
         batch, targets = self._labelled_batch()
         student = pseudo = mask = None
-        if config.algorithm != "supervised":
+        if config.algorithm in ("fixmatch", "flexmatch"):
             assert self.unlabelled is not None
             rows = self._unlabelled_rows()
             patterns = self.unlabelled[rows.to(self.device)]
@@ -293,16 +311,20 @@ class Trainer:
             logits, student = self.network(batch), self.network(hard)
         else:
             logits = self.network(batch)
+        share = config.unlabelled_poor or 0.0
+        weights = self.class_weights * torch.tensor([1.0 - share, 1.0], device=self.device)
         loss, supervised, unlabelled = semi_supervised_loss(
             logits,
             targets,
             student,
             pseudo,
             mask,
-            class_weights=self.class_weights,
+            class_weights=weights,
             unlabelled_weight=config.unlabelled_weight,
             label_smoothing=config.label_smoothing,
         )
+        if share > 0.0:
+            loss = loss + 0.5 * share * self.class_weights[0] * self._poor_loss()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
