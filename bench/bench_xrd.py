@@ -95,7 +95,9 @@ def compare(data: Path) -> dict[str, float]:
         angle, height = max(angle, found[0]), max(height, found[1])
     count = len(cifs)
     result = {f"{name}_ms": 1e3 * value / count for name, value in seconds.items()}
-    result |= {f"ratio_{name}": seconds["pymatgen"] / seconds[name] for name in ("peaks", "sticks", "structure_to_sticks")}
+    result |= {
+        f"ratio_{name}": seconds["pymatgen"] / seconds[name] for name in ("peaks", "sticks", "structure_to_sticks")
+    }
     return result | {"structures": count, "largest_angle_difference_deg": angle, "largest_intensity_difference": height}
 
 

@@ -28,7 +28,7 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-QUICK = TrainConfig(iterations=30, batch_size=8, checkpoint_every=10)
+QUICK = TrainConfig(algorithm="fixmatch", iterations=30, batch_size=8, checkpoint_every=10)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,21 @@ def test_first_step_has_the_loss_of_its_batch(patterns):
     assert Trainer(config, *tensors).train_step()["loss"] == pytest.approx(expected.item(), rel=1e-5)
 
 
+def test_prior_takes_over_its_share_of_the_poor_loss(patterns):
+    """L = mean over the batch with poor rows times (1 - w), plus half of w times the unlabelled rows' mean."""
+    data, labels, pool = (torch.from_numpy(x) for x in patterns)
+    config = replace(QUICK, algorithm="prior", unlabelled_poor=0.4, network_settings={"dropout": 0.0})
+    twin = Trainer(config, data, labels, pool)
+    batch, targets = twin._labelled_batch()
+    rows = torch.nn.functional.cross_entropy(twin.network(batch), targets, reduction="none")
+    expected = (rows * torch.where(targets == 0, 0.6, 1.0)).mean()
+    unlabelled = augment.normalise(twin.unlabelled[twin._unlabelled_rows()])
+    expected = expected + 0.5 * 0.4 * -torch.log_softmax(twin.network(unlabelled), dim=1)[:, 0].mean()
+    assert Trainer(config, data, labels, pool).train_step()["loss"] == pytest.approx(expected.item(), rel=1e-5)
+    assert TrainConfig().unlabelled_poor == 0.3
+    assert TrainConfig(algorithm="fixmatch").unlabelled_poor == 0.0
+
+
 def test_flexmatch_thresholds():
     status = FlexThresholds(10)
     assert status.scale().tolist() == [0.0, 0.0]
@@ -125,7 +140,7 @@ def test_published_preset_uses_every_pseudo_label(patterns):
     assert trainer.train_step()["used"] == 1.0
 
 
-@pytest.mark.parametrize("algorithm", ["supervised", "fixmatch", "flexmatch"])
+@pytest.mark.parametrize("algorithm", ["supervised", "prior", "fixmatch", "flexmatch"])
 def test_same_seed_same_weights(patterns, algorithm):
     data, labels, pool = patterns
     models = [XRDMatch(replace(QUICK, algorithm=algorithm, seed=s), members=1) for s in (3, 3, 4)]

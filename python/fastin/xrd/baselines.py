@@ -35,8 +35,7 @@ def smoothed_features(
     if root:
         values = np.sqrt(values)
     highest = values.max(axis=1, keepdims=True)
-    result: NDArray[np.float32] = values / np.where(highest > 0, highest, 1.0)
-    return result
+    return np.asarray(values / np.where(highest > 0, highest, 1.0), dtype=np.float32)
 
 
 class Baseline:

@@ -206,7 +206,7 @@ def published_protocol(
         trainer = Trainer(
             _with_seed(config, seed), torch.from_numpy(data.patterns[rows]), torch.from_numpy(labels[rows]), pool
         )
-        every = trainer.network.prepare(torch.from_numpy(np.array(data.patterns)))  # type: ignore[operator]
+        every = trainer.network.prepare(torch.from_numpy(np.array(data.patterns)))
         every = augment.normalise(every, trainer.preset.intensity_cut)
         best, chosen = -1.0, np.zeros(len(labels))
         while trainer.step < config.iterations:

@@ -112,7 +112,8 @@ def background(pattern: MeasuredPattern, *, width: float = 3.0, iterations: int 
             padded = np.pad(level, distance, mode="reflect", reflect_type="odd")
             level = np.minimum(level, 0.5 * (padded[: len(level)] + padded[2 * distance :]))
     curve = (np.exp(np.exp(level) - 1.0) - 1.0) ** 2 - 1.0 + floor
-    return np.interp(angle, grid, curve)
+    values = np.interp(angle, grid, curve)
+    return np.asarray(values, dtype=np.float64)
 
 
 def noise_level(pattern: MeasuredPattern) -> float:
@@ -197,7 +198,7 @@ def resample(
         Angles (B,) and intensities (B,) float32.
     """
     bins = math.floor((two_theta[1] - two_theta[0]) / step + 1e-6) + 1
-    grid = two_theta[0] + step * np.arange(bins)
+    grid = two_theta[0] + step * np.arange(bins, dtype=np.float64)
     angle = pattern.two_theta
     edges = np.concatenate([grid - 0.5 * step, [grid[-1] + 0.5 * step]])
     # mean over each bin = difference of the exact integral of the piecewise linear curve

@@ -272,7 +272,7 @@ def xrd_patterns(
     else:
         cells, frac = np.zeros((0, 3, 3)), np.zeros((0, 3))
         occupancy, scatterer = np.zeros(0), np.zeros(0, dtype=np.int32)
-    patterns = _core.xrd_patterns(
+    patterns: NDArray[np.float32] = _core.xrd_patterns(
         cells,
         first,
         frac,
@@ -286,7 +286,7 @@ def xrd_patterns(
         _profile(fwhm, shape),
         resolve_threads(num_threads),
     )
-    return start + step * np.arange(bins), patterns
+    return start + step * np.arange(bins, dtype=np.float64), patterns
 
 
 def xrd_pattern(

@@ -103,8 +103,7 @@ def similarities(patterns: ArrayLike, labelled: ArrayLike, *, fwhm: float = 0.5)
         broad = smooth(np.atleast_2d(np.asarray(sticks, dtype=np.float32)), fwhm=fwhm, step=0.02)[:, 250::10]
         root = np.sqrt(np.maximum(broad, 0.0))
         norm = np.linalg.norm(root, axis=1, keepdims=True)
-        scaled: NDArray[np.float32] = root / np.where(norm > 0, norm, 1.0)
-        return scaled
+        return np.asarray(root / np.where(norm > 0, norm, 1.0), dtype=np.float32)
 
     result: NDArray[np.float32] = rows(patterns) @ rows(labelled).T
     return result
