@@ -7,6 +7,7 @@ where the first one stopped.
     python bench/xrd_learning_curve.py SHARED_DATA_FOLDER bench/results/xrd_learning_curve.json [--stage NAME]...
 """
 
+# ruff: noqa: B023 (every closure is called at once)
 from __future__ import annotations
 
 import argparse

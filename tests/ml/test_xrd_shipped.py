@@ -1,0 +1,63 @@
+"""The shipped pattern classifier: small, loads without code, and knows textbook conductors from insulators."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("torch")
+
+import fastin  # noqa: E402
+from fastin.cli.xrd import command  # noqa: E402
+from fastin.example_data import examples  # noqa: E402
+from fastin.xrd import XRDMatch  # noqa: E402
+
+
+def test_file_is_small_and_documented():
+    folder = resources.files("fastin").joinpath("data/models")
+    assert len(folder.joinpath("xrdmatch.pt").read_bytes()) < 6_000_000
+    card = folder.joinpath("xrdmatch.md").read_text(encoding="utf-8")
+    assert "OBELiX" in card
+    assert "CC BY 4.0" in card
+
+
+def test_textbook_crystals():
+    model = XRDMatch.pretrained()
+    names = ["Li10GeP2S12", "LiCl", "Li3PO4_gamma"]
+    patterns = np.stack([fastin.xrd_pattern(examples()[name])[1] for name in names])
+    probability = model.predict_proba(patterns)[:, 1]
+    assert probability[0] > 0.5 > max(probability[1:])
+
+
+def test_command_line_on_structure_and_measurement(tmp_path):
+    cif = examples()["Li10GeP2S12"]
+    angles, broad = fastin.xrd_pattern(cif, fwhm=0.12)
+    counts = np.random.default_rng(0).poisson(8000 * broad + 200 * np.exp(-angles / 30) + 60)
+    measured = tmp_path / "measured.xy"
+    np.savetxt(measured, np.column_stack([angles, counts])[500:4000])
+    result = CliRunner().invoke(command, ["classify", str(cif), str(measured), "--json"])
+    assert result.exit_code == 0, result.output
+    first, second = json.loads(result.output)
+    assert first["class"] == second["class"] == "superionic"
+    assert first["probability_superionic"] == pytest.approx(second["probability_superionic"], abs=0.25)
+    result = CliRunner().invoke(command, ["classify", str(cif), str(tmp_path / "missing.xy"), "--json"])
+    assert result.exit_code == 1
+    assert "cannot be read" in json.loads(result.output)[1]["error"]
+
+
+def test_pattern_command(tmp_path):
+    cif = str(examples()["LiCl"])
+    out = tmp_path / "a.xy"
+    result = CliRunner().invoke(command, [cif, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "1 1 1" in result.output
+    assert np.loadtxt(out).shape == (4501, 2)
+    result = CliRunner().invoke(command, [cif, "--json", "--range", "20:60"])
+    peaks = json.loads(result.output)["peaks"]
+    assert all(20 <= peak["two_theta_deg"] <= 60 for peak in peaks)
+    assert CliRunner().invoke(command, [str(tmp_path / "none.cif")]).exit_code == 1
+    assert CliRunner().invoke(command, [cif, "--range", "x"]).exit_code == 2
