@@ -11,10 +11,10 @@ from click.testing import CliRunner
 
 pytest.importorskip("torch")
 
-import fastin  # noqa: E402
-from fastin.cli.xrd import command  # noqa: E402
-from fastin.example_data import examples  # noqa: E402
-from fastin.xrd import XRDMatch  # noqa: E402
+import fastin
+from fastin.cli.xrd import command
+from fastin.example_data import examples
+from fastin.xrd import XRDMatch
 
 
 def test_file_is_small_and_documented():

@@ -19,6 +19,7 @@ from fastin.xrd.match import XRDMatch, config_from_dict, fit_platt, train_from_c
 from fastin.xrd.model import VGG11, build_network, coarsen  # noqa: E402
 from fastin.xrd.training import FlexThresholds, TrainConfig, Trainer, semi_supervised_loss  # noqa: E402
 
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     """Two spinning pools on a busy machine make these small networks a hundred times slower."""

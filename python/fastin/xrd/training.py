@@ -30,7 +30,7 @@ class TrainConfig:
     (B. Zhang et al., NeurIPS 2021).
 
     Attributes:
-        algorithm: ``"supervised"``, ``"prior"``, ``"fixmatch"`` or ``"flexmatch"``. ``"prior"`` uses only one thing that
+        algorithm: ``"supervised"``, ``"prior"``, ``"fixmatch"`` or ``"flexmatch"``. ``"prior"`` uses one thing that
             is known of the unlabelled rows: nearly all materials are poor conductors (see unlabelled_poor).
         unlabelled_poor: share of the poor half of the labelled loss that is taken over by unlabelled rows counted as
             poor; 0.3 for ``"prior"``, 0 otherwise, unless given (positive-unlabelled learning: C. Elkan, K. Noto, KDD
