@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BvseField', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'free_spheres', 'has_openmp', 'max_threads', 'nearest_atoms', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'refine_percolation', 'simd_level', 'site_symmetry', 'tessellate', 'xrd_patterns', 'xrd_peaks']
+__all__: list[str] = ['BvseField', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'free_spheres', 'has_openmp', 'landscape_network', 'max_threads', 'nearest_atoms', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
 class BvseField:
     """
     Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse).
@@ -14,7 +14,7 @@ class BvseField:
     max_energy: typing.ClassVar[float] = 1000.0
     def __init__(self, cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], term: numpy.typing.NDArray[numpy.int32], weight: numpy.typing.NDArray[numpy.float64], coulomb: numpy.typing.NDArray[numpy.bool], amplitude: numpy.typing.NDArray[numpy.float64], length: numpy.typing.NDArray[numpy.float64], alpha: numpy.typing.NDArray[numpy.float64], cutoff: typing.SupportsFloat | typing.SupportsIndex) -> None:
         ...
-    def derivatives(self, frac: numpy.typing.NDArray[numpy.float64], num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> tuple:
+    def derivatives(self, frac: numpy.typing.NDArray[numpy.float64], num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> tuple[typing.Any, ...]:
         """
         Energies (n,) in eV without the cap, Cartesian gradients (n, 3) in eV/A and Hessians (n, 3, 3) in eV/A^2.
         """
@@ -37,7 +37,11 @@ class BvseField:
     @property
     def tail_energy(self) -> float:
         ...
-def channels(site_radius: numpy.typing.NDArray[numpy.float64], edge_index: numpy.typing.NDArray[numpy.int64], edge_image: numpy.typing.NDArray[numpy.int32], edge_radius: numpy.typing.NDArray[numpy.float64], probe_radius: typing.SupportsFloat | typing.SupportsIndex) -> tuple:
+def certify_tessellation(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], *, merge_tolerance: typing.SupportsFloat | typing.SupportsIndex = 1e-05) -> dict[str, typing.Any]:
+    """
+    Certificates of the power diagram of spheres: volumes, Euler characteristic, powers at the vertices.
+    """
+def channels(site_radius: numpy.typing.NDArray[numpy.float64], edge_index: numpy.typing.NDArray[numpy.int64], edge_image: numpy.typing.NDArray[numpy.int32], edge_radius: numpy.typing.NDArray[numpy.float64], probe_radius: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Any, ...]:
     """
     Percolating components of a network for a probe.
     """
@@ -47,39 +51,43 @@ def coordination_numbers(offsets: numpy.typing.NDArray[numpy.int64], index: nump
     """
     Coordination number of each point: counter-ions within `reach` of the shortest relative bond length.
     """
-def critical_elements(site_ptr: numpy.typing.NDArray[numpy.int64], edge_ptr: numpy.typing.NDArray[numpy.int64], ends: numpy.typing.NDArray[numpy.int32], image: numpy.typing.NDArray[numpy.int32], site_energy: numpy.typing.NDArray[numpy.float32], edge_energy: numpy.typing.NDArray[numpy.float32], num_threads: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+def critical_elements(site_ptr: numpy.typing.NDArray[numpy.int64], edge_ptr: numpy.typing.NDArray[numpy.int64], ends: numpy.typing.NDArray[numpy.int32], image: numpy.typing.NDArray[numpy.int32], site_energy: numpy.typing.NDArray[numpy.float32], edge_energy: numpy.typing.NDArray[numpy.float32], num_threads: typing.SupportsInt | typing.SupportsIndex) -> tuple[typing.Any, ...]:
     """
     Per graph and dimension, the element that sets the percolation level (edge e as e, site s as -1 - s) and the lowest site of the percolating component; INT64_MAX where there is none.
     """
-def exact_free_spheres(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], num_threads: typing.SupportsInt | typing.SupportsIndex) -> dict:
+def exact_free_spheres(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], num_threads: typing.SupportsInt | typing.SupportsIndex) -> dict[str, typing.Any]:
     ...
-def free_spheres(site_radius: numpy.typing.NDArray[numpy.float64], edge_index: numpy.typing.NDArray[numpy.int64], edge_image: numpy.typing.NDArray[numpy.int32], edge_radius: numpy.typing.NDArray[numpy.float64]) -> dict:
+def free_spheres(site_radius: numpy.typing.NDArray[numpy.float64], edge_index: numpy.typing.NDArray[numpy.int64], edge_image: numpy.typing.NDArray[numpy.int32], edge_radius: numpy.typing.NDArray[numpy.float64]) -> dict[str, typing.Any]:
     """
     Widest periodic paths of a network along each axis and in 1, 2, 3 dimensions.
+    """
+def landscape_network(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex, margin: typing.SupportsFloat | typing.SupportsIndex, margin_slope: typing.SupportsFloat | typing.SupportsIndex, cutoff: typing.SupportsFloat | typing.SupportsIndex) -> dict[str, typing.Any]:
+    """
+    Minima and saddles of the field up to an absolute energy (nan: the highest percolation level).
     """
 def max_threads() -> int:
     """
     Threads that the OpenMP runtime would use by default (1 without OpenMP).
     """
-def nearest_atoms(cell: numpy.typing.NDArray[numpy.float64], atom_frac: numpy.typing.NDArray[numpy.float64], atom_key: numpy.typing.NDArray[numpy.int32], points: numpy.typing.NDArray[numpy.float64], k: typing.SupportsInt | typing.SupportsIndex, skip: numpy.typing.NDArray[numpy.int32], num_threads: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+def nearest_atoms(cell: numpy.typing.NDArray[numpy.float64], atom_frac: numpy.typing.NDArray[numpy.float64], atom_key: numpy.typing.NDArray[numpy.int32], points: numpy.typing.NDArray[numpy.float64], k: typing.SupportsInt | typing.SupportsIndex, skip: numpy.typing.NDArray[numpy.int32], num_threads: typing.SupportsInt | typing.SupportsIndex) -> tuple[typing.Any, ...]:
     """
     The k nearest atoms of each point over all periodic images: index (P, k), image (P, k, 3), distance (P, k).
     """
-def neighbours(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], cutoff: typing.SupportsFloat | typing.SupportsIndex) -> tuple:
+def neighbours(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], cutoff: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Any, ...]:
     """
     Periodic neighbours within `cutoff` angstrom: (offsets (n + 1,), index (m,), distance (m,)), nearest first.
     """
-def network(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], *, generators: bool = False, face_centers: bool = False, use_symmetry: bool = True, num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> dict:
+def network(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], *, generators: bool = False, face_centers: bool = False, use_symmetry: bool = True, num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> dict[str, typing.Any]:
     """
     Interstitial network of spheres: sites, edges with bottlenecks, orbits, free-sphere radii.
     """
 @typing.overload
-def percolate_grid(values: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, paths: bool = False) -> dict:
+def percolate_grid(values: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, paths: bool = False) -> dict[str, typing.Any]:
     """
     Energies at which the set below percolates in 1, 2, 3 dimensions: dict(minimum, minimum_voxel, levels); each level holds energy, voxel, minimum, minimum_voxel, basins, translations (rows, in cells).
     """
 @typing.overload
-def percolate_grid(values: numpy.typing.NDArray[numpy.float32], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, paths: bool = False) -> dict:
+def percolate_grid(values: numpy.typing.NDArray[numpy.float32], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, paths: bool = False) -> dict[str, typing.Any]:
     """
     The same on a float32 grid of bond valence energies; points at the field's ceiling are never entered.
     """
@@ -87,28 +95,36 @@ def point_orbits(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.N
     """
     Orbit label of each point under symmetry operations.
     """
-def refine_percolation(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, margin: typing.SupportsFloat | typing.SupportsIndex = 0.12, margin_slope: typing.SupportsFloat | typing.SupportsIndex = 0.06, paths: bool = False) -> dict:
+def refine_percolation(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, margin: typing.SupportsFloat | typing.SupportsIndex = 0.12, margin_slope: typing.SupportsFloat | typing.SupportsIndex = 0.06, paths: bool = False) -> dict[str, typing.Any]:
     """
     Percolation levels of the continuous field, seeded by its float32 grid.
+    """
+def saddle_paths(field: BvseField, saddles: numpy.typing.NDArray[numpy.float64], num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> tuple[typing.Any, ...]:
+    """
+    Steepest descents from saddles to both sides: offsets, fractional points, energies.
     """
 def simd_level() -> str:
     """
     Instruction set level that the kernels run at on this machine.
     """
-def site_symmetry(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], kind: numpy.typing.NDArray[numpy.int32], rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], tolerance: typing.SupportsFloat | typing.SupportsIndex) -> tuple:
+def site_symmetry(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], kind: numpy.typing.NDArray[numpy.int32], rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], tolerance: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Any, ...]:
     """
     Indices of the operations that the sites obey within `tolerance` (A) and that form a group, the sites averaged over them, and the largest shift (A).
     """
-def tessellate(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], *, faces: bool = False, merge_tolerance: typing.SupportsFloat | typing.SupportsIndex = 1e-05) -> dict:
+def tessellate(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], *, faces: bool = False, merge_tolerance: typing.SupportsFloat | typing.SupportsIndex = 1e-05) -> dict[str, typing.Any]:
     """
     Periodic power diagram of spheres: vertices with generators, edges with owners, cell volumes.
+    """
+def transport_network(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], points: numpy.typing.NDArray[numpy.float64], ceiling: typing.SupportsFloat | typing.SupportsIndex, margin: typing.SupportsFloat | typing.SupportsIndex = 0.12, margin_slope: typing.SupportsFloat | typing.SupportsIndex = 0.06) -> dict[str, typing.Any]:
+    """
+    Sites and hops of the energy landscape up to an absolute energy, and the sites that points drain to.
     """
 def xrd_patterns(cells: numpy.typing.NDArray[numpy.float64], first: numpy.typing.NDArray[numpy.int64], frac: numpy.typing.NDArray[numpy.float64], occupancy: numpy.typing.NDArray[numpy.float64], scatterer: numpy.typing.NDArray[numpy.int32], table: numpy.typing.NDArray[numpy.float64], wavelength: typing.SupportsFloat | typing.SupportsIndex, two_theta: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex], bins: typing.SupportsInt | typing.SupportsIndex, step: typing.SupportsFloat | typing.SupportsIndex, profile: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], num_threads: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
     """
     Patterns of many crystals (C, bins), float32, strongest bin 1; atoms of crystal i are first[i]:first[i + 1].
     """
-def xrd_peaks(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], occupancy: numpy.typing.NDArray[numpy.float64], scatterer: numpy.typing.NDArray[numpy.int32], table: numpy.typing.NDArray[numpy.float64], wavelength: typing.SupportsFloat | typing.SupportsIndex, two_theta_min: typing.SupportsFloat | typing.SupportsIndex, two_theta_max: typing.SupportsFloat | typing.SupportsIndex) -> tuple:
+def xrd_peaks(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], occupancy: numpy.typing.NDArray[numpy.float64], scatterer: numpy.typing.NDArray[numpy.int32], table: numpy.typing.NDArray[numpy.float64], wavelength: typing.SupportsFloat | typing.SupportsIndex, two_theta_min: typing.SupportsFloat | typing.SupportsIndex, two_theta_max: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Any, ...]:
     """
     Peaks of one crystal: (2 theta in degrees, intensity, d in angstrom, hkl (P, 3), multiplicity).
     """
-has_openmp: bool = True
+has_openmp: bool

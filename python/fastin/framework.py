@@ -190,8 +190,8 @@ def coordination_of(crystal: Crystal) -> NDArray[np.int64]:
     found = _core.coordination_numbers(*crystal.neighbours, sign, size, total, _BOND_REACH, _TOO_NEAR)
     if (found == 0.0).any():
         frac = np.ascontiguousarray(crystal.frac[crystal.first_rows])
-        wide = _core.neighbours(crystal.cell, frac, _WIDE_SHELL)
-        wider = _core.coordination_numbers(*wide, sign, size, total, _BOND_REACH, _TOO_NEAR)
+        offsets, index, distance = _core.neighbours(crystal.cell, frac, _WIDE_SHELL)
+        wider = _core.coordination_numbers(offsets, index, distance, sign, size, total, _BOND_REACH, _TOO_NEAR)
         found = np.where(found == 0.0, wider, found)
     return np.rint(found).astype(np.int64)
 
