@@ -10,7 +10,8 @@ namespace fastin::bind {
 
 void bind_runtime(py::module_& m) {
   m.def("simd_level", &simd_level, "Instruction set level that the kernels run at on this machine.");
-  m.def("max_threads", &max_threads, "Threads that the OpenMP runtime would use by default (1 without OpenMP).");
+  m.def("max_threads", &max_threads,
+        "Threads that the OpenMP runtime would use by default (1 without OpenMP).");
 #ifdef FASTIN_USE_OPENMP
   m.attr("has_openmp") = true;
 #else

@@ -29,8 +29,8 @@ std::vector<Scatterer> to_scatterers(const In<double>& table) {
 }
 
 py::tuple xrd_peaks(const In<double>& cell, const In<double>& frac, const In<double>& occupancy,
-                    const In<std::int32_t>& scatterer, const In<double>& table, double wavelength, double two_theta_min,
-                    double two_theta_max) {
+                    const In<std::int32_t>& scatterer, const In<double>& table, double wavelength,
+                    double two_theta_min, double two_theta_max) {
   const Lattice lattice(to_mat3(cell, "cell"));
   const std::vector<Vec3> x = to_vec3s(frac, "frac");
   const auto n = static_cast<py::ssize_t>(x.size());
@@ -58,9 +58,10 @@ py::tuple xrd_peaks(const In<double>& cell, const In<double>& frac, const In<dou
                         adopt<std::int32_t>(std::move(hkl), {count, 3}), adopt(std::move(multiplicity)));
 }
 
-py::array_t<float> xrd_patterns(const In<double>& cells, const In<std::int64_t>& first, const In<double>& frac,
-                                const In<double>& occupancy, const In<std::int32_t>& scatterer, const In<double>& table,
-                                double wavelength, std::pair<double, double> two_theta, std::size_t bins, double step,
+py::array_t<float> xrd_patterns(const In<double>& cells, const In<std::int64_t>& first,
+                                const In<double>& frac, const In<double>& occupancy,
+                                const In<std::int32_t>& scatterer, const In<double>& table, double wavelength,
+                                std::pair<double, double> two_theta, std::size_t bins, double step,
                                 const std::vector<double>& profile, int num_threads) {
   check_shape(cells, "cells", {-1, 3, 3});
   const py::ssize_t crystals = cells.shape(0);
@@ -76,7 +77,8 @@ py::array_t<float> xrd_patterns(const In<double>& cells, const In<std::int64_t>&
     }
   }
   if (bins == 0 || !(step > 0.0)) throw InvalidInput("the grid needs a positive step and at least one bin");
-  if (!profile.empty() && profile.size() != 4) throw InvalidInput("profile must be (u, v, w, lorentzian fraction)");
+  if (!profile.empty() && profile.size() != 4)
+    throw InvalidInput("profile must be (u, v, w, lorentzian fraction)");
   const std::vector<Scatterer> kinds = to_scatterers(table);
   const double* cell_rows = cells.data();
   const double* occ = occupancy.data();
@@ -116,9 +118,10 @@ void bind_xrd(py::module_& m) {
         "Peaks of one crystal: (2 theta in degrees, intensity, d in angstrom, hkl (P, 3), multiplicity).");
   m.def("xrd_patterns", &xrd_patterns, py::arg("cells").noconvert(), py::arg("first").noconvert(),
         py::arg("frac").noconvert(), py::arg("occupancy").noconvert(), py::arg("scatterer").noconvert(),
-        py::arg("table").noconvert(), py::arg("wavelength"), py::arg("two_theta"), py::arg("bins"), py::arg("step"),
-        py::arg("profile"), py::arg("num_threads"),
-        "Patterns of many crystals (C, bins), float32, strongest bin 1; atoms of crystal i are first[i]:first[i + 1].");
+        py::arg("table").noconvert(), py::arg("wavelength"), py::arg("two_theta"), py::arg("bins"),
+        py::arg("step"), py::arg("profile"), py::arg("num_threads"),
+        "Patterns of many crystals (C, bins), float32, strongest bin 1; atoms of crystal i are "
+        "first[i]:first[i + 1].");
 }
 
 }  // namespace fastin::bind

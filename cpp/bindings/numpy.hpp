@@ -1,4 +1,5 @@
-// numpy in and out: arrays are checked for dtype, order and shape; results are moved into a capsule, never copied.
+// numpy in and out: arrays are checked for dtype, order and shape; results are moved into a capsule, never
+// copied.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -65,7 +66,8 @@ std::vector<T> to_vector(const In<T>& array, const char* name) {
   return std::vector<T>(array.data(), array.data() + array.size());
 }
 
-// Read-only array that owns the moved vector. `shape` is in elements of Scalar: adopt<double>(vector<Vec3>, {n, 3}).
+// Read-only array that owns the moved vector. `shape` is in elements of Scalar: adopt<double>(vector<Vec3>,
+// {n, 3}).
 template <class Scalar, class Row>
 py::array_t<Scalar> adopt(std::vector<Row>&& rows, std::vector<py::ssize_t> shape) {
   static_assert(sizeof(Row) % sizeof(Scalar) == 0, "rows must be whole numbers of scalars");

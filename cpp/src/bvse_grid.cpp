@@ -244,8 +244,8 @@ void BvseField::grid(const Int3& shape, const std::vector<GridOperation>& operat
   }
   OrbitMap orbit(values);
   const Tiles tiles = make_tiles(impl_->lattice, s, operations, orbit);
-  // A tile takes some 10 microseconds: fewer than this many a thread do not pay for waking it, least of all on a busy
-  // machine, where the last thread to be scheduled sets the time.
+  // A tile takes some 10 microseconds: fewer than this many a thread do not pay for waking it, least of all
+  // on a busy machine, where the last thread to be scheduled sets the time.
   constexpr std::size_t kTilesPerThread = 64;
   const std::size_t tile_count = tiles.start.size() - 1;
   const int threads = std::clamp(static_cast<int>(tile_count / kTilesPerThread), 1, std::max(1, num_threads));

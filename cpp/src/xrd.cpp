@@ -15,7 +15,8 @@ constexpr double kDegrees = 180.0 / kPi;
 constexpr double kMottBethe = 41.78214;  // of the form-factor parametrisation
 constexpr std::size_t kWidth = 8;        // reflections handled together
 
-// exp(x) for x <= 0, without branches so that loops over it vectorise; relative error below 2e-15, 0 under -700.
+// exp(x) for x <= 0, without branches so that loops over it vectorise; relative error below 2e-15, 0 under
+// -700.
 inline double exp_of_negative(double x) {
   constexpr double kShift = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer in the low bits
   const double clamped = x < -700.0 ? -700.0 : x;
@@ -109,8 +110,8 @@ struct PhaseTables {
   std::size_t h_stride = 0, k_stride = 0, l_stride = 0, atoms = 0;
 };
 
-PhaseTables phase_tables(const ScatteringCell& cell, const std::vector<Scatterer>& table, const std::array<int, 3>& axes,
-                         const Int3& reach) {
+PhaseTables phase_tables(const ScatteringCell& cell, const std::vector<Scatterer>& table,
+                         const std::array<int, 3>& axes, const Int3& reach) {
   PhaseTables t;
   std::vector<std::size_t> order(cell.size);
   for (std::size_t i = 0; i < cell.size; ++i) {
@@ -199,7 +200,8 @@ FASTIN_CLONES void squared_structure_factors(const HalfSphere& sphere, const Pha
           total_im[j] += f[j] * im[j];
         }
       }
-      for (std::size_t j = 0; j < kWidth; ++j) squared[at + j] = total_re[j] * total_re[j] + total_im[j] * total_im[j];
+      for (std::size_t j = 0; j < kWidth; ++j)
+        squared[at + j] = total_re[j] * total_re[j] + total_im[j] * total_im[j];
     }
   }
 }
@@ -214,22 +216,24 @@ void check_range(const DiffractionRange& range) {
   if (!(range.wavelength > 0.0) || !std::isfinite(range.wavelength)) {
     throw InvalidInput("the wavelength must be positive, not " + std::to_string(range.wavelength));
   }
-  if (!(range.two_theta_min >= 0.0 && range.two_theta_min < range.two_theta_max && range.two_theta_max <= 180.0)) {
+  if (!(range.two_theta_min >= 0.0 && range.two_theta_min < range.two_theta_max &&
+        range.two_theta_max <= 180.0)) {
     throw InvalidInput("the range of 2 theta must satisfy 0 <= start < stop <= 180 degrees");
   }
 }
 
 // Calls body(s2, intensity, h, k, l) for half of the reflections in range, in a fixed order.
 template <class Body>
-void each_reflection(const ScatteringCell& cell, const std::vector<Scatterer>& table, const DiffractionRange& range,
-                     Body&& body) {
+void each_reflection(const ScatteringCell& cell, const std::vector<Scatterer>& table,
+                     const DiffractionRange& range, Body&& body) {
   check_range(range);
   const double low = 2.0 * std::sin(0.5 * range.two_theta_min / kDegrees) / range.wavelength;
   const double high = 2.0 * std::sin(0.5 * range.two_theta_max / kDegrees) / range.wavelength;
   // The longest axis has the longest rows of reflections: it comes last, where the loop is vectorised.
   std::array<int, 3> axes{0, 1, 2};
   const Mat3& vectors = cell.lattice.cell();
-  std::stable_sort(axes.begin(), axes.end(), [&](int i, int j) { return norm2(vectors[i]) < norm2(vectors[j]); });
+  std::stable_sort(axes.begin(), axes.end(),
+                   [&](int i, int j) { return norm2(vectors[i]) < norm2(vectors[j]); });
   Mat3 reciprocal;
   Int3 reach;
   for (int k = 0; k < 3; ++k) {
@@ -243,7 +247,8 @@ void each_reflection(const ScatteringCell& cell, const std::vector<Scatterer>& t
   std::vector<double> work(2 * sphere.size + 2 * tables.atoms);
   double *s2 = work.data(), *squared = s2 + sphere.size, *base = squared + sphere.size;
   for (const Row& row : sphere.rows) {
-    const Vec3 start = static_cast<double>(row.h) * reciprocal[0] + static_cast<double>(row.k) * reciprocal[1];
+    const Vec3 start =
+        static_cast<double>(row.h) * reciprocal[0] + static_cast<double>(row.k) * reciprocal[1];
     const std::size_t padded = (static_cast<std::size_t>(row.count) + kWidth - 1) / kWidth * kWidth;
     for (std::size_t j = 0; j < padded; ++j) {
       const double l = static_cast<double>(row.first_l) + static_cast<double>(j);
@@ -303,14 +308,15 @@ std::vector<PowderPeak> powder_peaks(const ScatteringCell& cell, const std::vect
   }
   double highest = 0.0;
   for (const PowderPeak& p : peaks) highest = std::max(highest, p.intensity);
-  peaks.erase(std::remove_if(peaks.begin(), peaks.end(),
-                             [&](const PowderPeak& p) { return p.intensity <= kIntensityThreshold * highest; }),
-              peaks.end());
+  peaks.erase(
+      std::remove_if(peaks.begin(), peaks.end(),
+                     [&](const PowderPeak& p) { return p.intensity <= kIntensityThreshold * highest; }),
+      peaks.end());
   return peaks;
 }
 
-void stick_pattern(const ScatteringCell& cell, const std::vector<Scatterer>& table, const DiffractionRange& range,
-                   const PatternGrid& grid, float* pattern) {
+void stick_pattern(const ScatteringCell& cell, const std::vector<Scatterer>& table,
+                   const DiffractionRange& range, const PatternGrid& grid, float* pattern) {
   std::vector<double> sum(grid.size, 0.0);
   each_reflection(cell, table, range, [&](double s2, double intensity, const Int3&) {
     const double bin = std::ceil((two_theta_of(s2, range.wavelength) - grid.start) / grid.step);
@@ -319,16 +325,19 @@ void stick_pattern(const ScatteringCell& cell, const std::vector<Scatterer>& tab
   scale_to_one(pattern, sum);
 }
 
-void profile_pattern(const ScatteringCell& cell, const std::vector<Scatterer>& table, const DiffractionRange& range,
-                     const PatternGrid& grid, const PeakProfile& profile, float* pattern) {
-  constexpr double kGaussReach = 4.0, kLorentzReach = 40.0;  // in units of the width; tails beyond are dropped
+void profile_pattern(const ScatteringCell& cell, const std::vector<Scatterer>& table,
+                     const DiffractionRange& range, const PatternGrid& grid, const PeakProfile& profile,
+                     float* pattern) {
+  constexpr double kGaussReach = 4.0,
+                   kLorentzReach = 40.0;  // in units of the width; tails beyond are dropped
   const double eta = profile.lorentzian_fraction;
   std::vector<double> sum(grid.size, 0.0);
   for (const PowderPeak& peak : powder_peaks(cell, table, range)) {
     const double tangent = std::tan(0.5 * peak.two_theta / kDegrees);
     const double fwhm2 = profile.u * tangent * tangent + profile.v * tangent + profile.w;
     if (!(fwhm2 > 0.0)) {
-      throw InvalidInput("the peak width is not positive at 2 theta = " + std::to_string(peak.two_theta) + " degrees");
+      throw InvalidInput("the peak width is not positive at 2 theta = " + std::to_string(peak.two_theta) +
+                         " degrees");
     }
     const double fwhm = std::sqrt(fwhm2), reach = (eta > 0.0 ? kLorentzReach : kGaussReach) * fwhm;
     const double first = std::max(0.0, std::ceil((peak.two_theta - reach - grid.start) / grid.step));

@@ -15,7 +15,8 @@ inline void check(bool ok, const char* what, const char* file, int line) {
 inline void check_near(double a, double b, double tolerance, const char* what, const char* file, int line) {
   if (!(std::abs(a - b) <= tolerance)) {
     ++failures;
-    std::fprintf(stderr, "%s:%d: %s: %.17g and %.17g differ by more than %g\n", file, line, what, a, b, tolerance);
+    std::fprintf(stderr, "%s:%d: %s: %.17g and %.17g differ by more than %g\n", file, line, what, a, b,
+                 tolerance);
   }
 }
 inline int report(const char* name) {
@@ -25,7 +26,8 @@ inline int report(const char* name) {
 }  // namespace fastin::test
 
 #define CHECK(condition) fastin::test::check((condition), #condition, __FILE__, __LINE__)
-#define CHECK_NEAR(a, b, tolerance) fastin::test::check_near((a), (b), (tolerance), #a " ~ " #b, __FILE__, __LINE__)
+#define CHECK_NEAR(a, b, tolerance) \
+  fastin::test::check_near((a), (b), (tolerance), #a " ~ " #b, __FILE__, __LINE__)
 #define CHECK_THROWS(expression, type)                                             \
   do {                                                                             \
     bool caught = false;                                                           \

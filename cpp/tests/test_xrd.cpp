@@ -34,7 +34,8 @@ int main() {
     CHECK(simple[i].multiplicity == multiplicities[i]);
     CHECK_NEAR(simple[i].spacing, a / std::sqrt(squares[i]), 1e-12);
     const double theta = std::asin(range.wavelength / (2.0 * simple[i].spacing));
-    const double lp = (1.0 + std::pow(std::cos(2.0 * theta), 2)) / (std::pow(std::sin(theta), 2) * std::cos(theta));
+    const double lp =
+        (1.0 + std::pow(std::cos(2.0 * theta), 2)) / (std::pow(std::sin(theta), 2) * std::cos(theta));
     CHECK_NEAR(simple[i].two_theta, 2.0 * theta * 180.0 / 3.14159265358979323846, 1e-10);
     CHECK_NEAR(simple[i].intensity, 100.0 * lp * multiplicities[i], 1e-8 * simple[i].intensity);
   }
@@ -70,7 +71,8 @@ int main() {
   std::size_t occupied = 0;
   for (const float v : sticks) occupied += v > 0.0f ? 1 : 0;
   CHECK(occupied == simple.size());
-  for (const PowderPeak& p : simple) CHECK(sticks[static_cast<std::size_t>(std::ceil(p.two_theta / 0.02))] > 0.0f);
+  for (const PowderPeak& p : simple)
+    CHECK(sticks[static_cast<std::size_t>(std::ceil(p.two_theta / 0.02))] > 0.0f);
 
   // A skewed description of the same lattice gives the same pattern.
   const Lattice skewed(Mat3{{Vec3{a, 0, 0}, Vec3{3 * a, a, 0}, Vec3{-2 * a, a, a}}});
@@ -89,13 +91,15 @@ int main() {
   double area[2] = {0.0, 0.0};
   for (std::size_t i = 0; i < grid.size; ++i)
     for (std::size_t k = 0; k < 2; ++k)
-      if (std::abs(0.02 * static_cast<double>(i) - simple[k].two_theta) < 1.0) area[k] += static_cast<double>(broad[i]);
+      if (std::abs(0.02 * static_cast<double>(i) - simple[k].two_theta) < 1.0)
+        area[k] += static_cast<double>(broad[i]);
   CHECK_NEAR(area[1] / area[0], simple[1].intensity / simple[0].intensity, 1e-5);
   CHECK_THROWS(profile_pattern({cubic, one.data(), full.data(), kind.data(), 1}, table, range, grid,
                                {0, 0, -1.0, 0.0}, broad.data()),
                InvalidInput);
   const std::vector<std::int32_t> wrong{7};
   CHECK_THROWS(powder_peaks({cubic, one.data(), full.data(), wrong.data(), 1}, table, range), InvalidInput);
-  CHECK_THROWS(powder_peaks({cubic, one.data(), full.data(), kind.data(), 1}, table, {1.5, 0.0, 181.0}), InvalidInput);
+  CHECK_THROWS(powder_peaks({cubic, one.data(), full.data(), kind.data(), 1}, table, {1.5, 0.0, 181.0}),
+               InvalidInput);
   return test::report("xrd");
 }

@@ -261,6 +261,18 @@ def _flags(result: dict[str, Any]) -> list[str]:
     return flags
 
 
+def _lost_passes(result: dict[str, Any], grid: EnergyGrid) -> list[int]:
+    """Dimensions whose refined level lies above the grid's by more than the grid can err: never to be reported."""
+    error, slope = grid_margins(grid)
+    lost = []
+    for d, level in enumerate(result["levels"], start=1):
+        on_grid = level.get("grid_energy", math.inf)
+        height = on_grid - result["minimum"]
+        if math.isfinite(on_grid) and level["energy"] > on_grid + error + slope * height:
+            lost.append(d)
+    return lost
+
+
 def compute_barriers(
     source_or_grid: Any,
     ion: str | None = None,
@@ -313,6 +325,10 @@ def compute_barriers(
         notes.append(f"a grid of {grid.values.shape} points is too coarse to refine")
     result = _solve(grid, connectivity, refine, paths=paths)
     flags = _flags(result)
+    if refine and (lost := _lost_passes(result, grid)):
+        refine = False
+        result = _solve(grid, connectivity, False, paths=paths)
+        flags = [f"E{d}D: the refinement lost a pass that the grid has; all levels are the grid's" for d in lost]
     return Barriers(
         ion=grid.ion,
         source=grid.source,

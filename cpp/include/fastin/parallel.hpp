@@ -1,6 +1,6 @@
 // The only file that names omp.h: parallel_for and the serial fallback.
-// FASTIN_USE_STD_THREADS swaps OpenMP for std::thread: ThreadSanitizer understands those, whereas it reports false
-// races through an uninstrumented libgomp.
+// FASTIN_USE_STD_THREADS swaps OpenMP for std::thread: ThreadSanitizer understands those, whereas it reports
+// false races through an uninstrumented libgomp.
 #pragma once
 
 #include <cstddef>
@@ -28,9 +28,10 @@ inline int max_threads() {
 #endif
 }
 
-// Calls body(i, thread) for i in [0, n), in chunks handed out dynamically. An exception leaves no OpenMP region:
-// the one of the lowest index is kept and rethrown, so the message does not depend on the thread count.
-// Bodies must write to slots owned by i (or by thread, merged afterwards in an order free of the schedule).
+// Calls body(i, thread) for i in [0, n), in chunks handed out dynamically. An exception leaves no OpenMP
+// region: the one of the lowest index is kept and rethrown, so the message does not depend on the thread
+// count. Bodies must write to slots owned by i (or by thread, merged afterwards in an order free of the
+// schedule).
 template <class Body>
 void parallel_for(std::size_t n, int num_threads, Body&& body, std::size_t chunk = 1) {
 #if defined(FASTIN_USE_STD_THREADS)

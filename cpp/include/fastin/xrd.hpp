@@ -1,9 +1,10 @@
-// Powder diffraction of X-rays: reflections within the Ewald limit, structure factors, sticks and peak profiles.
+// Powder diffraction of X-rays: reflections within the Ewald limit, structure factors, sticks and peak
+// profiles.
 //
-// Intensity of a reflection: |F|^2 (1 + cos^2 2theta) / (sin^2 theta cos theta), F = sum_j occ_j f_j(s) exp(-B_j s^2)
-// exp(2 pi i h.x_j), s = sin(theta) / wavelength, f(s) = Z - 41.78214 s^2 sum_i a_i exp(-b_i s^2) (M. De Graef and
-// M. E. McHenry, Structure of Materials, ch. 11-12). No anomalous dispersion, so Friedel's law holds and half of the
-// sphere is enough.
+// Intensity of a reflection: |F|^2 (1 + cos^2 2theta) / (sin^2 theta cos theta), F = sum_j occ_j f_j(s)
+// exp(-B_j s^2) exp(2 pi i h.x_j), s = sin(theta) / wavelength, f(s) = Z - 41.78214 s^2 sum_i a_i exp(-b_i
+// s^2) (M. De Graef and M. E. McHenry, Structure of Materials, ch. 11-12). No anomalous dispersion, so
+// Friedel's law holds and half of the sphere is enough.
 #pragma once
 
 #include <array>
@@ -18,10 +19,10 @@ namespace fastin {
 
 // What scatters at a position: an element with its Debye-Waller factor.
 struct Scatterer {
-  double electrons = 0.0;        // Z
-  std::array<double, 4> a{};     // fitted amplitudes
-  std::array<double, 4> b{};     // fitted widths, A^2
-  double debye_waller = 0.0;     // isotropic B, A^2
+  double electrons = 0.0;     // Z
+  std::array<double, 4> a{};  // fitted amplitudes
+  std::array<double, 4> b{};  // fitted widths, A^2
+  double debye_waller = 0.0;  // isotropic B, A^2
 };
 
 // Atoms of one crystal; positions may repeat (several species on one site, weighted by occupancy).
@@ -43,10 +44,10 @@ struct DiffractionRange {
 // Reflections that fall together within kPeakTolerance.
 struct PowderPeak {
   double two_theta = 0.0;
-  double intensity = 0.0;          // summed over the reflections, absolute scale
-  double spacing = 0.0;            // d, A
-  Int3 hkl{};                      // the lexicographically largest of them
-  std::int32_t multiplicity = 0;   // how many, Friedel pairs counted
+  double intensity = 0.0;         // summed over the reflections, absolute scale
+  double spacing = 0.0;           // d, A
+  Int3 hkl{};                     // the lexicographically largest of them
+  std::int32_t multiplicity = 0;  // how many, Friedel pairs counted
 };
 
 constexpr double kPeakTolerance = 1e-5;       // degrees: equivalent reflections differ by rounding only
@@ -56,7 +57,8 @@ constexpr double kIntensityThreshold = 1e-5;  // of the strongest: weaker peaks 
 std::vector<PowderPeak> powder_peaks(const ScatteringCell& cell, const std::vector<Scatterer>& table,
                                      const DiffractionRange& range);
 
-// Angular grid: bin i stands for start + i * step; a stick at angle t falls into bin ceil((t - start) / step).
+// Angular grid: bin i stands for start + i * step; a stick at angle t falls into bin ceil((t - start) /
+// step).
 struct PatternGrid {
   double start = 0.0;
   double step = 0.02;
@@ -70,11 +72,12 @@ struct PeakProfile {
 };
 
 // Stick pattern, strongest bin 1 (all zero when nothing diffracts in the range).
-void stick_pattern(const ScatteringCell& cell, const std::vector<Scatterer>& table, const DiffractionRange& range,
-                   const PatternGrid& grid, float* pattern);
+void stick_pattern(const ScatteringCell& cell, const std::vector<Scatterer>& table,
+                   const DiffractionRange& range, const PatternGrid& grid, float* pattern);
 
 // Peaks spread over the grid, highest point 1. Throws InvalidInput where the width is not positive.
-void profile_pattern(const ScatteringCell& cell, const std::vector<Scatterer>& table, const DiffractionRange& range,
-                     const PatternGrid& grid, const PeakProfile& profile, float* pattern);
+void profile_pattern(const ScatteringCell& cell, const std::vector<Scatterer>& table,
+                     const DiffractionRange& range, const PatternGrid& grid, const PeakProfile& profile,
+                     float* pattern);
 
 }  // namespace fastin
