@@ -6,7 +6,8 @@ fixes them. Lengths are given in degrees and turned into bins of the grid that a
 `FAITHFUL` carries the published values (Q. Wan et al., Energy Environ. Sci. 17, 9487 (2024) and its released code):
 shifts to higher angles only, noise switched off, no broadening. `FIXED` is the repaired set: both directions, noise
 really on, broadening, an isotropic change of the lattice, no loss of the weak peaks, and displacements of the size of
-real zero errors: shifts of degrees turn one material's pattern into another's (two repetitions: 0.02 to 0.04 of macro-F1, close to the noise).
+real zero errors: shifts of degrees turn one material's pattern into another's (two repetitions:
+0.02 to 0.04 of macro-F1, close to the noise).
 """
 
 from __future__ import annotations
