@@ -115,3 +115,16 @@ def test_markup_in_file_names_is_escaped(tmp_path):
     result = run(odd, "--no-barriers")
     assert result.exit_code == 0, result.output
     assert "[bold]x[red].cif" in result.stdout
+
+
+def test_missing_extra_is_one_line(monkeypatch):
+    """Without pyarrow `fastin screen` names the extra to install instead of a traceback."""
+    import sys
+
+    for name in [m for m in sys.modules if m.startswith(("fastin.screening", "pyarrow"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    result = CliRunner().invoke(main, ["screen", str(fastin.examples()["LiCl"]), "-o", "x.parquet"])
+    assert result.exit_code == 1
+    assert "fastin[screen]" in result.stderr
+    assert "Traceback" not in result.output

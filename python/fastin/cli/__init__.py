@@ -7,6 +7,7 @@ import importlib
 import click
 
 from fastin import __version__
+from fastin.errors import FastinError
 
 # subcommand -> (module with a click command named `command`, one-line help); loaded only when used.
 _COMMANDS: dict[str, tuple[str, str]] = {
@@ -41,6 +42,13 @@ class _LazyGroup(click.Group):
         command = importlib.import_module(_COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Errors of ours that a subcommand does not handle (a missing extra) are one line, not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except FastinError as error:
+            raise click.ClickException(str(error)) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
