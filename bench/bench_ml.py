@@ -11,6 +11,7 @@ from fastin.ml.data import TensorStore
 from fastin.ml.dataset import BuildOptions, SourceCif, make_entry
 from fastin.ml.labels import label_columns, to_targets
 from fastin.ml.models import MODELS, build_model
+from fastin.ml.rows import RowIndex
 from fastin.ml.store import GraphStore
 
 BATCH = 64
@@ -64,3 +65,25 @@ def test_batching(benchmark, store):
     _, tensors = _model("in-gcn", store)
     batch = benchmark(lambda: tensors.batch(np.arange(BATCH)))
     assert batch.num_graphs == BATCH
+
+
+@pytest.mark.benchmark(group="ml: forward and backward of a sum over edges, 128 columns")
+@pytest.mark.parametrize("way", ["shared index", "torch"])
+def test_message_sum(benchmark, store, way):
+    """The same messages and gradients both ways; the ratio is what `fastin.ml.rows` is for."""
+    batch = TensorStore(store, "interstitial").batch(np.arange(16 * BATCH) % BATCH)  # as large as MP's graphs
+    source, target = batch.edge_index
+    x = torch.randn(batch.num_nodes, 128, requires_grad=True)
+
+    def shared():
+        # A new index every time: a training batch is seen once.
+        ends = RowIndex(source, len(x)), RowIndex(target, len(x))
+        out = ends[1].sum(ends[0].take(x))
+        return torch.autograd.grad(out.square().sum(), [x])[0]
+
+    def plain():
+        out = torch.zeros_like(x).index_add_(0, target, x[source])
+        return torch.autograd.grad(out.square().sum(), [x])[0]
+
+    assert torch.allclose(shared(), plain(), rtol=1e-3, atol=1e-3)
+    benchmark(shared if way == "shared index" else plain)

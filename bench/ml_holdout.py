@@ -1,6 +1,6 @@
 """(c): Li3N, Li7La3Zr2O12 and LiFePO4 held out of training, against BVSE and published values (Table 2).
 
-python bench/ml_holdout.py --dataset DIR --model percolation
+python bench/ml_holdout.py --dataset DIR --model percolation    (its run in bench/ml_compare.py, random split 0)
 python bench/ml_holdout.py --dataset DIR --trained default     (a model whose card says that they were held out)
 """
 
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from ml_common import SETTINGS, arguments, configure, run, start, write
+from ml_common import SETTINGS, arguments, configure, held_out, run, start, write
 
 import fastin
 from fastin.example_data import examples
@@ -18,7 +17,6 @@ from fastin.prediction import load_shipped
 
 #: The paper's Table 2: name -> (predicted by IN-GCN, BVSE), eV.
 PUBLISHED = {"Li3N": (0.21, 0.21), "Li7La3Zr2O12_tetragonal": (0.39, 0.46), "LiFePO4": (0.38, 0.39)}
-FORMULAS = ("Li3N", "Li7La3Zr2O12", "LiFePO4")
 
 
 def main() -> None:
@@ -28,14 +26,14 @@ def main() -> None:
     options = parser.parse_args()
     start(options)
     store = load_dataset(options.dataset)
-    held = tuple(str(i) for i in store.ids[np.isin(store.formulas, FORMULAS)])
+    held = held_out(store)
     if options.trained:
         card = load_shipped(options.trained, "cpu").card
         if not set(held) <= set(card["training"]["exclude"]):
             parser.error(f"{options.trained} was trained on some of these compounds")
         model, test = options.trained, card["test"]
     else:
-        config = configure(options.model, options, f"holdout-{options.model}", exclude=held)
+        config = configure(options.model, options, f"{options.model}-random-0", exclude=held)
         model, test = str(Path(config.run) / "model.pt"), run(config, store)["test"]
     rows = {}
     for name, (predicted, bvse) in PUBLISHED.items():

@@ -1,8 +1,10 @@
 """Joins finished runs into the model that fastin ships: one file, uncertainty fitted on the validation part, card.
 
-    python bench/ml_ship.py --dataset DIR --members runs/percolation-random-0 [...] --name default --out FOLDER
+    python bench/ml_ship.py --dataset DIR --runs RUNS --train 3 --name default --out FOLDER
+    python bench/ml_ship.py --dataset DIR --members RUNS/a RUNS/b [...] --name default --out FOLDER
 
-All members must have the same split; its test part is scored here for the first time and never used before.
+The first form trains what is missing (seeds of `percolation` on random split 0, the first of them being the run of
+``bench/ml_compare.py``). All members must have the same split. Nothing was chosen on its test part.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
+from ml_common import configure, held_out, run
 
 from fastin.ml.checkpoint import Trained, load_model, save_model
 from fastin.ml.dataset import load_dataset, read_manifest
@@ -25,13 +29,26 @@ from fastin.ml.train import domain, predict_targets
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", required=True)
-    parser.add_argument("--members", nargs="+", type=Path, required=True)
+    parser.add_argument("--members", nargs="+", type=Path, default=[])
+    parser.add_argument("--train", type=int, default=0, help="instead of --members: so many seeds of the default model")
+    parser.add_argument("--runs", default="runs")
+    parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--name", default="default")
     parser.add_argument("--ion", default="Li")
     parser.add_argument("--note", default="", help="what a reader of the card must know besides")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     store = load_dataset(options.dataset)
+    options.device, options.limit, options.epochs = "auto", 0, 0
+    for seed in range(options.train):
+        folder = "percolation-random-0" + (f"-seed-{seed}" if seed else "")
+        config = configure("percolation", options, folder, seed=seed, exclude=held_out(store))
+        run(config, store)
+        options.members.append(Path(config.run))
+    if not options.members:
+        parser.error("give --members or --train")
     manifest = read_manifest(options.dataset)
     configs = [json.loads((m / "config.json").read_text()) for m in options.members]
     splits = [json.loads((m / "split.json").read_text()) for m in options.members]

@@ -2,6 +2,7 @@
 
     python bench/screen_mp.py FOLDER_OF_JSONL_GZ [--out results.parquet] [--sample 1000] [--workers 2]
 
+What it prints also goes to ``bench/results/screen_mp.json`` when the full set was screened in one go (``--out``).
 Wall times mean something only on an idle machine; the CPU times a structure (of one process, measured inside it) stand
 on a busy one too. Interrupted runs continue.
 """
@@ -10,16 +11,22 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import json
+import platform
 import random
+import statistics
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+import fastin
 from fastin.crystal import Crystal
 from fastin.screening import Progress, screen
 from fastin.screening.job import Job
@@ -58,10 +65,29 @@ class Memory:
             self.workers.append(max(sizes, default=0.0))
 
 
-def profile(lines: list[bytes]) -> None:
-    """CPU milliseconds a structure, step by step, in this process."""
-    import json
+RESULT = Path(__file__).resolve().parent / "results" / "screen_mp.json"
 
+
+def start_up(repeats: int = 5) -> dict[str, float]:
+    """Wall seconds of the command on one small crystal, from the shell's call to its end, and of ``--help``."""
+    example = str(fastin.examples()["LiFePO4"])
+    spent: dict[str, list[float]] = {"help_s": [], "one_structure_s": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(repeats):
+            for name, arguments in (
+                ("help_s", ["--help"]),
+                ("one_structure_s", [example, "-o", f"{folder}/{i}.parquet", "--quiet", "--workers", "1"]),
+            ):
+                start = time.perf_counter()
+                subprocess.run([sys.executable, "-m", "fastin", "screen", *arguments], check=True, capture_output=True)
+                spent[name].append(time.perf_counter() - start)
+    found = {name: round(statistics.median(values), 3) for name, values in spent.items()}
+    print(f"start-up: {found['help_s']} s for --help, {found['one_structure_s']} s for LiFePO4 from call to result")
+    return found
+
+
+def profile(lines: list[bytes]) -> dict[str, float]:
+    """CPU milliseconds a structure, step by step, in this process."""
     spent: Counter[str] = Counter()
     done = failed = 0
     tasks = resolve_tasks(TASKS)
@@ -88,9 +114,10 @@ def profile(lines: list[bytes]) -> None:
     for name, seconds in spent.most_common():
         print(f"  {name:36s} {1000 * seconds / done:8.2f} ms  {100 * seconds / total:5.1f} %")
     print(f"  {'sum':36s} {1000 * total / done:8.2f} ms  -> {2 * done / total:.0f} structures/s on two idle cores")
+    return {name: round(1000 * seconds / done, 3) for name, seconds in spent.items()}
 
 
-def scaling(lines: list[bytes]) -> None:
+def scaling(lines: list[bytes]) -> dict[str, float]:
     """Rate with one and with two processes on the same sample, start-up excluded."""
     with tempfile.TemporaryDirectory() as folder:
         sample = Path(folder) / "sample.jsonl"
@@ -108,6 +135,7 @@ def scaling(lines: list[bytes]) -> None:
             rates.append((marks[-1][1] - begun[1]) / (marks[-1][0] - begun[0]))
     one, two = max(rates[0], rates[2]), max(rates[1], rates[3])
     print(f"\nscaling on {len(lines)} structures: {one:.1f}/s with 1 process, {two:.1f}/s with 2: {two / one / 2:.2f}")
+    return {"one_process": round(one, 1), "two_processes": round(two, 1), "efficiency": round(two / one / 2, 3)}
 
 
 def main() -> None:
@@ -126,10 +154,12 @@ def main() -> None:
             lines.extend(stream)
     sample = random.Random(1).sample(lines, min(options.sample, len(lines)))
     print(f"{len(lines)} structures in {len(files)} files")
+    found: dict[str, Any] = {"structures": len(lines), "tasks": list(TASKS), "processor": platform.processor()}
     del lines
-    profile(sample)
+    found["start_up"] = start_up()
+    found["cpu_ms_a_structure"] = profile(sample)
     if not options.no_scaling:
-        scaling(sample)
+        found["structures_a_second"] = scaling(sample)
     if options.out is None:
         return
 
@@ -139,10 +169,20 @@ def main() -> None:
     with Memory() as memory:
         result = screen(files, options.out, tasks=TASKS, workers=options.workers, progress=show)
     print(f"\n{result}: {result.computed / result.seconds:.1f} structures/s")
+    found["full"] = {
+        "seconds": round(result.seconds, 1),
+        "structures_a_second": round(result.computed / result.seconds, 1),
+        "errors": result.failed,
+        "workers": options.workers or psutil.cpu_count(),
+    }
     half = len(memory.supervisor) // 2
     for name, sizes in (("supervisor", memory.supervisor), ("largest worker", memory.workers)):
         if half:
             print(f"{name}: {max(sizes[:half]):.0f} MB in the first half, {max(sizes[half:]):.0f} MB in the second")
+            found["full"][f"{name} MB by half"] = [round(max(sizes[:half])), round(max(sizes[half:]))]
+    if result.computed == result.total:  # a resumed run has no rate of the whole
+        RESULT.write_text(json.dumps(found, indent=1) + "\n")
+        print(f"wrote {RESULT}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fastin.ml.layers import RadialBasis, mlp, segment_mean, segment_softmax, segment_sum
 from fastin.ml.models import GraphModel
+from fastin.ml.rows import RowIndex
 
 _ELEMENTS = 104
 
@@ -41,11 +42,13 @@ class _CGCNNLayer(nn.Module):
         self.inner = nn.BatchNorm1d(2 * hidden)
         self.outer = nn.BatchNorm1d(hidden)
 
-    def forward(self, v: Tensor, edge_index: Tensor, u: Tensor) -> Tensor:
-        source, target = edge_index
-        z = self.inner(self.both(torch.cat([v[target], v[source], u], dim=1)))
-        gate, core = z.chunk(2, dim=1)
-        message = segment_sum(torch.sigmoid(gate) * nn.functional.softplus(core), target, len(v))
+    def forward(self, v: Tensor, edges: tuple[RowIndex, RowIndex], u: Tensor) -> Tensor:
+        source, target = edges
+        # The linear map of [v_i, v_j, u_ij] is applied to each part where it lives: atoms are fewer than bonds.
+        of_target, of_source, of_edge = torch.split(self.both.weight, [v.shape[1], v.shape[1], u.shape[1]], dim=1)
+        ends = target.take(v @ of_target.T) + source.take(v @ of_source.T)
+        gate, core = self.inner(torch.addmm(self.both.bias, u, of_edge.T) + ends).chunk(2, dim=1)
+        message = target.sum(torch.sigmoid(gate) * nn.functional.softplus(core))
         return nn.functional.softplus(v + self.outer(message))
 
 
@@ -69,8 +72,9 @@ class CGCNN(GraphModel):
         """(G, T) normalised targets."""
         z, edge_index, distance, graph_of, graphs = _inputs(batch)
         v, u = self.embed(z), self.basis(distance)
+        edges = RowIndex(edge_index[0], len(v)), RowIndex(edge_index[1], len(v))
         for layer in self.layers:
-            v = layer(v, edge_index, u)
+            v = layer(v, edges, u)
         out: Tensor = self.head(nn.functional.softplus(segment_mean(v, graph_of, graphs)))
         return out
 
@@ -90,14 +94,17 @@ class _AGATLayer(nn.Module):
         self.group_norm = nn.BatchNorm1d(groups * hidden)
         self.groups = groups
 
-    def forward(self, v: Tensor, edge_index: Tensor, u: Tensor) -> Tensor:
-        source, target = edge_index
+    def forward(self, v: Tensor, edges: tuple[RowIndex, RowIndex], u: Tensor) -> Tensor:
+        source, target = edges
         act = nn.functional.softplus
-        at = act(self.transform(torch.cat([v[target], u], dim=1))).reshape(-1, self.heads, self.hidden)
-        near = act(self.transform(torch.cat([v[source], u], dim=1))).reshape(-1, self.heads, self.hidden)
-        score = act((torch.cat([at, near], dim=2) * self.attention).sum(dim=2))
-        weight = segment_softmax(act(self.score_norm(score)), target, len(v))
-        out = segment_sum(weight.unsqueeze(2) * near, target, len(v)).mean(dim=1) + self.bias
+        of_atom, of_edge = torch.split(self.transform.weight, [v.shape[1], u.shape[1]], dim=1)
+        atom, edge = v @ of_atom.T, u @ of_edge.T
+        at = act(target.take(atom) + edge).reshape(-1, self.heads, self.hidden)
+        near = act(source.take(atom) + edge).reshape(-1, self.heads, self.hidden)
+        own, other = torch.split(self.attention, self.hidden, dim=1)
+        score = act((at * own).sum(dim=2) + (near * other).sum(dim=2))
+        weight = segment_softmax(act(self.score_norm(score)), target.index, len(v))
+        out = target.sum(weight.unsqueeze(2) * near).mean(dim=1) + self.bias
         share = torch.softmax(self.assign(out), dim=1)
         spread = self.group_norm((share.unsqueeze(2) * out.unsqueeze(1)).reshape(len(v), -1))
         spread = spread.reshape(len(v), self.groups, self.hidden).sum(dim=1)
@@ -129,8 +136,9 @@ class DeeperGATGNN(GraphModel):
         z, edge_index, distance, graph_of, graphs = _inputs(batch)
         v = self.embed(z)
         u = nn.functional.leaky_relu(self.edge(self.basis(distance)), 0.2)
+        edges = RowIndex(edge_index[0], len(v)), RowIndex(edge_index[1], len(v))
         for layer in self.layers:
-            v = layer(v, edge_index, u)
+            v = layer(v, edges, u)
         one_hot = nn.functional.one_hot(z, _ELEMENTS).to(v.dtype)
         composition = segment_mean(one_hot, graph_of, graphs)
         score = self.global_score(torch.cat([v, composition[graph_of]], dim=1)).squeeze(1)
@@ -150,13 +158,12 @@ class _EdgeGatedLayer(nn.Module):
         self.node_norm = nn.BatchNorm1d(hidden)
         self.edge_norm = nn.BatchNorm1d(hidden) if update_edges else None
 
-    def forward(self, h: Tensor, edge_index: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-        source, target = edge_index
+    def forward(self, h: Tensor, edges: tuple[RowIndex, RowIndex], e: Tensor) -> tuple[Tensor, Tensor]:
+        source, target = edges
         silu = nn.functional.silu
-        m = self.source_gate(h)[source] + self.target_gate(h)[target] + self.edge_gate(e)
+        m = source.take(self.source_gate(h)) + target.take(self.target_gate(h)) + self.edge_gate(e)
         gate = torch.sigmoid(m)
-        total = segment_sum(gate, target, len(h))
-        message = segment_sum(gate * self.source_update(h)[source], target, len(h)) / (total + 1e-6)
+        message = target.sum(gate * source.take(self.source_update(h))) / (target.sum(gate) + 1e-6)
         h = h + silu(self.node_norm(self.target_update(h) + message))
         return h, e if self.edge_norm is None else e + silu(self.edge_norm(m))
 
@@ -220,10 +227,12 @@ class ALIGNN(GraphModel):
         h, e = self.embed(z), self.edge_in(self.distance_basis(distance))
         pairs, cosine = self._line_graph(vectors)
         t = self.angle_in(self.angle_basis(cosine))
+        pair_ends = RowIndex(pairs[0], len(e)), RowIndex(pairs[1], len(e))
+        edges = RowIndex(edge_index[0], len(h)), RowIndex(edge_index[1], len(h))
         for line, bond in zip(self.line, self.bond, strict=True):
-            e, t = line(e, pairs, t)
-            h, e = bond(h, edge_index, e)
+            e, t = line(e, pair_ends, t)
+            h, e = bond(h, edges, e)
         for layer in self.plain:
-            h, e = layer(h, edge_index, e)
+            h, e = layer(h, edges, e)
         out: Tensor = self.head(segment_mean(h, graph_of, graphs))
         return out

@@ -18,6 +18,7 @@ from torch import Tensor
 from fastin.element_features import element_table
 from fastin.graph import NEIGHBOUR_FEATURES, CrystalGraph, InterstitialGraph
 from fastin.ml._require import require
+from fastin.ml.rows import RowIndex
 from fastin.ml.store import FIELDS, GROUPS, GraphStore, prune_edges, row_ranges
 
 if TYPE_CHECKING:
@@ -106,6 +107,16 @@ class Batch:
     def num_nodes(self) -> int:
         """Nodes of all graphs."""
         return len(self.batch)
+
+    @cached_property
+    def source(self) -> RowIndex:
+        """Source of each directed edge."""
+        return RowIndex(self.edge_index[0], self.num_nodes)
+
+    @cached_property
+    def target(self) -> RowIndex:
+        """Target of each directed edge."""
+        return RowIndex(self.edge_index[1], self.num_nodes)
 
     @cached_property
     def per_target(self) -> Tensor:

@@ -209,22 +209,33 @@ class InGCN(TopKGCN):
         x, edge_index, graph_of, _ = super().inputs(batch)
         if self.bottlenecks == "ignored":
             return x, edge_index, graph_of, None
-        forward = batch.edge_forward
-        neck, (one, two) = batch.edge_attr[forward], edge_index[:, forward]
-        n, m = len(x), len(neck)
-        # radius, kind and multiplicity of the bottleneck, its environment, and a last column that marks it.
-        kind = torch.zeros(m, 1, dtype=x.dtype, device=x.device)
-        as_nodes = torch.cat([neck[:, :1], kind, neck[:, 2:3], neck[:, 4:], kind + 1], dim=1)
-        nodes = torch.cat([torch.cat([x, x.new_zeros(n, 1)], dim=1), as_nodes])
-        middle = torch.arange(n, n + m, device=x.device)
-        source = torch.cat([one, two, middle, middle])
-        target = torch.cat([middle, middle, one, two])
-        # A graph's nodes need not be consecutive here: sums and pooling go by `graph_of`.
-        graphs = torch.cat([graph_of, graph_of[one]])
-        order = torch.argsort(graphs, stable=True)
-        place = torch.empty_like(order)
-        place[order] = torch.arange(len(order), device=x.device)
-        return nodes[order], place[torch.stack([source, target])], graphs[order], None
+        n = len(x)
+        if hasattr(batch, "neck"):
+            neck, m = batch.neck, edge_index.shape[1] // 2
+            one, two = edge_index[:, :m]
+        else:
+            forward = batch.edge_forward
+            attr = batch.edge_attr[forward]
+            neck, (one, two) = torch.cat([attr[:, :3], attr[:, 4:]], dim=1), edge_index[:, forward]
+            m = len(neck)
+        # Nodes of a graph stay together: its voids, then its bottlenecks (the edges come graph by graph).
+        of_edge = graph_of[one]
+        graphs = int(graph_of[-1]) + 1 if n else 0
+        sites = torch.cumsum(torch.bincount(graph_of, minlength=graphs), 0)
+        necks = torch.cumsum(torch.bincount(of_edge, minlength=graphs), 0)
+        before = torch.cat([necks.new_zeros(1), necks])
+        void = torch.arange(n, device=x.device) + before[graph_of]
+        middle = torch.arange(m, device=x.device) + sites[of_edge]
+        nodes = x.new_zeros(n + m, x.shape[1] + 1)
+        nodes[:, :-1].index_copy_(0, void, x)
+        # Radius, kind 0 and multiplicity of the bottleneck, its environment, and a last column that marks it.
+        kind = x.new_zeros(m, 1)
+        nodes.index_copy_(0, middle, torch.cat([neck[:, :1], kind, neck[:, 2:], kind + 1], dim=1))
+        one, two = void[one], void[two]
+        edges = torch.stack([torch.cat([one, two, middle, middle]), torch.cat([middle, middle, one, two])])
+        belongs = graph_of.new_empty(n + m)
+        belongs[void], belongs[middle] = graph_of, of_edge
+        return nodes, edges, belongs, None
 
 
 class CrystalGCN(TopKGCN):

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from fastin._openmp import _core
 from fastin.errors import InputError
-from fastin.ml.layers import RadialBasis, mlp, segment_max, segment_mean, segment_sum
+from fastin.ml.layers import RadialBasis, mlp, segment_max, segment_mean
 from fastin.ml.models import GraphModel, Standardise, masked_mse
+from fastin.ml.rows import RowIndex
 from fastin.ml.store import FREE, LABELS
 
 _ELEMENTS = 104
@@ -52,7 +53,8 @@ class EnvironmentEncoder(nn.Module):
 
     def forward(self, atoms: Tensor, neighbour: Tensor, distance: Tensor) -> Tensor:
         """(P, hidden) vector of each point from its neighbours (P, k)."""
-        outer = torch.bmm(self.distance(distance).transpose(1, 2), atoms[neighbour])
+        around = RowIndex(neighbour.reshape(-1), len(atoms)).take(atoms).reshape(*neighbour.shape, -1)
+        outer = torch.bmm(self.distance(distance).transpose(1, 2), around)
         vector: Tensor = self.after(nn.functional.silu(self.join(outer.flatten(1))))
         return vector
 
@@ -70,19 +72,20 @@ class _NetworkLayer(nn.Module):
         self.edge_own, self.edge_ends = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
         self.edge_out = nn.Linear(hidden, hidden)
 
-    def forward(self, h: Tensor, e: Tensor, edge_index: Tensor, per_target: Tensor) -> tuple[Tensor, Tensor]:
-        source, target = edge_index
-        m, n = len(e), len(h)
+    def forward(
+        self, h: Tensor, e: Tensor, source: RowIndex, target: RowIndex, per_target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        m = len(e)
         x, edge = self.site_norm(h), self.edge_norm(e)
         own = self.from_edge(edge)
-        both = self.from_source(x)[source] + self.from_target(x)[target] + torch.cat([own, own])
+        both = source.take(self.from_source(x)) + target.take(self.from_target(x)) + torch.cat([own, own])
         gate, core = both.chunk(2, dim=1)
         weight = per_target.unsqueeze(1) * torch.sigmoid(gate)
-        summed = segment_sum(torch.cat([weight * nn.functional.silu(core), weight], dim=1), target, n)
+        summed = target.sum(torch.cat([weight * nn.functional.silu(core), weight], dim=1))
         message, total = summed.chunk(2, dim=1)
         h = h + self.site(torch.cat([x, message / (1.0 + total)], dim=1))
-        ends = self.edge_ends(h)
-        inner = nn.functional.silu(self.edge_own(edge) + ends[source[:m]] + ends[target[:m]])
+        ends = source.take(self.edge_ends(h))  # the second half holds the other ends of the first
+        inner = nn.functional.silu(self.edge_own(edge) + ends[:m] + ends[m:])
         return h, e + self.edge_out(inner)
 
 
@@ -149,7 +152,7 @@ class PercolationNetwork(GraphModel):
         h = self.site_in(torch.cat([site, self.site_scale(_site_scalars(f))], dim=1))
         e = self.edge_in(torch.cat([edge, self.edge_scale(_edge_scalars(f))], dim=1))
         for layer in self.layers:
-            h, e = layer(h, e, batch.edge_index, batch.per_target)
+            h, e = layer(h, e, batch.source, batch.target, batch.per_target)
         return h, e
 
     def levels(self, h: Tensor, e: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
