@@ -130,7 +130,7 @@ def command(
 ) -> None:
     """Compute one row for each structure of INPUT...: files, folders, globs, .zip, .tar.gz, .jsonl.gz.
 
-    Tasks: network, barriers and descriptors (the default), paths, prediction, or package.module:function.
+    Tasks: network, barriers and descriptors (the default), paths, prediction, xrd, or package.module:function.
 
     The run can be stopped or killed at any moment; the same command continues it. Exit status: 0 all rows are
     without an error, 1 some hold one, 2 usage or output, 130 stopped by Ctrl-C.
