@@ -1,8 +1,8 @@
 """From CIF collections to graph data sets with BVSE labels.
 
 A data set is a folder: ``dataset.json`` (version, options, counts, failures) and ``shards/`` (one `GraphStore` and one
-record of its inputs each). The version is a hash of every input and option, so that two data sets with the same
-version hold the same numbers. A build that was interrupted continues with the missing shards.
+record of its inputs each). The version is a hash of every input, option and parameter table, so that two data sets
+with the same version hold the same numbers. A build that was interrupted continues with the missing shards.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -148,8 +150,16 @@ def make_entry(source: SourceCif, options: BuildOptions) -> Entry:
     )
 
 
+@cache
+def _tables() -> str:
+    """Hash of the tables that come with fastin: radii, bond valence parameters, elements."""
+    folder = resources.files("fastin") / "data"
+    tables = sorted((f for f in folder.iterdir() if f.name.endswith(".csv")), key=lambda f: f.name)
+    return hashlib.sha256(b"".join(f.read_bytes() for f in tables)).hexdigest()
+
+
 def _digest(sources: Sequence[SourceCif], options: BuildOptions) -> str:
-    text = json.dumps(asdict(options) | {"fastin": fastin.__version__}, sort_keys=True)
+    text = json.dumps(asdict(options) | {"fastin": fastin.__version__, "tables": _tables()}, sort_keys=True)
     return hashlib.sha256((text + "".join(f"\0{s.id}\0{s.cif}" for s in sources)).encode()).hexdigest()
 
 
