@@ -67,4 +67,11 @@ def test_uncertainty_constants_recover_a_known_law() -> None:
     fit = fit_uncertainty(error, spread)
     assert fit["scale"] == pytest.approx(1.5, rel=0.05)
     assert fit["floor"] == pytest.approx(0.4, rel=0.15)
-    assert fit_uncertainty(np.ones(5), np.ones(5)) == {"scale": 0.0, "floor": 1.0}
+    # Members that agree exactly everywhere say nothing: one width for all.
+    assert fit_uncertainty(np.ones(5), np.zeros(5)) == {"scale": 0.0, "floor": 1.0}
+    # Two errors of a hundred times the width move neither constant much.
+    error[:2] = 100.0
+    again = fit_uncertainty(error, spread)
+    assert again["floor"] == pytest.approx(fit["floor"], rel=0.15)
+    std = np.hypot(again["scale"] * spread, again["floor"])
+    assert np.mean(np.abs(error) <= std) == pytest.approx(0.6827, abs=0.01)

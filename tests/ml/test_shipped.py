@@ -13,14 +13,14 @@ from fastin.prediction import load_shipped, predict_many
 
 #: 1D barrier (eV, spse, global zero) that barrier-default.pt predicted when it was shipped; torch 2.13, CPU.
 FROZEN = {
-    "Li3N": 0.0902,
-    "LiFePO4": 0.4215,
-    "Li7La3Zr2O12_tetragonal": 0.4859,
-    "Li3OCl": 0.4362,
-    "LiCoO2": 1.2836,
-    "Li10GeP2S12": 0.4263,
-    "Li3PO4_gamma": 0.4630,
-    "LiCl": 0.5830,
+    "Li3N": 0.1496,
+    "LiFePO4": 0.3794,
+    "Li7La3Zr2O12_tetragonal": 0.4678,
+    "Li3OCl": 0.4256,
+    "LiCoO2": 1.31,
+    "Li10GeP2S12": 0.4031,
+    "Li3PO4_gamma": 0.455,
+    "LiCl": 0.5636,
 }
 
 

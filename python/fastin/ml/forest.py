@@ -140,13 +140,29 @@ def _filled(x: NDArray[np.float64], fill: NDArray[np.float64]) -> NDArray[np.flo
     return np.asarray(bounded)
 
 
+_WITHIN_ONE = 0.6827  # of a normal distribution
+_RATIOS = np.concatenate([[0.0], np.geomspace(0.1, 100.0, 121)])
+
+
 def fit_uncertainty(error: NDArray[Any], spread: NDArray[Any]) -> dict[str, float]:
-    """Constants of ``std = hypot(scale * spread, floor)`` by least squares of error^2 on spread^2, both at least 0."""
-    square, own = np.asarray(error, float) ** 2, np.asarray(spread, float) ** 2
-    if len(own) < 3 or own.std() == 0:
-        return {"scale": 0.0, "floor": float(np.sqrt(square.mean()))}
-    slope = max(float(np.cov(own, square)[0, 1] / own.var(ddof=1)), 0.0)
-    floor = float(square.mean() - slope * own.mean())
-    if floor < 0:
-        slope, floor = float(square.mean() / own.mean()), 0.0
-    return {"scale": float(np.sqrt(slope)), "floor": float(np.sqrt(floor))}
+    """Constants of ``std = hypot(scale * spread, floor)``, fitted on predictions that were not trained on.
+
+    The ratio of the two has the largest likelihood of Laplace-distributed errors (a few large errors do not decide
+    it); then 68.27 % of the errors lie within one std, whatever their distribution.
+
+    Args:
+        error: (n,) errors of the mean prediction.
+        spread: (n,) standard deviations over the members.
+    """
+    size, own = np.abs(np.asarray(error, float)), np.asarray(spread, float)
+    typical = float(np.median(own)) if len(own) else 0.0
+    best = (np.inf, 0.0, 1.0)
+    for ratio in _RATIOS if typical > 0 else _RATIOS[:1]:
+        shape = np.hypot(ratio * own / (typical or 1.0), 1.0)
+        z = size / shape
+        width = max(float(z.mean()), 1e-12)
+        loss = float(np.log(width * shape).mean())  # the mean of error / width is 1 for every ratio
+        if loss < best[0]:
+            best = (loss, float(ratio), float(np.quantile(z, _WITHIN_ONE)))
+    _, ratio, floor = best
+    return {"scale": ratio * floor / (typical or 1.0), "floor": floor}
