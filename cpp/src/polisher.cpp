@@ -86,6 +86,16 @@ GridLandscape::Label Polisher::label_at(const Vec3& frac) {
   return {drained.basin, cell + drained.cell};
 }
 
+BasinEdge Polisher::foot_edge(const Hop& hop, std::size_t side) {
+  const GridView& grid = landscape_.grid();
+  Int3 p;
+  for (int a = 0; a < 3; ++a)
+    p[a] = static_cast<std::int32_t>(std::lround(hop.feet[side][a] * grid.shape[a]));
+  const Int3 cell = grid.wrap(p);
+  const GridLandscape::Label foot = landscape_.label(grid.ravel(p)), end = label_at(hop.ends[side]);
+  return {foot.basin, end.basin, end.cell - (cell + foot.cell)};
+}
+
 BasinEdge Polisher::edge_of(const Hop& hop) {
   const GridLandscape::Label a = label_at(hop.ends[0]), b = label_at(hop.ends[1]);
   return {a.basin, b.basin, b.cell - a.cell};
@@ -154,6 +164,7 @@ const std::vector<Hop>& Polisher::store(const GridLandscape::Pass& pass, const s
     for (Hop& hop : moved) {
       hop.saddle = apply(image.operation, hop.saddle) - to_vec(cell);
       for (Vec3& end : hop.ends) end = apply(image.operation, end) - to_vec(cell);
+      for (Vec3& foot : hop.feet) foot = apply(image.operation, foot) - to_vec(cell);
     }
     table->emplace(voxel, std::move(moved));
   }
@@ -183,8 +194,10 @@ const std::vector<Hop>& Polisher::strings(const GridLandscape::Pass& pass, doubl
 Hop Polisher::relax_between(const GridLandscape::Pass& pass, const GridLandscape::Arm& a,
                             const GridLandscape::Arm& b, double depth) {
   const GridView& grid = landscape_.grid();
+  Hop hop;
+  hop.strung = true;
   // Down from each arm until `depth` below the pass.
-  const auto chain = [&](const GridLandscape::Arm& arm) {
+  const auto chain = [&](const GridLandscape::Arm& arm, std::size_t side) {
     std::vector<Vec3> points;
     std::int32_t voxel = arm.voxel;
     Int3 cell = arm.voxel_cell;
@@ -197,16 +210,18 @@ Hop Polisher::relax_between(const GridLandscape::Pass& pass, const GridLandscape
       voxel = next;
       cell = cell + step;
     }
+    hop.feet[side] = points.front();
+    // Not the energy that the chain reached: an image of the foot may drain to the other side of a tie.
+    hop.foot_energy[side] = std::max(grid.at(arm.voxel), pass.energy - depth);
     return points;
   };
-  std::vector<Vec3> points = chain(a);
+  std::vector<Vec3> points = chain(a, 0);
   std::reverse(points.begin(), points.end());
   points.push_back(grid.frac(pass.voxel));
-  const std::vector<Vec3> tail = chain(b);
+  const std::vector<Vec3> tail = chain(b, 1);
   points.insert(points.end(), tail.begin(), tail.end());
   const std::vector<PathPoint> path =
       relax_string(field_, points, kStringSpacing, kStringSweeps, pass.energy - depth);
-  Hop hop;
   hop.ends = {path.front().frac, path.back().frac};
   const PathPoint& high = path.front().energy > path.back().energy ? path.front() : path.back();
   hop.energy = high.energy;

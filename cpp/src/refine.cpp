@@ -193,7 +193,10 @@ class Refiner {
     if (s.state == State::settled) return false;
     if (s.state == State::polished) {
       const std::vector<Hop>& strings = polisher_.strings(pass, depth(pass.energy));
-      for (const Hop& hop : strings) add_hop(hop, &s);
+      for (const Hop& hop : strings) {
+        add_hop(hop, &s);
+        keep_feet(hop);
+      }
       s.state = State::settled;
       return true;
     }
@@ -234,6 +237,16 @@ class Refiner {
     s->edges.push_back(polisher_.edge_of(hop));
     look_for_slope(s->edges.back().a, hop.energy);
     look_for_slope(s->edges.back().b, hop.energy);
+  }
+
+  // A string relaxes out of a shallow basin: the basin it left and the one it ended in stay joined.
+  void keep_feet(const Hop& hop) {
+    for (std::size_t side = 0; hop.strung && side < 2; ++side) {
+      if (polisher_.energy(hop.ends[side]) > hop.foot_energy[side] + kLevelTie) continue;
+      const BasinEdge edge = polisher_.foot_edge(hop, side);
+      const bool same = edge.a == edge.b && edge.cell == Int3{};
+      if (!same) slopes_.push_back({hop.foot_energy[side], edge});
+    }
   }
 
   // A shallow minimum of the grid may be a point on a slope of the field: it then drains to another basin,

@@ -1,7 +1,9 @@
 #include "fastin/stationary.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace fastin {
@@ -230,17 +232,36 @@ std::vector<PathPoint> relax_string(const EnergyField& field, const std::vector<
   std::vector<Vec3> points = spread(lattice, start, spacing);
   constexpr double kMove = 0.06;    // angstrom a point may move in one sweep
   constexpr double kStill = 0.004;  // angstrom: the tops are polished afterwards
+  // An end only goes down: a step that climbs is taken back, and the end stays.
+  struct End {
+    Vec3 at;
+    double energy = std::numeric_limits<double>::infinity();
+    bool rests = false;
+  };
+  std::array<End, 2> ends;
   for (int sweep = 0; sweep < iterations; ++sweep) {
     double largest = 0.0;
-    std::vector<Vec3> moved(points);
     std::vector<double> energies(points.size());
+    for (std::size_t side = 0; side < 2; ++side) {
+      Vec3& point = side == 0 ? points.front() : points.back();
+      const double energy = field.energy(point);
+      if (energy <= ends[side].energy) {
+        ends[side].at = point;
+        ends[side].energy = energy;
+      } else {
+        point = ends[side].at;
+        ends[side].rests = true;
+      }
+    }
+    std::vector<Vec3> moved(points);
     for (std::size_t i = 0; i < points.size(); ++i) {
       Vec3 gradient;
       Mat3 hessian;
       energies[i] = field.derivatives(points[i], &gradient, &hessian);
       Vec3 step;
       if (i == 0 || i + 1 == points.size()) {
-        if (energies[i] > floor_energy) step = descent_step(gradient, symmetric_eigen(hessian), kMove);
+        if (energies[i] > floor_energy && !ends[i == 0 ? 0 : 1].rests)
+          step = descent_step(gradient, symmetric_eigen(hessian), kMove);
       } else {
         const Vec3 tangent = unit(lattice.to_cart(points[i + 1] - points[i - 1]));
         // Project the gradient and the Hessian on the plane across the path.
@@ -273,6 +294,8 @@ std::vector<PathPoint> relax_string(const EnergyField& field, const std::vector<
       first = 0;
       last = points.size() - 1;
     }
+    if (first > 0) ends[0] = End{};
+    if (last + 1 < points.size()) ends[1] = End{};
     points = spread(lattice,
                     {moved.begin() + static_cast<std::ptrdiff_t>(first),
                      moved.begin() + static_cast<std::ptrdiff_t>(last) + 1},

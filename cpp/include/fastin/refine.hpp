@@ -40,6 +40,11 @@ struct Hop {
   Vec3 saddle;
   std::array<Vec3, 2> ends;
   bool stationary = false;  // false: the top of a relaxed string, an upper bound
+  // Of a string: the grid points next to the pass that it was strung between, and the energy from which each
+  // is joined to the end that the string settled at.
+  bool strung = false;
+  std::array<Vec3, 2> feet;
+  std::array<double, 2> foot_energy{};
 };
 
 // Basin a in cell 0 and basin b in cell `cell` are connected.
@@ -102,11 +107,15 @@ class Polisher {
   GridLandscape::Label label_at(const Vec3& frac);
   // The basins that the two ends of a hop drain to.
   BasinEdge edge_of(const Hop& hop);
+  // Basin of the grid point that a string was strung from, and the one that its end settled in.
+  BasinEdge foot_edge(const Hop& hop, std::size_t side);
   // Lowest of the eight grid points around a point: its energy, the voxel and its cell.
   double lowest_corner(const Vec3& frac, std::int32_t* voxel, Int3* cell) const;
   // Lowest polished minimum among the basins; energies equal within a tie are polished once.
   StationaryPoint lowest_minimum(std::vector<std::int32_t> basins);
   StationaryPoint minimum_of(std::int32_t basin);
+
+  double energy(const Vec3& frac) const { return field_.energy(frac); }
 
   // Whether the hops or strings of a pass cost nothing any more.
   bool knows_hops(const GridLandscape::Pass& pass) const { return known_.count(pass.voxel) != 0; }
