@@ -36,10 +36,23 @@ def read_sites(path: Path) -> tuple[Sites, str]:
         return parse_cif(decode(data, source), source), source
     if suffix in _POSCAR_SUFFIXES or name.startswith(_POSCAR_NAMES):
         return parse_poscar(decode(data, source), source), source
-    text = decode(data, source)
-    if any(line.lstrip().lower().startswith("data_") for line in text.splitlines()[:50]):
+    if _has_data_block(text := decode(data, source)):
         return parse_cif(text, source), source
     return _by_pymatgen(path, source), source
+
+
+def sites_from_bytes(data: bytes, source: str) -> Sites:
+    """Sites of a CIF or POSCAR, told apart by its content.
+
+    Raises:
+        InputError: binary, or neither.
+    """
+    text = decode(data, source)
+    return parse_cif(text, source) if _has_data_block(text) else parse_poscar(text, source)
+
+
+def _has_data_block(text: str) -> bool:
+    return any(line.lstrip().lower().startswith("data_") for line in text.splitlines()[:50])
 
 
 def _by_pymatgen(path: Path, source: str) -> Sites:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fastin.crystal import Crystal
 from fastin.errors import InputError
 from fastin.screening import inputs
+from fastin.screening.job import load_crystal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from screening_support import rocksalt
@@ -176,3 +180,70 @@ def test_structures_and_named_structures() -> None:
     assert [r.kind for r in records] == ["object", "object", "broken"]
     again = list(inputs.records(inputs.expand([salt.copy(), ("salt", salt.copy())])))
     assert [r.key for r in again] == [r.key for r in records[:2]]
+
+
+def test_what_is_no_file_is_a_row_and_never_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.cif")
+    (folder / "endless.cif").symlink_to("/dev/zero")
+    records = {r.uid: r for r in _records(folder)}
+    assert inputs.count(inputs.expand([folder])) == len(records) == len(NAMES) + 2
+    for name in ("pipe", "endless"):
+        assert records[name].kind == "broken"
+        assert b"not a regular file" in records[name].payload
+
+
+def test_damaged_lzma_member_is_a_row(folder: Path) -> None:
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.cif", rocksalt() * 20)
+        archive.writestr("b.cif", rocksalt())
+    data = bytearray(path.read_bytes())
+    data[60:80] = bytes(20)
+    path.write_bytes(data)
+    assert {r.uid: r.kind for r in _records(path)} == {"a": "broken", "b": "cif"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow only unicode names")
+@pytest.mark.parametrize("make", [_zip, lambda folder: _tar(folder, ".tar"), None])
+def test_names_that_are_no_unicode(folder: Path, make: Callable[[Path], Path] | None) -> None:
+    if make is None:
+        packed = folder.with_suffix(".jsonl")
+        packed.write_text(json.dumps({"cif": rocksalt()}) + "\nno json\n")
+    else:
+        packed = make(folder)
+    path = packed.with_name(os.fsdecode(b"\xff-" + os.fsencode(packed.name)))
+    packed.rename(path)
+    records = _records(path)
+    assert records
+    for record in records:
+        (record.uid + record.source).encode("utf-8")
+
+
+def test_a_record_is_read_as_the_file_is(tmp_path: Path) -> None:
+    """The same bytes through a screening and from a file: one encoding, one format, one error."""
+    plain = rocksalt()
+    poscar4 = "Na Li Cl\n1\n5 0 0\n0 5 0\n0 0 5\n1 1 2\nDirect\n0 0 0\n.5 .5 0\n.5 .5 .5\n0 0 .5\n"
+    poscar5 = poscar4.replace("1 1 2", "Na Li Cl\n1 1 2")
+    cases = {
+        "utf16.cif": plain.encode("utf-16"),
+        "bom.cif": b"\xef\xbb\xbf" + plain.encode(),
+        "binary.cif": b"data_\0\1",
+        "five.vasp": poscar5.encode(),
+        "four.vasp": poscar4.encode(),  # names no elements: must not become H, He, Li
+        "cif.mcif": plain.encode(),
+    }
+    for name, data in cases.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        (record,) = _records(path)
+        answers = []
+        for read in (
+            lambda path=path: Crystal.from_file(path),
+            lambda record=record: load_crystal((record.uid, record.source, record.kind, record.payload)),
+        ):
+            try:
+                answers.append(read().formula)
+            except InputError as error:
+                answers.append(str(error))
+        assert answers[0] == answers[1], name
+        assert ("unknown element" in answers[0]) == (name == "four.vasp")

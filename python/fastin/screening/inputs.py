@@ -11,8 +11,10 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import pickle
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -29,7 +31,10 @@ MAX_RECORD_BYTES = 64 * 2**20
 _STRUCTURE_SUFFIXES = frozenset({".cif", ".mcif", ".vasp", ".poscar", ".contcar"})
 _LINES_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_ARCHIVE_ERRORS = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, NotImplementedError)
+_ARCHIVE_ERRORS = (
+    *(OSError, EOFError, NotImplementedError),
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,8 @@ def _broken(name: str, source: str, message: str) -> _Raw:
 def _from_file(path: Path, name: str) -> _Raw:
     source = _printable(str(path))
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device has no end
+            return _broken(name, source, f"{source}: not a regular file")
         with path.open("rb") as stream:
             data = stream.read(MAX_RECORD_BYTES + 1)
     except OSError as error:
@@ -122,7 +129,7 @@ def _from_zip(path: Path) -> Iterator[_Raw]:
         for member in archive.infolist():
             if member.is_dir() or not is_structure_name(member.filename):
                 continue
-            name, source = _printable(_stem(member.filename)), f"{path}::{_printable(member.filename)}"
+            name, source = _printable(_stem(member.filename)), _printable(f"{path}::{member.filename}")
             try:
                 with archive.open(member) as stream:
                     data = stream.read(MAX_RECORD_BYTES + 1)
@@ -137,7 +144,7 @@ def _from_tar(path: Path) -> Iterator[_Raw]:
         for member in archive:
             if not member.isfile() or not is_structure_name(member.name):
                 continue  # links and devices are never followed
-            name, source = _printable(_stem(member.name)), f"{path}::{_printable(member.name)}"
+            name, source = _printable(_stem(member.name)), _printable(f"{path}::{member.name}")
             if member.size > MAX_RECORD_BYTES:
                 yield _broken(name, source, f"{source}: larger than {MAX_RECORD_BYTES // 2**20} MiB")
                 continue
@@ -164,8 +171,8 @@ def _from_json_lines(path: Path) -> Iterator[_Raw]:
         for number, line in enumerate(_lines(stream), start=1):
             if not line.strip():
                 continue
-            source = f"{path}:{number}"
-            name = f"{path.name.split('.')[0]}:{number}"
+            source = _printable(f"{path}:{number}")
+            name = _printable(f"{path.name.split('.')[0]}:{number}")
             if len(line) > MAX_RECORD_BYTES:
                 yield _broken(name, source, f"{source}: larger than {MAX_RECORD_BYTES // 2**20} MiB")
                 continue
@@ -195,7 +202,8 @@ def _from_archive(path: Path) -> Iterator[_Raw]:
     try:
         yield from records
     except _ARCHIVE_ERRORS as error:  # truncated or damaged: what was read so far counts, the rest is one row
-        yield _broken(path.name, _printable(str(path)), f"{path}: damaged archive, reading stopped: {error}")
+        source = _printable(str(path))
+        yield _broken(_printable(path.name), source, f"{source}: damaged archive, reading stopped: {error}")
 
 
 def _is_collection(path: Path) -> bool:
@@ -229,7 +237,7 @@ def _structure_content(structure: Any) -> bytes:
 def _from_object(item: Any, number: int) -> _Raw:
     name = f"structure-{number:06d}"
     if isinstance(item, tuple) and len(item) == 2:
-        name, item = str(item[0]), item[1]
+        name, item = str(item[0]).encode("utf-8", "replace").decode(), item[1]
     source = f"structure {number}"
     known = hasattr(item, "lattice") or hasattr(item, "get_atomic_numbers") or hasattr(item, "occupancy")
     if not known:
@@ -298,7 +306,8 @@ def _from_path_or_object(item: Any, number: int) -> Iterator[_Raw]:
         if path.exists():
             yield from _from_path(path)
         else:
-            yield _broken(path.name, str(path), f"{path}: does not exist")
+            source = _printable(str(path))
+            yield _broken(_printable(path.name), source, f"{source}: does not exist")
     else:
         yield _from_object(item, number)
 

@@ -143,20 +143,15 @@ def load_crystal(record: tuple[str, str, str, bytes]) -> Any:
     """
     import pickle
 
-    from fastin.crystal import Crystal, as_crystal
+    from fastin.cif import decode
+    from fastin.crystal import Crystal, as_crystal, build_crystal
+    from fastin.files import sites_from_bytes
 
     _, source, kind, payload = record
     if kind == "broken":
         raise InputError(payload.decode("utf-8", "replace"))
     if kind == "object":
         return as_crystal(pickle.loads(payload))  # pickled by this run's own supervisor
-    text = payload.decode("utf-8", "replace")
     if kind == "cif":
-        return Crystal.from_cif_string(text, source=source)
-    from pymatgen.core import Structure
-
-    try:
-        structure = Structure.from_str(text, fmt="poscar")
-    except Exception as error:  # pymatgen raises many types on malformed text
-        raise InputError(f"{source}: not a POSCAR: {error}") from error
-    return Crystal.from_structure(structure, source=source)
+        return Crystal.from_cif_string(decode(payload, source), source=source)
+    return build_crystal(sites_from_bytes(payload, source), source)
