@@ -294,7 +294,10 @@ def compute_bvse(
 
     crystal = as_crystal(source, oxidation_states=oxidation_states)
     field = build_field(crystal, ion, convention=convention, cutoff=cutoff, screening=screening)
-    values = fill_grid(field, resolution, shape=shape, symmetry=symmetry, num_threads=num_threads)
+    try:
+        values = fill_grid(field, resolution, shape=shape, symmetry=symmetry, num_threads=num_threads)
+    except InputError as error:
+        raise InputError(f"{crystal.source}: {error}") from None
     return EnergyGrid(
         values=values,
         cell=field.cell,

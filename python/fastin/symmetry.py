@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import NamedTuple
 
@@ -38,6 +39,8 @@ def find_space_group(
         kind: (P,) label of what sits there: positions of different kinds are never mapped on each other.
         symprec: distance (A) within which an atom counts as mapped.
     """
+    # spglib retries at a tighter tolerance and prints each failed try from C; what fails in the end is in the notes
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")
     import spglib
 
     with warnings.catch_warnings():

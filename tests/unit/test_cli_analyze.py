@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 import fastin
 from fastin.cli import main
+from fastin.cli._common import number
 
 
 def run(*args: str):
@@ -128,3 +133,42 @@ def test_missing_extra_is_one_line(monkeypatch):
     assert result.exit_code == 1
     assert "fastin[screen]" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_missing_barriers_name_their_structure(tmp_path):
+    text = fastin.examples()["LiCl"].read_text()
+    path = tmp_path / "wide.cif"
+    path.write_text(re.sub(r"(_cell_length_[abc])\s+\S+", r"\1 300.0", text))
+    result = run(path)
+    assert f"{path}: a grid of" in result.stderr
+    assert "?" in result.stdout
+
+
+def test_nothing_computed_says_nothing_about_it(tmp_path):
+    result = run(tmp_path / "none.cif", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "R_a, R_b" not in result.stdout
+    assert "written" not in result.stdout
+
+
+def test_numbers_in_cells():
+    assert number(-0.0004, 3) == "0.000"
+    assert number(-1e-9) == "0.00"
+    assert number(-0.26, 1) == "-0.3"
+    assert number(float("inf")) == number(None) == "-"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_output_that_cannot_be_written_is_one_line():
+    command = [sys.executable, "-m", "fastin", "barriers", str(fastin.examples()["LiCl"]), "--json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nan_is_no_number():
+    for arguments in (["network", "--probe", "nan"], ["view", "--resolution", "nan"], ["view", "--resolution", "0"]):
+        result = CliRunner().invoke(main, [arguments[0], str(fastin.examples()["LiCl"]), *arguments[1:]])
+        assert result.exit_code == 2, arguments

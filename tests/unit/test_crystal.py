@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -348,3 +349,61 @@ def test_all_obelix_crystals_reach_a_framework(shared: Path) -> None:
             assert 0.0 <= framework.alpha <= 1.0
             read += 1
     assert read > 30
+
+
+def test_spglib_prints_nothing(tmp_path):
+    """A nearly symmetric cell on which spglib gives up a tolerance and says so on standard error, from C."""
+    path = tmp_path / "near.cif"
+    path.write_text(_NEARLY_SYMMETRIC)
+    code = "import sys; from fastin.crystal import Crystal; print(Crystal.from_file(sys.argv[1]).formula)"
+    environment = {k: v for k, v in os.environ.items() if k != "SPGLIB_WARNING"}
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, env=environment)
+    assert done.stdout.strip() == "Li3Fe3O8"
+    assert done.stderr == ""
+
+
+_NEARLY_SYMMETRIC = """data_mp-1299455
+_symmetry_space_group_name_H-M 'P 1'
+_cell_length_a 5.84209
+_cell_length_b 10.23799
+_cell_length_c 5.91175
+_cell_angle_alpha 72.3121
+_cell_angle_beta 60.3994
+_cell_angle_gamma 90.0945
+_chemical_formula_sum 'Li6 Fe6 O16'
+loop_
+_atom_site_type_symbol
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Li Li0 0.49959 0.49979 0.00070 1
+Li Li1 0.99969 0.99984 0.00114 1
+Li Li2 0.56981 0.18760 0.84443 1
+Li Li3 0.08507 0.68877 0.84631 1
+Li Li4 0.42930 0.81206 0.15777 1
+Li Li5 0.91407 0.31086 0.15519 1
+Fe Fe6 0.49980 0.99978 0.50137 1
+Fe Fe7 0.49971 0.49988 0.50059 1
+Fe Fe8 0.99982 0.99973 0.50104 1
+Fe Fe9 0.24488 0.24952 0.49555 1
+Fe Fe10 0.75397 0.75003 0.50643 1
+Fe Fe11 0.99954 0.49979 0.50069 1
+O O12 0.11212 0.38434 0.73104 1
+O O13 0.65845 0.88252 0.73565 1
+O O14 0.88699 0.61533 0.27045 1
+O O15 0.34083 0.11705 0.26656 1
+O O16 0.87897 0.61842 0.71110 1
+O O17 0.37285 0.12205 0.70200 1
+O O18 0.42721 0.62501 0.70673 1
+O O19 0.91462 0.12161 0.70802 1
+O O20 0.64351 0.39595 0.71275 1
+O O21 0.14010 0.89624 0.71466 1
+O O22 0.12016 0.38117 0.29043 1
+O O23 0.62639 0.87767 0.30018 1
+O O24 0.57191 0.37463 0.29474 1
+O O25 0.08471 0.87800 0.29414 1
+O O26 0.35559 0.60375 0.28858 1
+O O27 0.85927 0.10336 0.28770 1
+"""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from screening_support import install_plugin, rocksalt, write_lines
 import fastin
 from fastin.cli.screen import command
 from fastin.errors import InputError, MissingDependencyError
-from fastin.screening import read_results, screen
+from fastin.screening import campaign, read_results, screen
 from fastin.screening import tasks as tasks_module
 from fastin.screening.store import KEY
 
@@ -145,6 +147,7 @@ def test_usage_errors_come_before_the_run(tmp_path: Path, monkeypatch: pytest.Mo
         ({"tasks": ["os.path:join"]}, "needs columns"),
         ({"tasks": ["crystal"], "workers": 0}, "at least 1"),
         ({"tasks": ["crystal"], "time_limit": 0}, "positive"),
+        ({"tasks": ["crystal"], "time_limit": float("nan")}, "positive"),
         ({"tasks": ["crystal"], "resume": "maybe"}, "resume must be"),
         ({"tasks": ["network"], "options": {"resolution": 0.3}}, "no task takes the option resolution"),
         ({"tasks": ["prediction"], "options": {"model": "nowhere.pt"}}, "no such model file"),
@@ -155,6 +158,42 @@ def test_usage_errors_come_before_the_run(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(tasks_module.TASKS, "extra", lambda: task)
     with pytest.raises(MissingDependencyError, match=r"fastin\[ml\]"):
         screen(folder, tmp_path / "o.parquet", tasks=["extra"])
+
+
+def test_options_that_cannot_work_end_the_run(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "in", "Cl")
+    for value, message in (("foo", "convention must be one of"), (3, "convention must be one of")):
+        with pytest.raises(fastin.FastinError, match=message):
+            screen(folder, tmp_path / "o.parquet", tasks=["barriers"], workers=1, options={"convention": value})
+
+
+def test_slow_source_is_not_waited_for(tmp_path: Path) -> None:
+    """Rows of what came reach the disk while the iterator is still waiting for more."""
+    crystal = fastin.Crystal.from_cif_string(rocksalt())
+    seen: list[int] = []
+
+    def source() -> Iterator[Any]:
+        for number in range(6):
+            time.sleep(0.7)
+            seen.append(len(list((tmp_path / "out").glob("part-*.parquet"))))
+            yield f"c{number}", crystal
+
+    screen(source(), tmp_path / "out", tasks=["crystal"], workers=1)
+    assert seen[-1] > 0
+
+
+def test_no_more_workers_than_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _write(tmp_path / "in", "Cl", "Br")
+    sizes: list[int] = []
+
+    class Spy(campaign.Supervisor):
+        def __init__(self, config: Any, workers: int, *rest: Any) -> None:
+            sizes.append(workers)
+            super().__init__(config, workers, *rest)
+
+    monkeypatch.setattr(campaign, "Supervisor", Spy)
+    screen(folder, tmp_path / "o.parquet", tasks=["crystal"], workers=64)
+    assert sizes == [2]
 
 
 def test_worker_that_cannot_start_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugin: str) -> None:

@@ -75,12 +75,16 @@ def test_command_line(table: pa.Table, tmp_path: Path) -> None:
     run = CliRunner().invoke(command, [str(path), "--by", "e3d"])
     assert run.exit_code == 0
     assert "Li3N" in run.output
+    assert " eV " in run.output.splitlines()[1]
     run = CliRunner().invoke(command, [str(path), "--by", "voids", "--json", "-c", "id,e3d,formula"])
     rows = [json.loads(line) for line in run.output.splitlines()]
     assert [row["id"] for row in rows] == ["b", "c", "a", "e", "d"]
     assert rows[1]["e3d"] is None
     run = CliRunner().invoke(command, [str(path), "--by", "voids", "--csv"])
     assert next(csv.reader(io.StringIO(run.output)))[0] == "id"
+    run = CliRunner().invoke(command, [str(path), "--by", "e3d", "--where", "e3d < -5"])
+    assert run.exit_code == 0
+    assert "no row" in run.stderr
     assert CliRunner().invoke(command, [str(path), "--by", "nothing"]).exit_code == 2
     assert CliRunner().invoke(command, [str(tmp_path / "none.parquet"), "--by", "x"]).exit_code == 2
     (tmp_path / "text.parquet").write_text("no table")

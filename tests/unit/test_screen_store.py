@@ -13,7 +13,7 @@ import pytest
 
 from fastin.errors import InputError
 from fastin.screening import store as store_module
-from fastin.screening.store import Store, StoreError, make_schema, read_results
+from fastin.screening.store import Store, StoreError, check_results, make_schema, read_results
 
 SCHEMA = make_schema([("value", "float")])
 FACTS = {"fastin": "1", "tasks": ["t"]}
@@ -191,3 +191,47 @@ def test_damaged_part_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=part.name):
         store.done()
     store.close()
+
+
+def test_unfinished_table_is_read_under_its_own_name(tmp_path: Path) -> None:
+    path = tmp_path / "o.parquet"
+    with pytest.raises(InputError, match="does not exist"):
+        read_results(path)
+    store = Store(path, SCHEMA, FACTS, True)
+    with pytest.raises(InputError, match="no results"):
+        check_results(path)
+    _fill(store, 1, 2)
+    check_results(path)
+    assert read_results(path)["record_key"].to_pylist() == [1, 2]
+    store.finish([2])
+    store.close()
+    assert read_results(path)["record_key"].to_pylist() == [2]
+    (tmp_path / "text.parquet").write_text("no table")
+    with pytest.raises(InputError, match="not a Parquet file"):
+        check_results(tmp_path / "text.parquet")
+
+
+def test_names_of_other_formats_are_refused(tmp_path: Path) -> None:
+    for name in ("o.csv", "o.JSON", "o\udcff.parquet"):
+        with pytest.raises(InputError, match="output"):
+            Store(tmp_path / name, SCHEMA, FACTS, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_tasks_are_named_once(tmp_path: Path) -> None:
+    store = Store(tmp_path / "o.parquet", SCHEMA, FACTS | {"tasks": ["a"], "columns": ["x"]}, True)
+    _fill(store, 1)
+    store.close()
+    with pytest.raises(InputError, match="tasks") as caught:
+        Store(tmp_path / "o.parquet", SCHEMA, FACTS | {"tasks": ["b"], "columns": ["y"]}, True)
+    assert "columns" not in str(caught.value)
+
+
+def test_a_run_without_rows_binds_nobody(tmp_path: Path) -> None:
+    for name in ("o.parquet", "folder"):
+        Store(tmp_path / name, SCHEMA, FACTS | {"options": {"x": 1}}, True).close()
+        store = Store(tmp_path / name, SCHEMA, FACTS, True)
+        _fill(store, 1)
+        store.close()
+        with pytest.raises(InputError, match="options"):
+            Store(tmp_path / name, SCHEMA, FACTS | {"options": {"x": 1}}, True)

@@ -20,12 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import uvicorn
+from click.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from browser import open_page
 from screening_support import rocksalt, write_lines
 
 import fastin
+from fastin.cli.serve import command
 from fastin.serve import Settings, create_app
 from fastin.serve.compute import FILES
 
@@ -170,6 +172,30 @@ def test_time_limit() -> None:
         assert page.status_code == 422
         assert "stopped after 0.05 s" in page.text
         assert client.get("/").status_code == 200
+        assert client.get(f"{answer.headers['location']}/file/network.json").status_code == 404
+
+
+def test_files_are_bounded() -> None:
+    """A few hundred bytes of CIF with an enormous cell must not fill the disk."""
+    with _client(file_bytes=400_000) as client:
+        answer = client.post("/analyze", files={"file": ("wide.cif", rocksalt(a=9.0).encode())})
+        page = client.get(answer.headers["location"])
+        assert page.status_code == 200
+        assert "No energy.cube: too large" in page.text
+        assert client.get(f"{answer.headers['location']}/file/energy.cube").status_code == 404
+        assert client.get(f"{answer.headers['location']}/file/network.json").status_code == 200
+
+
+def test_settings_that_make_no_sense(tmp_path: Path) -> None:
+    (tmp_path / "text.parquet").write_text("no table")
+    for arguments in (
+        ["--max-upload", "nan"],
+        ["--max-upload", "-1"],
+        ["--time-limit", "0"],
+        ["--results", str(tmp_path / "text.parquet")],
+        ["--results", str(tmp_path / "none.parquet")],
+    ):
+        assert CliRunner().invoke(command, arguments).exit_code == 2, arguments
 
 
 def test_unreadable_uploads_are_explained(client: httpx.Client) -> None:

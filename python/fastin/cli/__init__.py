@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 
 import click
@@ -30,6 +31,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+class _OutputFailure(click.ClickException):
+    exit_code = 2
+
+
 class _LazyGroup(click.Group):
     """Loads a subcommand's module when it is called, so that ``fastin --help`` stays fast."""
 
@@ -44,11 +49,15 @@ class _LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Errors of ours that a subcommand does not handle (a missing extra) are one line, not a traceback."""
+        """What a subcommand does not handle (a missing extra, a full disk) is one line, not a traceback."""
         try:
             return super().invoke(ctx)
         except FastinError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of our output has seen enough: click's to handle
+                raise
+            raise _OutputFailure(str(error)) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

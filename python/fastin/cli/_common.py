@@ -17,6 +17,17 @@ SUFFIXES = (".cif", ".vasp", ".poscar", ".contcar")
 STRUCTURE_NAMES = ("POSCAR", "CONTCAR")
 
 
+class Finite(click.FloatRange):
+    """A range of numbers; click's own lets NaN through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, refused unless it is finite and in the range."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
+
+
 def stdout_console() -> Console:
     """Console for results: full width when the output is not a terminal, so that nothing is cut in a pipe."""
     return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
@@ -85,4 +96,4 @@ def number(value: float | None, digits: int = 2) -> str:
     """A number for a table cell: '-' where there is none or it is infinite."""
     if value is None or not math.isfinite(value):
         return "-"
-    return f"{value:.{digits}f}"
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no "-0.00"

@@ -235,8 +235,10 @@ def command(
     else:
         console = stdout_console()
         console.print(_table(rows, labels, barriers))
-        console.print(_legend(rows, barriers), style="dim", soft_wrap=True)
-        if out is not None:
+        computed = any("error" not in row for row in rows)
+        if computed:
+            console.print(_legend(rows, barriers), style="dim", soft_wrap=True)
+        if out is not None and computed:
             console.print(f"files written to {escape(str(out))}", style="dim")
         for row in rows if show_notes else ():
             for note in row.get("notes", ()):
@@ -247,6 +249,7 @@ def command(
     for row in rows:
         if "barriers_error" in row and not as_json:
             problem = row["barriers_error"]
-            errors.print(f"[yellow]{problem['type']}[/yellow] (no barriers): {escape(problem['message'])}")
+            text = escape(problem["message"])
+            errors.print(f"[yellow]{problem['type']}[/yellow] no barriers: {text}", soft_wrap=True)
     if failed:
         sys.exit(1)

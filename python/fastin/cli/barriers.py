@@ -109,15 +109,17 @@ def command(
     else:
         console = stdout_console()
         console.print(_table(rows, [p.name for p in paths]))
-        where = "percolating component" if zero == "network" else "cell"
-        console.print(f"{convention} convention; measured from the lowest point of the {where}.", style="dim")
-        if out is not None:
+        computed = any("error" not in row for row in rows)
+        if computed:
+            where = "percolating component" if zero == "network" else "cell"
+            console.print(f"{convention} convention; measured from the lowest point of the {where}.", style="dim")
+        if out is not None and computed:
             console.print(f"files written to {escape(str(out))}", style="dim")
         for row in rows:
             for note in row.get("notes" if show_notes else "flags", ()):
                 console.print(f"{escape(Path(row['source']).name)}: {escape(note)}", style="dim")
     failed = [r for r in rows if "error" in r]
     for row in failed:
-        errors.print(f"[red]{escape(row['error']['type'])}[/red] {escape(row['error']['message'])}")
+        errors.print(f"[red]{escape(row['error']['type'])}[/red] {escape(row['error']['message'])}", soft_wrap=True)
     if failed:
         sys.exit(1)

@@ -11,7 +11,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from fastin.cli._common import dump_json, number, stderr_console, stdout_console
+from fastin.cli._common import Finite, dump_json, number, stderr_console, stdout_console
 from fastin.errors import FastinError
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _check_suffixes(_: click.Context, parameter: click.Parameter, paths: tuple[P
 )
 @click.option("--face-centers", is_flag=True, help="Centres of Voronoi faces become voids too.")
 @click.option("--exact", is_flag=True, help="Add free spheres of the exact clearance (paths need not follow edges).")
-@click.option("--probe", type=float, help="Probe radius of the channels, Å; default: the ion's own.")
+@click.option("--probe", type=Finite(min=0.0), help="Probe radius of the channels, Å; default: the ion's own.")
 @click.option("--reduce", "reduce_", is_flag=True, help="List one void and one bottleneck of each symmetry class.")
 @click.option(
     "-o",
@@ -187,7 +187,7 @@ def command(
         for path in out:
             network.write(path)
     except (FastinError, OSError) as error:
-        stderr_console().print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}")
+        stderr_console().print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
     if as_json:
         click.echo(dump_json(row))

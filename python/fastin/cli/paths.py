@@ -176,7 +176,7 @@ def command(
         if neb is not None:
             _neb(paths, neb, neb_out, images, supercell)
     except (FastinError, OSError) as error:
-        stderr_console().print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}")
+        stderr_console().print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
     if as_json:
         click.echo(dump_json(row))

@@ -37,7 +37,7 @@ def command(
     except FastinError as error:
         raise click.ClickException(str(error)) from None
     for message in failures:
-        stderr_console().print(message, style="red", markup=False)
+        stderr_console().print(message, style="red", markup=False, soft_wrap=True)
     if as_json:
         click.echo(dump_json([p.to_dict() for p in predictions] + compositions))
     else:
@@ -74,7 +74,7 @@ def _structures(
             entries.append(graphs_of(crystal, ion, crystals=trained.kind == "crystal"))
             crystals.append(crystal)
         except FastinError as error:
-            failures.append(f"{path}: {error}")
+            failures.append(str(error))
     predictions = predict_entries(entries, trained, device)
     if experiment:
         predictions = [with_experiment(p, c) for p, c in zip(predictions, crystals, strict=True)]

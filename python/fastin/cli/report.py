@@ -43,7 +43,7 @@ def _write_views(
 
 
 @click.command("report")
-@click.argument("results", type=click.Path(exists=True))
+@click.argument("results")
 @click.option("-o", "--out", default="report.html", show_default=True, help="The page to write.")
 @click.option("--title", help="Heading of the page.")
 @click.option("--view-url", help="Address of a structure's own page with {id} in it, e.g. of a running fastin serve.")
@@ -76,4 +76,4 @@ def command(
     except FastinError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
-    click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    click.echo(f"{path}: {path.stat().st_size / 1e3:,.0f} kB")

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from fastin.cli._common import Finite
 from fastin.errors import FastinError, InputError, MissingDependencyError
 
 
@@ -106,7 +107,7 @@ def _summary(result: Any, quiet: bool) -> None:
 @click.option("-t", "--task", "tasks", multiple=True, help="Task; may be repeated or comma-separated.")
 @click.option("-j", "--workers", type=click.IntRange(1), help="Worker processes. [default: one a core]")
 @click.option("--scheduler", help="Address of a Dask scheduler (tcp://...): compute there.")
-@click.option("--time-limit", type=float, default=300.0, show_default=True, help="Seconds for one structure.")
+@click.option("--time-limit", type=Finite(0.001, 1e7), default=300.0, show_default=True, help="Seconds a structure.")
 @click.option("--option", "pairs", multiple=True, metavar="NAME=VALUE", help="Option of tasks, e.g. resolution=0.3.")
 @click.option("--recompute", is_flag=True, help="Compute rows of another version or other options again.")
 @click.option("--restart", is_flag=True, help="Forget the rows that are there.")
@@ -151,7 +152,7 @@ def command(
                 progress=progress, worker_log=log_file,
             )  # fmt: skip
     except KeyboardInterrupt as stop:
-        click.echo(f"stopped; the rows so far are in {out}: run the same command to continue", err=True)
+        click.echo(f"stopped; {out} keeps the rows so far: run the same command to continue", err=True)
         sys.exit(143 if isinstance(stop, _Terminated) else 130)
     except (InputError, MissingDependencyError, StoreError, WorkerStartError) as error:
         click.echo(f"Error: {error}", err=True)

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from fastin.cli._common import Finite
 from fastin.errors import FastinError, missing_extra
 
 
@@ -20,10 +21,10 @@ def _is_loopback(host: str) -> bool:
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
-@click.option("--results", type=click.Path(exists=True), help="Results table to browse.")
+@click.option("--results", help="Results table to browse.")
 @click.option("--data", "sources", multiple=True, help="What was screened: rows open from there. May be repeated.")
-@click.option("--max-upload", type=float, default=10.0, show_default=True, help="Largest upload (MB).")
-@click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for one structure.")
+@click.option("--max-upload", type=Finite(0.001, 1000.0), default=10.0, show_default=True, help="Largest upload (MB).")
+@click.option("--time-limit", type=Finite(0.1, 86400.0), default=60.0, show_default=True, help="Seconds a structure.")
 @click.option("--allow-host", "hosts", multiple=True, help="Further name under which the server may be addressed.")
 def command(
     host: str,

@@ -22,7 +22,7 @@ def _text(value: Any) -> str:
 
 
 @click.command("top")
-@click.argument("results", type=click.Path(exists=True))
+@click.argument("results")
 @click.option("--by", required=True, help="Column to sort by, smallest first.")
 @click.option("--where", help='Condition in SQL, e.g. "e3d < 0.4 and free_sphere_a > 0.6".')
 @click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True, help="Number of rows.")
@@ -50,6 +50,8 @@ def command(
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
     rows = table.to_pylist()
+    if not rows:
+        click.echo("no row has a finite value there and meets the condition", err=True)
     if as_json:
         for row in rows:
             finite = {k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in row.items()}
@@ -66,9 +68,13 @@ def command(
     from rich.table import Table
     from rich.text import Text
 
+    from fastin.screening.catalogue import column_unit
+
     shown = Table(box=None, header_style="bold")
     for name, kind in zip(table.column_names, table.schema.types, strict=True):
-        shown.add_column(name, justify="left" if str(kind) == "string" else "right")
+        unit = column_unit(name)
+        heading = Text(f"{name}\n{unit}" if unit else name)
+        shown.add_column(heading, justify="left" if str(kind) == "string" else "right")
     for row in rows:
         shown.add_row(*(Text(_text(value)) for value in row.values()))
     Console(width=None if sys.stdout.isatty() else 200).print(shown)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from fastin.cli._common import Finite
 from fastin.errors import FastinError
 
 
@@ -16,7 +17,7 @@ from fastin.errors import FastinError
 @click.option("--png", type=click.Path(dir_okay=False), help="A static figure (.png, .pdf or .svg).")
 @click.option("--ion", help="Mobile ion, e.g. Li or Na+; default: the structure's own.")
 @click.option("--title", help="Heading; default: the formula.")
-@click.option("--resolution", type=float, default=0.2, show_default=True, help="Spacing of the energy grid (A).")
+@click.option("--resolution", type=Finite(0.02, 10.0), default=0.2, show_default=True, help="Grid's spacing (A).")
 def command(file: str, out: str | None, png: str | None, ion: str | None, title: str | None, resolution: float) -> None:
     """One self-contained page of a structure: crystal, voids, paths, energies, hops, powder pattern.
 

@@ -24,15 +24,19 @@ class _PatternGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group("xrd", cls=_PatternGroup)
-def command() -> None:
-    r"""Powder pattern of a structure (fastin xrd FILE); superionic classification of patterns.
+_HELP = """Powder pattern of a structure (fastin xrd FILE); superionic classification of patterns.
 
-    \b
-    fastin xrd FILE               table of the strongest peaks
-    fastin xrd classify FILE...   probability of superionic conduction, from structures or measured patterns
-    fastin xrd rank SET           candidates among many structures
-    """
+\b
+fastin xrd FILE...            table of the strongest peaks
+fastin xrd classify FILE...   probability of superionic conduction,
+                              from structures or measured patterns
+fastin xrd rank SET           candidates among many structures
+"""
+
+
+@click.group("xrd", cls=_PatternGroup, help=_HELP)
+def command() -> None:
+    """Powder pattern of a structure; superionic classification of patterns."""
 
 
 def _range(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, float]:

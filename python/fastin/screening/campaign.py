@@ -143,7 +143,13 @@ class _Stream:
 
 
 def _engine(
-    config: dict[str, Any], workers: int | None, scheduler: Any, time_limit: float, stack: ExitStack, log_file: Any
+    config: dict[str, Any],
+    workers: int | None,
+    records: int | None,
+    scheduler: Any,
+    time_limit: float,
+    stack: ExitStack,
+    log_file: Any,
 ) -> Engine:
     if scheduler is not None:
         from fastin.screening.dask_engine import DaskEngine
@@ -154,6 +160,7 @@ def _engine(
     count = cores if workers is None else workers
     if count < 1:
         raise InputError(f"workers must be at least 1, not {count}")
+    count = min(count, max(1, records or count))  # a process for each of a few records, and no more
     config["threads"] = max(1, cores // count)
     if log_file is None:
         return Supervisor(config, count, time_limit)
@@ -192,7 +199,7 @@ def screen(
         out: ``*.parquet`` for one table in input order, else a folder of Parquet parts.
         ion: mobile ion; None takes the default of each structure.
         tasks: names of `fastin.screening.task_names`, or ``package.module:function``.
-        workers: processes on this machine; None means one a core, with one thread each.
+        workers: processes on this machine; None means one a core, with one thread each. Never more than records.
         scheduler: a Dask scheduler's address or a `dask.distributed.Client`; the rows are gathered here by chunks.
         resume: True continues, and refuses rows of another version or other options; "recompute" computes those
             again; False starts over.
@@ -213,7 +220,7 @@ def screen(
     start = time.monotonic()
     if resume not in (True, False, "recompute"):
         raise InputError(f"resume must be True, False or 'recompute', not {resume!r}")
-    if time_limit <= 0:
+    if not time_limit > 0:  # NaN too
         raise InputError(f"time_limit must be positive, not {time_limit}")
     expanded = inputs.expand(sources)
     names = [tasks] if isinstance(tasks, str) else list(tasks)
@@ -234,7 +241,7 @@ def screen(
     with ExitStack() as stack:
         stack.callback(store.close)
         stream = _Stream(expanded, store.done(retry_errors=retry_errors), state)
-        engine = _engine(config, workers, scheduler, time_limit, stack, worker_log)
+        engine = _engine(config, workers, state.total, scheduler, time_limit, stack, worker_log)
         try:
             _collect(engine, stream, store, state, progress, start)
         finally:

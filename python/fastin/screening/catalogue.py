@@ -340,3 +340,9 @@ def column_help(name: str) -> tuple[str, str]:
     """Label and explanation of a column."""
     label, text = _HELP.get(name, (name.replace("_", " "), ""))
     return label, text
+
+
+def column_unit(name: str) -> str:
+    """Unit of a column as its label gives it in parentheses; empty for names, counts and ratios."""
+    label, _ = column_help(name)
+    return label.rpartition("(")[2].rstrip(")") if label.endswith(")") else ""

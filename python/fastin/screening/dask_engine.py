@@ -7,6 +7,7 @@ chunk that keeps killing its workers is cut into single structures, and the guil
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from fastin.errors import InputError, missing_extra
 from fastin.screening.engine import Row, Supervisor, error_row
 from fastin.screening.inputs import Record
 
+_ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx|ucxx)://)?(\[[^\s\]]+\]|[^\s/:]+):\d{1,5}(/.*)?")
 _CHUNK = 32
 _AHEAD = 3  # chunks in flight for each thread of the cluster
 
@@ -61,6 +63,8 @@ class DaskEngine:
         if not self._owned:
             self._client = scheduler
             return
+        if not _ADDRESS.fullmatch(scheduler):  # a Client made with one takes 20 s to give up, and a traceback
+            raise InputError(f"{scheduler!r} is no scheduler's address; it looks like tcp://host:8786")
         try:
             self._client = Client(scheduler, timeout="10s", set_as_default=False)
         except (OSError, ValueError) as error:

@@ -220,8 +220,10 @@ class Supervisor:
         chunk: list[Record] = []
         if self._again:  # after a death one at a time, so that the guilty one is known
             return [self._again.popleft()], exhausted
-        size = 0
+        size, start = 0, time.monotonic()
         while len(chunk) < wanted and size < 2**20 and not exhausted:
+            if chunk and time.monotonic() - start > _CHUNK_SECONDS:
+                break  # a slow source: what came must not wait for the rest
             record = next(records, None)
             if record is None:
                 exhausted = True

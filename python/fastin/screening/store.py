@@ -34,6 +34,8 @@ KEY = "record_key"
 SECONDS = "seconds"
 _MANIFEST = "manifest.json"
 _METADATA = b"fastin"
+_PARTS = ".parts"  # x.parquet grows as parts in x.parquet.parts
+_OTHER_TABLES = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".html", ".pq", ".feather", ".db"})
 _PART = re.compile(r"part-(\d{9})\.parquet$")
 _COMPACT_AT = 64
 _ARROW = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "string": pa.string()}
@@ -93,7 +95,8 @@ def _explain(error: OSError, path: Path) -> StoreError:
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     lines = []
-    for name in sorted({*old, *new} - {"created"}):
+    implied = {"columns"} if old.get("tasks") != new.get("tasks") else set()
+    for name in sorted({*old, *new} - {"created"} - implied):
         if old.get(name) != new.get(name):
             lines.append(f"{name}: {json.dumps(old.get(name))} before, {json.dumps(new.get(name))} now")
     return "; ".join(lines)
@@ -120,7 +123,13 @@ class Store:
         self.out = Path(out)
         self.schema = schema
         self.final = self.out if self.out.suffix == ".parquet" else None
-        self.folder = self.out.with_name(self.out.name + ".parts") if self.final is not None else self.out
+        self.folder = self.out.with_name(self.out.name + _PARTS) if self.final is not None else self.out
+        if self.out.suffix.lower() in _OTHER_TABLES:
+            raise InputError(f"{self.out}: the output is a .parquet file or a folder; `fastin top --csv` gives text")
+        try:
+            str(self.out).encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"{str(self.out)!r}: the output's name must be unicode") from error
         self._manifest = json.loads(json.dumps(manifest))
         self._rows: list[dict[str, Any]] = []
         self._next = 1
@@ -160,6 +169,8 @@ class Store:
             raise InputError(
                 f"{self.folder}: parts without {_MANIFEST}: not a folder that fastin wrote; choose another"
             )
+        if not self._part_paths():
+            here = None  # a run that ended before its first row binds nobody to its options
         finished = self._finished_manifest()
         for place, old in ((self.folder, here), (self.final, finished if here is None else None)):
             if old is not None and resume is True and (text := _differences(old, self._manifest)):
@@ -297,21 +308,51 @@ class Store:
 
 
 def read_results(path: str | os.PathLike[str]) -> pa.Table:
-    """The table of a finished or a running screening (a ``.parquet`` file or a folder of parts)."""
-    place = Path(path)
-    if place.is_dir():
-        parts = sorted(p for p in place.iterdir() if _PART.match(p.name))
-        if not parts:
-            raise InputError(f"{place}: holds no results")
-        tables = [pq.read_table(part, partitioning=None) for part in parts]
-        table = pa.concat_tables(tables)
+    """The table of a finished or a running screening.
+
+    Args:
+        path: a ``.parquet`` file, also one that is not finished yet (its parts are read), or a folder of parts.
+
+    Raises:
+        InputError: nothing there, or no table that can be read.
+    """
+    place, parts = _locate(path)
+    if parts:
+        table = pa.concat_tables([_read_file(part) for part in parts])
         if KEY not in table.column_names:
             raise InputError(f"{place}: not results that fastin wrote")
         last = {key: row for row, key in enumerate(table[KEY].to_pylist())}
         return table.take(pa.array(sorted(last.values()), pa.int64()))
-    if not place.is_file():
-        raise InputError(f"{place}: does not exist")
+    return _read_file(place)
+
+
+def check_results(path: str | os.PathLike[str]) -> None:
+    """Raises the InputError of `read_results` where that is cheap to know: nothing there, or no Parquet file."""
+    place, parts = _locate(path)
     try:
-        return pq.read_table(place, partitioning=None)
+        pq.read_schema(parts[0] if parts else place)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{place}: not a Parquet file ({error})") from error
+
+
+def _locate(path: str | os.PathLike[str]) -> tuple[Path, list[Path]]:
+    """The file, or the folder and its parts (of ``x.parquet`` too, as long as only ``x.parquet.parts`` exists)."""
+    place = Path(path)
+    if not place.exists() and place.suffix == ".parquet":
+        unfinished = place.with_name(place.name + _PARTS)
+        place = unfinished if unfinished.is_dir() else place
+    if place.is_dir():
+        parts = sorted(p for p in place.iterdir() if _PART.match(p.name))
+        if not parts:
+            raise InputError(f"{place}: holds no results")
+        return place, parts
+    if not place.is_file():
+        raise InputError(f"{place}: does not exist")
+    return place, []
+
+
+def _read_file(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path, partitioning=None)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not a Parquet file ({error})") from error

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from fastin.errors import FastinError
+from fastin.errors import FastinError, InputError
 
 
 def _die_with_parent(lifeline: int) -> None:
@@ -57,7 +57,9 @@ def _prepare(config: dict[str, Any]) -> Any:
     # once before the first record, so that no structure's time limit pays for imports and tables
     own = [task for task in tasks if ":" not in task.name]
     small = ("", "", "cif", SMALL_CRYSTAL.encode())
-    run_tasks(own, job_loader(small, None, config["options"], config["threads"]))
+    row = run_tasks(own, job_loader(small, None, config["options"], config["threads"]))
+    if config["options"] and row.get("error_type"):  # else every structure would fail, one by one
+        raise InputError(f"the options {config['options']} do not work: {row['error_message']}")
     return tasks
 
 

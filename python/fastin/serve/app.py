@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastin.errors import FastinError, InputError, missing_extra
+from fastin.errors import FastinError, missing_extra
 
 try:
     from starlette.applications import Starlette
@@ -43,6 +43,7 @@ class Settings:
         max_upload: bytes.
         time_limit: seconds for one upload.
         memory_bytes: address space of one computation.
+        file_bytes: largest file that it may write; a larger grid is not offered.
         keep: uploads that stay.
         hosts: names under which the server may be addressed.
     """
@@ -52,6 +53,7 @@ class Settings:
     max_upload: int = 10_000_000
     time_limit: float = 60.0
     memory_bytes: int = 6 * 2**30
+    file_bytes: int = 64 * 2**20
     keep: int = 50
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
 
@@ -74,7 +76,8 @@ class _Application:
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """The folder of the uploads lives as long as the server."""
         with tempfile.TemporaryDirectory(prefix="fastin-serve-") as root:
-            limits = (self.settings.time_limit, self.settings.memory_bytes, self.settings.keep)
+            settings = self.settings
+            limits = (settings.time_limit, settings.memory_bytes, settings.file_bytes, settings.keep)
             self.jobs = Jobs(Path(root), *limits)
             yield
 
@@ -206,11 +209,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
     """The application.
 
     Raises:
-        InputError: the table or the sources do not exist.
+        InputError: the table or the sources do not exist, or the table is none.
     """
     settings = settings or Settings()
-    if settings.results is not None and not Path(settings.results).exists():
-        raise InputError(f"{settings.results}: does not exist")
+    if settings.results is not None:
+        from fastin.screening.store import check_results
+
+        check_results(settings.results)
     application = _Application(settings)
     routes = [
         Route("/", application.home),

@@ -6,6 +6,7 @@ time is over, so whatever a file does to the parser, it does it here.
 
 from __future__ import annotations
 
+import errno
 import json
 import resource
 import sys
@@ -43,7 +44,14 @@ def _write_files(crystal: Any, ion: str | None, folder: Path) -> list[str]:
             return run()
         except FastinError as error:
             problems.append(f"No {what}: {error}")
-            return None
+        except OSError as error:
+            problems.append(f"No {what}: {'too large' if error.errno == errno.EFBIG else error.strerror}")
+            (folder / what).unlink(missing_ok=True)
+        return None
+
+    def attempt_json(name: str, content: Any) -> None:
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        attempt(name, lambda: (folder / name).write_text(text, encoding="utf-8"))
 
     network = attempt("network", lambda: compute_network(crystal, ion))
     if network is not None:
@@ -54,12 +62,10 @@ def _write_files(crystal: Any, ion: str | None, folder: Path) -> list[str]:
         attempt("energy.cube", lambda: grid.write(folder / "energy.cube"))
         paths = attempt("hops", lambda: compute_paths(crystal, ion))
         if paths is not None:
-            text = json.dumps(paths.to_dict(), indent=1, ensure_ascii=False)
-            (folder / "paths.json").write_text(text, encoding="utf-8")
+            attempt_json("paths.json", paths.to_dict())
         barriers = attempt("barriers", lambda: compute_barriers(grid))
         if barriers is not None:
-            text = json.dumps(barriers.to_dict(paths=True), indent=1, ensure_ascii=False)
-            (folder / "barriers.json").write_text(text, encoding="utf-8")
+            attempt_json("barriers.json", barriers.to_dict(paths=True))
     return problems
 
 
@@ -90,11 +96,14 @@ def main() -> None:
     """Entry point."""
     request = json.load(sys.stdin)
     folder = Path(sys.argv[1])
-    limit = int(request["memory_bytes"])
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    for kind, name in ((resource.RLIMIT_AS, "memory_bytes"), (resource.RLIMIT_FSIZE, "file_bytes")):
+        limit = int(request[name])
+        resource.setrlimit(kind, (limit, limit))
     warnings.simplefilter("ignore")
     try:
         result = answer(request, folder)
+    except OSError as error:
+        result = {"error": f"the results cannot be written: {error.strerror or error}", "type": "OSError"}
     except MemoryError:
         result = {"error": "the structure needs more memory than the server grants", "type": "MemoryError"}
     (folder / "result.json").write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")

@@ -53,14 +53,17 @@ class Jobs:
         root: folder of the server.
         time_limit: seconds for one upload.
         memory_bytes: address space of one computation.
+        file_bytes: largest file that it may write.
         keep: number of answered uploads that stay.
         parallel: computations at a time.
     """
 
-    def __init__(self, root: Path, time_limit: float, memory_bytes: int, keep: int = 50, parallel: int = 2) -> None:
+    def __init__(
+        self, root: Path, time_limit: float, memory_bytes: int, file_bytes: int, keep: int = 50, parallel: int = 2
+    ) -> None:
         self._root = root
         self._time_limit = time_limit
-        self._memory = memory_bytes
+        self._limits = {"memory_bytes": memory_bytes, "file_bytes": file_bytes}
         self._keep = keep
         self._slots = asyncio.Semaphore(parallel)
         self._waiting = 0
@@ -91,10 +94,23 @@ class Jobs:
 
     async def _compute(self, payload: bytes, name: str, kind: str, ion: str | None) -> Job:
         token = secrets.token_urlsafe(18)
-        folder = self._root / token
+        job = Job(token, name, self._root / token)
+        try:
+            await self._fill(job, payload, {"name": name, "kind": kind, "ion": ion, **self._limits})
+        finally:
+            if "error" in job.result or not job.result:  # whatever was written before it failed is no result
+                shutil.rmtree(job.folder, ignore_errors=True)
+        self._jobs[token] = job
+        while len(self._jobs) > self._keep:
+            _, old = self._jobs.popitem(last=False)
+            shutil.rmtree(old.folder, ignore_errors=True)
+        return job
+
+    async def _fill(self, job: Job, payload: bytes, request: dict[str, Any]) -> None:
+        """Runs the computation and sets the job's result."""
+        folder = job.folder
         folder.mkdir(mode=0o700)
         (folder / "upload").write_bytes(payload)
-        request = {"name": name, "kind": kind, "ion": ion, "memory_bytes": self._memory}
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
             "OMP_NUM_THREADS": "1",
@@ -105,7 +121,6 @@ class Jobs:
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
             env=environment,
         )  # fmt: skip
-        job = Job(token, name, folder)
         try:
             await asyncio.wait_for(process.communicate(json.dumps(request).encode()), self._time_limit)
             job.result = self._read(folder, process.returncode)
@@ -115,11 +130,6 @@ class Jobs:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        self._jobs[token] = job
-        while len(self._jobs) > self._keep:
-            _, old = self._jobs.popitem(last=False)
-            shutil.rmtree(old.folder, ignore_errors=True)
-        return job
 
     @staticmethod
     def _read(folder: Path, status: int | None) -> dict[str, Any]:
