@@ -49,6 +49,23 @@ def test_command_line_on_structure_and_measurement(tmp_path):
     assert "cannot be read" in json.loads(result.output)[1]["error"]
 
 
+def test_a_crystal_without_lithium_is_flagged(tmp_path):
+    result = CliRunner().invoke(command, ["classify", str(examples()["CaF2"]), str(examples()["LiCl"]), "--json"])
+    fluoride, chloride = json.loads(result.output)
+    assert fluoride["class"] == "out of domain"
+    assert fluoride["warnings"][0].startswith("holds no Li")
+    assert chloride["class"] == "poor"
+    assert not any("holds" in reason for reason in chloride["warnings"])
+    assert chloride["composition_checked"]
+    measured = tmp_path / "caf2.xy"
+    np.savetxt(measured, np.column_stack(fastin.xrd_pattern(examples()["CaF2"], fwhm=0.1)))
+    arguments = ["classify", str(measured), "--background", "0"]
+    result = CliRunner().invoke(command, arguments)
+    assert "composition unknown" in result.output
+    result = CliRunner().invoke(command, [*arguments, "--formula", "CaF2", "--json"])
+    assert json.loads(result.output)[0]["class"] == "out of domain"
+
+
 def test_pattern_command(tmp_path):
     cif = str(examples()["LiCl"])
     out = tmp_path / "a.xy"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +14,10 @@ from click.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
+import fastin  # noqa: E402
 from fastin.errors import InputError  # noqa: E402
 from fastin.xrd import augment, evaluate  # noqa: E402
+from fastin.xrd.domain import DomainWarning  # noqa: E402
 from fastin.xrd.match import XRDMatch, config_from_dict, fit_platt, train_from_config  # noqa: E402
 from fastin.xrd.model import VGG11, build_network, coarsen  # noqa: E402
 from fastin.xrd.training import FlexThresholds, TrainConfig, Trainer, semi_supervised_loss  # noqa: E402
@@ -59,11 +62,53 @@ def test_published_network():
     assert all(torch.all(m.bias == 0) for m in network.classifier if isinstance(m, torch.nn.Linear))
 
 
-@pytest.mark.parametrize("name", ["small", "conv"])
+@pytest.mark.parametrize("name", ["small", "conv", "elastic"])
 def test_own_networks_are_small(name):
     network = build_network(name)
     assert sum(p.numel() for p in network.parameters()) < 100_000
     assert network(torch.rand(3, 901)).shape == (3, 2)
+
+
+def test_basis_comes_from_the_unlabelled_patterns_alone(patterns):
+    """Components are orthogonal over the pool, rows have unit length in the mean, labelled rows do not enter."""
+    data, labels, pool = (torch.from_numpy(x) for x in patterns)
+    config = replace(QUICK, algorithm="prior", network="elastic", network_settings={"components": 5, "whiten": 1.0})
+    trainer = Trainer(config, data, labels, pool)
+    codes = trainer.network.encode(augment.normalise(trainer.unlabelled)).double()
+    covariance = codes.T @ codes / len(codes)
+    torch.testing.assert_close(covariance, torch.eye(5).double() / 5, rtol=0, atol=1e-4)
+    other = Trainer(config, data[10:30], labels[10:30], pool)
+    assert torch.equal(trainer.network.basis, other.network.basis)
+    assert not torch.equal(trainer.network.basis, Trainer(config, data, labels, pool[:40]).network.basis)
+
+
+def test_elastic_axis_forgives_a_strained_lattice():
+    """One percent of lattice parameter: nearly the same on the elastic axis, something else to the small network."""
+    spacing = torch.tensor([8.0, 5.1, 4.2, 3.3, 2.6, 2.1])
+
+    def sticks(scale):
+        row = torch.zeros(1, 901)
+        angle = 2 * torch.rad2deg(torch.asin(1.54184 / (2 * spacing * scale)))
+        row[0, torch.round(angle / 0.1).long()] = 1.0
+        return row
+
+    def cosine(encode):
+        first, second = encode(sticks(1.0)).flatten(), encode(sticks(1.01)).flatten()
+        return float(torch.nn.functional.cosine_similarity(first, second, dim=0))
+
+    # roots of Gaussians of deviation 0.01 on the log axis, moved by 0.01: exp(-1/8), less the rounding to bins
+    elastic, small = (build_network("elastic", components=0, width=0.01).rooted, build_network("small").front.rooted)
+    assert cosine(elastic) == pytest.approx(math.exp(-0.125), abs=0.1)
+    assert cosine(small) < 0.6
+
+
+def test_ridge_adds_the_squared_weights(patterns):
+    data, labels, _ = (torch.from_numpy(x) for x in patterns)
+    config = replace(QUICK, algorithm="supervised", network="elastic", network_settings={"components": 0})
+    plain = Trainer(config, data, labels)
+    squares = sum(float(p.detach().pow(2).sum()) for p in plain.network.parameters() if p.ndim > 1)
+    firm = Trainer(replace(config, ridge=0.5), data, labels)
+    assert firm.train_step()["loss"] - plain.train_step()["loss"] == pytest.approx(0.5 * squares, rel=1e-4)
 
 
 def test_coarse_bins_gather_five_fine_ones():
@@ -269,6 +314,10 @@ def test_from_structures_to_a_ranked_table(tmp_path):
     assert result.exit_code == 0, result.output
     first, second = json.loads(result.output)
     assert first["probability_superionic"] > 0.5 > second["probability_superionic"]
+    assert first["class"] == "superionic"
+    assert first["warnings"] == []
+    assert first["nearest"]["formula"] == "LiS"
+    check_domain(tmp_path, run / "model.pt")
     arguments = ["rank", str(tmp_path / "unlabelled.jsonl"), "--labelled", str(tmp_path / "labelled.jsonl")]
     arguments += ["--model", str(run / "model.pt"), "--top", "5", "--out", str(tmp_path / "out.csv")]
     result = CliRunner().invoke(xrd_command, arguments)
@@ -278,6 +327,36 @@ def test_from_structures_to_a_ranked_table(tmp_path):
     assert len(ranked) == 5
     assert all(row["formula"] == "LiS" for row in ranked)
     assert "LiS (1.000, 0.001)" in ranked[0]["nearest_labelled"] or "LiS (0.99" in ranked[0]["nearest_labelled"]
+
+
+def check_domain(folder, path):
+    """A material without lithium and one with an unknown element are flagged, by the model and the command."""
+    from fastin.cli.xrd import command as xrd_command
+
+    model = XRDMatch.load(path)
+    assert model.domain.required == ("Li",)
+    assert model.domain.elements == {"Li": 48, "O": 24, "S": 24}
+    sodium = _cif(3.95, "S").replace("Li1 Li", "Na1 Na")
+    (folder / "sodium.cif").write_text(sodium)
+    result = CliRunner().invoke(xrd_command, ["classify", str(folder / "sodium.cif"), "--model", str(path), "--json"])
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.output)
+    assert row["class"] == "out of domain"
+    assert "holds no Li" in row["warnings"][0]
+    assert "holds Na" in row["warnings"][1]
+    result = CliRunner().invoke(xrd_command, ["classify", str(folder / "sodium.cif"), "--model", str(path)])
+    assert "holds no Li" in result.output
+    pattern = fastin.xrd_pattern(folder / "sodium.cif")[1]
+    with pytest.warns(DomainWarning, match="holds no Li"):
+        model.predict_proba(pattern, elements=[{"Na", "S"}])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict_proba(fastin.xrd_pattern(folder / "a.cif")[1], elements=[{"Li", "S"}])
+    strange = np.zeros(4501, dtype=np.float32)
+    strange[[777, 1555]] = 1.0
+    assert "unlike every labelled pattern" in model.domain.objections(strange)[0]
+    with pytest.raises(InputError, match="sets of elements"):
+        model.predict_proba(pattern, elements=[])
 
 
 def test_training_from_a_dictionary_needs_data(tmp_path):

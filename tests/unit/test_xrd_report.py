@@ -54,6 +54,14 @@ def test_metrics_against_scikit_learn():
     assert found["brier"] == pytest.approx(sklearn.brier_score_loss(labels, score))
 
 
+def test_calibration_error_by_hand():
+    """Two bins: 0.25 said and 1/2 true over 4 rows, 0.95 said and 1/2 true over 2 rows."""
+    labels = [0, 1, 0, 1, 1, 0]
+    score = [0.25, 0.25, 0.25, 0.25, 0.95, 0.95]
+    assert evaluate.calibration_error(labels, score) == pytest.approx((4 * 0.25 + 2 * 0.45) / 6)
+    assert evaluate.calibration_error([1, 0], [1.0, 0.0]) == 0.0
+
+
 def test_grouped_folds_never_share_a_group():
     rng = np.random.default_rng(1)
     groups = rng.integers(0, 12, 90)

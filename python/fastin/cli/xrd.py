@@ -162,16 +162,68 @@ def _model(path: Path | None) -> Any:
     return XRDMatch.pretrained() if path is None else XRDMatch.load(path)
 
 
-def _input_pattern(path: Path, wavelength: str, background: float | None, k_alpha2: str | None) -> Any:
-    """(4501,) pattern of a structure file or of a measurement, by suffix."""
+def _input_pattern(
+    path: Path, wavelength: str, background: float | None, k_alpha2: str | None, formula: str | None
+) -> tuple[Any, set[str] | None]:
+    """(4501,) pattern of a structure file or of a measurement, by suffix; the elements where they are known."""
+    from fastin.elements import symbol
+    from fastin.xrd.domain import elements_of
     from fastin.xrd.measured import PATTERN_SUFFIXES, prepare_measured, read_pattern
-    from fastin.xrd.pattern import xrd_pattern
+    from fastin.xrd.pattern import scattering_atoms, xrd_pattern
 
+    stated = None if formula is None else elements_of(formula)
     if path.suffix.lower() not in PATTERN_SUFFIXES:
-        return xrd_pattern(path)[1]
-    return prepare_measured(
+        atoms = scattering_atoms(path)
+        return xrd_pattern(atoms)[1], stated or {symbol(int(z)) for z in np.unique(atoms.number)}
+    measured = prepare_measured(
         read_pattern(path), wavelength=_wavelength(wavelength), background_width=background, k_alpha2=k_alpha2
     )
+    return measured, stated
+
+
+def _verdict(model: Any, path: Path, sticks: Any, elements: set[str] | None) -> dict[str, Any]:
+    """Probability of one pattern, and what speaks against trusting it."""
+    probability = float(model.predict_proba(sticks)[0, 1])
+    members = model.member_proba(sticks)[:, 0]
+    row: dict[str, Any] = {
+        "file": str(path),
+        "probability_superionic": probability,
+        "spread": float(members.std()),
+        "votes": float((members > 0.5).mean()),
+        "class": "superionic" if probability > 0.5 else "poor",
+        "composition_checked": model.domain is not None and elements is not None,
+        "warnings": [],
+    }
+    if model.domain is not None:
+        formula, similarity, sigma = model.domain.nearest(sticks)[0]
+        row["nearest"] = {"formula": formula, "similarity": similarity, "sigma_S_per_cm": sigma}
+        row["warnings"] = model.domain.objections(sticks, elements)
+        if elements is not None and model.domain.foreign(elements):
+            row["class"] = "out of domain"
+    return row
+
+
+def _print_verdicts(rows: list[dict[str, Any]]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name, side in (("file", "left"), ("superionic", "right"), ("spread", "right"), ("votes", "right")):
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    table.add_column("class")
+    table.add_column("nearest labelled (similarity, S/cm)")
+    for row in rows:
+        if "error" in row:
+            stderr_console().print(f"[red]{escape(row['error'])}[/red]")
+            continue
+        near = row.get("nearest")
+        known = "" if near is None else f"{near['formula']} ({near['similarity']:.2f}, {near['sigma_S_per_cm']:.1e})"
+        share = "-" if row["class"] == "out of domain" else f"{row['probability_superionic']:.3f}"
+        spread, votes = f"{row['spread']:.3f}", f"{row['votes']:.2f}"
+        table.add_row(escape(row["file"]), share, spread, votes, row["class"], escape(known))
+        for reason in row["warnings"]:
+            text = escape(f"{row['file']} {reason}")
+            stderr_console().print(f"[yellow]warning: {text}[/yellow]", soft_wrap=True)
+    stdout_console().print(table)
+    if any("error" not in row and not row["composition_checked"] for row in rows):
+        stderr_console().print("composition unknown: lithium compounds only (--formula to check)", markup=False)
 
 
 @command.command("classify")
@@ -180,6 +232,7 @@ def _input_pattern(path: Path, wavelength: str, background: float | None, k_alph
 @click.option("--wavelength", default="CuKa", show_default=True, help="Of measured patterns: name or angstrom.")
 @click.option("--background", default=3.0, show_default=True, help="Width for the background, degrees; 0: none.")
 @click.option("--k-alpha2", "k_alpha2", help="Anode whose K-alpha2 part is removed from measured patterns, e.g. Cu.")
+@click.option("--formula", help="Composition of a measured sample, to check that the model knows its elements.")
 @click.option("--json", "as_json", is_flag=True)
 def classify(
     files: tuple[Path, ...],
@@ -187,9 +240,14 @@ def classify(
     wavelength: str,
     background: float,
     k_alpha2: str | None,
+    formula: str | None,
     as_json: bool,
 ) -> None:
-    """Probability of superionic conduction of structures (CIF, POSCAR) or measured patterns (.xy, .xye, .csv)."""
+    """Probability of superionic conduction of structures (CIF, POSCAR) or measured patterns (.xy, .xye, .csv).
+
+    Materials without lithium or with elements that no training material holds are out of domain; patterns unlike all
+    labelled ones bring a warning. A pattern file has no composition to check unless --formula gives it.
+    """
     rows: list[dict[str, Any]] = []
     failed = False
     try:
@@ -199,35 +257,15 @@ def classify(
         sys.exit(1)
     for path in files:
         try:
-            sticks = _input_pattern(path, wavelength, background or None, k_alpha2)
-            probability = float(model.predict_proba(sticks)[0, 1])
-            members = model.member_proba(sticks)[:, 0]
-            rows.append(
-                {
-                    "file": str(path),
-                    "probability_superionic": probability,
-                    "spread": float(members.std()),
-                    "votes": float((members > 0.5).mean()),
-                    "class": "superionic" if probability > 0.5 else "poor",
-                }
-            )
+            sticks, elements = _input_pattern(path, wavelength, background or None, k_alpha2, formula)
+            rows.append(_verdict(model, path, sticks, elements))
         except FastinError as error:
             failed = True
             rows.append({"file": str(path), "error": str(error)})
     if as_json:
         click.echo(dump_json(rows))
     else:
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for name, side in (("file", "left"), ("superionic", "right"), ("spread", "right"), ("votes", "right")):
-            table.add_column(name, justify=side)  # type: ignore[arg-type]
-        table.add_column("class")
-        for row in rows:
-            if "error" in row:
-                stderr_console().print(f"[red]{escape(row['error'])}[/red]")
-                continue
-            share = f"{row['probability_superionic']:.3f}"
-            table.add_row(escape(row["file"]), share, f"{row['spread']:.3f}", f"{row['votes']:.2f}", row["class"])
-        stdout_console().print(table)
+        _print_verdicts(rows)
     sys.exit(1 if failed else 0)
 
 

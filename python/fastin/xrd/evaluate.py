@@ -77,6 +77,18 @@ def _average_precision(truth: NDArray[np.int64], score: NDArray[np.float64]) -> 
     return float(np.sum(hits / (ends + 1.0) * np.diff(np.r_[0, hits])) / positive)
 
 
+def calibration_error(labels: ArrayLike, probability: ArrayLike, bins: int = 10) -> float:
+    """Expected calibration error: mean gap between probability and frequency over bins of equal width.
+
+    Bins count by their rows (M. P. Naeini et al., AAAI 2015); the probability is that of superionic.
+    """
+    truth = np.asarray(labels, dtype=np.float64)
+    score = np.asarray(probability, dtype=np.float64)
+    place = np.minimum((score * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(place, score - truth, minlength=bins)
+    return float(np.abs(gaps).sum() / len(truth))
+
+
 def grouped_folds(
     labels: NDArray[np.int64], groups: NDArray[Any], folds: int = 5, seed: int = 0
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

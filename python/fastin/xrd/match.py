@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import tomllib
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from importlib import resources
@@ -21,6 +22,7 @@ from fastin import __version__
 from fastin.errors import InputError
 from fastin.xrd import augment
 from fastin.xrd.dataset import SUPERIONIC, fingerprint, load_labelled, load_unlabelled
+from fastin.xrd.domain import Domain, DomainWarning
 from fastin.xrd.model import build_network
 from fastin.xrd.training import TrainConfig, Trainer, prepare
 
@@ -40,6 +42,7 @@ class XRDMatch:
     Attributes:
         networks: the trained members.
         calibration: (slope, intercept) on the mean logit, (1, 0) until `calibrate`.
+        domain: the training materials, ``None`` for a model fitted on bare arrays.
         notes: facts about the training, kept in the file.
     """
 
@@ -50,6 +53,7 @@ class XRDMatch:
         self.members = members
         self.networks: list[nn.Module] = []
         self.calibration = (1.0, 0.0)
+        self.domain: Domain | None = None
         self.notes: dict[str, Any] = {}
 
     def fit(
@@ -106,11 +110,32 @@ class XRDMatch:
         """(members, N) uncalibrated probabilities of superionic."""
         return 1.0 / (1.0 + np.exp(-self.member_logits(patterns)))
 
-    def predict_proba(self, patterns: ArrayLike) -> NDArray[np.float64]:
-        """(N, 2) calibrated probabilities of (poor, superionic): the logistic of the scaled mean logit."""
+    def predict_proba(
+        self, patterns: ArrayLike, *, elements: Sequence[Collection[str] | None] | None = None
+    ) -> NDArray[np.float64]:
+        """(N, 2) calibrated probabilities of (poor, superionic): the logistic of the scaled mean logit.
+
+        Args:
+            patterns: (N, 4501).
+            elements: symbols of each row's elements, where known; a row that lies outside the training materials (see
+                `Domain.objections`) then raises a `DomainWarning`.
+        """
+        if elements is not None:
+            self._warn(patterns, elements)
         slope, intercept = self.calibration
         probability = 1.0 / (1.0 + np.exp(-(slope * self.member_logits(patterns).mean(axis=0) + intercept)))
         return np.stack([1.0 - probability, probability], axis=1)
+
+    def _warn(self, patterns: ArrayLike, elements: Sequence[Collection[str] | None]) -> None:
+        if self.domain is None:
+            raise InputError("this model was fitted on bare patterns; it does not know its training's elements")
+        rows = np.atleast_2d(np.asarray(patterns, dtype=np.float32))
+        if len(rows) != len(elements):
+            raise InputError(f"{len(rows)} patterns but {len(elements)} sets of elements")
+        for number, (row, held) in enumerate(zip(rows, elements, strict=True)):
+            reasons = "; ".join(self.domain.objections(row, held))
+            if reasons:
+                warnings.warn(f"pattern {number} {reasons}", DomainWarning, stacklevel=3)
 
     def predict(self, patterns: ArrayLike) -> NDArray[np.int64]:
         """(N,) 1 where the calibrated probability of superionic exceeds one half."""
@@ -154,6 +179,7 @@ class XRDMatch:
             "calibration": list(self.calibration),
             "notes": json.dumps(self.notes),
             "members": [network.state_dict() for network in self.networks],
+            "domain": None if self.domain is None else self.domain.state(),
         }
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         torch.save(state, Path(path))
@@ -171,6 +197,7 @@ class XRDMatch:
         model = cls(config_from_dict(json.loads(state["config"])), members=len(state["members"]))
         model.calibration = (float(state["calibration"][0]), float(state["calibration"][1]))
         model.notes = json.loads(state["notes"])
+        model.domain = None if state.get("domain") is None else Domain.from_state(state["domain"])
         for weights in state["members"]:
             network = build_network(model.config.network, **model.config.network_settings)
             network.load_state_dict(weights)
@@ -259,6 +286,7 @@ def train_from_config(config: dict[str, Any], run_dir: str | Path) -> XRDMatch:
         model.calibrate(logits, labels)
     model.notes["threshold_S_per_cm"] = float(data.get("threshold", SUPERIONIC))
     model.notes["failed"] = len(labelled.failed)
+    model.domain = Domain.of(labelled, pool)
     model.save(run_dir / "model.pt")
     if pool is not None:
         write_pseudo_labels(run_dir / "pseudo_labels.csv", pool, model.pseudo_labels(pool.patterns))

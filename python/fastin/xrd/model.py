@@ -207,15 +207,104 @@ class ConvNet(nn.Module):
         return logits
 
 
-Network = VGG11 | SmallNet | ConvNet
+class ElasticNet(nn.Module):
+    """A classifier on principal components of the unlabelled patterns, on an axis where a strained lattice is shifted.
+
+    Sticks are smeared with a Gaussian of constant relative width in sin(theta), so that the same structure with
+    another lattice parameter stays similar; the square root makes weak peaks count. The representation is fitted
+    without labels (`set_basis`): the leading principal components of those patterns, partly whitened. Only the layers
+    after it are trained on labels, which is what few labels can bear.
+
+    Args:
+        components: principal components kept; 0 keeps all of the axis (no basis, only the mean).
+        width: relative standard deviation of the smearing.
+        whiten: exponent; 0 keeps the components' own scale, 1 gives all the same.
+        hidden: units of a hidden layer; 0 makes the classifier linear.
+        points: of the axis.
+        first: angles below it are not read, degrees.
+        dropout: before the output.
+    """
+
+    step = PATTERN_STEP * COARSE_FACTOR
+    bins = COARSE_BINS
+
+    def __init__(
+        self,
+        components: int = 15,
+        width: float = 0.01,
+        whiten: float = 0.75,
+        hidden: int = 0,
+        points: int = 300,
+        first: float = 8.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        angle = torch.deg2rad(torch.arange(self.bins, dtype=torch.float64) * self.step / 2)
+        low, high = (math.log(math.sin(math.radians(x / 2))) for x in (first, 2 * math.degrees(float(angle[-1]))))
+        axis = torch.linspace(low, high, points, dtype=torch.float64)
+        position = torch.log(torch.sin(angle).clamp_min(1e-12))
+        smear = torch.exp(-0.5 * ((position[:, None] - axis) / width) ** 2)
+        smear[position < low - 4 * width] = 0.0
+        self.whiten = whiten
+        self.smear: Tensor
+        self.centre: Tensor
+        self.basis: Tensor
+        self.register_buffer("smear", smear.float(), persistent=False)
+        self.register_buffer("centre", torch.zeros(points))
+        self.register_buffer("basis", torch.zeros(points, components))
+        self.components = components
+        size = components or points
+        layers: list[nn.Module] = [] if hidden == 0 else [nn.Linear(size, hidden), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(hidden or size, 2))
+
+    def prepare(self, patterns: Tensor) -> Tensor:
+        """(B, 4501) sticks -> (B, 901)."""
+        return coarsen(patterns)
+
+    def rooted(self, patterns: Tensor) -> Tensor:
+        """(B, 901) -> (B, points), every row with the same root mean square, not centred."""
+        root = (patterns @ self.smear + 1e-6).sqrt()
+        scaled: Tensor = _SCALE * root / root.pow(2).mean(dim=-1, keepdim=True).sqrt()
+        return scaled
+
+    @torch.no_grad()
+    def set_basis(self, patterns: Tensor) -> None:
+        """Fits mean and principal components to prepared (N, 901) patterns; no labels are involved."""
+        starts = range(0, len(patterns), 2048)
+        rows = torch.cat([self.rooted(patterns[start : start + 2048]) for start in starts])
+        self.centre.copy_(rows.mean(dim=0))
+        if self.components == 0:
+            return
+        rows = (rows - self.centre).double()
+        values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
+        values, vectors = values.flip(0)[: self.components].clamp_min(1e-12), vectors.flip(1)[:, : self.components]
+        largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
+        weights = values.pow(-0.5 * self.whiten)
+        scale = (values * weights**2).sum().sqrt()  # rows of unit length, root mean square over the fitted ones
+        self.basis.copy_(vectors * largest.sign() * weights / scale)
+
+    def encode(self, patterns: Tensor) -> Tensor:
+        """(B, 901) -> (B, components), or the centred axis without a basis."""
+        rows = self.rooted(patterns) - self.centre
+        return rows @ self.basis if self.components else rows
+
+    def forward(self, patterns: Tensor) -> Tensor:
+        """(B, 901) -> (B, 2) logits."""
+        logits: Tensor = self.layers(self.encode(patterns))
+        return logits
+
+
+Network = VGG11 | SmallNet | ConvNet | ElasticNet
 
 
 def build_network(name: str, **settings: Any) -> Network:
-    """``"vgg11"`` (published), ``"small"`` (one hidden layer) or ``"conv"``."""
+    """``"vgg11"`` (published), ``"small"`` (one hidden layer), ``"conv"`` or ``"elastic"`` (unlabelled basis)."""
     if name == "vgg11":
         return VGG11(**settings)
     if name == "small":
         return SmallNet(**settings)
     if name == "conv":
         return ConvNet(**settings)
-    raise InputError(f"unknown network {name!r}; use 'vgg11', 'small' or 'conv'")
+    if name == "elastic":
+        return ElasticNet(**settings)
+    raise InputError(f"unknown network {name!r}; use 'vgg11', 'small', 'conv' or 'elastic'")

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from fastin.xrd.dataset import LabelledSet, PatternSet
+from fastin.xrd.dataset import LabelledSet, PatternSet, chemical_system
+from fastin.xrd.domain import elements_of, similarities
 from fastin.xrd.match import XRDMatch
-from fastin.xrd.profiles import smooth
 
 _ARGYRODITE_CENTRES = frozenset({"P", "As", "Sb", "Si", "Ge", "Sn"})
 _CHALCOGENS = frozenset({"S", "Se"})
@@ -30,7 +30,9 @@ class Candidate:
         probability: calibrated probability of superionic; spread: standard deviation over the members.
         votes: share of the members that say superionic.
         neighbours: nearest labelled patterns: (id, formula, cosine similarity, S/cm).
-        flags: families of known conductors that the composition belongs to.
+        flags: families of known conductors that the composition belongs to; ``"known-elements"`` where a labelled
+            material consists of the same elements.
+        warnings: why the probability should not be trusted (`fastin.xrd.domain.Domain.objections`).
         extra: columns of other computations (BVSE barriers, dimensionality of the network).
     """
 
@@ -41,6 +43,7 @@ class Candidate:
     votes: float
     neighbours: tuple[tuple[str, str, float, float], ...]
     flags: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -96,19 +99,6 @@ def family_flags(formula: str) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def similarities(patterns: ArrayLike, labelled: ArrayLike, *, fwhm: float = 0.5) -> NDArray[np.float32]:
-    """(N, L) cosine similarity of the square roots of broadened patterns."""
-
-    def rows(sticks: ArrayLike) -> NDArray[np.float32]:
-        broad = smooth(np.atleast_2d(np.asarray(sticks, dtype=np.float32)), fwhm=fwhm, step=0.02)[:, 250::10]
-        root = np.sqrt(np.maximum(broad, 0.0))
-        norm = np.linalg.norm(root, axis=1, keepdims=True)
-        return np.asarray(root / np.where(norm > 0, norm, 1.0), dtype=np.float32)
-
-    result: NDArray[np.float32] = rows(patterns) @ rows(labelled).T
-    return result
-
-
 def rank_candidates(
     model: XRDMatch,
     unlabelled: PatternSet,
@@ -135,6 +125,7 @@ def rank_candidates(
     probability = model.predict_proba(unlabelled.patterns)[:, 1]
     order = np.argsort(-probability, kind="stable")[: len(unlabelled) if top is None else top]
     close = None if labelled is None else similarities(unlabelled.patterns[order], labelled.patterns)
+    systems = set() if labelled is None else {chemical_system(formula) for formula in labelled.formulas}
     candidates = []
     for place, row in enumerate(order.tolist()):
         neighbours: list[tuple[str, str, float, float]] = []
@@ -142,6 +133,11 @@ def rank_candidates(
             for j in np.argsort(-close[place], kind="stable")[:nearest].tolist():
                 known = (labelled.ids[j], labelled.formulas[j], float(close[place, j]), float(labelled.sigma[j]))
                 neighbours.append(known)
+        formula = unlabelled.formulas[row]
+        flags = family_flags(formula) + (("known-elements",) if chemical_system(formula) in systems else ())
+        doubts: list[str] = []
+        if model.domain is not None:
+            doubts = model.domain.objections(unlabelled.patterns[row], elements_of(formula))
         extra: dict[str, Any] = {}
         if describe is not None:
             try:
@@ -151,12 +147,13 @@ def rank_candidates(
         candidates.append(
             Candidate(
                 id=unlabelled.ids[row],
-                formula=unlabelled.formulas[row],
+                formula=formula,
                 probability=float(probability[row]),
                 spread=float(members[:, row].std()),
                 votes=float((members[:, row] > 0.5).mean()),
                 neighbours=tuple(neighbours),
-                flags=family_flags(unlabelled.formulas[row]),
+                flags=flags,
+                warnings=tuple(doubts),
                 extra=extra,
             )
         )
@@ -195,7 +192,8 @@ def write_candidates(path: str | Path, candidates: Sequence[Candidate]) -> None:
     extra = sorted({key for candidate in candidates for key in candidate.extra})
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "formula", "probability", "spread", "votes", "flags", "nearest_labelled", *extra])
+        head = ["id", "formula", "probability", "spread", "votes", "flags", "nearest_labelled", "warnings", *extra]
+        writer.writerow(head)
         for c in candidates:
             near = "; ".join(f"{name} ({share:.3f}, {sigma:.2g})" for _, name, share, sigma in c.neighbours)
             row = [
@@ -206,6 +204,7 @@ def write_candidates(path: str | Path, candidates: Sequence[Candidate]) -> None:
                 f"{c.votes:.2f}",
                 " ".join(c.flags),
                 near,
+                "; ".join(c.warnings),
             ]
             writer.writerow([*row, *(c.extra.get(key, "") for key in extra)])
 
