@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fastin.xrd import augment
 from fastin.xrd.baselines import BASELINES, Baseline
 from fastin.xrd.dataset import LabelledSet, load_labelled, load_unlabelled
 from fastin.xrd.evaluate import (
@@ -36,9 +38,9 @@ from fastin.xrd.evaluate import (
     out_of_fold,
     published_protocol,
 )
-from fastin.xrd.match import XRDMatch, fit_platt
+from fastin.xrd.match import XRDMatch, config_from_dict, fit_platt
 from fastin.xrd.model import coarsen
-from fastin.xrd.training import TrainConfig
+from fastin.xrd.training import TrainConfig, Trainer
 
 HALVES_SEED = 2026
 CHOICE_DRAWS = 9
@@ -275,13 +277,13 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 def all_labels(bench: Bench, method: str, level: str, repetition: int, members: int) -> dict[str, Any]:
     """Pooled out-of-fold scores: each half's rows by the setting chosen on the other."""
     logits = np.zeros((members, len(bench.labels)))
-    done: dict[str, np.ndarray] = {}
+    done: dict[str, np.ndarray] = {}  # by name of the setting
     for half, rows in bench.halves.items():
         name = bench.choice[f"all labels | {method} | by {bench.other(half)} half"]["chosen"]
         if name not in done:
             done[name] = cross_validated(bench, ALL_GRIDS[method][name], level, repetition, members)
         logits[:, rows] = done[name][:, rows]
-    return member_scores(bench.labels, logits)
+    return member_scores(bench.labels, logits) | {"settings": sorted(done)}
 
 
 def member_scores(labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
@@ -302,8 +304,12 @@ def baseline(bench: Bench, name: str, level: str, repetition: int) -> dict[str, 
 
 
 def shipped_recipe(bench: Bench, repetition: int, members: int = 5) -> dict[str, Any]:
-    """The shipped ensemble with its calibration, cross-validated: Platt's fit sees only inner folds of the training."""
-    config = replace(TrainConfig(), seed=100 * repetition)
+    """The recipe of xrdmatch.toml with its calibration, cross-validated: Platt's fit sees inner folds of the training.
+
+    Its settings are what both halves chose with all labels, so no scored row chose them alone.
+    """
+    recipe = tomllib.loads(Path(__file__).with_name("xrdmatch.toml").read_text())
+    config = replace(config_from_dict(recipe["train"]), seed=100 * repetition)
     probability, raw = np.zeros(len(bench.labels)), np.zeros(len(bench.labels))
     for train, test in grouped_folds(bench.labels, bench.data.groups("system"), 5, repetition):
         model = XRDMatch(config, members).fit(bench.coarse[train], bench.labels[train], bench.pool)
@@ -316,7 +322,7 @@ def shipped_recipe(bench: Bench, repetition: int, members: int = 5) -> dict[str,
     uncalibrated = metrics(bench.labels, raw)
     record["uncalibrated_brier"] = uncalibrated["brier"]
     record["uncalibrated_ece"] = calibration_error(bench.labels, raw)
-    return record | {"uncalibrated_macro_f1": uncalibrated["macro_f1"], "members": members}
+    return record | {"uncalibrated_macro_f1": uncalibrated["macro_f1"], "members": members, "settings": recipe["train"]}
 
 
 def replace_rows(data: LabelledSet, rows: np.ndarray, patterns: np.ndarray) -> LabelledSet:
@@ -348,37 +354,43 @@ def published(bench: Bench, out: Path, seeds: int) -> None:
     print(json.dumps({k: record[k] for k in ("mean", "deviation", "vote_all_rows", "vote_unseen_only")}, indent=1))
 
 
-def faithful(bench: Bench, out: Path, iterations: int) -> None:
-    """The published network and settings, cut to so many steps: one draw of 10+10, all of the other half scored."""
-    config = TrainConfig.faithful(iterations=iterations)
+def faithful(bench: Bench, out: Path, minutes: float) -> None:
+    """The published network and settings for so many CPU minutes: one draw of 10+10, all of the other half scored.
+
+    1000 steps are published; the learning rate follows that schedule however far the time reaches.
+    """
+    config = TrainConfig.faithful()
     source, test = bench.halves["first"], bench.halves["second"]
     rows = draw_labelled(bench.labels, source, 10, 0)
-    sticks = np.array(bench.data.patterns)
-    pool = np.zeros((len(bench.pool), sticks.shape[1]), dtype=np.float32)
-    pool[:, ::5] = bench.pool  # 0.1 degree bins on the fine grid
+    sticks = torch.from_numpy(np.array(bench.data.patterns))
+    drawn = np.random.default_rng(0).choice(len(bench.pool), 2000, replace=False)  # of which a run uses 960
+    pool = torch.zeros(len(drawn), sticks.shape[1])
+    pool[:, ::5] = torch.from_numpy(bench.pool[drawn])  # 0.1 degree bins on the fine grid
     start = time.process_time()
-    model = XRDMatch(config, 1).fit(sticks[rows], bench.labels[rows], pool)
-    record: dict[str, Any] = metrics(bench.labels[test], model.predict_proba(sticks[test])[:, 1])
-    record |= {"labelled": len(rows), "tested": len(test), "iterations": iterations, "published_iterations": 1000}
-    record |= {"parameters": sum(p.numel() for p in model.networks[0].parameters())}
+    trainer = Trainer(config, sticks[rows], torch.from_numpy(bench.labels[rows]), pool)
+    torch.manual_seed(config.seed)
+    while trainer.step < config.iterations and time.process_time() - start < 60.0 * minutes:
+        step = trainer.train_step()
+    with torch.no_grad():
+        logits = trainer.predictor(augment.normalise(sticks[test], trainer.preset.intensity_cut))
+    record: dict[str, Any] = metrics(bench.labels[test], torch.softmax(logits, dim=-1)[:, 1].numpy())
+    record |= {"labelled": len(rows), "tested": len(test), "steps": trainer.step, "published_steps": config.iterations}
+    record |= {"last_losses": step, "parameters": sum(p.numel() for p in trainer.network.parameters())}
     record |= {"cpu_s": round(time.process_time() - start, 1), "settings": config.to_dict()}
     out.write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
-
-
-SCORES = ("macro_f1", "superionic_f1", "precision", "recall", "roc_auc", "pr_auc", "brier")
 
 
 def spread(values: list[float]) -> dict[str, float]:
     return {"mean": round(float(np.mean(values)), 4), "deviation": round(float(np.std(values, ddof=1)), 4)}
 
 
-def paired(runs: dict[str, Any], stem: str, method: str, half: str, score: str) -> dict[str, Any]:
-    """Difference to the supervised network over the same draws; the error is that of the draws, not of the rows."""
+def paired(runs: dict[str, Any], series: str, method: str, reference_method: str, score: str) -> dict[str, Any]:
+    """Difference to the supervised network over the same draws or folds; the error is that of them, not of the rows."""
     gaps = []
     for name, record in runs.items():
-        reference = runs.get(name.replace(f"| {method} |", "| supervised |"))
-        if name.startswith(f"{stem} | {method} | {half} |") and reference is not None:
+        reference = runs.get(name.replace(f"| {method} |", f"| {reference_method} |"))
+        if name.startswith(f"{series} | ") and reference is not None:
             gaps.append(record[score] - reference[score])
     if len(gaps) < 2:
         return {}
@@ -408,9 +420,12 @@ def summary(runs: dict[str, Any]) -> dict[str, Any]:
         entry |= {key: spread([r[key] for r in records]) for key in keys}
         parts = name.split(" | ")
         if parts[0] == "curve" and parts[2] != "supervised":
-            half = parts[3].split()[0]
+            raw = " | ".join([*parts[:3], parts[3].split()[0]])
             for score in ("macro_f1", "superionic_f1", "roc_auc", "pr_auc"):
-                entry[f"{score} against supervised"] = paired(runs, " | ".join(parts[:2]), parts[2], half, score)
+                entry[f"{score} against supervised"] = paired(runs, raw, parts[2], "supervised", score)
+        elif parts[1] == "semi-supervised network":
+            for score in ("single_macro_f1", "ensemble_macro_f1", "single_roc_auc"):
+                entry[f"{score} against supervised"] = paired(runs, name, parts[1], "supervised network", score)
         result[name] = entry
     return result
 
@@ -423,19 +438,19 @@ def main() -> None:
     parser.add_argument("--half", choices=["first", "second"], default="second", help="score this half with few labels")
     parser.add_argument("--draws", type=int, default=20, help="labelled draws for each half")
     parser.add_argument("--repetitions", type=int, default=5, help="of the five folds with all labels")
-    parser.add_argument("--iterations", type=int, default=100, help="of the stage 'faithful'")
+    parser.add_argument("--minutes", type=float, default=20.0, help="CPU time of the stage 'faithful'")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     bench = Bench(arguments.data, arguments.out)
     repetitions = range(arguments.repetitions)
     tested = [arguments.half]
     for stage in arguments.stage or STAGES:
-        if stage == "baselines":
-            for level in ("system", "formula", "family"):
+        if stage == "baselines" or stage == "levels":
+            for level in ("system",) if stage == "baselines" else ("formula", "family"):
                 for name in BASELINES:
                     for r in repetitions:
                         bench.once(f"all | {name} | {level} | {r}", lambda: baseline(bench, name, level, r))  # noqa: B023
-        elif stage == "choose":
+        if stage == "choose":
             choose(bench, tested)
         elif stage == "curve":
             curve(bench, arguments.draws, tested)
@@ -444,17 +459,23 @@ def main() -> None:
         elif stage in ("all", "levels"):
             for level in ("system",) if stage == "all" else ("formula", "family"):
                 for method in ALL_GRIDS:
+                    chosen = sorted(
+                        {bench.choice[f"all labels | {method} | by {h} half"]["chosen"] for h in bench.halves}
+                    )
                     for r in repetitions:
+                        name = f"all | {method} network | {level} | {r}"
+                        if bench.runs.get(name, {}).get("settings", chosen) != chosen:
+                            del bench.runs[name]  # of another choice
                         members = 2 if stage == "all" else 1
                         run = lambda: all_labels(bench, method, level, r, members)  # noqa: B023, E731
-                        bench.once(f"all | {method} network | {level} | {r}", run)
+                        bench.once(name, run)
         elif stage == "ensemble":
             for r in range(2):
                 bench.once(f"all | shipped ensemble, calibrated | system | {r}", lambda: shipped_recipe(bench, r))  # noqa: B023
         elif stage == "published":
             published(bench, arguments.out.with_name("xrd_published_protocol.json"), 20)
-        else:
-            faithful(bench, arguments.out.with_name("xrd_faithful_vgg11.json"), arguments.iterations)
+        elif stage == "faithful":
+            faithful(bench, arguments.out.with_name("xrd_faithful_vgg11.json"), arguments.minutes)
     bench.save()
     print(json.dumps(bench.content["summary"], indent=1))
 
