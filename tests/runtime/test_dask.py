@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,8 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from screening_support import install_plugin, rocksalt, write_lines
 
 from fastin.errors import InputError
-from fastin.screening import screen
+from fastin.screening import Progress, read_results, screen
+from fastin.screening.dask_engine import SchedulerLostError
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -84,3 +87,31 @@ def test_no_scheduler_there(tmp_path: Path) -> None:
     lines = write_lines(tmp_path / "s.jsonl.gz", 1)
     with pytest.raises(InputError, match="no Dask scheduler"):
         screen(lines, tmp_path / "o.parquet", tasks=["crystal"], scheduler="tcp://127.0.0.1:9")
+
+
+_CLUSTER = """
+import sys
+from distributed import LocalCluster
+with LocalCluster(n_workers=1, threads_per_worker=1, protocol="tcp", processes=False) as cluster:
+    print(cluster.scheduler_address, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_scheduler_that_goes_away(tmp_path: Path) -> None:
+    lines = write_lines(tmp_path / "s.jsonl.gz", 2000)
+    command = [sys.executable, "-c", _CLUSTER]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+    ):
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+
+        def kill(state: Progress) -> None:
+            if state.computed >= 8:
+                process.kill()
+
+        with pytest.raises(SchedulerLostError, match="the rows so far are kept"):
+            screen(lines, tmp_path / "o.parquet", tasks=["crystal"], scheduler=address, progress=kill)
+    assert 8 <= read_results(tmp_path / "o.parquet").num_rows < 2000

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from fastin.cli._common import Finite
-from fastin.errors import FastinError, InputError, MissingDependencyError
+from fastin.errors import FastinError
 
 
 class _Terminated(KeyboardInterrupt):
@@ -136,7 +136,7 @@ def command(
     The run can be stopped or killed at any moment; the same command continues it. Exit status: 0 all rows are
     without an error, 1 some hold one, 2 usage or output, 130 stopped by Ctrl-C.
     """
-    from fastin.screening import DEFAULT_TASKS, StoreError, WorkerStartError, screen
+    from fastin.screening import DEFAULT_TASKS, screen
 
     logger = logging.getLogger("fastin.screening")
     handler: logging.Handler = logging.FileHandler(log_file, encoding="utf-8") if log_file else logging.NullHandler()
@@ -154,12 +154,9 @@ def command(
     except KeyboardInterrupt as stop:
         click.echo(f"stopped; {out} keeps the rows so far: run the same command to continue", err=True)
         sys.exit(143 if isinstance(stop, _Terminated) else 130)
-    except (InputError, MissingDependencyError, StoreError, WorkerStartError) as error:
+    except FastinError as error:  # the run is not finished: 1 would say that it is
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
-    except FastinError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
     finally:
         logger.removeHandler(handler)
         handler.close()

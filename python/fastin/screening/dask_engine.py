@@ -13,12 +13,13 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Self
 
-from fastin.errors import InputError, missing_extra
+from fastin.errors import FastinError, InputError, missing_extra
 from fastin.screening.engine import Row, Supervisor, error_row
 from fastin.screening.inputs import Record
 
-_ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx|ucxx)://)?(\[[^\s\]]+\]|[^\s/:]+):\d{1,5}(/.*)?")
+_ADDRESS = re.compile(r"inproc://.+|((tcp|tls|ws|wss|ucx|ucxx)://)?(\[[^\s\]]+\]|[^\s/:]+):\d{1,5}(/.*)?")
 _CHUNK = 32
+_CHUNK_SECONDS = 5.0  # rows come back by the chunk: a slow task gets small ones
 _AHEAD = 3  # chunks in flight for each thread of the cluster
 
 # One supervisor with one process for each thread of this Dask worker, kept between chunks.
@@ -37,6 +38,10 @@ def run_chunk(config: dict[str, Any], time_limit: float, records: list[Record]) 
         if answer is not None:
             rows[answer[0].key] = answer[1]
     return [rows[record.key] for record in records]
+
+
+class SchedulerLostError(FastinError, ConnectionError):
+    """The scheduler went away in the middle of a screening."""
 
 
 class DaskEngine:
@@ -58,6 +63,7 @@ class DaskEngine:
         except ImportError as error:
             raise missing_extra("dask.distributed", "screen") from error
         self._config = config
+        self._mean_seconds = _CHUNK_SECONDS / 8
         self._limit = time_limit
         self._owned = isinstance(scheduler, str)
         if not self._owned:
@@ -84,7 +90,23 @@ class DaskEngine:
         return self._client.submit(run_chunk, self._config, self._limit, records, pure=False)
 
     def rows(self, records: Iterator[Record], tick: float = 0.5) -> Iterator[tuple[Record, Row] | None]:
-        """As `fastin.screening.engine.Supervisor.rows`."""
+        """As `fastin.screening.engine.Supervisor.rows`.
+
+        Raises:
+            SchedulerLostError: the scheduler is gone.
+        """
+        from distributed import CancelledError
+        from distributed.comm import CommClosedError
+        from distributed.core import RPCClosed
+
+        try:
+            yield from self._rows(records, tick)
+        except (CancelledError, CommClosedError, RPCClosed) as error:
+            raise SchedulerLostError(
+                "the Dask scheduler is gone; the rows so far are kept: run the same command to continue"
+            ) from error
+
+    def _rows(self, records: Iterator[Record], tick: float) -> Iterator[tuple[Record, Row] | None]:
         from distributed import wait
 
         if not self._threads():
@@ -98,8 +120,9 @@ class DaskEngine:
                     if singles:
                         chunk = [singles.popleft()]
                     else:
-                        chunk = [record for _, record in zip(range(_CHUNK), records, strict=False)]
-                        exhausted = len(chunk) < _CHUNK
+                        wanted = max(1, min(_CHUNK, int(_CHUNK_SECONDS / self._mean_seconds)))
+                        chunk = [record for _, record in zip(range(wanted), records, strict=False)]
+                        exhausted = len(chunk) < wanted
                     if chunk:
                         flying[self._submit(chunk)] = chunk
                 if not flying:
@@ -120,7 +143,9 @@ class DaskEngine:
 
         error = future.exception()
         if error is None:
-            yield from zip(chunk, future.result(), strict=True)
+            for record, row in zip(chunk, future.result(), strict=True):
+                self._mean_seconds += 0.05 * (float(row["seconds"]) - self._mean_seconds)
+                yield record, row
         elif not isinstance(error, KilledWorker):
             raise error
         elif len(chunk) > 1:
