@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -172,3 +173,29 @@ def test_nan_is_no_number():
     for arguments in (["network", "--probe", "nan"], ["view", "--resolution", "nan"], ["view", "--resolution", "0"]):
         result = CliRunner().invoke(main, [arguments[0], str(fastin.examples()["LiCl"]), *arguments[1:]])
         assert result.exit_code == 2, arguments
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("subcommand", ["analyze", "paths", "barriers"])
+def test_a_narrow_terminal_cuts_no_number(subcommand):
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    command = [sys.executable, "-m", "fastin", subcommand, str(fastin.examples()["LiCl"])]
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
+    with subprocess.Popen(command, stdout=slave, stderr=subprocess.DEVNULL, env=environment) as process:
+        os.close(slave)
+        shown = b""
+        try:
+            while block := os.read(master, 65536):
+                shown += block
+        except OSError:  # how Linux says that the other end is closed
+            pass
+    os.close(master)
+    assert process.returncode == 0
+    assert "…" not in shown.decode()
+    assert "0.57" in shown.decode()

@@ -15,6 +15,7 @@ from rich.console import Console
 
 SUFFIXES = (".cif", ".vasp", ".poscar", ".contcar")
 STRUCTURE_NAMES = ("POSCAR", "CONTCAR")
+_TABLE_WIDTH = 200
 
 
 class Finite(click.FloatRange):
@@ -29,13 +30,13 @@ class Finite(click.FloatRange):
 
 
 def stdout_console() -> Console:
-    """Console for results: full width when the output is not a terminal, so that nothing is cut in a pipe."""
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    """Console for results, never narrower than a table: a narrow terminal wraps lines, rich would cut the numbers."""
+    return Console(width=max(Console().width, _TABLE_WIDTH) if sys.stdout.isatty() else _TABLE_WIDTH, highlight=False)
 
 
 def stderr_console() -> Console:
     """Console for progress, warnings and errors."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def expand_inputs(arguments: Iterable[str]) -> list[Path]:

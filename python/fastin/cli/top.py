@@ -64,10 +64,10 @@ def command(
         writer.writerow(table.column_names)
         writer.writerows(list(row.values()) for row in rows)
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from fastin.cli._common import stdout_console
     from fastin.screening.catalogue import column_unit
 
     shown = Table(box=None, header_style="bold")
@@ -77,4 +77,4 @@ def command(
         shown.add_column(heading, justify="left" if str(kind) == "string" else "right")
     for row in rows:
         shown.add_row(*(Text(_text(value)) for value in row.values()))
-    Console(width=None if sys.stdout.isatty() else 200).print(shown)
+    stdout_console().print(shown)
