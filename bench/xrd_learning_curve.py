@@ -436,7 +436,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--stage", action="append", default=[], choices=[*STAGES, "published", "faithful"])
     parser.add_argument("--half", choices=["first", "second"], default="second", help="score this half with few labels")
-    parser.add_argument("--draws", type=int, default=20, help="labelled draws for each half")
+    parser.add_argument("--draws", type=int, default=10, help="labelled draws for each half")
     parser.add_argument("--repetitions", type=int, default=5, help="of the five folds with all labels")
     parser.add_argument("--minutes", type=float, default=20.0, help="CPU time of the stage 'faithful'")
     arguments = parser.parse_args()

@@ -78,3 +78,6 @@ def test_pattern_command(tmp_path):
     assert all(20 <= peak["two_theta_deg"] <= 60 for peak in peaks)
     assert CliRunner().invoke(command, [str(tmp_path / "none.cif")]).exit_code == 1
     assert CliRunner().invoke(command, [cif, "--range", "x"]).exit_code == 2
+    result = CliRunner().invoke(command, [cif, "--out", str(tmp_path / "no" / "folder.xy")])
+    assert result.exit_code == 1
+    assert "folder.xy" in result.output

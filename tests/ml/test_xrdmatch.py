@@ -234,6 +234,10 @@ def test_learns_saves_and_loads(patterns, tmp_path):
     assert again.notes["labelled"] == 8
     probability = again.predict_proba(data)
     np.testing.assert_allclose(probability.sum(axis=1), 1.0)
+    again.calibration = (0.5, -0.4)  # the decision stays that of the mean logit
+    assert np.array_equal(again.predict(data), (again.member_logits(data).mean(axis=0) > 0).astype(np.int64))
+    assert again.decision_threshold == pytest.approx(1 / (1 + math.exp(0.4)))
+    again.calibration = model.calibration
     assert set(np.unique(again.vote(data))) <= {0.0, 0.5, 1.0}
     pseudo = again.pseudo_labels(pool)
     assert np.all(pseudo["accepted"] == (pseudo["confidence"] >= 0.95))

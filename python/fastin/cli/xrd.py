@@ -27,7 +27,7 @@ class _PatternGroup(click.Group):
 _HELP = """Powder pattern of a structure (fastin xrd FILE); superionic classification of patterns.
 
 \b
-fastin xrd FILE...            table of the strongest peaks
+fastin xrd FILE               table of the strongest peaks
 fastin xrd classify FILE...   probability of superionic conduction,
                               from structures or measured patterns
 fastin xrd rank SET           candidates among many structures
@@ -101,7 +101,7 @@ def pattern(
             np.savetxt(out, np.column_stack([angles, intensity]), fmt=("%.5f", "%.6g"))
         if plot is not None:
             _plot(plot, angles, intensity, file.name, sticks=fwhm is None)
-    except FastinError as error:
+    except (FastinError, OSError) as error:
         stderr_console().print(f"[red]{escape(str(error))}[/red]")
         sys.exit(1)
     if as_json:
@@ -190,7 +190,8 @@ def _verdict(model: Any, path: Path, sticks: Any, elements: set[str] | None) -> 
         "probability_superionic": probability,
         "spread": float(members.std()),
         "votes": float((members > 0.5).mean()),
-        "class": "superionic" if probability > 0.5 else "poor",
+        "class": "superionic" if probability > model.decision_threshold else "poor",
+        "decision_threshold": model.decision_threshold,
         "composition_checked": model.domain is not None and elements is not None,
         "warnings": [],
     }
@@ -246,7 +247,8 @@ def classify(
     """Probability of superionic conduction of structures (CIF, POSCAR) or measured patterns (.xy, .xye, .csv).
 
     Materials without lithium or with elements that no training material holds are out of domain; patterns unlike all
-    labelled ones bring a warning. A pattern file has no composition to check unless --formula gives it.
+    labelled ones bring a warning. The class is superionic above the model's balanced threshold (in --json), which is
+    not one half of the calibrated probability. A pattern file has no composition to check unless --formula gives it.
     """
     rows: list[dict[str, Any]] = []
     failed = False
@@ -292,7 +294,7 @@ def rank(
         candidates = rank_candidates(model, pool, known, top=top, describe=describe)
         if out is not None:
             write_candidates(out, candidates)
-    except FastinError as error:
+    except (FastinError, OSError) as error:
         stderr_console().print(f"[red]{escape(str(error))}[/red]")
         sys.exit(1)
     table = Table(box=None, header_style="bold", pad_edge=False)

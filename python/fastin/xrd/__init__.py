@@ -16,6 +16,7 @@ _HOME = {
     "xrd_peaks": "fastin.xrd.pattern",
     "XRDMatch": "fastin.xrd.match",
     "TrainConfig": "fastin.xrd.training",
+    "DomainWarning": "fastin.xrd.domain",
     "read_pattern": "fastin.xrd.measured",
     "prepare_measured": "fastin.xrd.measured",
     "rank_candidates": "fastin.xrd.report",

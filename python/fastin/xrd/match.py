@@ -137,9 +137,18 @@ class XRDMatch:
             if reasons:
                 warnings.warn(f"pattern {number} {reasons}", DomainWarning, stacklevel=3)
 
+    @property
+    def decision_threshold(self) -> float:
+        """Calibrated probability above which a row counts as superionic: where the mean logit changes sign.
+
+        The networks are trained on balanced classes; the calibrated probability follows the frequency in the labelled
+        set, so that one half would be a stricter rule than the one that was scored.
+        """
+        return float(1.0 / (1.0 + np.exp(-self.calibration[1])))
+
     def predict(self, patterns: ArrayLike) -> NDArray[np.int64]:
-        """(N,) 1 where the calibrated probability of superionic exceeds one half."""
-        return (self.predict_proba(patterns)[:, 1] > 0.5).astype(np.int64)
+        """(N,) 1 where the calibrated probability of superionic exceeds `decision_threshold`."""
+        return (self.predict_proba(patterns)[:, 1] > self.decision_threshold).astype(np.int64)
 
     def vote(self, patterns: ArrayLike) -> NDArray[np.float64]:
         """(N,) share of the members that say superionic."""
