@@ -1,10 +1,12 @@
-"""Item 5: conductivities, activation energies and NEB barriers from composition and `fastin.describe`, grouped CV.
+"""Item 5: conductivities, activation energies and NEB barriers by trees on several sets of features, grouped CV.
 
     python bench/ml_experiments.py --shared ../shared --cache features.json --out bench/results/ml_experiments.json
 
-Descriptors are computed once and kept in the cache (it continues where it stopped). Groups of the cross-validation
-are connected components of equal DOI or equal reduced composition, so that no paper and no composition is on both
-sides. `--ship DIR` fits the winner on everything and writes the forests that fastin ships.
+Groups of the cross-validation are connected components of equal DOI or equal composition (OBELiX), of equal host
+composition without the mobile ion (NEB): no paper, composition or host is on both sides. Models and features were
+chosen on folds of the seeds 100 to 102; scores are of the folds of the seeds 0, 1, ..., the same rows dealt otherwise.
+`--ship DIR` fits the winners on everything and writes the forests that fastin ships. Descriptors are computed once
+and kept in the cache.
 """
 
 from __future__ import annotations
@@ -14,18 +16,44 @@ import csv
 import gzip
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
 import fastin
-from fastin.ml.composition import composition_features, composition_names, parse_formula
+from fastin.ml.composition import composition_features, parse_formula
+from fastin.ml.conductivity import lattice_features, structure_features
 from fastin.ml.forest import Forest, fit_uncertainty
 from fastin.ml.metrics import calibration, regression_scores
 from fastin.ml.splits import grouped_folds
 
 FOLDS = 5
+SHARE = 0.6  # of the boosted models in a blend
+SCALE = {
+    "log10_conductivity": "log10_conductivity",
+    "experimental_activation_energy": "energy",
+    "neb_barrier": "energy",
+}
+#: Features of each model for crystals or hops; the first of each list needs the formula only.
+SETS = {
+    "log10_conductivity": {
+        "formula": ("formula",),
+        "formula + lattice": ("formula", "lattice"),
+        "formula + lattice + structure": ("formula", "lattice", "structure"),
+        "formula + lattice + describe": ("formula", "lattice", "describe"),
+    },
+    "neb_barrier": {"formula": ("formula", "ion"), "hop": ("hop",), "formula + hop": ("formula", "hop")},
+}
+SETS["experimental_activation_energy"] = SETS["log10_conductivity"]
+FILES = {
+    "formula": "composition",
+    "formula + lattice": "lattice",
+    "formula + lattice + structure": "structure",
+    "formula + hop": "hop",
+}
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -33,42 +61,28 @@ def records(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in stream if line.strip()]
 
 
-def described(cache: Path, jobs: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """`fastin.describe` of each structure by name; what fails is an empty dictionary with its reason under "error"."""
-    found: dict[str, Any] = json.loads(cache.read_text()) if cache.is_file() else {}
-    for count, (name, make) in enumerate(jobs.items()):
+def cached(cache: Path | None, jobs: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Results of jobs by name; what fails is an empty dictionary with its reason under "error"."""
+    found: dict[str, Any] = json.loads(cache.read_text()) if cache is not None and cache.is_file() else {}
+    for name, make in jobs.items():
         if name in found:
             continue
         try:
-            source, ion = make()
-            row = fastin.describe(source, ion, on_error="nan", resolution=0.25)
-            found[name] = {k: v if math.isfinite(v) else None for k, v in row.items()}
+            found[name] = {k: repr(float(v)) for k, v in make().items()}
         except fastin.FastinError as error:
             found[name] = {"error": f"{type(error).__name__}: {error}"}
-        if count % 20 == 0:
-            cache.write_text(json.dumps(found))
-            print(f"described {len(found)} of {len(jobs)}", flush=True)
-    cache.write_text(json.dumps(found))
-    return {k: {n: math.nan if x is None else x for n, x in v.items()} for k, v in found.items() if "error" not in v}
+            print(f"{name}: {found[name]['error']}")
+    if cache is not None:
+        cache.write_text(json.dumps(found))
+    return {k: {n: float(x) for n, x in found[k].items()} for k in jobs if "error" not in found[k]}
 
 
-def neb_structure(row: dict[str, Any]) -> tuple[Any, str]:
-    """The cell of a NEB path with the mobile ion on its first image (five positions of it are merged in the file)."""
-    from pymatgen.core import Lattice, Structure
-
-    ion = row["mobile"]
-    keep = [0, *range(5, len(row["elements"]))]
-    structure = Structure(Lattice(row["lattice"]), [row["elements"][i] for i in keep], [row["coords"][i] for i in keep])
-    return structure, ion
-
-
-def reduced(formula: str) -> str:
-    amounts = parse_formula(formula)
+def reduced(amounts: dict[str, float]) -> str:
     total = sum(amounts.values())
     return " ".join(f"{e}{v / total:.3f}" for e, v in sorted(amounts.items()))
 
 
-def components(*keys: list[Any]) -> np.ndarray:
+def components(*keys: Sequence[Any]) -> np.ndarray:
     """Group of each row: rows that share a value of any key are together; empty values join nothing."""
     parent = list(range(len(keys[0])))
 
@@ -87,159 +101,293 @@ def components(*keys: list[Any]) -> np.ndarray:
     return np.array([root(i) for i in range(len(parent))])
 
 
-def table(rows: list[dict[str, float]]) -> tuple[list[str], np.ndarray]:
-    names = sorted({name for row in rows for name in row}, key=lambda n: (n not in composition_names(), n))
+def matrix(data: dict[str, Any], features: str, target: str = "log10_conductivity") -> tuple[list[str], np.ndarray]:
+    """Names and columns of a set of features."""
+    blocks = [data[block] for block in SETS[target][features]]
+    rows = [{k: v for part in parts for k, v in part.items()} for parts in zip(*blocks, strict=True)]
+    names = sorted({name for row in rows for name in row})
     return names, np.array([[row.get(name, np.nan) for name in names] for row in rows], float)
 
 
-def models() -> dict[str, Any]:
-    from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor, RandomForestRegressor
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
+def fitted(names: list[str], x: np.ndarray, y: np.ndarray, target: str, seed: int, card: dict[str, Any]) -> Forest:
+    return Forest.fit(
+        names,
+        x,
+        y,
+        card,
+        trees=100,
+        boosted=3,
+        share=SHARE,
+        scale=SCALE[target],
+        leaf=1,
+        max_features=0.4,
+        seed=seed,
+    )
 
-    def filled(model: Any) -> Any:
-        return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), model)
 
+def boosted(x: np.ndarray, y: np.ndarray, new: np.ndarray, seed: int) -> np.ndarray:
+    """Conductivities by the blend of trees, for `ml_finetune.py`."""
+    forest = fitted([str(k) for k in range(x.shape[1])], x, y, "log10_conductivity", seed, {})
+    return forest.predict(new)[0]
+
+
+def weights(forest: Forest) -> dict[str, np.ndarray]:
+    """Weights of the members for each of the models that one forest holds."""
+    kinds = np.bincount(forest.member) > 1
     return {
-        "extra trees": lambda s: filled(ExtraTreesRegressor(300, min_samples_leaf=2, max_features=0.4, random_state=s)),
-        "random forest": lambda s: filled(RandomForestRegressor(300, max_features=0.4, random_state=s)),
-        "gradient boosting": lambda s: HistGradientBoostingRegressor(
-            max_iter=200, learning_rate=0.05, max_leaf_nodes=15, l2_regularization=1.0, random_state=s
-        ),
+        "extra trees": np.where(kinds, 0.0, 1.0) / (~kinds).sum(),
+        "boosted trees": np.where(kinds, 1.0, 0.0) / kinds.sum(),
+        "blend": forest.weight,
     }
 
 
-def cross_validate(x: np.ndarray, y: np.ndarray, groups: np.ndarray, make: Any, repeats: int) -> np.ndarray:
-    """(repeats, n) out-of-fold predictions."""
-    out = np.full((repeats, len(y)), np.nan)
-    for repeat in range(repeats):
-        for train, test in grouped_folds(groups, FOLDS, repeat):
-            out[repeat, test] = make(repeat).fit(x[train], y[train]).predict(x[test])
+def cross_validate(
+    x: np.ndarray, y: np.ndarray, groups: np.ndarray, target: str, seeds: Sequence[int]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Out-of-fold predictions and spreads (repeats, n) of each model."""
+    out: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    names = [str(k) for k in range(x.shape[1])]
+    for i, seed in enumerate(seeds):
+        for train, test in grouped_folds(groups, FOLDS, seed):
+            forest = fitted(names, x[train], y[train], target, seed, {})
+            for model, weight in weights(forest).items():
+                shape = (len(seeds), len(y))
+                mean, spread = out.setdefault(model, (np.full(shape, np.nan), np.full(shape, np.nan)))
+                mean[i, test], spread[i, test] = forest.mean_and_spread(x[test], weight)
     return out
 
 
-def study(name: str, data: dict[str, Any], ship: Path | None, repeats: int, chosen: list[str]) -> dict[str, Any]:
-    """Cross-validated scores of every model on every set of features; the forest of the best for shipping."""
+def repeated_scores(y: np.ndarray, predicted: np.ndarray, subset: np.ndarray) -> dict[str, Any]:
+    """Scores on all rows and on those with a structure: mean over the repeats, deviation of the MAE."""
+    scores: dict[str, Any] = {}
+    for label, rows in (("all", np.ones(len(y), bool)), ("with structure", subset)):
+        every = [regression_scores(y[rows], p[rows]) for p in predicted]
+        scores[label] = {k: float(np.mean([e[k] for e in every])) for k in every[0]}
+        scores[label]["mae_deviation"] = float(np.std([e["mae"] for e in every]))
+        scores[label]["spearman"] = float(np.mean([spearmanr(y[rows], p[rows])[0] for p in predicted]))
+    return scores
+
+
+def study(target: str, data: dict[str, Any], ship: Path | None, seeds: Sequence[int]) -> dict[str, Any]:
+    """Cross-validated scores of every model on every set of features; the winners fitted for shipping."""
     y, groups, subset = data["y"], data["groups"], data["with_structure"]
     result: dict[str, Any] = {
-        "repeats": repeats,
         "rows": len(y),
         "with_structure": int(subset.sum()),
         "groups": len(set(groups.tolist())),
+        "largest_group": int(np.unique(groups, return_counts=True)[1].max()),
+        "repeats": len(seeds),
+        "baselines": baselines(target, data, seeds),
+        "models": {},
     }
-    constant = np.full_like(y, np.median(y))
-    result["median constant"] = {"all": regression_scores(y, constant)}
-    result["models"] = {}
-    for kind in ("composition", "composition + structure"):
-        rows = [
-            dict(c) if kind == "composition" else {**c, **s}
-            for c, s in zip(data["composition"], data["structure"], strict=True)
-        ]
-        names, x = table(rows)
-        for model, make in ((m, models()[m]) for m in chosen):
-            predicted = cross_validate(np.clip(x, -1e30, 1e30), y, groups, make, repeats)
-            every = [regression_scores(y, p) for p in predicted]
-            part = [regression_scores(y[subset], p[subset]) for p in predicted]
-            scores = {
-                "all": {k: float(np.mean([e[k] for e in every])) for k in every[0]},
-                "with structure": {k: float(np.mean([e[k] for e in part])) for k in part[0]},
-            }
-            result["models"][f"{model}, {kind}"] = scores
-            print(
-                f"{name}: {model}, {kind}: MAE {scores['all']['mae']:.3f}, with structure "
-                f"{scores['with structure']['mae']:.3f}",
-                flush=True,
-            )
-        if ship is not None:
-            result.setdefault("shipped", {})[kind] = fit_forest(name, kind, names, x, data, ship)
+    kept: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+    for features in SETS[target]:
+        names, x = matrix(data, features, target)
+        for model, (mean, spread) in cross_validate(x, y, groups, target, seeds).items():
+            scores = repeated_scores(y, mean, subset)
+            if target == "neb_barrier":
+                scores["at 0.65 eV"] = threshold_scores(y, mean, 0.65)
+            result["models"][f"{model}, {features}"] = scores
+            kept[features, model] = mean, spread
+            own = scores["all"]
+            said = f"MAE {own['mae']:.3f} +- {own['mae_deviation']:.3f}, R2 {own['r2']:.3f}"
+            print(f"{target}: {model}, {features}: {said}; {scores['with structure']['mae']:.3f}", flush=True)
+    if ship is not None:
+        result["shipped"] = shipped(target, data, ship, result["models"], kept)
     return result
 
 
+def shipped(
+    target: str,
+    data: dict[str, Any],
+    ship: Path,
+    scores: dict[str, Any],
+    kept: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]],
+) -> dict[str, Any]:
+    """Fits the blend on the best features (for formulas too), with the spreads of the first repeat."""
+    first = next(iter(SETS[target]))
+    best = min(
+        (f for f in SETS[target] if f != first and f in FILES),
+        key=lambda f: scores[f"blend, {f}"]["all"]["mae"],
+    )
+    found = {}
+    for features in [best] if target == "neb_barrier" else [first, best]:
+        names, x = matrix(data, features, target)
+        if (features, "blend") not in kept:
+            kept[features, "blend"] = cross_validate(x, data["y"], data["groups"], target, [0])["blend"]
+        mean, spread = kept[features, "blend"]
+        found[features] = fit_forest(target, features, names, x, data, (mean[0], spread[0]), ship)
+    return found
+
+
+def threshold_scores(y: np.ndarray, predicted: np.ndarray, limit: float) -> dict[str, float]:
+    """Accuracy and precision of "the barrier is below the limit", means over the repeats."""
+    low, said = y < limit, predicted < limit
+    return {
+        "accuracy": float((said == low).mean()),
+        "precision": float(np.mean([low[p].mean() for p in said])),
+        "recall": float(np.mean([p[low].mean() for p in said])),
+    }
+
+
+def baselines(target: str, data: dict[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
+    """The median of the training rows; for NEB also the bond valence barrier of the hop and MACE's NEB barrier."""
+    from sklearn.isotonic import IsotonicRegression
+
+    y, groups, subset = data["y"], data["groups"], data["with_structure"]
+    median = np.full((len(seeds), len(y)), np.nan)
+    rising = median.copy()
+    hop = np.array([row.get("hop_spse_barrier_eV", np.nan) for row in data.get("hop", [])])
+    for i, seed in enumerate(seeds):
+        for train, test in grouped_folds(groups, FOLDS, seed):
+            median[i, test] = np.median(y[train])
+            if len(hop):
+                filled = np.where(np.isfinite(hop), hop, np.nanmedian(hop[train]))
+                model = IsotonicRegression(out_of_bounds="clip").fit(filled[train], y[train])
+                rising[i, test] = model.predict(filled[test])
+    found = {"median": repeated_scores(y, median, subset)}
+    if target == "neb_barrier":
+        found["bond valence barrier of the hop, isotonic"] = repeated_scores(y, rising, subset)
+        known = np.isfinite(hop)
+        found["bond valence barrier of the hop, as it is"] = {
+            **regression_scores(y[known], hop[known]),
+            "spearman": float(spearmanr(y[known], hop[known])[0]),
+        }
+        mace = data["mace"]
+        known = np.isfinite(mace)
+        found["MACE-MP NEB (from the data set)"] = {
+            **regression_scores(y[known], mace[known]),
+            "at 0.65 eV": threshold_scores(y[known], mace[None, known], 0.65),
+        }
+    return found
+
+
 def fit_forest(
-    name: str, kind: str, names: list[str], x: np.ndarray, data: dict[str, Any], ship: Path
+    target: str,
+    features: str,
+    names: list[str],
+    x: np.ndarray,
+    data: dict[str, Any],
+    folds: tuple[np.ndarray, np.ndarray],
+    ship: Path,
 ) -> dict[str, Any]:
     """Forest of all rows, with the uncertainty fitted on out-of-fold predictions."""
-    y, groups = data["y"], data["groups"]
-    mean, spread = np.empty_like(y), np.empty_like(y)
-    for train, test in grouped_folds(groups, FOLDS, 0):
-        trees = Forest.fit(names, x[train], y[train], {}, trees=150).trees(x[test])
-        mean[test], spread[test] = trees.mean(axis=0), trees.std(axis=0)
-    uncertainty = fit_uncertainty(y - mean, spread)
+    y = data["y"]
+    mean, spread = folds
+    error = y - mean
+    uncertainty = fit_uncertainty(error, spread)
     std = np.hypot(uncertainty["scale"] * spread, uncertainty["floor"])
     card = {
-        "target": name,
-        "features": kind,
+        "target": target,
+        "model": "boosted and extremely randomised trees",
+        "features": features,
         "rows": len(y),
         "cross_validation": regression_scores(y, mean),
         "calibration": calibration(y, mean, std),
         "uncertainty": uncertainty,
-        "elements": sorted({e for f in data["formula"] for e in parse_formula(f)}),
+        "elements": sorted({e for amounts in data["amounts"] for e in amounts}),
         "data": data["source"],
+        **data.get("card", {}),
     }
-    forest = Forest.fit(names, x, y, card, trees=150)
-    file = ship / f"{name}-{'structure' if 'structure' in kind else 'composition'}.npz"
+    forest = fitted(names, x, y, target, 0, card)
+    file = ship / f"{target}-{FILES[features]}.npz"
     forest.save(file)
     return {**card, "file": file.name, "bytes": file.stat().st_size}
 
 
-def obelix(shared: Path, cache: Path) -> dict[str, dict[str, Any]]:
+def cell_volume(lengths: Sequence[float], angles: Sequence[float]) -> float:
+    a, b, g = np.cos(np.radians(angles))
+    return float(np.prod(lengths) * math.sqrt(1 - a * a - b * b - g * g + 2 * a * b * g))
+
+
+def obelix(shared: Path, cache: Path | None = None) -> dict[str, dict[str, Any]]:
     rows = records(shared / "data" / "obelix_train.jsonl.gz")
+    amounts = [parse_formula(r["true_composition"]) for r in rows]
     jobs = {
-        f"obelix-{r['id']}": lambda r=r: (fastin.Crystal.from_cif_string(r["cif"], source=r["id"]), "Li")
+        f"obelix-{r['id']}": lambda r=r: fastin.describe(
+            fastin.Crystal.from_cif_string(r["cif"], source=r["id"]), "Li", on_error="nan", resolution=0.25
+        )
         for r in rows
         if r["cif"]
     }
-    found = described(cache, jobs)
-    extra = [
-        {"space_group_given": float(r["sg"]), **{f"cell_{k}": float(v) for k, v in zip("abc", r["abc"], strict=True)}}
-        for r in rows
-    ]
-    base = [{**composition_features(r["true_composition"]), **e} for r, e in zip(rows, extra, strict=True)]
-    structure = [found.get(f"obelix-{r['id']}", {}) for r in rows]
-    groups = components([r["doi"] for r in rows], [reduced(r["true_composition"]) for r in rows])
+    found = cached(cache, jobs) if cache is not None else {}
+    described = [found.get(f"obelix-{r['id']}", {}) for r in rows]
     common = {
-        "composition": base,
-        "structure": structure,
-        "groups": groups,
+        "formula": [composition_features(a) for a in amounts],
+        "lattice": [
+            lattice_features(float(r["sg"]), cell_volume(r["abc"], r["angles"]), a)
+            for r, a in zip(rows, amounts, strict=True)
+        ],
+        "structure": [structure_features(d) for d in described],
+        "describe": [{k: max(min(v, 1e6), -1e6) for k, v in d.items()} for d in described],
+        "groups": components([r["doi"] for r in rows], [reduced(a) for a in amounts]),
         "with_structure": np.array([bool(r["cif"]) for r in rows]),
-        "formula": [r["true_composition"] for r in rows],
-        "source": "OBELiX training split (CC BY 4.0)",
+        "amounts": amounts,
     }
     y = np.array([r["log10_sigma"] for r in rows])
     with (shared / "data" / "obelix_experimental_ea.csv").open() as stream:
         energies = {r["obelix_id"]: float(r["Ea_exp_eV"]) for r in csv.DictReader(stream)}
     chosen = [i for i, r in enumerate(rows) if r["id"] in energies]
-
-    def pick(values: Any) -> Any:
-        return values[chosen] if isinstance(values, np.ndarray) else [values[i] for i in chosen]
-
-    second = {k: v if k == "source" else pick(v) for k, v in common.items()}
+    second = {k: v[chosen] if isinstance(v, np.ndarray) else [v[i] for i in chosen] for k, v in common.items()}
+    source = "OBELiX training split (CC BY 4.0)"
     return {
-        "log10_conductivity": {**common, "y": y},
-        "experimental_activation_energy": {**second, "y": np.array([energies[rows[i]["id"]] for i in chosen])},
+        "log10_conductivity": {**common, "y": y, "source": source},
+        "experimental_activation_energy": {
+            **second,
+            "y": np.array([energies[rows[i]["id"]] for i in chosen]),
+            "source": f"{source}; F. A. L. Laskowski et al., Energy Environ. Sci. 16, 1264 (2023)",
+        },
     }
 
 
-def neb(shared: Path, cache: Path) -> dict[str, dict[str, Any]]:
+def neb_hop(row: dict[str, Any]) -> tuple[Any, str, np.ndarray, np.ndarray]:
+    """Cell of a path with the moving ion on its first image, the ion, and both ends.
+
+    Five images of the moving ion are merged in the file; some rows hold it once more among the atoms that stay.
+    """
+    from pymatgen.core import Lattice, Structure
+
+    path = np.array(row["coords"][:5], float)
+    step = np.diff(path, axis=0)
+    ends = path[0], path[0] + (step - np.round(step)).sum(axis=0)
+    lattice = Lattice(row["lattice"])
+    rest = np.array(row["coords"][5:], float)
+    species = row["elements"][5:]
+    near = lattice.get_all_distances([ends[0]], rest)[0] < 0.5
+    twice = near & (np.array(species) == row["elements"][0])
+    species = [row["elements"][0], *(s for s, t in zip(species, twice, strict=True) if not t)]
+    return Structure(lattice, species, [ends[0], *rest[~twice]]), row["elements"][0], ends[0], ends[1]
+
+
+def neb(shared: Path, cache: Path | None = None) -> dict[str, dict[str, Any]]:
+    from fastin.crystal import as_crystal
+    from fastin.ml.migration import hop_features
+
     rows = records(shared / "data" / "neb_barriers_train.jsonl.gz")
-    found = described(cache, {r["id"]: lambda r=r: neb_structure(r) for r in rows})
-    base = []
-    for r in rows:
-        ion = r["mobile"]
-        kinds = dict.fromkeys(r["elements"])
-        amounts = {e: float(r["elements"][5:].count(e) + (e == ion)) for e in kinds}
-        base.append({**composition_features(amounts, ion), "mobile_number": float(ord(ion[0]))})
-    formulas = [
-        "".join(f"{e}{(r['elements'][5:].count(e) + (e == r['elements'][0])):g}" for e in dict.fromkeys(r["elements"]))
-        for r in rows
+
+    def features(row: dict[str, Any]) -> dict[str, float]:
+        structure, ion, start, end = neb_hop(row)
+        return hop_features(as_crystal(structure), ion, start, end)
+
+    found = cached(cache, {r["id"]: lambda r=r: features(r) for r in rows})
+    ions = [r["elements"][0] for r in rows]
+    amounts = [
+        {e: float(r["elements"][5:].count(e) + (e == ion)) for e in dict.fromkeys([ion, *r["elements"][5:]])}
+        for r, ion in zip(rows, ions, strict=True)
     ]
+    hosts = [{e: v for e, v in a.items() if e != ion} for a, ion in zip(amounts, ions, strict=True)]
+    hop = [found.get(r["id"], {}) for r in rows]
+    lengths = [h["hop_length_A"] for h in hop if h]
     data = {
-        "composition": base,
-        "structure": [found.get(r["id"], {}) for r in rows],
-        "groups": components([reduced(f) for f in formulas], [r["sys_name"] for r in rows]),
+        "formula": [composition_features(a, ion) for a, ion in zip(amounts, ions, strict=True)],
+        "ion": [{k: v for k, v in h.items() if k.startswith("ion_")} for h in hop],
+        "hop": hop,
+        "groups": components([reduced(h) for h in hosts]),
         "with_structure": np.array([r["id"] in found for r in rows]),
-        "formula": formulas,
-        "source": "Devi et al., training split (MIT)",
+        "amounts": amounts,
+        "mace": np.array([float(r["Em_mace_neb"] or "nan") for r in rows]),
+        "source": "R. Devi et al., training split (MIT)",
+        "card": {"ions": sorted(set(ions)), "hop_length_A": [min(lengths), max(lengths)]},
         "y": np.array([float(r["Em_eV"]) for r in rows]),
     }
     return {"neb_barrier": data}
@@ -252,15 +400,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "results" / "ml_experiments.json")
     parser.add_argument("--sets", nargs="+", default=["obelix", "neb"])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--models", nargs="+", default=["extra trees", "random forest", "gradient boosting"])
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--ship", type=Path)
+    parser.add_argument("--only-ship", action="store_true", help="scores from --out, forests of the winners anew")
     options = parser.parse_args()
     fastin.set_num_threads(1)
     results: dict[str, Any] = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    seeds = range(options.first_seed, options.first_seed + options.repeats)
     for which in options.sets:
         sets = obelix(options.shared, options.cache) if which == "obelix" else neb(options.shared, options.cache)
         for name, data in sets.items():
-            results[name] = study(name, data, options.ship, options.repeats, options.models)
+            if options.only_ship and options.ship is not None:
+                results[name]["shipped"] = shipped(name, data, options.ship, results[name]["models"], {})
+            else:
+                results[name] = study(name, data, options.ship, seeds)
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -38,6 +38,7 @@ class Prediction:
         experimental_activation_energy, log10_conductivity: eV, and log10 of S/cm at 300 K; None where the model has
             no such output. With ``*_std`` likewise.
         model: which model, and its version.
+        experiment_model: which models gave the measured quantities, and what they saw; empty without.
         warnings: why the structure may lie outside what the model was trained on.
     """
 
@@ -53,6 +54,7 @@ class Prediction:
     experimental_activation_energy_std: float | None = None
     log10_conductivity: float | None = None
     log10_conductivity_std: float | None = None
+    experiment_model: str = ""
     warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -190,6 +192,7 @@ def with_experiment(prediction: Prediction, crystal: Any) -> Prediction:
         experimental_activation_energy_std=said.activation_energy_std,
         log10_conductivity=said.log10_conductivity,
         log10_conductivity_std=said.log10_conductivity_std,
+        experiment_model=said.model,
         warnings=prediction.warnings + said.warnings,
     )
 

@@ -29,7 +29,7 @@ def forests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     y = 10 * x[:, names.index("fraction_Li")]
     card = {"elements": ["Li", "N", "O", "Cl", "Co", "P", "S", "Ge"], "uncertainty": {"scale": 1.0, "floor": 0.2}}
     for target in conductivity.TARGETS:
-        for branch in ("structure", "composition"):
+        for branch in ("lattice", "composition"):
             Forest.fit(names, x, y, card, trees=30).save(tmp_path / f"{target}-{branch}.npz")
     monkeypatch.setattr(conductivity, "model_folder", lambda: tmp_path)
     conductivity.load_forest.cache_clear()
@@ -48,9 +48,9 @@ def test_composition_branch(forests: Path) -> None:
         conductivity.predict_composition("NaCl")
 
 
-def test_structure_branch(forests: Path) -> None:
+def test_crystals_take_the_richest_model(forests: Path) -> None:
     said = conductivity.predict_crystal(fastin.examples()["Li3OCl"])
-    assert said.branch == "structure"
+    assert said.branch == "lattice"
     assert said.activation_energy == pytest.approx(6.0, abs=0.5)
     with pytest.raises(InputError, match="lithium"):
         conductivity.predict_crystal(fastin.examples()["CaF2"])
@@ -74,3 +74,27 @@ def test_command_line_takes_compositions(forests: Path) -> None:
     bad = CliRunner().invoke(main, ["predict", "--formula", "Xx"])
     assert bad.exit_code == 1
     assert "Xx" in bad.output
+
+
+def test_features_of_a_crystal_do_not_depend_on_its_cell() -> None:
+    from pymatgen.core import Structure
+
+    structure = Structure.from_file(fastin.examples()["Li3OCl"])
+    rows = []
+    for cell in (structure, structure.copy().make_supercell((2, 1, 1))):
+        crystal = fastin.Crystal.from_structure(cell)
+        rows.append(
+            conductivity.lattice_features(
+                crystal.space_group_number, crystal.volume, conductivity.amounts_of(crystal), "Li"
+            )
+        )
+    assert rows[0] == pytest.approx(rows[1])
+    assert rows[0]["space_group_number"] == 221
+    assert rows[0]["crystal_system"] == 6
+    assert rows[0]["volume_per_atom_A3"] == pytest.approx(structure.volume / 5)
+    assert rows[0]["mobile_density_per_nm3"] == pytest.approx(3000 / structure.volume)
+
+
+def test_unknown_structure_columns_are_left_out() -> None:
+    found = conductivity.structure_features({"barrier_3d_network_eV": np.inf, "recovery_share": np.nan, "other": 1.0})
+    assert found == {"barrier_3d_network_eV": 6.0}

@@ -9,7 +9,7 @@ import pytest
 
 from fastin.errors import InputError
 from fastin.ml.composition import composition_features, composition_names, parse_formula
-from fastin.ml.forest import Forest, fit_uncertainty
+from fastin.ml.forest import Forest, compress, expand, fit_uncertainty
 
 
 def test_formulas() -> None:
@@ -46,7 +46,7 @@ def test_forest_equals_scikit_learn(tmp_path: Path) -> None:
     forest.save(tmp_path / "f.npz")
     back = Forest.load(tmp_path / "f.npz")
     np.testing.assert_array_equal(back.predict(x)[0], mean)
-    assert back.card == {"target": "y"}
+    assert back.card == {"target": "y", "scale": "identity"}
     holes = x.copy()
     holes[:, 3] = np.nan
     holes[0, 2] = np.inf
@@ -75,3 +75,34 @@ def test_uncertainty_constants_recover_a_known_law() -> None:
     assert again["floor"] == pytest.approx(fit["floor"], rel=0.15)
     std = np.hypot(again["scale"] * spread, again["floor"])
     assert np.mean(np.abs(error) <= std) == pytest.approx(0.6827, abs=0.01)
+
+
+def test_boosted_members_equal_scikit_learn(tmp_path: Path) -> None:
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(120, 5)).astype(np.float32).astype(float)
+    y = np.exp(x[:, 0]) + 0.1 * rng.random(120)
+    forest = Forest.fit([*"abcde"], x, y, {}, trees=10, boosted=2, share=0.6, scale="energy", leaf=1)
+    assert len(forest.base) == 12
+    assert forest.weight.sum() == pytest.approx(1.0)
+    assert forest.weight[:2].sum() == pytest.approx(0.6)
+    settings = {"learning_rate": 0.04, "max_depth": 20, "max_leaf_nodes": 8, "max_features": 0.15, "subsample": 0.6}
+    for k in range(2):
+        reference = ensemble.GradientBoostingRegressor(
+            n_estimators=400, min_samples_leaf=8, random_state=k, **settings
+        ).fit(x, np.log(y + 0.2))
+        np.testing.assert_allclose(forest.members(x)[k], reference.predict(x), atol=1e-4)
+    mean, _ = forest.predict(x)
+    np.testing.assert_allclose(mean, np.exp(forest.weight @ forest.members(x)) - 0.2)
+    forest.save(tmp_path / "f.npz")
+    np.testing.assert_array_equal(Forest.load(tmp_path / "f.npz").predict(x), forest.predict(x))
+
+
+def test_scales_are_inverse_and_bounded() -> None:
+    conductivity = np.array([-11.5, -6.0, -1.0, 0.5])
+    np.testing.assert_allclose(expand(compress(conductivity, "log10_conductivity"), "log10_conductivity"), conductivity)
+    assert expand(compress(np.array([-17.0]), "log10_conductivity"), "log10_conductivity")[0] == pytest.approx(-12.0)
+    energy = np.array([0.0, 0.3, 2.0])
+    np.testing.assert_allclose(expand(compress(energy, "energy"), "energy"), energy, atol=1e-12)
+    with pytest.raises(InputError, match="unknown scale"):
+        compress(energy, "rank")

@@ -15,6 +15,13 @@ from fastin.errors import FastinError
 @click.option("--model", default="default", show_default=True, help="Shipped model, or a .pt file.")
 @click.option("--device", default=None, help="cpu or cuda; default: CUDA where there is one.")
 @click.option("--formula", "formulas", multiple=True, help="Composition of a Li conductor without a structure.")
+@click.option(
+    "--hop",
+    "hops",
+    type=(float, float, float, float, float, float),
+    multiple=True,
+    help="Start and end of a hop (fractional): the barrier that DFT would be expected to give, in every file.",
+)
 @click.option("--experiment/--no-experiment", default=True, show_default=True, help="Measured quantities too.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def command(
@@ -23,6 +30,7 @@ def command(
     model: str,
     device: str | None,
     formulas: tuple[str, ...],
+    hops: tuple[tuple[float, ...], ...],
     experiment: bool,
     as_json: bool,
 ) -> None:
@@ -31,6 +39,11 @@ def command(
 
     if not files and not formulas:
         raise click.UsageError("give structure files, or --formula")
+    if hops and not files:
+        raise click.UsageError("--hop needs a structure file")
+    if hops:
+        _print_hops(files, ion, hops, as_json)
+        return
     try:
         compositions = _compositions(formulas)
         predictions, failures = _structures(files, ion, model, device, experiment) if files else ([], [])
@@ -44,6 +57,30 @@ def command(
         _print(predictions, compositions)
     if failures:
         raise SystemExit(1)
+
+
+def _print_hops(files: tuple[str, ...], ion: str | None, hops: tuple[tuple[float, ...], ...], as_json: bool) -> None:
+    """Barriers of single hops instead of the whole crystal's."""
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from fastin.cli._common import dump_json, expand_inputs, number, stdout_console
+    from fastin.ml.migration import predict_hop
+
+    try:
+        found = [predict_hop(path, hop[:3], hop[3:], ion) for path in expand_inputs(files) for hop in hops]
+    except FastinError as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        click.echo(dump_json([asdict(hop) for hop in found]))
+        return
+    table = Table("structure", "ion", "length (A)", "Ea DFT-NEB (eV)", "Ea BVSE (eV)", "warnings")
+    for hop in found:
+        said = f"{number(hop.barrier)} ± {number(hop.barrier_std)}"
+        table.add_row(hop.source, hop.ion, number(hop.length), said, number(hop.bvse_barrier), "; ".join(hop.warnings))
+    stdout_console().print(table)
+    stdout_console().print(f"Ea DFT-NEB: expected value. Model: {found[0].model}", markup=False)
 
 
 def _compositions(formulas: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -108,6 +145,8 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]]) -> None:
         console.print(table)
         text = "Ea BVSE: 1D barrier, spse convention, global zero; 1D / 2D / 3D: network zero; measured: expected"
         console.print(f"{text} experimental values. Model: {predictions[0].model}", markup=False)
+        if predictions[0].experiment_model:
+            console.print(f"Measured quantities: {predictions[0].experiment_model}", markup=False)
     if compositions:
         table = Table("composition", "Ea measured (eV)", "log10 S/cm, 300 K", "warnings")
         for row in compositions:
@@ -118,3 +157,4 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]]) -> None:
                 "; ".join(row["warnings"]),
             )
         console.print(table)
+        console.print(f"Measured quantities: {compositions[0]['model']}", markup=False)

@@ -1,8 +1,9 @@
-"""Forests of regression trees as plain arrays: fitted by scikit-learn, stored without pickles, evaluated with numpy."""
+"""Ensembles of regression trees as plain arrays: fitted by scikit-learn, stored without pickles, run with numpy."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,57 @@ from numpy.typing import NDArray
 from fastin.errors import InputError
 
 _LEAF = -1
+_LOWEST_LOG10 = -12.0  # log10 of S/cm: lower measurements are extrapolations and count as this
+_ENERGY_OFFSET = 0.2  # eV: below it the logarithm is about linear
+
+
+def compress(y: NDArray[Any], scale: str) -> NDArray[np.float64]:
+    """A quantity on the scale on which its trees are fitted.
+
+    Rare extreme values otherwise decide most splits, as squared errors do.
+
+    Args:
+        y: values.
+        scale: ``"identity"``; ``"log10_conductivity"``: minus the logarithm of 1 - y; ``"energy"``: logarithm of
+            y + 0.2 eV.
+
+    Raises:
+        InputError: unknown scale.
+    """
+    y = np.asarray(y, np.float64)
+    if scale == "identity":
+        return y
+    if scale == "log10_conductivity":
+        return np.asarray(-np.log1p(-np.clip(y, _LOWEST_LOG10, 0.9)))
+    if scale == "energy":
+        return np.asarray(np.log(np.maximum(y, 0.0) + _ENERGY_OFFSET))
+    raise InputError(f"unknown scale {scale!r}: choose identity, log10_conductivity or energy")
+
+
+def expand(value: NDArray[Any], scale: str) -> NDArray[np.float64]:
+    """The inverse of `compress`."""
+    value = np.asarray(value, np.float64)
+    if scale == "identity":
+        return value
+    if scale == "log10_conductivity":
+        return np.asarray(-np.expm1(-value))
+    return np.asarray(np.exp(value) - _ENERGY_OFFSET)
 
 
 @dataclass(frozen=True, eq=False)
 class Forest:
-    """An averaged forest.
+    """A weighted average of members; a member is one tree, or a base value plus the sum of many (boosted) trees.
 
     Attributes:
         names: feature of each column.
         fill: (F,) value that stands in for NaN (the training median).
         feature, threshold, left, right, value: (nodes,) of all trees one after the other; a leaf has feature -1.
         roots: (trees,) first node of each tree.
-        card: facts about target, training set and scores, and the constants of the uncertainty.
+        member: (trees,) member that each tree belongs to, in rising order.
+        base: (members,) value to which a member's trees add.
+        weight: (members,) weights, sum 1.
+        card: facts about target, training set and scores, the constants of the uncertainty, and the ``"scale"`` (see
+            `compress`) that the members predict.
     """
 
     names: list[str]
@@ -35,6 +75,9 @@ class Forest:
     right: NDArray[np.int32]
     value: NDArray[np.float32]
     roots: NDArray[np.int32]
+    member: NDArray[np.int32]
+    base: NDArray[np.float64]
+    weight: NDArray[np.float64]
     card: dict[str, Any]
 
     @classmethod
@@ -46,9 +89,30 @@ class Forest:
         card: dict[str, Any],
         *,
         trees: int = 300,
+        boosted: int = 0,
+        share: float = 0.0,
+        scale: str = "identity",
+        leaf: int = 2,
+        max_features: float = 0.4,
         seed: int = 0,
     ) -> Forest:
-        """Extremely randomised trees (P. Geurts et al., Mach. Learn. 63, 3 (2006)) on the rows of x."""
+        """Extremely randomised trees and gradient-boosted trees on the rows of x.
+
+        P. Geurts et al., Mach. Learn. 63, 3 (2006); J. H. Friedman, Comput. Stat. Data Anal. 38, 367 (2002).
+
+        Args:
+            names: feature of each column of x.
+            x: (n, F) features, NaN where unknown.
+            y: (n,) values.
+            card: facts to store; ``"scale"`` is added.
+            trees: extremely randomised trees.
+            boosted: boosted models, of 400 trees each, that differ in their seeds.
+            share: weight of the boosted models together.
+            scale: see `compress`.
+            leaf: smallest leaf of the randomised trees.
+            max_features: share of the features that a split of the randomised trees looks at.
+            seed: of the random choices.
+        """
         from fastin.ml._require import require
 
         ensemble = require("sklearn.ensemble", "scikit-learn")
@@ -57,27 +121,31 @@ class Forest:
             known = np.isfinite(x).any(axis=0)
             fill = np.zeros(x.shape[1])
             fill[known] = np.nanmedian(np.where(np.isfinite(x), x, np.nan)[:, known], axis=0)
-        model = ensemble.ExtraTreesRegressor(
-            n_estimators=trees, min_samples_leaf=2, max_features=0.4, random_state=seed, n_jobs=1
-        )
-        model.fit(_filled(x, fill), y)
-        parts: dict[str, list[NDArray[Any]]] = {k: [] for k in ("feature", "threshold", "left", "right", "value")}
-        roots, first = [], 0
-        for estimator in model.estimators_:
-            tree = estimator.tree_
-            leaf = tree.children_left < 0
-            roots.append(first)
-            parts["feature"].append(np.where(leaf, _LEAF, tree.feature).astype(np.int16))
-            parts["threshold"].append(tree.threshold.astype(np.float32))
-            parts["left"].append(np.where(leaf, 0, tree.children_left + first).astype(np.int32))
-            parts["right"].append(np.where(leaf, 0, tree.children_right + first).astype(np.int32))
-            parts["value"].append(tree.value[:, 0, 0].astype(np.float32))
-            first += tree.node_count
-        arrays: dict[str, Any] = {k: np.concatenate(v) for k, v in parts.items()}
-        return cls(names=list(names), fill=fill, roots=np.array(roots, np.int32), card=card, **arrays)
+        inputs, target = _filled(x, fill), compress(y, scale)
+        parts: list[tuple[float, float, list[Any], float]] = []  # weight, base, trees, factor
+        for k in range(boosted):
+            model = ensemble.GradientBoostingRegressor(
+                n_estimators=400,
+                learning_rate=0.04,
+                max_depth=20,
+                max_leaf_nodes=8,
+                max_features=0.15,
+                subsample=0.6,
+                min_samples_leaf=8,
+                random_state=seed * 1000 + k,
+            ).fit(inputs, target)
+            start = float(model.init_.constant_[0, 0])
+            parts.append((share / boosted, start, [e.tree_ for e in model.estimators_[:, 0]], model.learning_rate))
+        if trees:
+            model = ensemble.ExtraTreesRegressor(
+                n_estimators=trees, min_samples_leaf=leaf, max_features=max_features, random_state=seed, n_jobs=1
+            ).fit(inputs, target)
+            rest = 1.0 - share if boosted else 1.0
+            parts += [(rest / trees, 0.0, [e.tree_], 1.0) for e in model.estimators_]
+        return cls(names=list(names), fill=fill, card={**card, "scale": scale}, **_arrays(parts))
 
-    def trees(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        """(trees, n) prediction of each tree for the rows of x (n, F); NaN are filled."""
+    def members(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        """(members, n) prediction of each member on the scale of the card; NaN in x (n, F) are filled."""
         x = np.asarray(x, np.float64)
         if x.ndim != 2 or x.shape[1] != len(self.names):
             raise InputError(f"x must have {len(self.names)} columns, not shape {x.shape}")
@@ -88,16 +156,28 @@ class Forest:
             feature = self.feature[node]
             inner = feature != _LEAF
             if not inner.any():
-                return self.value[node].astype(np.float64)
+                break
             goes_left = rows[number, np.maximum(feature, 0)] <= self.threshold[node]
             node = np.where(inner, np.where(goes_left, self.left[node], self.right[node]), node)
+        first = np.searchsorted(self.member, np.arange(len(self.base)))
+        sums = np.add.reduceat(self.value[node].astype(np.float64), first, axis=0)
+        return np.asarray(sums + self.base[:, None])
+
+    def mean_and_spread(
+        self, x: NDArray[Any], weight: NDArray[np.float64] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Prediction and weighted deviation of the members from it, for other weights of the members if given."""
+        scale = self.card.get("scale", "identity")
+        share = self.weight if weight is None else weight
+        every = self.members(x)
+        mean = expand(share @ every, scale)
+        return mean, np.sqrt(share @ (expand(every, scale) - mean) ** 2)
 
     def predict(self, x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and calibrated standard deviation for the rows of x."""
-        every = self.trees(x)
+        mean, spread = self.mean_and_spread(x)
         fit = self.card.get("uncertainty", {"scale": 1.0, "floor": 0.0})
-        spread = every.std(axis=0)
-        return every.mean(axis=0), np.hypot(fit["scale"] * spread, fit["floor"])
+        return mean, np.hypot(fit["scale"] * spread, fit["floor"])
 
     def row(self, features: dict[str, float]) -> NDArray[np.float64]:
         """(1, F) row of named features; absent ones are NaN."""
@@ -107,17 +187,8 @@ class Forest:
         """Writes an ``.npz`` without pickles."""
         text = json.dumps({"names": self.names, "card": self.card})
         with Path(path).open("wb") as stream:
-            np.savez_compressed(
-                stream,
-                text=np.frombuffer(text.encode(), np.uint8),
-                fill=self.fill,
-                feature=self.feature,
-                threshold=self.threshold,
-                left=self.left,
-                right=self.right,
-                value=self.value,
-                roots=self.roots,
-            )
+            arrays = {name: getattr(self, name) for name in _ARRAYS}
+            np.savez_compressed(stream, text=np.frombuffer(text.encode(), np.uint8), **arrays)
 
     @classmethod
     def load(cls, path: Path | str) -> Forest:
@@ -129,10 +200,36 @@ class Forest:
         try:
             with np.load(path, allow_pickle=False) as data:
                 text = json.loads(bytes(data["text"]).decode())
-                names = ("fill", "feature", "threshold", "left", "right", "value", "roots")
-                return cls(names=text["names"], card=text["card"], **{k: data[k] for k in names})
+                return cls(names=text["names"], card=text["card"], **{k: data[k] for k in _ARRAYS})
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path}: not a forest of fastin ({error})") from None
+
+
+_ARRAYS = ("fill", "feature", "threshold", "left", "right", "value", "roots", "member", "base", "weight")
+
+
+def _arrays(parts: Sequence[tuple[float, float, list[Any], float]]) -> dict[str, Any]:
+    """The arrays of a forest from scikit-learn's trees: (weight, base, trees, factor of their values) a member."""
+    columns: dict[str, list[NDArray[Any]]] = {k: [] for k in ("feature", "threshold", "left", "right", "value")}
+    roots, member, first = [], [], 0
+    for k, (_, _, trees, factor) in enumerate(parts):
+        for tree in trees:
+            leaf = tree.children_left < 0
+            roots.append(first)
+            member.append(k)
+            columns["feature"].append(np.where(leaf, _LEAF, tree.feature).astype(np.int16))
+            columns["threshold"].append(np.where(leaf, 0.0, tree.threshold).astype(np.float32))
+            columns["left"].append(np.where(leaf, 0, tree.children_left + first).astype(np.int32))
+            columns["right"].append(np.where(leaf, 0, tree.children_right + first).astype(np.int32))
+            columns["value"].append(np.where(leaf, factor * tree.value[:, 0, 0], 0.0).astype(np.float32))
+            first += tree.node_count
+    return {
+        **{k: np.concatenate(v) for k, v in columns.items()},
+        "roots": np.array(roots, np.int32),
+        "member": np.array(member, np.int32),
+        "base": np.array([base for _, base, _, _ in parts]),
+        "weight": np.array([weight for weight, _, _, _ in parts]),
+    }
 
 
 def _filled(x: NDArray[np.float64], fill: NDArray[np.float64]) -> NDArray[np.float64]:

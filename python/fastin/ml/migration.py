@@ -1,0 +1,312 @@
+"""DFT migration barriers of single hops: features of one jump, and the model fitted to published NEB runs.
+
+A hop is a straight jump of the mobile ion from one position to another. Its surroundings are searched, not its line:
+energies and clearances are computed on a fine grid in a tube around the line, and the way with the lowest maximum
+(energy) or the largest minimum (clearance) inside the tube is found exactly on that grid. So a coarse or straight start
+path does no harm, and other routes through the crystal do not count. The other mobile ions are no part of the bond
+valence energy; their distances to the way are features of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastin.errors import FastinError, InputError
+
+if TYPE_CHECKING:
+    from fastin.crystal import Crystal
+    from fastin.framework import MobileIon
+
+FloatArray = NDArray[np.float64]
+
+_SPACING = 0.2  # A between the points of the tube
+_WIDTH = 1.8  # A: half width of the tube
+_BEYOND = 0.8  # A by which the tube reaches over both ends
+_SETTLE = 0.8  # A within which the ion may settle around an end
+_HIGHEST = 30.0  # eV: energies above count as this
+_REACH = 8.0  # A: distances beyond count as this
+
+
+@dataclass(frozen=True)
+class HopPrediction:
+    """Expected DFT (NEB) barrier of one hop.
+
+    Attributes:
+        source: the structure.
+        ion: the mobile ion, e.g. ``"Li+"``.
+        barrier: eV, with its standard deviation.
+        bvse_barrier: eV; the bond valence barrier of the same hop (``spse``), lowest way in a tube around the line;
+            NaN without parameters.
+        length: distance between the ends (A).
+        model: what the model is.
+        warnings: why the hop may lie outside the training set.
+    """
+
+    source: str
+    ion: str
+    barrier: float
+    barrier_std: float
+    bvse_barrier: float
+    length: float
+    model: str
+    warnings: tuple[str, ...] = ()
+
+
+class Tube:
+    """Cartesian points on a grid around the line of a hop.
+
+    Attributes:
+        points: (a, b, c, 3) angstrom; the first axis runs along the line.
+        start, end: (3,) ends of the line.
+        ends: two boolean masks (a, b, c): where the ion may settle around each end.
+        length: of the line, angstrom.
+    """
+
+    def __init__(self, start: FloatArray, end: FloatArray) -> None:
+        self.start, self.end = start, end
+        line = end - start
+        self.length = float(np.linalg.norm(line))
+        if self.length < 0.1:
+            raise InputError(f"the two ends of a hop must lie apart, not {self.length:.3f} A")
+        along = line / self.length
+        side = np.eye(3)[np.argmin(np.abs(along))]
+        side = np.cross(along, side) / np.linalg.norm(np.cross(along, side))
+        other = np.cross(along, side)
+        count = max(2, math.ceil((self.length + 2 * _BEYOND) / _SPACING))
+        u = np.linspace(-_BEYOND, self.length + _BEYOND, count + 1)
+        w = np.linspace(-_WIDTH, _WIDTH, 2 * round(_WIDTH / _SPACING) + 1)
+        self.points = (
+            start + u[:, None, None, None] * along + w[None, :, None, None] * side + w[None, None, :, None] * other
+        )
+        self.ends = tuple(np.linalg.norm(self.points - x, axis=-1) <= _SETTLE for x in (start, end))
+
+    def lowest_way(self, height: FloatArray) -> tuple[int, int, int]:
+        """Flat indices of the two settled ends and of the highest point of the way with the lowest maximum.
+
+        Args:
+            height: (a, b, c) values; the way takes steps between the 26 neighbours of a point.
+        """
+        from scipy.ndimage import label
+
+        flat = height.ravel()
+        ends = [int(np.flatnonzero(mask.ravel())[np.argmin(flat[mask.ravel()])]) for mask in self.ends]
+        order = np.argsort(flat, kind="stable")
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        ranks = rank.reshape(height.shape)
+        low, high = int(max(rank[ends[0]], rank[ends[1]])), len(order) - 1
+        while low < high:
+            middle = (low + high) // 2
+            parts, _ = label(ranks <= middle, np.ones((3, 3, 3)))
+            joined = parts.ravel()[ends[0]] == parts.ravel()[ends[1]]
+            low, high = (low, middle) if joined else (middle + 1, high)
+        return ends[0], ends[1], int(order[low])
+
+
+def hop_features(
+    crystal: Crystal, ion: str | MobileIon, start: ArrayLike, end: ArrayLike, *, landscape: bool = True
+) -> dict[str, float]:
+    """Features of one hop.
+
+    Args:
+        crystal: with the mobile ions in the positions that stay filled; the moving ion may be among them, at `start`
+            or `end`: mobile ions within 1 A of either end do not count as neighbours.
+        ion: the mobile ion.
+        start: (3,) fractional position, not wrapped.
+        end: (3,) fractional position, not wrapped: the difference is the jump.
+        landscape: add the percolation barriers of the crystal (a grid of the whole cell).
+
+    Returns:
+        Name -> value with its unit in the name; NaN where it cannot be computed (no bond valence parameters).
+
+    Raises:
+        InputError: the ends are less than 0.1 A apart.
+    """
+    mobile = crystal.resolve_ion(ion)
+    ends = np.array([start, end], np.float64)
+    tube = Tube(*(ends @ crystal.cell))
+    found = {"hop_length_A": tube.length, **_ion_facts(mobile), **_surroundings(crystal, mobile, tube)}
+    for convention in ("spse", "bvlain"):
+        found.update(_energies(crystal, mobile, tube, convention))
+    if landscape:
+        found.update(_landscape(crystal, mobile))
+    return found
+
+
+def _ion_facts(ion: MobileIon) -> dict[str, float]:
+    from fastin.element_features import element_table
+    from fastin.radii import ionic_radius
+
+    table = element_table()
+    return {
+        "ion_charge_e": float(ion.charge),
+        "ion_number": float(ion.number),
+        "ion_radius_A": ionic_radius(ion.number, ion.charge, 6).value,
+        "ion_softness": float(table.softness[ion.number]),
+        "ion_electronegativity": float(table.electronegativity[ion.number]),
+    }
+
+
+def _energies(crystal: Crystal, ion: MobileIon, tube: Tube, convention: str) -> dict[str, float]:
+    """Barrier of the tube and of the line, difference of the ends (eV)."""
+    from fastin.bvse_field import build_field
+
+    names = ("barrier", "barrier_from_first", "ends_difference", "line_barrier")
+    try:
+        field = build_field(crystal, ion, convention=convention)
+    except FastinError:
+        return {f"hop_{convention}_{name}_eV": math.nan for name in names}
+    shape = tube.points.shape[:3]
+    frac = tube.points.reshape(-1, 3) @ np.linalg.inv(crystal.cell)
+    energy = np.minimum(field.energy(np.ascontiguousarray(frac), num_threads=1), 1000.0).reshape(shape)
+    first, last, top = tube.lowest_way(energy)
+    flat = energy.ravel()
+    centre = shape[1] // 2
+    line = energy[:, centre, centre]
+    inner = line[round(_BEYOND / _SPACING) : len(line) - round(_BEYOND / _SPACING)]
+    values = (
+        flat[top] - min(flat[first], flat[last]),
+        flat[top] - flat[first],
+        abs(flat[last] - flat[first]),
+        inner.max() - min(inner[0], inner[-1]),
+    )
+    return {f"hop_{convention}_{n}_eV": float(min(v, _HIGHEST)) for n, v in zip(names, values, strict=True)}
+
+
+def _surroundings(crystal: Crystal, ion: MobileIon, tube: Tube) -> dict[str, float]:
+    """Clearance, coordination and distances at the ends and at the narrowest point of the widest way."""
+    from fastin.clearance import clearance_at
+
+    shape = tube.points.shape[:3]
+    points = np.ascontiguousarray(tube.points.reshape(-1, 3))
+    found: dict[str, float] = {}
+    try:
+        framework = crystal.framework(ion)
+    except FastinError:
+        return found
+    clearance = clearance_at(framework, points, num_threads=1).reshape(shape)
+    first, last, narrow = tube.lowest_way(-clearance)
+    flat = clearance.ravel()
+    found["hop_bottleneck_radius_A"] = float(flat[narrow])
+    found["hop_end_radius_A"] = float(max(flat[first], flat[last]))
+    found["hop_narrower_end_radius_A"] = float(min(flat[first], flat[last]))
+    found["hop_bottleneck_over_ion_radius"] = float(flat[narrow]) / max(framework.mobile_radius, 0.1)
+    mobile = crystal.number == ion.number
+    counter = crystal.charge * ion.charge < 0
+    like = ~mobile & (crystal.charge * ion.charge > 0)
+    places = {
+        "start": tube.start,
+        "middle": 0.5 * (tube.start + tube.end),
+        "end": tube.end,
+        "bottleneck": points[narrow],
+    }
+    staying = mobile & (
+        _nearest(crystal, np.ones(len(mobile), bool), np.array([tube.start, tube.end])).min(axis=0) > 1.0
+    )
+    for name, place in places.items():
+        to_counter, to_like, to_mobile = (_nearest(crystal, mask, place[None])[0] for mask in (counter, like, staying))
+        nearest = float(to_counter.min(initial=_REACH))
+        found[f"hop_{name}_anion_distance_A"] = nearest
+        found[f"hop_{name}_coordination"] = float((to_counter < nearest + 0.6).sum())
+        found[f"hop_{name}_cation_distance_A"] = float(to_like.min(initial=_REACH))
+        found[f"hop_{name}_mobile_distance_A"] = float(to_mobile.min(initial=_REACH))
+        charges = crystal.charge[like]
+        found[f"hop_{name}_cation_charge_e"] = float(charges[np.argmin(to_like)]) if len(charges) else 0.0
+    for key in ("anion_distance_A", "coordination", "cation_distance_A", "mobile_distance_A"):
+        values = sorted((found.pop(f"hop_start_{key}"), found.pop(f"hop_end_{key}")))
+        found[f"hop_ends_low_{key}"], found[f"hop_ends_high_{key}"] = values
+    return found
+
+
+def _nearest(crystal: Crystal, mask: NDArray[Any], places: FloatArray) -> FloatArray:
+    """(P, n) distance of every place to the nearest image of each chosen row, at most `_REACH`."""
+    frac = crystal.frac[mask]
+    if len(frac) == 0:
+        return np.empty((len(places), 0))
+    inverse = np.linalg.inv(crystal.cell)
+    delta = frac[None] - (places @ inverse)[:, None]
+    delta -= np.round(delta)
+    shifts = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    vectors = (delta[:, :, None, :] + shifts) @ crystal.cell
+    return np.minimum(np.linalg.norm(vectors, axis=-1).min(axis=-1), _REACH)
+
+
+def _landscape(crystal: Crystal, ion: MobileIon) -> dict[str, float]:
+    from fastin.barriers import compute_barriers
+
+    names = [f"crystal_barrier_{d}d_network_eV" for d in (1, 2, 3)]
+    try:
+        barriers = compute_barriers(crystal, ion.symbol, resolution=0.3, num_threads=1)
+    except FastinError:
+        return dict.fromkeys(names, math.nan)
+    return dict(zip(names, np.minimum(barriers.values("network"), _HIGHEST).tolist(), strict=True))
+
+
+def hop_row(crystal: Crystal, ion: str | MobileIon, start: ArrayLike, end: ArrayLike) -> dict[str, float]:
+    """Inputs of the model: `hop_features` and the features of the composition."""
+    from fastin.ml.composition import composition_features
+    from fastin.ml.conductivity import amounts_of
+
+    mobile = crystal.resolve_ion(ion)
+    amounts: Mapping[str, float] = {mobile.element: 0.0, **amounts_of(crystal)}
+    return {**composition_features(amounts, mobile.element), **hop_features(crystal, mobile, start, end)}
+
+
+def predict_hop(source: Any, start: ArrayLike, end: ArrayLike, ion: str | None = None) -> HopPrediction:
+    """The barrier that a DFT-NEB run would be expected to give for one hop.
+
+    Trained on published runs of Li, Na, K, Rb, Mg, Ca, Zn and Al ions (R. Devi et al., npj Comput. Mater. 2026,
+    10.1038/s41524-026-01972-8); errors are in ``data/models/README.md``.
+
+    Args:
+        source: path, pymatgen Structure, ASE Atoms or `Crystal`; with the ions that stay in place during the hop.
+        start: (3,) fractional position where the ion starts, not wrapped.
+        end: (3,) fractional position where it ends, not wrapped: the difference is the jump.
+        ion: mobile ion; default: the most usual one present.
+
+    Raises:
+        InputError: unknown ion, or ends less than 0.1 A apart.
+
+    Example:
+        >>> import fastin
+        >>> from fastin.ml.migration import predict_hop
+        >>> hop = predict_hop(fastin.examples()["LiFePO4"], (0, 0, 0), (0, 0.5, 0))
+        >>> 0.1 < hop.barrier < 0.8
+        True
+    """
+    from fastin.crystal import as_crystal
+    from fastin.ml.conductivity import amounts_of, load_forest
+
+    crystal = as_crystal(source)
+    mobile = crystal.resolve_ion(ion)
+    forest = load_forest("neb_barrier", "hop")
+    row = hop_row(crystal, mobile, start, end)
+    mean, std = forest.predict(forest.row(row))
+    warnings = []
+    unseen = set(amounts_of(crystal)) - set(forest.card.get("elements", amounts_of(crystal)))
+    if unseen:
+        warnings.append(f"the training set holds no {', '.join(sorted(unseen))}")
+    ions = forest.card.get("ions", [mobile.element])
+    if mobile.element not in ions:
+        warnings.append(f"trained on hops of {', '.join(ions)}, not of {mobile.element}")
+    low, high = forest.card.get("hop_length_A", (0.0, math.inf))
+    if not low <= row["hop_length_A"] <= high:
+        warnings.append(
+            f"the hop is {row['hop_length_A']:.2f} A long; those of the training set {low:.2f} to {high:.2f}"
+        )
+    return HopPrediction(
+        source=crystal.source,
+        ion=mobile.symbol,
+        barrier=float(mean[0]),
+        barrier_std=float(std[0]),
+        bvse_barrier=row["hop_spse_barrier_eV"],
+        length=row["hop_length_A"],
+        model=f"{forest.card.get('model', 'trees')} on {forest.card.get('features', 'hop')}",
+        warnings=tuple(warnings),
+    )
