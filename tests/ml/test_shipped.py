@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 import fastin
-from fastin.ml.conductivity import model_folder, predict_composition
+from fastin.ml.conductivity import model_folder, predict_composition, predict_crystal
+from fastin.ml.migration import predict_hop
 from fastin.prediction import load_shipped, predict_many
 
 #: 1D barrier (eV, spse, global zero) that barrier-default.pt predicted when it was shipped; torch 2.13, CPU.
@@ -61,3 +64,30 @@ def test_measured_quantities_of_known_conductors() -> None:
     other = fastin.predict(fastin.examples()["Na3PS4_cubic"], device="cpu")
     assert other.log10_conductivity is None
     assert any("Li conductors only" in w for w in other.warnings)
+
+
+def test_predictions_of_the_forests_are_frozen() -> None:
+    """What the shipped forests said when they were shipped, and which of them is asked."""
+    known = predict_composition("Li6PS5Cl")
+    assert known.branch == "composition"
+    assert "formula" in known.model
+    assert (known.log10_conductivity, known.activation_energy) == pytest.approx((-3.264, 0.391), abs=2e-3)
+    new = predict_composition("Li2O")
+    assert new.log10_conductivity == pytest.approx(-5.932, abs=2e-3)
+    assert new.log10_conductivity_std > 2 * known.log10_conductivity_std
+    crystal = predict_crystal(fastin.examples()["Li10GeP2S12"])
+    assert crystal.branch == "lattice/structure"
+    assert crystal.log10_conductivity == pytest.approx(-1.938, abs=0.02)
+    assert crystal.activation_energy == pytest.approx(0.284, abs=0.01)
+    hop = predict_hop(fastin.examples()["LiFePO4"], (0, 0, 0), (0, 0.5, 0))
+    assert hop.barrier == pytest.approx(0.254, abs=0.01)
+
+
+def test_forests_need_no_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.modules['sklearn'] = None\n"
+        "from fastin.ml.conductivity import predict_composition\n"
+        "print(predict_composition('Li6PS5Cl').log10_conductivity)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) == pytest.approx(-3.264, abs=2e-3)

@@ -234,7 +234,7 @@ def _nearest(crystal: Crystal, mask: NDArray[Any], places: FloatArray) -> FloatA
     delta -= np.round(delta)
     shifts = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     vectors = (delta[:, :, None, :] + shifts) @ crystal.cell
-    return np.minimum(np.linalg.norm(vectors, axis=-1).min(axis=-1), _REACH)
+    return np.asarray(np.minimum(np.linalg.norm(vectors, axis=-1).min(axis=-1), _REACH))
 
 
 def _landscape(crystal: Crystal, ion: MobileIon) -> dict[str, float]:
