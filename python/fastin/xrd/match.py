@@ -142,7 +142,7 @@ class XRDMatch:
         """Calibrated probability above which a row counts as superionic: where the mean logit changes sign.
 
         The networks are trained on balanced classes; the calibrated probability follows the frequency in the labelled
-        set, so that one half would be a stricter rule than the one that was scored.
+        set, so that one half of it would be another rule than the one that was scored.
         """
         return float(1.0 / (1.0 + np.exp(-self.calibration[1])))
 
