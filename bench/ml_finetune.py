@@ -1,6 +1,6 @@
 """Item 5: the shipped network model fine-tuned on measured conductivities, against trees, in grouped cross-validation.
 
-    python bench/ml_finetune.py --shared ../shared --folds 3 --epochs 100 --learning-rate 2e-3 --out bench/results/ml_finetune.json
+    python bench/ml_finetune.py --shared ../shared --folds 3 --epochs 100 --learning-rate 2e-3
 
 Rows of OBELiX's training split with a CIF. The network model starts from the shipped weights (`percolation`, learned
 energies of voids and bottlenecks; what depends on the old targets starts anew) and is trained on the measurement
