@@ -5,11 +5,16 @@ pytest bench/bench_network.py --benchmark-only
 
 from __future__ import annotations
 
+import cProfile
+import pstats
+
 import numpy as np
 import pytest
 from network_cases import SIZES, garnet, synthetic
 
+from fastin import compute_network
 from fastin._openmp import _core
+from fastin.example_data import examples
 
 IDENTITY = (np.eye(3, dtype=np.int32)[None], np.zeros((1, 3)))
 
@@ -47,3 +52,21 @@ def test_percolation_and_channels(benchmark, shared):
     spheres, channels = benchmark(both)
     assert spheres["axis"] == n["free_sphere_radii"]
     assert channels[0].tolist() == [3]
+
+
+@pytest.mark.benchmark(group="network: from a CIF file, and the share of the core")
+@pytest.mark.parametrize("name", ["Li3N", "LiFePO4", "Li10GeP2S12", "Li7La3Zr2O12_tetragonal"])
+def test_from_cif(benchmark, name):
+    """`compute_network` of a file; ``extra_info`` says how much of it is spent in the compiled core."""
+    path = examples()[name]
+    network = benchmark(compute_network, path)
+    assert len(network.site_radius) > 0
+    profiler = cProfile.Profile()
+    profiler.enable()
+    for _ in range(20):
+        compute_network(path)
+    profiler.disable()
+    rows = pstats.Stats(profiler).stats.items()
+    total = sum(own for _, (_, _, own, _, _) in rows)
+    core = sum(own for (_, _, function), (_, _, own, _, _) in rows if "fastin._core" in function)
+    benchmark.extra_info["share_of_the_core_under_the_profiler"] = round(core / total, 3)
