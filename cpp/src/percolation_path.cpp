@@ -26,6 +26,7 @@ class PathBuilder {
 
   // Points from basin a in cell 0 to basin b in its cell, both sites included.
   std::vector<PathPoint> points(const Connection& c) {
+    if (c.pass < 0 && c.has_way && field_ != nullptr) return way_points(c);
     if (c.pass < 0) return {site(c.edge.a, {}), site(c.edge.b, c.edge.cell)};
     const GridLandscape::Pass& pass = landscape_.passes()[static_cast<std::size_t>(c.pass)];
     if (c.has_hop && field_ != nullptr) return hop_points(c.hop);
@@ -89,6 +90,22 @@ class PathBuilder {
     append_chain(b.voxel, b.voxel_cell, &path);
     path.push_back(site(b.basin, b.cell));
     return shifted(path, a.cell);
+  }
+
+  // From the site of basin a up to the foot of the string, over to its end and down to the site of basin b.
+  std::vector<PathPoint> way_points(const Connection& c) {
+    const GridView& grid = landscape_.grid();
+    Int3 p;
+    for (int a = 0; a < 3; ++a) p[a] = static_cast<std::int32_t>(std::lround(c.way[0][a] * grid.shape[a]));
+    const Int3 cell = grid.wrap(p);
+    const std::int32_t foot = grid.ravel(p);
+    const GridLandscape::Label label = landscape_.label(foot);
+    std::vector<PathPoint> path;
+    append_chain(foot, cell, &path);
+    path.push_back(site(label.basin, cell + label.cell));
+    std::reverse(path.begin(), path.end());
+    for (const Vec3& frac : polisher_->chain_to_minimum(c.way[1])) path.push_back(at(frac));
+    return shifted(path, cell + label.cell);
   }
 
   static std::vector<PathPoint> shifted(std::vector<PathPoint> path, const Int3& cell) {

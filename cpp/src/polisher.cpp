@@ -86,14 +86,13 @@ GridLandscape::Label Polisher::label_at(const Vec3& frac) {
   return {drained.basin, cell + drained.cell};
 }
 
-BasinEdge Polisher::foot_edge(const Hop& hop, std::size_t side) {
+BasinEdge Polisher::drained_edge(const Vec3& grid_point, const Vec3& end) {
   const GridView& grid = landscape_.grid();
   Int3 p;
-  for (int a = 0; a < 3; ++a)
-    p[a] = static_cast<std::int32_t>(std::lround(hop.feet[side][a] * grid.shape[a]));
+  for (int a = 0; a < 3; ++a) p[a] = static_cast<std::int32_t>(std::lround(grid_point[a] * grid.shape[a]));
   const Int3 cell = grid.wrap(p);
-  const GridLandscape::Label foot = landscape_.label(grid.ravel(p)), end = label_at(hop.ends[side]);
-  return {foot.basin, end.basin, end.cell - (cell + foot.cell)};
+  const GridLandscape::Label from = landscape_.label(grid.ravel(p)), to = label_at(end);
+  return {from.basin, to.basin, to.cell - (cell + from.cell)};
 }
 
 BasinEdge Polisher::edge_of(const Hop& hop) {
@@ -164,7 +163,9 @@ const std::vector<Hop>& Polisher::store(const GridLandscape::Pass& pass, const s
     for (Hop& hop : moved) {
       hop.saddle = apply(image.operation, hop.saddle) - to_vec(cell);
       for (Vec3& end : hop.ends) end = apply(image.operation, end) - to_vec(cell);
-      for (Vec3& foot : hop.feet) foot = apply(image.operation, foot) - to_vec(cell);
+      for (auto* points : {&hop.feet, &hop.tips}) {
+        for (Vec3& point : *points) point = apply(image.operation, point) - to_vec(cell);
+      }
     }
     table->emplace(voxel, std::move(moved));
   }
@@ -211,6 +212,7 @@ Hop Polisher::relax_between(const GridLandscape::Pass& pass, const GridLandscape
       cell = cell + step;
     }
     hop.feet[side] = points.front();
+    hop.tips[side] = points.back();
     // Not the energy that the chain reached: an image of the foot may drain to the other side of a tie.
     hop.foot_energy[side] = std::max(grid.at(arm.voxel), pass.energy - depth);
     return points;

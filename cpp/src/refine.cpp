@@ -63,6 +63,8 @@ class Refiner {
   struct Slope {
     double energy;
     BasinEdge edge;
+    bool strung = false;  // `way` leads from the foot of a string to its end
+    std::array<Vec3, 2> way{};
   };
 
   double margin(double energy) const { return options_.margin + options_.margin_slope * (energy - bottom_); }
@@ -243,9 +245,12 @@ class Refiner {
   void keep_feet(const Hop& hop) {
     for (std::size_t side = 0; hop.strung && side < 2; ++side) {
       if (polisher_.energy(hop.ends[side]) > hop.foot_energy[side] + kLevelTie) continue;
-      const BasinEdge edge = polisher_.foot_edge(hop, side);
-      const bool same = edge.a == edge.b && edge.cell == Int3{};
-      if (!same) slopes_.push_back({hop.foot_energy[side], edge});
+      const BasinEdge edge = polisher_.drained_edge(hop.feet[side], hop.ends[side]);
+      if (edge.a == edge.b && edge.cell == Int3{}) continue;
+      const BasinEdge below = polisher_.drained_edge(hop.tips[side], hop.ends[side]);
+      const bool same = below.a == edge.a && below.cell == edge.cell;
+      slopes_.push_back(
+          {hop.foot_energy[side], edge, true, {same ? hop.tips[side] : hop.feet[side], hop.ends[side]}});
     }
   }
 
@@ -272,6 +277,8 @@ class Refiner {
       const auto i = static_cast<std::size_t>(item.pass);
       if (item.hop == kSlope) {
         c.edge = slopes_[i].edge;
+        c.has_way = slopes_[i].strung;
+        c.way = slopes_[i].way;
         result_.connections.push_back(c);
         continue;
       }

@@ -44,6 +44,7 @@ struct Hop {
   // is joined to the end that the string settled at.
   bool strung = false;
   std::array<Vec3, 2> feet;
+  std::array<Vec3, 2> tips;  // grid points below the feet where the string began
   std::array<double, 2> foot_energy{};
 };
 
@@ -62,6 +63,9 @@ struct Connection {
   std::int32_t second_arm = 1;
   bool has_hop = false;
   Hop hop;  // its ends lie in a and b
+  // Without pass and hop: the way from a grid point of basin a down to where its string settled, in basin b.
+  bool has_way = false;
+  std::array<Vec3, 2> way;
 };
 
 struct RefinedLevel {
@@ -107,8 +111,8 @@ class Polisher {
   GridLandscape::Label label_at(const Vec3& frac);
   // The basins that the two ends of a hop drain to.
   BasinEdge edge_of(const Hop& hop);
-  // Basin of the grid point that a string was strung from, and the one that its end settled in.
-  BasinEdge foot_edge(const Hop& hop, std::size_t side);
+  // Basin of a grid point of a string, and the one that the string's end settled in.
+  BasinEdge drained_edge(const Vec3& grid_point, const Vec3& end);
   // Lowest of the eight grid points around a point: its energy, the voxel and its cell.
   double lowest_corner(const Vec3& frac, std::int32_t* voxel, Int3* cell) const;
   // Lowest polished minimum among the basins; energies equal within a tie are polished once.
