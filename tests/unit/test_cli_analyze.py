@@ -143,6 +143,7 @@ def test_missing_barriers_name_their_structure(tmp_path):
     result = run(path)
     assert f"{path}: a grid of" in result.stderr
     assert "?" in result.stdout
+    assert result.exit_code == 1
 
 
 def test_nothing_computed_says_nothing_about_it(tmp_path):

@@ -251,5 +251,5 @@ def command(
             problem = row["barriers_error"]
             text = escape(problem["message"])
             errors.print(f"[yellow]{problem['type']}[/yellow] no barriers: {text}", soft_wrap=True)
-    if failed:
+    if failed or any("barriers_error" in row for row in rows):
         sys.exit(1)

@@ -80,7 +80,7 @@ def read_sources(paths: Iterable[Path | str], limit: int = 0) -> Iterator[Source
 
 def _read_source(path: Path) -> Iterator[SourceCif]:
     if path.is_dir():
-        for file in sorted(path.glob("*.cif")):
+        for file in sorted(f for f in path.glob("*.cif") if f.is_file()):
             yield SourceCif(file.stem, file.read_text(encoding="utf-8", errors="replace"))
     elif path.suffixes[-2:] == [".jsonl", ".gz"] or path.suffix == ".jsonl":
         opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
