@@ -8,6 +8,7 @@ folder and continues where it stopped; the table is of what is finished. ``--lim
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ml_common import SETTINGS, arguments, configure, held_out, run, start, write
@@ -21,6 +22,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["in-gcn", "crystal-gcn", "cgcnn", "percolation"])
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--kinds", nargs="+", default=["random", "grouped"])
+    parser.add_argument("--finished", action="store_true", help="train nothing: the table of the runs that are there")
     options = parser.parse_args()
     start(options)
     store = load_dataset(options.dataset)
@@ -34,6 +36,8 @@ def main() -> None:
                 config = configure(
                     name, options, f"{name}-{kind}-{seed}", split=kind, split_seed=seed, seed=seed, exclude=held
                 )
+                if options.finished and not (Path(config.run) / "metrics.json").is_file():
+                    continue
                 metrics = run(config, store)
                 row = table.setdefault(kind, {}).setdefault(name, {"runs": []})
                 row["runs"].append(
