@@ -13,16 +13,6 @@ constexpr double kHiddenError = 0.005;   // eV; a site linked within this needs 
 constexpr double kCompleteError = 5e-4;  // eV; a connection that the hops make within this is not missing
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-Vec3 apply(const FractionalOperation& op, const Vec3& x) {
-  Vec3 y = op.translation;
-  for (int r = 0; r < 3; ++r) {
-    for (int c = 0; c < 3; ++c) {
-      y[r] += op.rotation[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)] * x[c];
-    }
-  }
-  return y;
-}
-
 // Distinct points of the cell with their energies; finds the one at a position, up to a lattice vector.
 class PointSet {
  public:
@@ -164,13 +154,18 @@ class Builder {
     for (const FractionalOperation& op : operations_) place(&op);
   }
 
-  // Passes whose basins the hops do not connect within the grid's error get their relaxed strings.
-  void add_strings(std::size_t count) {
+  std::vector<std::size_t> hops_by_energy() const {
     std::vector<std::size_t> order(network_.hops.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
       return network_.hops[x].energy < network_.hops[y].energy;
     });
+    return order;
+  }
+
+  // Passes whose basins the hops do not connect within the grid's error get their relaxed strings.
+  void add_strings(std::size_t count) {
+    const std::vector<std::size_t> order = hops_by_energy();
     PeriodicUnionFind components(sites_.size());
     std::size_t next = 0;
     std::vector<GridLandscape::Arm> arms;
@@ -233,11 +228,7 @@ class Builder {
   // What the percolation ran through and the hops still lack (a saddle that no search could pin down) is
   // taken over as a hop that is not stationary, so that the network percolates where the barriers say.
   void complete(const std::vector<Connection>& known) {
-    std::vector<std::size_t> order(network_.hops.size());
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
-      return network_.hops[x].energy < network_.hops[y].energy;
-    });
+    const std::vector<std::size_t> order = hops_by_energy();
     PeriodicUnionFind components(sites_.size());
     std::size_t next = 0;
     for (const Connection& c : known) {

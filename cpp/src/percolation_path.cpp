@@ -49,11 +49,8 @@ class PathBuilder {
  private:
   PathPoint at(const Vec3& frac) const {
     if (field_ != nullptr) return {frac, field_->energy(frac)};
-    const GridView& grid = landscape_.grid();
-    Int3 p;
-    for (int a = 0; a < 3; ++a) p[a] = static_cast<std::int32_t>(std::lround(frac[a] * grid.shape[a]));
-    grid.wrap(p);
-    return {frac, grid.at(grid.ravel(p))};
+    Int3 cell;
+    return {frac, landscape_.grid().at(landscape_.grid().nearest(frac, &cell))};
   }
 
   PathPoint site(std::int32_t basin, const Int3& cell) const {
@@ -94,11 +91,8 @@ class PathBuilder {
 
   // From the site of basin a up to the foot of the string, over to its end and down to the site of basin b.
   std::vector<PathPoint> way_points(const Connection& c) {
-    const GridView& grid = landscape_.grid();
-    Int3 p;
-    for (int a = 0; a < 3; ++a) p[a] = static_cast<std::int32_t>(std::lround(c.way[0][a] * grid.shape[a]));
-    const Int3 cell = grid.wrap(p);
-    const std::int32_t foot = grid.ravel(p);
+    Int3 cell;
+    const std::int32_t foot = landscape_.grid().nearest(c.way[0], &cell);
     const GridLandscape::Label label = landscape_.label(foot);
     std::vector<PathPoint> path;
     append_chain(foot, cell, &path);

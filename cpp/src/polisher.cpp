@@ -11,22 +11,6 @@ constexpr double kStringSpacing = 0.1;   // angstrom between the points of a str
 constexpr int kStringSweeps = 30;
 constexpr double kSamePoint = 0.01;  // angstrom between two polished copies of one stationary point
 
-Vec3 apply(const FractionalOperation& op, const Vec3& x) {
-  Vec3 y = op.translation;
-  for (int r = 0; r < 3; ++r) {
-    for (int c = 0; c < 3; ++c) {
-      y[r] += op.rotation[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)] * x[c];
-    }
-  }
-  return y;
-}
-
-FractionalOperation identity_operation() {
-  FractionalOperation op;
-  for (std::size_t a = 0; a < 3; ++a) op.rotation[a][a] = 1;
-  return op;
-}
-
 }  // namespace
 
 Polisher::Polisher(GridLandscape& landscape, const EnergyField& field,
@@ -87,11 +71,9 @@ GridLandscape::Label Polisher::label_at(const Vec3& frac) {
 }
 
 BasinEdge Polisher::drained_edge(const Vec3& grid_point, const Vec3& end) {
-  const GridView& grid = landscape_.grid();
-  Int3 p;
-  for (int a = 0; a < 3; ++a) p[a] = static_cast<std::int32_t>(std::lround(grid_point[a] * grid.shape[a]));
-  const Int3 cell = grid.wrap(p);
-  const GridLandscape::Label from = landscape_.label(grid.ravel(p)), to = label_at(end);
+  Int3 cell;
+  const GridLandscape::Label from = landscape_.label(landscape_.grid().nearest(grid_point, &cell));
+  const GridLandscape::Label to = label_at(end);
   return {from.basin, to.basin, to.cell - (cell + from.cell)};
 }
 

@@ -18,22 +18,6 @@ constexpr double kNearString = 0.3;  // angstrom from a string's top to the sadd
 constexpr double kSubGrid = 0.03;
 constexpr double kForkStep = 0.05;  // angstrom to either side of a fork
 
-Vec3 apply(const FractionalOperation& op, const Vec3& x) {
-  Vec3 y = op.translation;
-  for (int r = 0; r < 3; ++r) {
-    for (int c = 0; c < 3; ++c) {
-      y[r] += op.rotation[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)] * x[c];
-    }
-  }
-  return y;
-}
-
-FractionalOperation identity_operation() {
-  FractionalOperation op;
-  for (std::size_t k = 0; k < 3; ++k) op.rotation[k][k] = 1;
-  return op;
-}
-
 // Fractional point -> [0, 1), up to rounding at the faces: -1e-12 counts as 0.
 Int3 wrap_near(Vec3* frac) {
   constexpr double kFace = 1e-7;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -40,6 +41,13 @@ struct GridView {
   }
   // Wraps p into the cell; the return value is the cell it lay in.
   Int3 wrap(Int3& p) const;
+  // The grid point at (or nearest to) a fractional position, and its cell.
+  std::int32_t nearest(const Vec3& frac, Int3* cell) const {
+    Int3 p;
+    for (int a = 0; a < 3; ++a) p[a] = static_cast<std::int32_t>(std::lround(frac[a] * shape[a]));
+    *cell = wrap(p);
+    return ravel(p);
+  }
 };
 
 class GridLandscape {

@@ -25,6 +25,22 @@ struct FractionalOperation {
   Vec3 translation;
 };
 
+inline Vec3 apply(const FractionalOperation& op, const Vec3& x) {
+  Vec3 y = op.translation;
+  for (int r = 0; r < 3; ++r) {
+    for (int c = 0; c < 3; ++c) {
+      y[r] += op.rotation[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)] * x[c];
+    }
+  }
+  return y;
+}
+
+inline FractionalOperation identity_operation() {
+  FractionalOperation op;
+  for (std::size_t k = 0; k < 3; ++k) op.rotation[k][k] = 1;
+  return op;
+}
+
 struct RefineOptions {
   double margin =
       0.12;  // eV: largest error of a level near the bottom of the landscape, grid of 0.2 angstrom
