@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fastin.ml.layers import segment_max
-from fastin.ml.rows import RowIndex, propagate, take_once
+from fastin.ml.rows import RowIndex, descending_within, max_of_runs, propagate, sum_of_runs, take_once
 
 
 def _gradients(out: torch.Tensor, *inputs: torch.Tensor) -> list[torch.Tensor]:
@@ -63,3 +63,29 @@ def test_maximum_shares_the_gradient_of_ties_evenly() -> None:
     assert out.tolist() == [[3.0, 5.0], [0.0, 0.0], [-4.0, 0.0]]
     (grad,) = torch.autograd.grad(out.sum(), [values])
     assert grad.tolist() == [[0.0, 0.5], [0.5, 0.5], [0.5, 0.0], [1.0, 1.0]]
+
+
+def test_sums_and_maxima_of_runs_equal_torch() -> None:
+    torch.manual_seed(2)
+    sizes = torch.tensor([3, 0, 1, 40, 6])
+    index = torch.repeat_interleave(torch.arange(5), sizes)
+    values = torch.randn(50, 4, dtype=torch.float64, requires_grad=True)
+    plain = torch.zeros(5, 4, dtype=torch.float64).index_add(0, index, values)
+    torch.testing.assert_close(sum_of_runs(values, index, sizes), plain)
+    torch.testing.assert_close(_gradients(sum_of_runs(values, index, sizes), values), _gradients(plain, values))
+    where = index.unsqueeze(1).expand_as(values)
+    top = torch.zeros(5, 4, dtype=torch.float64).scatter_reduce(0, where, values, "amax", include_self=False)
+    torch.testing.assert_close(max_of_runs(values, index, sizes), top)
+    torch.testing.assert_close(_gradients(max_of_runs(values, index, sizes), values), _gradients(top, values))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # both ways of sorting
+def test_descending_order_within_runs_is_that_of_two_stable_sorts(dtype: torch.dtype) -> None:
+    torch.manual_seed(3)
+    score = torch.cat([torch.randn(300), torch.tensor([0.0, -0.0, float("inf"), -float("inf"), 1e-42, -1e-42])])
+    score = torch.cat([score, score]).to(dtype)  # every score twice
+    for index in (torch.randint(7, (len(score),)), torch.randint(200_000, (len(score),)).sort().values):
+        order = torch.argsort(score, descending=True, stable=True)
+        expected = order[torch.argsort(index[order], stable=True)]
+        assert torch.equal(descending_within(score, index), expected)
+    assert len(descending_within(score[:0], index[:0])) == 0

@@ -67,13 +67,14 @@ def _element_columns() -> Tensor:
 
 def environment(number: Tensor, charge: Tensor, radius: Tensor, neighbour: Tensor, distance: Tensor) -> Tensor:
     """(P, k * 9) columns of `fastin.graph.NEIGHBOUR_FEATURES` in float32, as `environment_features` in numpy."""
-    columns = _element_columns().to(number.device)[number.long()]
-    group, period, chi, softness = columns.unbind(1)
-    atoms = torch.stack([number.float(), group, period, chi, charge, radius, softness], dim=1)
-    own = atoms[neighbour]
-    surface = distance - radius[neighbour]
-    joined = torch.cat([distance.unsqueeze(-1), surface.unsqueeze(-1), own], dim=2)
-    return joined.reshape(len(neighbour), neighbour.shape[1] * len(NEIGHBOUR_FEATURES))
+    group, period, chi, softness = _element_columns().to(number.device)[number.long()].unbind(1)
+    # The two distances (to the centre, to the surface) stand in front of what depends on the neighbour alone.
+    atoms = torch.stack(
+        [torch.zeros_like(radius), -radius, number.float(), group, period, chi, charge, radius, softness], dim=1
+    )
+    rows = atoms.index_select(0, neighbour.reshape(-1)).reshape(*neighbour.shape, len(NEIGHBOUR_FEATURES))
+    rows[..., :2] += distance.unsqueeze(-1)
+    return rows.reshape(len(neighbour), -1)
 
 
 @dataclass
@@ -155,6 +156,28 @@ class Batch:
             f["atom_number"], f["atom_charge"], f["atom_radius"], f["edge_neighbour"], f["edge_distance"]
         )
         return torch.cat([torch.stack(scalars, dim=1), around], dim=1)
+
+    def voids_and_necks(self, order: Tensor) -> Tensor:
+        """(n + E, F + 1) rows of `x`, then of the bottlenecks in the same columns, taken in this order.
+
+        A bottleneck has its own radius, kind 0 and its multiplicity; the last column is 1 for bottlenecks.
+        """
+        f = self.fields
+        necks = torch.zeros_like(f["bottleneck_radius"])
+        scalars = [
+            torch.cat([f["site_radius"], f["bottleneck_radius"]]),
+            torch.cat([f["site_kind"].float(), necks]),
+            torch.cat([f["site_multiplicity"].float(), f["edge_multiplicity"].float()]),
+        ]
+        mark = torch.cat([torch.zeros_like(f["site_radius"]), necks + 1])[order]
+        around = environment(
+            f["atom_number"],
+            f["atom_charge"],
+            f["atom_radius"],
+            torch.cat([f["site_neighbour"], f["edge_neighbour"]]).index_select(0, order),
+            torch.cat([f["site_distance"], f["edge_distance"]]).index_select(0, order),
+        )
+        return torch.cat([torch.stack(scalars, dim=1).index_select(0, order), around, mark.unsqueeze(1)], dim=1)
 
     @cached_property
     def edge_attr(self) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fastin.ml.rows import RowIndex, max_of_runs, propagate, take_once
+from fastin.ml.rows import RowIndex, descending_within, max_of_runs, propagate, sum_of_runs, take_once
 
 _scatter: Any = importlib.import_module("torch_scatter") if importlib.util.find_spec("torch_scatter") else None
 
@@ -37,7 +37,10 @@ def segment_sum(values: Tensor, index: Tensor, count: int, *, use_scatter: bool 
 
 
 def segment_mean(values: Tensor, index: Tensor, count: int) -> Tensor:
-    """Means of the rows that share an index; 0 for empty segments."""
+    """Means of the rows that share an index; 0 for empty segments. On a CPU `index` must be sorted."""
+    if values.device.type == "cpu":
+        sizes = torch.bincount(index, minlength=count)
+        return sum_of_runs(values, index, sizes) / sizes.clamp(min=1).reshape(-1, *[1] * (values.dim() - 1))
     size = torch.zeros(count, dtype=values.dtype, device=values.device).index_add_(
         0, index, torch.ones(len(index), dtype=values.dtype, device=values.device)
     )
@@ -47,7 +50,7 @@ def segment_mean(values: Tensor, index: Tensor, count: int) -> Tensor:
 def segment_max(values: Tensor, index: Tensor, count: int) -> Tensor:
     """Maxima of the rows that share an index; 0 for empty segments. On a CPU `index` must be sorted."""
     if values.device.type == "cpu":
-        return max_of_runs(values, torch.bincount(index, minlength=count).tolist())
+        return max_of_runs(values, index, torch.bincount(index, minlength=count))
     where = index.reshape(-1, *[1] * (values.dim() - 1)).expand_as(values)
     empty = values.new_zeros((count, *values.shape[1:]))
     return empty.scatter_reduce(0, where, values, "amax", include_self=False)
@@ -92,8 +95,7 @@ def top_k(score: Tensor, ratio: float, batch: Tensor, num_graphs: int) -> Tensor
 
     Equal scores fall to the lower node number. A ratio of 1 keeps every node.
     """
-    order = torch.argsort(score, descending=True, stable=True)
-    order = order[torch.argsort(batch[order], stable=True)]
+    order = descending_within(score, batch)
     size = torch.bincount(batch, minlength=num_graphs)
     # The product in double, less one part in 1e9, so that 0.9 * 10 keeps 9 nodes and not 10.
     keep = torch.ceil(ratio * size.double() - 1e-9 * size).long()

@@ -160,10 +160,13 @@ class TopKGCN(GraphModel):
 
     def inputs(self, batch: Any) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Node features, edges, graph of each node and edge weights of a `Batch` or a PyG batch."""
-        graph_of = getattr(batch, "batch", None)
-        if graph_of is None:
-            graph_of = torch.zeros(len(batch.x), dtype=torch.int64, device=batch.x.device)
-        return batch.x, batch.edge_index, graph_of, None
+        return batch.x, batch.edge_index, self.graph_of(batch), None
+
+    @staticmethod
+    def graph_of(batch: Any) -> Tensor:
+        """(n,) graph of each node; zeros for a single PyG graph."""
+        of: Tensor | None = getattr(batch, "batch", None)
+        return torch.zeros(len(batch.x), dtype=torch.int64, device=batch.x.device) if of is None else of
 
     def normalised(self, batch: Any) -> Tensor:
         """(G, T) normalised targets."""
@@ -206,31 +209,31 @@ class InGCN(TopKGCN):
 
     def inputs(self, batch: Any) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Voids, and bottlenecks as nodes of their own between them unless they are ignored."""
-        x, edge_index, graph_of, _ = super().inputs(batch)
         if self.bottlenecks == "ignored":
-            return x, edge_index, graph_of, None
-        n = len(x)
-        if hasattr(batch, "neck"):
-            neck, m = batch.neck, edge_index.shape[1] // 2
-            one, two = edge_index[:, :m]
-        else:
-            forward = batch.edge_forward
-            attr = batch.edge_attr[forward]
-            neck, (one, two) = torch.cat([attr[:, :3], attr[:, 4:]], dim=1), edge_index[:, forward]
-            m = len(neck)
+            return super().inputs(batch)
+        graph_of = self.graph_of(batch)
+        n, device = len(graph_of), graph_of.device
+        forward = batch.edge_forward
+        one, two = batch.edge_index[:, forward]
+        m = len(one)
         # Nodes of a graph stay together: its voids, then its bottlenecks (the edges come graph by graph).
         of_edge = graph_of[one]
         graphs = int(graph_of[-1]) + 1 if n else 0
         sites = torch.cumsum(torch.bincount(graph_of, minlength=graphs), 0)
         necks = torch.cumsum(torch.bincount(of_edge, minlength=graphs), 0)
         before = torch.cat([necks.new_zeros(1), necks])
-        void = torch.arange(n, device=x.device) + before[graph_of]
-        middle = torch.arange(m, device=x.device) + sites[of_edge]
-        nodes = x.new_zeros(n + m, x.shape[1] + 1)
-        nodes[:, :-1].index_copy_(0, void, x)
-        # Radius, kind 0 and multiplicity of the bottleneck, its environment, and a last column that marks it.
-        kind = x.new_zeros(m, 1)
-        nodes.index_copy_(0, middle, torch.cat([neck[:, :1], kind, neck[:, 2:], kind + 1], dim=1))
+        void = torch.arange(n, device=device) + before[graph_of]
+        middle = torch.arange(m, device=device) + sites[of_edge]
+        order = torch.empty(n + m, dtype=torch.int64, device=device)
+        order[torch.cat([void, middle])] = torch.arange(n + m, device=device)
+        if hasattr(batch, "voids_and_necks"):
+            nodes = batch.voids_and_necks(order)
+        else:
+            # Columns of edge_attr: radius, length, multiplicity, per_target, environment.
+            attr, x = batch.edge_attr[forward], batch.x
+            mark, kind = x.new_zeros(n, 1), x.new_zeros(m, 1)
+            own = torch.cat([attr[:, :1], kind, attr[:, 2:3], attr[:, 4:], kind + 1], dim=1)
+            nodes = torch.cat([torch.cat([x, mark], dim=1), own])[order]
         one, two = void[one], void[two]
         edges = torch.stack([torch.cat([one, two, middle, middle]), torch.cat([middle, middle, one, two])])
         belongs = graph_of.new_empty(n + m)

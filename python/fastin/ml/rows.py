@@ -146,29 +146,73 @@ def take_once(x: Tensor, index: Tensor) -> Tensor:
     return out
 
 
-class _SegmentMax(Function):
+def run_pointer(sizes: Tensor) -> Tensor:
+    """(G + 1,) first row of each run."""
+    return torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
+
+
+class _RunSum(Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, sizes: list[int]) -> Tensor:
-        parts = torch.split(values, sizes)
+    def forward(ctx: Any, values: Tensor, index: Tensor, sizes: Tensor) -> Tensor:
+        ctx.index = index
+        return _bag(torch.arange(len(index)), values.contiguous(), run_pointer(sizes))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return grad.index_select(0, ctx.index), None, None
+
+
+class _RunMax(Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, index: Tensor, sizes: Tensor) -> Tensor:
         zero = values.new_zeros(values.shape[1:])
-        top = torch.stack([part.amax(dim=0) if len(part) else zero for part in parts])
+        top = torch.stack([part.amax(dim=0) if len(part) else zero for part in torch.split(values, sizes.tolist())])
         ctx.save_for_backward(values, top)
-        ctx.sizes = sizes
+        ctx.index, ctx.sizes = index, sizes
         return top
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         values, top = ctx.saved_tensors
-        out = torch.empty_like(values)
-        parts = zip(torch.split(values, ctx.sizes), torch.split(out, ctx.sizes), top, grad, strict=True)
-        for part, into, highest, slope in parts:
-            ties = (part == highest).to(values.dtype)
-            torch.mul(ties, slope / ties.sum(dim=0).clamp(min=1), out=into)
-        return out, None
+        ties = (values == top.index_select(0, ctx.index)).to(values.dtype)
+        count = _bag(torch.arange(len(ties)), ties, run_pointer(ctx.sizes))
+        return ties.mul_((grad / count.clamp_(min=1)).index_select(0, ctx.index)), None, None
 
 
-def max_of_runs(values: Tensor, sizes: list[int]) -> Tensor:
-    """(len(sizes), ...) maxima over consecutive runs of rows; 0 for empty runs. Ties share the gradient evenly."""
-    out: Tensor = _SegmentMax.apply(values, sizes)  # type: ignore[no-untyped-call]
+def sum_of_runs(values: Tensor, index: Tensor, sizes: Tensor) -> Tensor:
+    """(G, ...) sums over consecutive runs of rows; 0 for empty runs.
+
+    Args:
+        values: (n, ...) rows.
+        index: (n,) run of each row, not decreasing.
+        sizes: (G,) rows of each run.
+    """
+    out: Tensor = _RunSum.apply(values, index, sizes)  # type: ignore[no-untyped-call]
     return out
+
+
+def max_of_runs(values: Tensor, index: Tensor, sizes: Tensor) -> Tensor:
+    """(G, ...) maxima over consecutive runs of rows; 0 for empty runs. Ties share the gradient evenly.
+
+    Arguments as `sum_of_runs`.
+    """
+    out: Tensor = _RunMax.apply(values, index, sizes)  # type: ignore[no-untyped-call]
+    return out
+
+
+def descending_within(score: Tensor, index: Tensor) -> Tensor:
+    """(n,) order of the rows: by `index`, and among equal ones the highest score first, ties by row number."""
+    if score.device.type != "cpu" or score.dtype != torch.float32 or len(score) >= 1 << 31:
+        order = torch.argsort(score, descending=True, stable=True)
+        return order[torch.argsort(index[order], stable=True)]
+    # One unstable sort of (falling score, row number) in 64 bits is several times faster than a stable one. Adding 0
+    # turns -0 into 0; a float's bits, with the lower ones of negative numbers flipped, are ordered as the numbers are.
+    bits = (score.detach() + 0.0).numpy().view(np.int32).astype(np.int64)
+    rising = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    keys = (-rising << 32) + np.arange(len(bits))
+    keys.sort()
+    rows = keys & 0xFFFFFFFF
+    of = index.numpy()[rows]
+    return torch.from_numpy(rows[np.argsort(of.astype(np.uint16) if of.max(initial=0) < _RADIX else of, kind="stable")])
