@@ -14,8 +14,8 @@ from fastin.ml.layers import (
     GCNLayer,
     RadialBasis,
     TopKPool,
-    segment_max,
     segment_mean,
+    segment_mean_max,
     segment_softmax,
     segment_sum,
     top_k,
@@ -104,17 +104,18 @@ def test_gradients_reach_the_pooling_weight() -> None:
 def test_readouts_equal_pyg() -> None:
     x, _, batch = random_batch(4)
     torch.testing.assert_close(segment_mean(x, batch, 5), global_mean_pool(x, batch))
-    torch.testing.assert_close(segment_max(x, batch, 5), global_max_pool(x, batch))
+    expected = torch.cat([global_mean_pool(x, batch), global_max_pool(x, batch)], dim=1)
+    torch.testing.assert_close(segment_mean_max(x, batch, 5), expected)
     needs_gradient = x.clone().requires_grad_()
-    torch.testing.assert_close(segment_max(needs_gradient, batch, 5), global_max_pool(x, batch))
+    torch.testing.assert_close(segment_mean_max(needs_gradient, batch, 5), expected)
     torch.testing.assert_close(segment_softmax(x[:, 0], batch, 5), softmax(x[:, 0], batch))
 
 
 def test_empty_segments_are_zero() -> None:
     values, index = torch.ones(2, 3), torch.tensor([0, 2])
-    for reduce in (segment_sum, segment_mean, segment_max):
-        assert reduce(values, index, 4)[1].tolist() == [0.0, 0.0, 0.0]
-    assert segment_max(values.clone().requires_grad_(), index, 4)[3].tolist() == [0.0, 0.0, 0.0]
+    for reduce in (segment_sum, segment_mean, segment_mean_max):
+        assert reduce(values, index, 4)[1].tolist() == [0.0] * (6 if reduce is segment_mean_max else 3)
+    assert segment_mean_max(values.clone().requires_grad_(), index, 4)[3].tolist() == [0.0] * 6
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch_scatter") is None, reason="torch-scatter is not installed")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fastin.ml.layers import segment_max
-from fastin.ml.rows import RowIndex, descending_within, max_of_runs, propagate, sum_of_runs, take_once
+from fastin.ml.rows import RowIndex, convolve, descending_within, gated_take, mean_and_max_of_runs
 
 
 def _gradients(out: torch.Tensor, *inputs: torch.Tensor) -> list[torch.Tensor]:
@@ -30,16 +29,18 @@ def test_take_and_sum_equal_indexing(count: int, shape: tuple[int, ...]) -> None
 
 
 @pytest.mark.parametrize("learned", [False, True])
-def test_propagate_equals_the_dense_product(learned: bool) -> None:
+def test_convolution_equals_the_dense_product(learned: bool) -> None:
     torch.manual_seed(1)
-    source, target = torch.randint(6, (30,)), torch.randint(8, (30,))
+    source, target = torch.randint(6, (30,)), torch.randint(6, (30,))
     weight = torch.rand(30, dtype=torch.float64, requires_grad=learned)
+    own, bias = torch.rand(6, dtype=torch.float64), torch.rand(4, dtype=torch.float64, requires_grad=True)
     x = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
-    adjacency = torch.zeros(8, 6, dtype=torch.float64).index_put((target, source), weight, accumulate=True)
-    out = propagate(x, RowIndex(source, 6), RowIndex(target, 8), weight)
-    torch.testing.assert_close(out, adjacency @ x)
-    inputs = (x, weight) if learned else (x,)
-    torch.testing.assert_close(_gradients(out, *inputs), _gradients(adjacency @ x, *inputs))
+    adjacency = torch.diag(own).index_put((target, source), weight, accumulate=True)
+    expected = adjacency @ x + bias
+    out = convolve(x, bias, RowIndex(source, 6), RowIndex(target, 6), weight, own)
+    torch.testing.assert_close(out, expected)
+    inputs = (x, bias, weight) if learned else (x, bias)
+    torch.testing.assert_close(_gradients(out, *inputs), _gradients(expected, *inputs))
 
 
 def test_nothing_to_take_or_sum() -> None:
@@ -51,32 +52,39 @@ def test_nothing_to_take_or_sum() -> None:
     assert x.grad.tolist() == [[0.0, 0.0]] * 3
 
 
-def test_take_once_sends_the_gradient_back() -> None:
+def test_gated_rows_send_the_gradient_back_to_rows_and_weight() -> None:
+    torch.manual_seed(4)
     x = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    score = torch.tanh(x @ weight / weight.norm())
     index = torch.tensor([4, 0, 2])
-    torch.testing.assert_close(_gradients(take_once(x, index), x), _gradients(x[index], x))
+    expected = torch.cat([(x[index] * score[index, None]).reshape(-1), score[index]])
+    rows, gate = gated_take(x, weight, score.detach(), index)
+    out = torch.cat([rows.reshape(-1), gate])
+    torch.testing.assert_close(out, expected)
+    torch.testing.assert_close(_gradients(out, x, weight), _gradients(expected, x, weight))
 
 
 def test_maximum_shares_the_gradient_of_ties_evenly() -> None:
     values = torch.tensor([[1.0, 5.0], [3.0, 5.0], [3.0, 2.0], [-4.0, 0.0]], requires_grad=True)
-    out = segment_max(values, torch.tensor([0, 0, 0, 2]), 3)
-    assert out.tolist() == [[3.0, 5.0], [0.0, 0.0], [-4.0, 0.0]]
-    (grad,) = torch.autograd.grad(out.sum(), [values])
+    _, top = mean_and_max_of_runs(values, torch.tensor([0, 0, 0, 2]), torch.tensor([3, 0, 1]))
+    assert top.tolist() == [[3.0, 5.0], [0.0, 0.0], [-4.0, 0.0]]
+    (grad,) = torch.autograd.grad(top.sum(), [values])
     assert grad.tolist() == [[0.0, 0.5], [0.5, 0.5], [0.5, 0.0], [1.0, 1.0]]
 
 
-def test_sums_and_maxima_of_runs_equal_torch() -> None:
+def test_means_and_maxima_of_runs_equal_torch() -> None:
     torch.manual_seed(2)
     sizes = torch.tensor([3, 0, 1, 40, 6])
     index = torch.repeat_interleave(torch.arange(5), sizes)
     values = torch.randn(50, 4, dtype=torch.float64, requires_grad=True)
-    plain = torch.zeros(5, 4, dtype=torch.float64).index_add(0, index, values)
-    torch.testing.assert_close(sum_of_runs(values, index, sizes), plain)
-    torch.testing.assert_close(_gradients(sum_of_runs(values, index, sizes), values), _gradients(plain, values))
     where = index.unsqueeze(1).expand_as(values)
-    top = torch.zeros(5, 4, dtype=torch.float64).scatter_reduce(0, where, values, "amax", include_self=False)
-    torch.testing.assert_close(max_of_runs(values, index, sizes), top)
-    torch.testing.assert_close(_gradients(max_of_runs(values, index, sizes), values), _gradients(top, values))
+    zero = torch.zeros(5, 4, dtype=torch.float64)
+    mean = zero.index_add(0, index, values) / sizes.clamp(min=1).unsqueeze(1)
+    expected = torch.cat([mean, zero.scatter_reduce(0, where, values, "amax", include_self=False)])
+    out = torch.cat(mean_and_max_of_runs(values, index, sizes))
+    torch.testing.assert_close(out, expected)
+    torch.testing.assert_close(_gradients(out, values), _gradients(expected, values))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # both ways of sorting

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fastin.ml.rows import RowIndex, descending_within, max_of_runs, propagate, sum_of_runs, take_once
+from fastin.ml.rows import RowIndex, convolve, descending_within, gated_take, mean_and_max_of_runs
 
 _scatter: Any = importlib.import_module("torch_scatter") if importlib.util.find_spec("torch_scatter") else None
 
@@ -37,23 +37,23 @@ def segment_sum(values: Tensor, index: Tensor, count: int, *, use_scatter: bool 
 
 
 def segment_mean(values: Tensor, index: Tensor, count: int) -> Tensor:
-    """Means of the rows that share an index; 0 for empty segments. On a CPU `index` must be sorted."""
-    if values.device.type == "cpu":
-        sizes = torch.bincount(index, minlength=count)
-        return sum_of_runs(values, index, sizes) / sizes.clamp(min=1).reshape(-1, *[1] * (values.dim() - 1))
+    """Means of the rows that share an index; 0 for empty segments."""
     size = torch.zeros(count, dtype=values.dtype, device=values.device).index_add_(
         0, index, torch.ones(len(index), dtype=values.dtype, device=values.device)
     )
     return segment_sum(values, index, count) / size.clamp(min=1).reshape(-1, *[1] * (values.dim() - 1))
 
 
-def segment_max(values: Tensor, index: Tensor, count: int) -> Tensor:
-    """Maxima of the rows that share an index; 0 for empty segments. On a CPU `index` must be sorted."""
+def segment_mean_max(values: Tensor, index: Tensor, count: int) -> Tensor:
+    """(count, 2 F) means, then maxima of the rows (n, F) that share an index; 0 for empty segments.
+
+    The index must be sorted.
+    """
     if values.device.type == "cpu":
-        return max_of_runs(values, index, torch.bincount(index, minlength=count))
-    where = index.reshape(-1, *[1] * (values.dim() - 1)).expand_as(values)
+        return torch.cat(mean_and_max_of_runs(values, index, torch.bincount(index, minlength=count)), dim=1)
     empty = values.new_zeros((count, *values.shape[1:]))
-    return empty.scatter_reduce(0, where, values, "amax", include_self=False)
+    top = empty.scatter_reduce(0, index.unsqueeze(1).expand_as(values), values, "amax", include_self=False)
+    return torch.cat([segment_mean(values, index, count), top], dim=1)
 
 
 def segment_softmax(scores: Tensor, index: Tensor, count: int) -> Tensor:
@@ -86,8 +86,7 @@ class GCNLayer(nn.Module):
         weight = h.new_ones(edge_index.shape[1], dtype=torch.float32) if edge_weight is None else edge_weight
         inverse_root = (1.0 + target.sum(weight)).rsqrt()
         norm = source.take(inverse_root) * weight * target.take(inverse_root)
-        out = propagate(h, source, target, norm)
-        return out + (inverse_root**2).unsqueeze(1).to(h.dtype) * h + self.bias
+        return convolve(h, self.bias.to(h.dtype), source, target, norm, inverse_root**2)
 
 
 def top_k(score: Tensor, ratio: float, batch: Tensor, num_graphs: int) -> Tensor:
@@ -136,16 +135,18 @@ class TopKPool(nn.Module):
         num_graphs: int,
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor]:
         """Pooled x, edge_index, edge_attr, batch, and which nodes were kept with which score."""
-        weight = self.select.weight
-        score = torch.tanh((x * weight).sum(dim=-1) / weight.norm(p=2, dim=-1))
+        weight = self.select.weight.squeeze(0)
+        # On a CPU the gradient of the score is part of `gated_take`.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and x.device.type != "cpu"):
+            score = torch.tanh((x * weight).sum(dim=-1) / weight.norm(p=2))
         perm = top_k(score, self.ratio, batch, num_graphs)
         new_number = torch.full((len(x),), -1, dtype=torch.int64, device=x.device)
         new_number[perm] = torch.arange(len(perm), device=x.device)
         ends = new_number.index_select(0, edge_index.reshape(-1)).reshape(2, -1)
         kept = (ends >= 0).all(dim=0)
         attr = None if edge_attr is None else edge_attr[kept]
-        gate = take_once(score, perm)
-        return take_once(x, perm) * gate.unsqueeze(-1), ends[:, kept], attr, batch[perm], perm, gate
+        rows, gate = gated_take(x, weight, score, perm)
+        return rows, ends[:, kept], attr, batch[perm], perm, gate
 
 
 class RadialBasis(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fastin.errors import InputError
-from fastin.ml.layers import GCNLayer, TopKPool, segment_max, segment_mean
+from fastin.ml.layers import GCNLayer, TopKPool, segment_mean_max
 
 #: model name -> (module, class). Checkpoints store the name and the options, never the code.
 MODELS = {
@@ -177,8 +177,7 @@ class TopKGCN(GraphModel):
         for convolution, pool in zip(self.convolutions, self.pools, strict=True):
             x = self.activation(convolution(x, edge_index, weight))
             x, edge_index, weight, graph_of, _, _ = pool(x, edge_index, weight, graph_of, graphs)
-            both = torch.cat([segment_mean(x, graph_of, graphs), segment_max(x, graph_of, graphs)], dim=1)
-            readout = readout + both
+            readout = readout + segment_mean_max(x, graph_of, graphs)
         out: Tensor = self.head(readout)
         return out
 

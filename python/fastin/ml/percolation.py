@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fastin._openmp import _core
 from fastin.errors import InputError
-from fastin.ml.layers import RadialBasis, mlp, segment_max, segment_mean
+from fastin.ml.layers import RadialBasis, mlp, segment_mean_max
 from fastin.ml.models import GraphModel, Standardise, masked_mse
 from fastin.ml.rows import RowIndex
 from fastin.ml.store import FREE, LABELS
@@ -171,9 +171,9 @@ class PercolationNetwork(GraphModel):
         site, edge = self.levels(h, e, batch.edge_index[:, :m])
         graphs = batch.num_graphs
         saddle, lowest, bottom = critical(batch, site, edge)
-        means = [segment_mean(h, batch.batch, graphs), segment_mean(e, batch.edge_batch, graphs)]
-        maxima = [segment_max(h, batch.batch, graphs), segment_max(e, batch.edge_batch, graphs)]
-        pooled = torch.cat(means + maxima, dim=1)
+        parts = [(h, batch.batch), (e, batch.edge_batch)]
+        means, maxima = zip(*(segment_mean_max(x, of, graphs).chunk(2, dim=1) for x, of in parts), strict=True)
+        pooled = torch.cat([*means, *maxima], dim=1)
         columns = []
         for t, (d, from_global) in enumerate(zip(self.dimension, self.global_zero, strict=True)):
             zero = bottom if from_global else lowest[:, d]

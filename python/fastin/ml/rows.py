@@ -95,55 +95,82 @@ class _Sum(Function):
         return grad.index_select(0, ctx.rows.index), None
 
 
-class _Propagate(Function):
+class _Convolve(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, source: RowIndex, target: RowIndex, weight: Tensor) -> Tensor:
-        ctx.edges = source, target, weight
+    def forward(
+        ctx: Any, x: Tensor, bias: Tensor, source: RowIndex, target: RowIndex, weight: Tensor, own: Tensor
+    ) -> Tensor:
+        ctx.edges = source, target, weight, own
         order = target.order
-        return _bag(source.index.index_select(0, order), x, target.pointer, weight.index_select(0, order))
+        out = _bag(source.index.index_select(0, order), x, target.pointer, weight.index_select(0, order))
+        return out.addcmul_(x, own).add_(bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        source, target, weight = ctx.edges
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
+        source, target, weight, own = ctx.edges
+        grad = grad.contiguous()
         order = source.order
-        back = _bag(
-            target.index.index_select(0, order), grad.contiguous(), source.pointer, weight.index_select(0, order)
-        )
-        return back, None, None, None
+        back = _bag(target.index.index_select(0, order), grad, source.pointer, weight.index_select(0, order))
+        return back.addcmul_(grad, own), grad.sum(dim=0), None, None, None, None
 
 
-def propagate(x: Tensor, source: RowIndex, target: RowIndex, weight: Tensor) -> Tensor:
-    """(target.count, F) sums over edges of ``weight * x[source]`` at their targets.
+def convolve(x: Tensor, bias: Tensor, source: RowIndex, target: RowIndex, weight: Tensor, own: Tensor) -> Tensor:
+    """(n, F) sums over edges of ``weight * x[source]`` at their targets, plus ``own * x`` and the bias.
 
     Args:
-        x: (source.count, F) rows.
+        x: (n, F) rows.
+        bias: (F,).
         source: of the m edges.
         target: of the m edges.
         weight: (m,); where it needs a gradient, or off the CPU, torch's own operations do the work.
+        own: (n,) weight of each row itself.
     """
-    if x.device.type != "cpu" or weight.requires_grad:
-        return target.sum(weight.unsqueeze(1).to(x.dtype) * source.take(x))
-    out: Tensor = _Propagate.apply(x, source, target, weight.to(x.dtype))  # type: ignore[no-untyped-call]
+    own = own.unsqueeze(1).to(x.dtype)
+    if x.device.type != "cpu" or weight.requires_grad or own.requires_grad:
+        return target.sum(weight.unsqueeze(1).to(x.dtype) * source.take(x)) + own * x + bias
+    out: Tensor = _Convolve.apply(x, bias, source, target, weight.to(x.dtype), own)  # type: ignore[no-untyped-call]
     return out
 
 
-class _TakeOnce(Function):
+class _GatedTake(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor) -> Tensor:
-        ctx.index, ctx.shape = index, x.shape
-        return x.index_select(0, index)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, score: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        kept, gate = x.index_select(0, index), score.index_select(0, index)
+        ctx.save_for_backward(kept, weight, gate)
+        ctx.index, ctx.count = index, len(x)
+        return kept * gate.unsqueeze(1), gate
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return grad.new_zeros(ctx.shape).index_copy_(0, ctx.index, grad), None
+    def backward(ctx: Any, of_rows: Tensor, of_gate: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        kept, weight, gate = ctx.saved_tensors
+        norm = weight.norm()
+        # score = tanh(x . w / |w|); its slope with respect to the argument, times the gradient of the gate
+        slope = (of_gate + (of_rows * kept).sum(dim=1)) * (1 - gate**2)
+        unit = weight / norm
+        along = torch.mv(kept.T, slope)
+        of_weight = (along - unit * torch.dot(unit, along)) / norm
+        rows = (of_rows * gate.unsqueeze(1)).addr_(slope, unit)
+        return rows.new_zeros((ctx.count, rows.shape[1])).index_copy_(0, ctx.index, rows), of_weight, None, None
 
 
-def take_once(x: Tensor, index: Tensor) -> Tensor:
-    """``x[index]`` where no index occurs twice."""
-    out: Tensor = _TakeOnce.apply(x, index)  # type: ignore[no-untyped-call]
-    return out
+def gated_take(x: Tensor, weight: Tensor, score: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows ``x[index]`` times their scores, and these scores.
+
+    Gradients flow to `x` and `weight` through the rows and through the scores of the rows taken.
+
+    Args:
+        x: (n, F) rows.
+        weight: (F,) vector of the score.
+        score: (n,) ``tanh(x . weight / |weight|)``; on a CPU its gradient is made here, and not taken from `score`.
+        index: (k,) rows, each at most once.
+    """
+    if x.device.type != "cpu":
+        gate = score.index_select(0, index)
+        return x.index_select(0, index) * gate.unsqueeze(1), gate
+    rows, gate = _GatedTake.apply(x, weight, score.detach(), index)  # type: ignore[no-untyped-call]
+    return rows, gate
 
 
 def run_pointer(sizes: Tensor) -> Tensor:
@@ -151,55 +178,37 @@ def run_pointer(sizes: Tensor) -> Tensor:
     return torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
 
 
-class _RunSum(Function):
+class _RunMeanMax(Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, index: Tensor, sizes: Tensor) -> Tensor:
-        ctx.index = index
-        return _bag(torch.arange(len(index)), values.contiguous(), run_pointer(sizes))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return grad.index_select(0, ctx.index), None, None
-
-
-class _RunMax(Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, index: Tensor, sizes: Tensor) -> Tensor:
+    def forward(ctx: Any, values: Tensor, index: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        share = sizes.to(values.dtype).clamp_(min=1).reciprocal_().unsqueeze(1)
+        mean = _bag(torch.arange(len(index)), values, run_pointer(sizes)).mul_(share)
         zero = values.new_zeros(values.shape[1:])
         top = torch.stack([part.amax(dim=0) if len(part) else zero for part in torch.split(values, sizes.tolist())])
-        ctx.save_for_backward(values, top)
+        ctx.save_for_backward(values, top, share)
         ctx.index, ctx.sizes = index, sizes
-        return top
+        return mean, top
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        values, top = ctx.saved_tensors
+    def backward(ctx: Any, of_mean: Tensor, of_top: Tensor) -> tuple[Tensor, None, None]:
+        values, top, share = ctx.saved_tensors
         ties = (values == top.index_select(0, ctx.index)).to(values.dtype)
         count = _bag(torch.arange(len(ties)), ties, run_pointer(ctx.sizes))
-        return ties.mul_((grad / count.clamp_(min=1)).index_select(0, ctx.index)), None, None
+        ties.mul_((of_top / count.clamp_(min=1)).index_select(0, ctx.index))
+        return ties.add_((of_mean * share).index_select(0, ctx.index)), None, None
 
 
-def sum_of_runs(values: Tensor, index: Tensor, sizes: Tensor) -> Tensor:
-    """(G, ...) sums over consecutive runs of rows; 0 for empty runs.
+def mean_and_max_of_runs(values: Tensor, index: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """(G, F) means and maxima over consecutive runs of rows; 0 for empty runs. Equal maxima share the gradient evenly.
 
     Args:
-        values: (n, ...) rows.
+        values: (n, F) rows.
         index: (n,) run of each row, not decreasing.
         sizes: (G,) rows of each run.
     """
-    out: Tensor = _RunSum.apply(values, index, sizes)  # type: ignore[no-untyped-call]
-    return out
-
-
-def max_of_runs(values: Tensor, index: Tensor, sizes: Tensor) -> Tensor:
-    """(G, ...) maxima over consecutive runs of rows; 0 for empty runs. Ties share the gradient evenly.
-
-    Arguments as `sum_of_runs`.
-    """
-    out: Tensor = _RunMax.apply(values, index, sizes)  # type: ignore[no-untyped-call]
-    return out
+    mean, top = _RunMeanMax.apply(values, index, sizes)  # type: ignore[no-untyped-call]
+    return mean, top
 
 
 def descending_within(score: Tensor, index: Tensor) -> Tensor:
