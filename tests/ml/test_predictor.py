@@ -144,5 +144,11 @@ def test_train_and_evaluate_commands(store: GraphStore, tmp_path: Path) -> None:
         metrics["test"]["e1d_global"]["mae"], rel=1e-4
     )
     assert "R2" in CliRunner().invoke(main, arguments).output
+    whole = CliRunner().invoke(main, ["evaluate", str(tmp_path / "run"), "--json"])
+    assert json.loads(whole.output) == json.loads(scored.output)
+    nothing = CliRunner().invoke(main, ["evaluate", str(tmp_path)])
+    assert nothing.exit_code == 1
+    assert "no finished run" in nothing.output
+    assert "--dataset" in CliRunner().invoke(main, ["evaluate", str(model)]).output
     config.write_text("model = 3 =")
     assert CliRunner().invoke(main, ["train", str(config)]).exit_code == 1

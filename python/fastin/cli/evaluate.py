@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -9,14 +10,31 @@ import click
 from fastin.errors import FastinError
 
 
+def _of_run(run: Path, dataset: Path | None, split: Path | None) -> tuple[str, Path, Path | None]:
+    """Model file of a run folder, and its data set and split where none are given.
+
+    With another data set the split is not assumed: its ids may mean other structures.
+    """
+    config = run / "config.json"
+    if not (run / "model.pt").is_file() or not config.is_file():
+        raise click.ClickException(f"{run}: no finished run of fastin train (model.pt and config.json)")
+    if dataset is None:
+        dataset, split = Path(json.loads(config.read_text())["dataset"]), split or run / "split.json"
+    return str(run / "model.pt"), dataset, split
+
+
 @click.command()
 @click.argument("model", default="default")
-@click.option("--dataset", required=True, type=click.Path(path_type=Path), help="Data set folder or .npz file.")
-@click.option("--split", type=click.Path(path_type=Path), help="split.json of a run: score its test part only.")
+@click.option("--dataset", type=click.Path(path_type=Path), help="Data set folder or .npz file (default: the run's).")
+@click.option(
+    "--split",
+    type=click.Path(path_type=Path),
+    help="split.json of a run: score its test part only (default: the run's; without one, every structure).",
+)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def command(model: str, dataset: Path, split: Path | None, device: str, as_json: bool) -> None:
-    """Score MODEL (``default``, or a .pt file written by ``fastin train``)."""
+def command(model: str, dataset: Path | None, split: Path | None, device: str, as_json: bool) -> None:
+    """Score MODEL: a run folder of ``fastin train``, a .pt file from one, or ``default``."""
     import numpy as np
 
     from fastin.cli._common import dump_json, stdout_console
@@ -33,6 +51,10 @@ def command(model: str, dataset: Path, split: Path | None, device: str, as_json:
         from fastin.ml.train import pick_device, predict_targets
         from fastin.prediction import load_shipped
 
+        if Path(model).is_dir():
+            model, dataset, split = _of_run(Path(model), dataset, split)
+        if dataset is None:
+            raise click.UsageError("--dataset says which structures to score")
         store = load_dataset(dataset)
         trained = load_shipped(model, device)
         index = np.arange(len(store))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fastin.errors import InputError
 from fastin.ml.store import FREE, LABELS
+from fastin.settings import read_settings
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,12 @@ class TrainConfig:
         for target in self.targets:
             if target not in (*LABELS, FREE):
                 raise InputError(f"unknown target {target!r}: choose from {', '.join(LABELS)}")
-        if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0:
-            raise InputError("epochs, batch_size and learning_rate must be positive")
+        for name in ("epochs", "batch_size", "learning_rate", "checkpoint_every"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} must be positive, not {getattr(self, name)}")
+        for name in ("weight_decay", "gradient_clip", "patience", "limit", "seed", "split_seed"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} must not be negative, not {getattr(self, name)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary, tuples as lists."""
@@ -87,17 +93,9 @@ class TrainConfig:
         """The settings of a dictionary.
 
         Raises:
-            InputError: an unknown key, a missing one, or a value out of range; `where` is named.
+            InputError: an unknown key, a missing one, or a value of another type or out of range; `where` is named.
         """
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise InputError(f"{where}: unknown key {unknown[0]!r} (known: {', '.join(sorted(known))})")
-        missing = [name for name in ("model", "dataset", "run") if name not in values]
-        if missing:
-            raise InputError(f"{where}: {missing[0]!r} is missing")
-        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**arguments)
+        return read_settings(cls, values, where)
 
     @classmethod
     def from_toml(cls, path: Path | str) -> TrainConfig:
