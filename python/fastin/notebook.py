@@ -103,11 +103,12 @@ def barriers(result: Barriers) -> str:
 
 def prediction(result: Prediction) -> str:
     """Predicted quantities with their uncertainties."""
-    rows: list[tuple[str, str, str]] = [
-        ("activation energy, eV", _number(result.activation_energy), _number(result.activation_energy_std)),
-    ]
-    for d, (value, std) in enumerate(zip(result.barriers, result.barriers_std, strict=True), start=1):
-        rows.append((f"{d}D barrier, eV", _number(value), _number(std)))
+    own = zip(result.values, result.values_std, strict=True)
+    rows = [("fitted label", _number(value), _number(std)) for value, std in own]
+    if not rows:
+        rows.append(("activation energy, eV", _number(result.activation_energy), _number(result.activation_energy_std)))
+        for d, (value, std) in enumerate(zip(result.barriers, result.barriers_std, strict=True), start=1):
+            rows.append((f"{d}D barrier, eV", _number(value), _number(std)))
     if result.log10_conductivity is not None:
         rows.append(
             ("log10 conductivity, S/cm, 300 K", _number(result.log10_conductivity, 2),

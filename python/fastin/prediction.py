@@ -37,6 +37,8 @@ class Prediction:
         barriers_std: (3,) eV.
         experimental_activation_energy, log10_conductivity: eV, and log10 of S/cm at 300 K; None where the model has
             no such output. With ``*_std`` likewise.
+        values: outputs of a model that was fitted to labels of the user's own (`fastin.ml.Predictor`), on their scale;
+            empty for other models. With ``values_std`` likewise.
         model: which model, and its version.
         experiment_model: which models gave the measured quantities, and what they saw; empty without.
         warnings: why the structure may lie outside what the model was trained on.
@@ -56,12 +58,15 @@ class Prediction:
     log10_conductivity_std: float | None = None
     experiment_model: str = ""
     warnings: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()
+    values_std: tuple[float, ...] = ()
 
     def __repr__(self) -> str:
-        return (
-            f"Prediction({self.source}: {self.formula}, {self.ion}, "
-            f"activation energy {self.activation_energy:.2f} +- {self.activation_energy_std:.2f} eV, {self.model})"
-        )
+        said = f"activation energy {self.activation_energy:.2f} +- {self.activation_energy_std:.2f} eV"
+        if self.values:
+            pairs = zip(self.values, self.values_std, strict=True)
+            said = "values " + ", ".join(f"{value:.4g} +- {std:.2g}" for value, std in pairs)
+        return f"Prediction({self.source}: {self.formula}, {self.ion}, {said}, {self.model})"
 
     def _repr_html_(self) -> str:
         from fastin import notebook
@@ -138,7 +143,7 @@ def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[str, ...]:
 
 def predict_entries(entries: Sequence[Entry], trained: Trained, device: str | None = None) -> list[Prediction]:
     """Predictions for prepared graphs (see `fastin.ml.predictor.graphs_of`), in one batch."""
-    from fastin.ml.store import GraphStore
+    from fastin.ml.store import FREE, GraphStore
     from fastin.ml.train import pick_device, predict_targets
 
     if not entries:
@@ -149,6 +154,7 @@ def predict_entries(entries: Sequence[Entry], trained: Trained, device: str | No
     spread = every.std(axis=0, ddof=1) if len(every) > 1 else np.zeros_like(mean)
     constants = trained.card.get("uncertainty", {})
     column = {name: k for k, name in enumerate(trained.targets)}
+    free = [k for k, name in enumerate(trained.targets) if name == FREE]
     out = []
     for i, entry in enumerate(entries):
 
@@ -174,6 +180,8 @@ def predict_entries(entries: Sequence[Entry], trained: Trained, device: str | No
                 barriers_std=(one[1], two[1], three[1]),
                 model=f"{trained.card.get('name', trained.name)} ({len(trained.models)} members)",
                 warnings=domain_warnings(entry, trained.card),
+                values=tuple(mean[i, free].tolist()),
+                values_std=tuple(spread[i, free].tolist()),
             )
         )
     return out

@@ -48,6 +48,15 @@ def test_fit_predict_save_load(tmp_path: Path) -> None:
     model.save(tmp_path / "own.pt")
     back = Predictor.load(tmp_path / "own.pt", device="cpu")
     np.testing.assert_array_equal(back.predict(bare), mean)
+    one = fastin.predict(CIF, "Li", model=tmp_path / "own.pt", device="cpu", experiment=False)
+    expected = back.predict([CIF], return_std=True)
+    assert one.values == pytest.approx(tuple(expected[0].reshape(-1)), rel=1e-5)
+    assert one.values_std == pytest.approx(tuple(expected[1].reshape(-1)), rel=1e-5)
+    assert f"values {one.values[0]:.4g}" in repr(one)
+    assert "fitted label" in one._repr_html_()
+    shown = CliRunner().invoke(main, ["predict", CIF, "--model", str(tmp_path / "own.pt")], terminal_width=200)
+    assert "fitted labels" in shown.output
+    assert "Ea BVSE" not in shown.output
     with pytest.raises(InputError, match="at least"):
         Predictor().fit(bare[:3], y[:3])
     with pytest.raises(InputError, match="unknown model"):
@@ -73,7 +82,7 @@ def test_fine_tuning_starts_from_the_given_weights(store: GraphStore, tmp_path: 
 
 
 def test_predict_from_a_model_file(store: GraphStore, tmp_path: Path) -> None:
-    path = small_model(tmp_path / "m.pt", store)
+    path = small_model(tmp_path / "own.pt", store)
     one = fastin.predict(CIF, "Li", model=path, device="cpu")
     assert isinstance(one, fastin.Prediction)
     assert one.activation_energy > 0

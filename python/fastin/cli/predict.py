@@ -129,22 +129,25 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]]) -> None:
         return "-" if value is None else f"{number(value)} ± {number(std)}"
 
     if predictions:
-        columns = ("structure", "formula", "ion", "Ea BVSE (eV)", "1D / 2D / 3D (eV)")
-        table = Table(*columns, "Ea measured (eV)", "log10 S/cm, 300 K", "warnings")
+        own = any(p.values for p in predictions)
+        barriers = ("fitted labels",) if own else ("Ea BVSE (eV)", "1D / 2D / 3D (eV)")
+        table = Table("structure", "formula", "ion", *barriers, "Ea measured (eV)", "log10 S/cm, 300 K", "warnings")
         for p in predictions:
+            fitted = [measured(value, std) for value, std in zip(p.values, p.values_std, strict=True)]
+            bvse = [measured(p.activation_energy, p.activation_energy_std), " / ".join(number(b) for b in p.barriers)]
             table.add_row(
                 p.source,
                 p.formula,
                 p.ion,
-                measured(p.activation_energy, p.activation_energy_std),
-                " / ".join(number(b) for b in p.barriers),
+                *(["; ".join(fitted)] if own else bvse),
                 measured(p.experimental_activation_energy, p.experimental_activation_energy_std),
                 measured(p.log10_conductivity, p.log10_conductivity_std),
                 "; ".join(p.warnings),
             )
         console.print(table)
-        text = "Ea BVSE: 1D barrier, spse convention, global zero; 1D / 2D / 3D: network zero; measured: expected"
-        console.print(f"{text} experimental values. Model: {predictions[0].model}", markup=False)
+        text = "Ea BVSE: 1D barrier, spse convention, global zero; 1D / 2D / 3D: network zero"
+        text = "fitted labels: mean and deviation of the members" if own else text
+        console.print(f"{text}; measured: expected experimental values. Model: {predictions[0].model}", markup=False)
         if predictions[0].experiment_model:
             console.print(f"Measured quantities: {predictions[0].experiment_model}", markup=False)
     if compositions:
