@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 import fastin
 from fastin.cli.xrd import command
 from fastin.example_data import examples
-from fastin.xrd import XRDMatch
+from fastin.xrd import XRDMatch, prepare_measured, read_pattern
 
 
 def test_file_is_small_and_documented():
@@ -31,6 +31,31 @@ def test_textbook_crystals():
     patterns = np.stack([fastin.xrd_pattern(examples()[name])[1] for name in names])
     probability = model.predict_proba(patterns)[:, 1]
     assert probability[0] > 0.5 > max(probability[1:])
+
+
+def diffractogram(cif, width, scale=5000.0):
+    """(M, 2) what an instrument with both K-alpha lines would record from 8 to 90 degrees, on a smooth background."""
+    angles, first = fastin.xrd_pattern(cif, wavelength="CuKa1", fwhm=width)
+    second = fastin.xrd_pattern(cif, wavelength="CuKa2", fwhm=width)[1]
+    smooth = 0.08 * np.exp(-angles / 25) + 0.02 + 0.01 * np.sin(angles / 12)
+    return np.column_stack([angles, scale * (first + 0.5 * second + smooth)])[400:]
+
+
+@pytest.mark.parametrize("name", ["Li10GeP2S12", "LiFePO4", "LiCoO2", "Li7La3Zr2O12_cubic", "LiCl"])
+@pytest.mark.parametrize("width", [0.05, 0.1, 0.2])
+def test_a_simulated_measurement_is_classified_as_its_structure(tmp_path, name, width):
+    model = XRDMatch.pretrained()
+    cif = examples()[name]
+    wanted = model.predict_proba(fastin.xrd_pattern(cif)[1])[0, 1]
+    path = tmp_path / "a.xy"
+    np.savetxt(path, np.column_stack(fastin.xrd_pattern(cif, fwhm=width)))  # as `fastin xrd FILE --fwhm --out` writes
+    plain = model.predict_proba(prepare_measured(read_pattern(path)))[0, 1]
+    recorded = diffractogram(cif, width)
+    found = [plain]
+    for scale, anode in ((1.0, None), (2e-4, None), (1.0, "Cu")):
+        np.savetxt(path, recorded * [1.0, scale], fmt="%.7g")
+        found.append(model.predict_proba(prepare_measured(read_pattern(path), k_alpha2=anode))[0, 1])
+    assert found == pytest.approx([wanted] * 4, abs=0.05)
 
 
 def test_command_line_on_structure_and_measurement(tmp_path):

@@ -74,6 +74,32 @@ def test_background_leaves_peaks():
     assert clean.intensity.min() >= 0.0
 
 
+@pytest.mark.parametrize("scale", [1.0, 100.0, 1e5])
+def test_background_follows_the_scale_and_stays_above_the_lowest_point(scale):
+    """A pattern with its strongest peak at 1 once got a background of down to -1, which raised all weak peaks."""
+    peaks = peak(20.0) + peak(24.0, 0.5) + peak(44.0, 0.3) + peak(79.5, 0.4)
+    flat = MeasuredPattern(ANGLES, scale * peaks)
+    assert measured.background(flat).min() >= 0.0
+    kept = measured.subtract_background(flat).intensity.sum() / flat.intensity.sum()
+    assert kept == pytest.approx(1.0, abs=0.01)
+    sloped = measured.background(MeasuredPattern(ANGLES, peaks + 0.2 * np.exp(-ANGLES / 20)))
+    scaled = measured.background(MeasuredPattern(ANGLES, scale * (peaks + 0.2 * np.exp(-ANGLES / 20))))
+    np.testing.assert_allclose(scaled / scale, sloped, atol=1e-9)
+
+
+def test_gathered_peaks_keep_their_areas():
+    """Lorentzian feet overlap: each peak gets what lies between the minima to its sides."""
+    lorentz = [h / (1 + 4 * ((ANGLES - c) / 0.1) ** 2) for c, h in ((20.0, 1.0), (44.0, 0.5), (61.0, 0.25))]
+    sticks = measured.gather_peaks(MeasuredPattern(ANGLES, sum(lorentz)))
+    occupied = np.flatnonzero(sticks.intensity)
+    np.testing.assert_allclose(sticks.two_theta[occupied], [20.0, 44.0, 61.0], atol=0.021)
+    np.testing.assert_allclose(sticks.intensity[occupied], [x.sum() for x in lorentz], rtol=0.03)
+    assert sticks.intensity.sum() == pytest.approx(sum(lorentz).sum(), rel=1e-9)
+    noisy = MeasuredPattern(ANGLES, peak(30.0) + 0.004 * (np.abs(ANGLES - 50.0) < 0.1))
+    assert np.flatnonzero(measured.gather_peaks(noisy).intensity).size == 1
+    assert np.flatnonzero(measured.gather_peaks(noisy, lowest=0.001).intensity).size == 2
+
+
 def test_k_alpha2_is_removed():
     from fastin.xrd.pattern import WAVELENGTHS
 
@@ -85,6 +111,23 @@ def test_k_alpha2_is_removed():
     stripped = measured.strip_k_alpha2(pattern)
     assert np.abs(stripped.intensity - single).max() < 0.03
     assert pattern.intensity[np.abs(ANGLES - twin).argmin()] > 0.4
+
+
+def test_what_stripping_leaves_counts_as_k_alpha1():
+    """A doublet's mean sits between its two lines; without the second one, peaks are those of the first."""
+    from fastin.xrd.pattern import WAVELENGTHS
+
+    spacing = 1.6
+
+    def angle(line):
+        return 2 * np.degrees(np.arcsin(WAVELENGTHS[line] / (2 * spacing)))
+
+    doublet = peak(angle("CuKa1"), 1.0, 0.06) + peak(angle("CuKa2"), 0.5, 0.06)
+    grid = 0.02 * np.arange(4501)
+    for element in ("CuKa", "cuka", WAVELENGTHS["CuKa1"]):
+        found = measured.prepare_measured(MeasuredPattern(ANGLES, doublet), wavelength=element, k_alpha2="Cu")
+        assert grid[found.argmax()] == pytest.approx(angle("CuKa"), abs=0.021)
+    assert abs(angle("CuKa") - angle("CuKa1")) > 0.04
 
 
 def test_wavelength_conversion_moves_peaks():

@@ -231,7 +231,7 @@ def _print_verdicts(rows: list[dict[str, Any]]) -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", "model_path", type=click.Path(path_type=Path), help="Trained model; default: the shipped one.")
 @click.option("--wavelength", default="CuKa", show_default=True, help="Of measured patterns: name or angstrom.")
-@click.option("--background", default=3.0, show_default=True, help="Width for the background, degrees; 0: none.")
+@click.option("--background", default=2.0, show_default=True, help="Width for the background, degrees; 0: none.")
 @click.option("--k-alpha2", "k_alpha2", help="Anode whose K-alpha2 part is removed from measured patterns, e.g. Cu.")
 @click.option("--formula", help="Composition of a measured sample, to check that the model knows its elements.")
 @click.option("--json", "as_json", is_flag=True)

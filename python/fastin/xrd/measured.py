@@ -17,6 +17,9 @@ from fastin.xrd.pattern import WAVELENGTHS, resolve_wavelength
 PATTERN_SUFFIXES = (".xy", ".xye", ".csv", ".txt", ".dat")
 _K_ALPHA2_RATIO = 0.5
 _DENOISING = 0.1  # degrees: noise is averaged over so much before the background is clipped
+_WIDTH = 2.0  # degrees: of the background's clipping
+_LOWEST_PEAK = 0.005  # of the strongest: lower maxima are taken for what the background's curve has left
+_COUNTS = 1e4  # height of the strongest point while the background is clipped: the double logarithm is made for counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +86,13 @@ def read_pattern(path: str | Path) -> MeasuredPattern:
     return MeasuredPattern(angle, intensity, sigma, str(path))
 
 
-def background(pattern: MeasuredPattern, *, width: float = 3.0, iterations: int = 1) -> NDArray[np.float64]:
+def background(pattern: MeasuredPattern, *, width: float = _WIDTH, iterations: int = 1) -> NDArray[np.float64]:
     """Slowly varying background by statistics-sensitive non-linear peak clipping.
 
     Works on the double logarithm of the intensity's square root (C. G. Ryan et al., Nucl. Instrum. Methods B 34, 396
     (1988)): each point becomes the smaller of itself and the mean of the points at equal distances to either side,
-    for distances that shrink from `width`.
+    for distances that shrink from `width`. The result follows the pattern's scale, and lies nowhere below its lowest
+    point.
 
     Args:
         pattern: the measurement.
@@ -104,14 +108,17 @@ def background(pattern: MeasuredPattern, *, width: float = 3.0, iterations: int 
     grid, step = _uniform_grid(angle)
     values = np.interp(grid, angle, pattern.intensity)
     values = uniform_filter1d(values, max(1, round(_DENOISING / step)), mode="nearest")
-    floor = min(0.0, float(values.min()))
-    level = np.log(np.log(np.sqrt(values - floor + 1.0) + 1.0) + 1.0)
+    floor, highest = min(0.0, float(values.min())), float(values.max())
+    scale = _COUNTS / (highest - floor) if highest > floor else 1.0
+    level = np.log(np.log(np.sqrt(scale * (values - floor) + 1.0) + 1.0) + 1.0)
+    lowest = level.min()
     reach = max(1, min(round(width / step), len(grid) // 2 - 1))
     for _ in range(iterations):
         for distance in range(reach, 0, -1):
-            padded = np.pad(level, distance, mode="reflect", reflect_type="odd")
+            padded = np.maximum(np.pad(level, distance, mode="reflect", reflect_type="odd"), lowest)
             level = np.minimum(level, 0.5 * (padded[: len(level)] + padded[2 * distance :]))
-    curve = (np.exp(np.exp(level) - 1.0) - 1.0) ** 2 - 1.0 + floor
+    curve = ((np.exp(np.exp(level) - 1.0) - 1.0) ** 2 - 1.0) / scale + floor
+    curve = np.maximum(curve, pattern.intensity.min())  # running sums and logarithms round
     values = np.interp(angle, grid, curve)
     return np.asarray(values, dtype=np.float64)
 
@@ -123,7 +130,7 @@ def noise_level(pattern: MeasuredPattern) -> float:
     return float(1.4826 * np.median(bend) / math.sqrt(1.5))
 
 
-def subtract_background(pattern: MeasuredPattern, *, width: float = 3.0, noise: float = 3.0) -> MeasuredPattern:
+def subtract_background(pattern: MeasuredPattern, *, width: float = _WIDTH, noise: float = 3.0) -> MeasuredPattern:
     """The pattern without its `background`; what stays below `noise` times the `noise_level` becomes 0."""
     rest = pattern.intensity - background(pattern, width=width)
     return replace(pattern, intensity=np.where(rest > noise * noise_level(pattern), np.maximum(rest, 0.0), 0.0))
@@ -132,6 +139,33 @@ def subtract_background(pattern: MeasuredPattern, *, width: float = 3.0, noise: 
 def _uniform_grid(angle: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     step = float(np.median(np.diff(angle)))
     return np.arange(angle[0], angle[-1] + 0.5 * step, step), step
+
+
+def gather_peaks(pattern: MeasuredPattern, *, lowest: float = _LOWEST_PEAK) -> MeasuredPattern:
+    """Sticks: the area between two minima is gathered at the maximum between them.
+
+    The models are trained on sticks; their reading of square roots would otherwise see the feet of wide peaks, which
+    sticks do not have, as intensity everywhere.
+
+    Args:
+        pattern: background already subtracted.
+        lowest: maxima below this share of the strongest are left out, with their area.
+
+    Returns:
+        The sticks on a uniform grid of the pattern's step.
+    """
+    grid, step = _uniform_grid(pattern.two_theta)
+    values = np.interp(grid, pattern.two_theta, pattern.intensity)
+    height = uniform_filter1d(values, max(1, round(_DENOISING / step) | 1), mode="nearest")
+    place = np.arange(len(grid))
+    before, after = np.append(-np.inf, height[:-1]), np.append(height[1:], -np.inf)
+    # each point leans on its higher neighbour; level ground leans to the left
+    target = np.where((after > height) & (after >= before), place + 1, place - (before >= height))
+    for _ in range(len(grid).bit_length()):
+        target = target[target]
+    sticks = np.bincount(target, values, minlength=len(grid))
+    sticks[height < lowest * height.max()] = 0.0
+    return MeasuredPattern(two_theta=grid, intensity=sticks, source=pattern.source)
 
 
 def strip_k_alpha2(pattern: MeasuredPattern, *, anode: str = "Cu", ratio: float = _K_ALPHA2_RATIO) -> MeasuredPattern:
@@ -219,19 +253,22 @@ def prepare_measured(
     pattern: MeasuredPattern,
     *,
     wavelength: str | float = "CuKa",
-    background_width: float | None = 3.0,
+    background_width: float | None = _WIDTH,
     k_alpha2: str | None = None,
 ) -> NDArray[np.float32]:
-    """(4501,) pattern that the models take, from a measurement.
+    """(4501,) pattern that the models take, from a measurement: its peaks as sticks.
 
     Args:
         pattern: the measurement.
-        wavelength: of the measurement; converted to Cu K-alpha.
-        background_width: see `background`; ``None`` leaves the background in.
+        wavelength: of the measurement; converted to Cu K-alpha. With `k_alpha2`, "CuKa" (the doublet's mean) means
+            the K-alpha1 that is left.
+        background_width: see `background`; ``None`` for a pattern whose background is already off.
         k_alpha2: anode whose K-alpha2 part is to be removed, e.g. ``"Cu"``.
     """
     if background_width is not None:
         pattern = subtract_background(pattern, width=background_width)
     if k_alpha2 is not None:
         pattern = strip_k_alpha2(pattern, anode=k_alpha2)
-    return resample(convert_wavelength(pattern, wavelength))[1]
+        if isinstance(wavelength, str) and wavelength.lower() == f"{k_alpha2}Ka".lower():
+            wavelength = f"{k_alpha2}Ka1"
+    return resample(gather_peaks(convert_wavelength(pattern, wavelength)))[1]
