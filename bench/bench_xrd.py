@@ -1,7 +1,7 @@
 """Powder patterns: pytest bench/bench_xrd.py.
 
-``python bench/bench_xrd.py DATA_FOLDER OUT.json`` compares with pymatgen, times the whole unlabelled set, and classifies
-simulated measurements.
+``python bench/bench_xrd.py DATA_FOLDER OUT.json`` compares with pymatgen, times the whole unlabelled set, and
+classifies simulated measurements.
 """
 
 from __future__ import annotations

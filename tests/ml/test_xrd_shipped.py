@@ -106,3 +106,18 @@ def test_pattern_command(tmp_path):
     result = CliRunner().invoke(command, [cif, "--out", str(tmp_path / "no" / "folder.xy")])
     assert result.exit_code == 1
     assert "folder.xy" in result.output
+
+
+def test_mistyped_command_and_file(tmp_path):
+    cif = str(examples()["LiCl"])
+    result = CliRunner().invoke(command, ["clasify", cif])
+    assert result.exit_code == 2
+    assert "Did you mean 'classify'?" in result.output
+    result = CliRunner().invoke(command, ["classify", str(tmp_path / "none.cif")])
+    assert result.exit_code == 1
+    assert "none.cif: no such file" in result.output
+    assert "nearest labelled" not in result.output
+    (tmp_path / "text.pt").write_text("no model")
+    result = CliRunner().invoke(command, ["classify", cif, "--model", str(tmp_path / "text.pt")])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"{tmp_path / 'text.pt'}: not a model file (XRDMatch.save writes them)")

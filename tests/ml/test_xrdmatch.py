@@ -329,8 +329,30 @@ def test_from_structures_to_a_ranked_table(tmp_path):
     with (tmp_path / "out.csv").open() as file:
         ranked = list(csv.DictReader(file))
     assert len(ranked) == 5
+    assert [row["rank"] for row in ranked] == ["1", "2", "3", "4", "5"]
     assert all(row["formula"] == "LiS" for row in ranked)
     assert "LiS (1.000, 0.001)" in ranked[0]["nearest_labelled"] or "LiS (0.99" in ranked[0]["nearest_labelled"]
+    check_family(tmp_path, run / "model.pt")
+
+
+def check_family(folder, path):
+    """A family's members keep their place among all materials."""
+    from fastin.cli.xrd import command as xrd_command
+    from fastin.xrd.dataset import load_unlabelled
+    from fastin.xrd.report import FAMILIES, rank_candidates
+
+    model, pool = XRDMatch.load(path), load_unlabelled(folder / "unlabelled.jsonl")
+    named = replace(pool, formulas=("Li6AsS5I", *pool.formulas[1:-1], "Li6PS5Cl"))
+    found = rank_candidates(model, named, family="argyrodite")
+    probability = model.predict_proba(pool.patterns)[:, 1]
+    assert {c.formula for c in found} == {"Li6AsS5I", "Li6PS5Cl"}
+    for c in found:
+        assert c.rank == 1 + np.flatnonzero(np.argsort(-probability, kind="stable") == named.ids.index(c.id))[0]
+    assert rank_candidates(model, pool, family="garnet") == []
+    with pytest.raises(InputError, match="unknown family"):
+        rank_candidates(model, pool, family="spinel")
+    (choice,) = [option.type for option in xrd_command.commands["rank"].params if option.name == "family"]
+    assert tuple(choice.choices) == FAMILIES
 
 
 def check_domain(folder, path):
@@ -363,9 +385,22 @@ def check_domain(folder, path):
         model.predict_proba(pattern, elements=[])
 
 
-def test_training_from_a_dictionary_needs_data(tmp_path):
-    with pytest.raises(InputError, match="labelled"):
-        train_from_config({"model": "xrdmatch"}, tmp_path)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "needs .data. labelled"),
+        ({"data": {"labeled": "a"}}, "unknown keys: .data. labeled"),
+        ({"data": {"labelled": "a"}, "member": 3}, "unknown keys: member;"),
+        ({"data": {"labelled": "a"}, "members": "three"}, "members must be a whole number"),
+        ({"data": {"labelled": "a", "threshold": 0}}, "threshold must be a conductivity above 0"),
+        ({"data": "a"}, "tables"),
+        ({"data": {"labelled": "a"}, "train": {"iterations": "ten"}}, "of the wrong kind"),
+        ({"data": {"labelled": "a"}, "train": {"iteration": 10}}, "unknown training settings: iteration"),
+    ],
+)
+def test_unusable_configurations(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        train_from_config({"model": "xrdmatch", **changes}, tmp_path)
 
 
 def test_augmented_batches_use_the_networks_grid(patterns):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ class _PatternGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            close = difflib.get_close_matches(args[0], list(self.commands), n=1)
+            if close and not Path(args[0]).exists():
+                raise click.UsageError(f"No such command or file {args[0]!r}. Did you mean {close[0]!r}?", ctx)
             args = ["pattern", *args]
         return super().parse_args(ctx, args)
 
@@ -222,7 +226,8 @@ def _print_verdicts(rows: list[dict[str, Any]]) -> None:
         for reason in row["warnings"]:
             text = escape(f"{row['file']} {reason}")
             stderr_console().print(f"[yellow]warning: {text}[/yellow]", soft_wrap=True)
-    stdout_console().print(table)
+    if table.row_count:
+        stdout_console().print(table)
     if any("error" not in row and not row["composition_checked"] for row in rows):
         stderr_console().print("composition unknown: lithium compounds only (--formula to check)", markup=False)
 
@@ -276,10 +281,21 @@ def classify(
 @click.option("--labelled", type=click.Path(path_type=Path), help="JSON lines with cif and sigma: nearest neighbours.")
 @click.option("--model", "model_path", type=click.Path(path_type=Path), help="Trained model; default: the shipped one.")
 @click.option("--top", default=50, show_default=True, help="Candidates.")
+@click.option(
+    "--family",
+    type=click.Choice(["argyrodite", "LGPS", "garnet", "NASICON", "thiophosphate"]),
+    help="Only this family of known conductors (by composition), with the rank among all.",
+)
 @click.option("--barriers", is_flag=True, help="Add BVSE barriers and the channels' dimensionality (slower).")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the table as CSV.")
 def rank(
-    unlabelled: Path, labelled: Path | None, model_path: Path | None, top: int, barriers: bool, out: Path | None
+    unlabelled: Path,
+    labelled: Path | None,
+    model_path: Path | None,
+    top: int,
+    family: str | None,
+    barriers: bool,
+    out: Path | None,
 ) -> None:
     """Ranks structures (JSON lines with id and cif, or a folder of CIFs) by their probability."""
     from fastin.xrd.dataset import load_labelled, load_unlabelled
@@ -291,19 +307,19 @@ def rank(
         from fastin.xrd.report import barrier_columns, rank_candidates, write_candidates
 
         describe = barrier_columns(unlabelled) if barriers else None
-        candidates = rank_candidates(model, pool, known, top=top, describe=describe)
+        candidates = rank_candidates(model, pool, known, top=top, family=family, describe=describe)
         if out is not None:
             write_candidates(out, candidates)
     except (FastinError, OSError) as error:
         stderr_console().print(f"[red]{escape(str(error))}[/red]")
         sys.exit(1)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("id", "formula", "superionic", "spread", "flags", "nearest labelled (similarity, S/cm)"):
-        table.add_column(name)
+    for name in ("rank", "id", "formula", "superionic", "spread", "flags", "nearest labelled (similarity, S/cm)"):
+        table.add_column(name, justify="right" if name == "rank" else "left")
     for c in candidates:
         near = "; ".join(f"{name} ({share:.2f}, {sigma:.1e})" for _, name, share, sigma in c.neighbours[:2])
         flags = " ".join(c.flags)
-        table.add_row(c.id, c.formula, f"{c.probability:.3f}", f"{c.spread:.3f}", flags, escape(near))
+        table.add_row(str(c.rank), c.id, c.formula, f"{c.probability:.3f}", f"{c.spread:.3f}", flags, escape(near))
     stdout_console().print(table)
     for name, reason in pool.failed:
         stderr_console().print(f"[yellow]{escape(name)}: {escape(reason)}[/yellow]")

@@ -198,7 +198,9 @@ class XRDMatch:
         """Reads a file written by `save` (tensors and plain values only, no code)."""
         try:
             state = torch.load(Path(path), map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        except pickle.UnpicklingError:
+            raise InputError(f"{path}: not a model file (XRDMatch.save writes them)") from None
+        except (OSError, RuntimeError, EOFError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"{path}: not a model file ({reason})") from None
         if not isinstance(state, dict) or state.get("format") != _FORMAT:
@@ -262,9 +264,35 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
     if unknown:
         raise InputError(f"unknown training settings: {', '.join(unknown)}; known: {', '.join(sorted(known))}")
     plain = dict(values)
-    if plain.get("class_weights") is not None:
-        plain["class_weights"] = tuple(float(x) for x in plain["class_weights"])
-    return TrainConfig(**plain)
+    try:
+        if plain.get("class_weights") is not None:
+            plain["class_weights"] = tuple(float(x) for x in plain["class_weights"])
+        return TrainConfig(**plain)
+    except TypeError as error:
+        raise InputError(f"a training setting has a value of the wrong kind ({error})") from None
+
+
+_KEYS = ("model", "run", "members", "calibrate", "data", "train")
+_DATA_KEYS = ("labelled", "unlabelled", "threshold")
+
+
+def _check_keys(config: dict[str, Any]) -> None:
+    """Raises for keys that nothing reads and numbers that are none."""
+    data = config.get("data", {})
+    if not isinstance(data, dict) or not isinstance(config.get("train", {}), dict):
+        raise InputError("data and train are tables: write [data] and [train]")
+    for found, known, where in ((config, _KEYS, ""), (data, _DATA_KEYS, "[data] ")):
+        unknown = sorted(set(found) - set(known))
+        if unknown:
+            raise InputError(f"unknown keys: {where}{', '.join(unknown)}; known: {', '.join(known)}")
+    if "labelled" not in data:
+        raise InputError("the configuration needs [data] labelled = <JSON lines with cif and sigma>")
+    for name, value, least in (("members", config.get("members", 5), 1), ("calibrate", config.get("calibrate", 0), 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    threshold = data.get("threshold", SUPERIONIC)
+    if not isinstance(threshold, int | float) or not threshold > 0:
+        raise InputError(f"threshold must be a conductivity above 0 in S/cm, not {threshold!r}")
 
 
 def train_from_config(config: dict[str, Any], run_dir: str | Path) -> XRDMatch:
@@ -279,9 +307,8 @@ def train_from_config(config: dict[str, Any], run_dir: str | Path) -> XRDMatch:
     from fastin.xrd.report import write_pseudo_labels
 
     run_dir = Path(run_dir)
-    data = config.get("data", {})
-    if "labelled" not in data:
-        raise InputError("the configuration needs [data] labelled = <JSON lines with cif and sigma>")
+    _check_keys(config)
+    data = config["data"]
     settings = config_from_dict(dict(config.get("train", {})))
     labelled = load_labelled(data["labelled"])
     labels = labelled.labels(float(data.get("threshold", SUPERIONIC)))

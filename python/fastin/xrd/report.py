@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin.errors import FastinError, InputError
 from fastin.xrd.dataset import LabelledSet, PatternSet, chemical_system
 from fastin.xrd.domain import elements_of, similarities
 from fastin.xrd.match import XRDMatch
@@ -19,6 +20,8 @@ from fastin.xrd.match import XRDMatch
 _ARGYRODITE_CENTRES = frozenset({"P", "As", "Sb", "Si", "Ge", "Sn"})
 _CHALCOGENS = frozenset({"S", "Se"})
 _HALOGENS = frozenset({"Cl", "Br", "I"})
+#: Flags of `family_flags`.
+FAMILIES = ("argyrodite", "LGPS", "garnet", "NASICON", "thiophosphate")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Candidate:
 
     Attributes:
         id, formula: of the material.
+        rank: place among all unlabelled materials, 1 the most probable.
         probability: calibrated probability of superionic; spread: standard deviation over the members.
         votes: share of the members that say superionic.
         neighbours: nearest labelled patterns: (id, formula, cosine similarity, S/cm).
@@ -38,6 +42,7 @@ class Candidate:
 
     id: str
     formula: str
+    rank: int
     probability: float
     spread: float
     votes: float
@@ -106,6 +111,7 @@ def rank_candidates(
     *,
     top: int | None = 100,
     nearest: int = 3,
+    family: str | None = None,
     describe: Callable[[str], Mapping[str, Any]] | None = None,
 ) -> list[Candidate]:
     """Unlabelled materials in order of falling probability.
@@ -116,14 +122,22 @@ def rank_candidates(
         labelled: known materials, for the neighbours.
         top: how many to return; ``None`` for all.
         nearest: neighbours of each.
+        family: one of `FAMILIES`: its members only, each with its rank among all.
         describe: id -> further columns (for example `barrier_columns`), called for the returned rows only; one for
             which it raises `fastin.FastinError` carries the message.
-    """
-    from fastin.errors import FastinError
 
+    Raises:
+        InputError: unknown family.
+    """
+    if family is not None and family not in FAMILIES:
+        raise InputError(f"unknown family {family!r}; use one of {', '.join(FAMILIES)}")
     members = model.member_proba(unlabelled.patterns)
     probability = model.predict_proba(unlabelled.patterns)[:, 1]
-    order = np.argsort(-probability, kind="stable")[: len(unlabelled) if top is None else top]
+    order = np.argsort(-probability, kind="stable")
+    rank = {row: place for place, row in enumerate(order.tolist(), 1)}
+    if family is not None:
+        order = np.array([row for row in order if family in family_flags(unlabelled.formulas[row])], dtype=np.int64)
+    order = order[: len(unlabelled) if top is None else top]
     close = None if labelled is None else similarities(unlabelled.patterns[order], labelled.patterns)
     systems = set() if labelled is None else {chemical_system(formula) for formula in labelled.formulas}
     candidates = []
@@ -148,6 +162,7 @@ def rank_candidates(
             Candidate(
                 id=unlabelled.ids[row],
                 formula=formula,
+                rank=rank[row],
                 probability=float(probability[row]),
                 spread=float(members[:, row].std()),
                 votes=float((members[:, row] > 0.5).mean()),
@@ -192,11 +207,23 @@ def write_candidates(path: str | Path, candidates: Sequence[Candidate]) -> None:
     extra = sorted({key for candidate in candidates for key in candidate.extra})
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        head = ["id", "formula", "probability", "spread", "votes", "flags", "nearest_labelled", "warnings", *extra]
+        head = [
+            "rank",
+            "id",
+            "formula",
+            "probability",
+            "spread",
+            "votes",
+            "flags",
+            "nearest_labelled",
+            "warnings",
+            *extra,
+        ]
         writer.writerow(head)
         for c in candidates:
             near = "; ".join(f"{name} ({share:.3f}, {sigma:.2g})" for _, name, share, sigma in c.neighbours)
             row = [
+                c.rank,
                 c.id,
                 c.formula,
                 f"{c.probability:.4f}",
