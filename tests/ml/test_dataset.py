@@ -63,13 +63,30 @@ def test_build_resumes_and_lists_failures(tmp_path: Path) -> None:
     again = build_dataset(sources, tmp_path / "set")
     assert again == manifest
     assert shard.stat().st_mtime_ns == written
-    other = build_dataset(sources, tmp_path / "set", BuildOptions(resolution=0.3))
-    assert other["version"] != manifest["version"]
-    assert shard.stat().st_mtime_ns != written
+    with pytest.raises(InputError, match=r"set: holds a data set made with resolution 0.2, not 0.3; choose another"):
+        build_dataset(sources, tmp_path / "set", BuildOptions(resolution=0.3))
+    assert shard.stat().st_mtime_ns == written
     store = load_dataset(tmp_path / "set")
     assert store.ids.tolist() == SMALL
     assert store.has_crystals
     assert find_ids(store, [SMALL[2], "nobody"]).tolist() == [2]
+
+
+def test_a_set_that_is_being_rebuilt_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
+    manifest = build_dataset(texts()[:1], tmp_path / "set")
+
+    class Stopped(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        build_dataset(texts()[:2], tmp_path / "set", progress=stop)
+    with pytest.raises(InputError, match="not a data set"):
+        load_dataset(tmp_path / "set")
+    assert build_dataset(texts()[:2], tmp_path / "set")["version"] != manifest["version"]
+    assert len(load_dataset(tmp_path / "set")) == 2
 
 
 def test_worker_processes_give_the_same_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

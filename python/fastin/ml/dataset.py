@@ -207,7 +207,7 @@ def build_dataset(
         The manifest: version, options, structures, failures by id, label counts.
 
     Raises:
-        InputError: no sources, or an id twice.
+        InputError: no sources, an id twice, or a folder that holds a data set made with other options.
     """
     options = options or BuildOptions()
     items = list(sources)
@@ -219,12 +219,15 @@ def build_dataset(
             raise InputError(f"the id {item.id!r} occurs twice")
         seen.add(item.id)
     folder = Path(out)
+    _refuse_other_options(folder, options)
     (folder / "shards").mkdir(parents=True, exist_ok=True)
     parts = [items[i : i + _SHARD] for i in range(0, len(items), _SHARD)]
     stems = [folder / "shards" / f"{k:05d}" for k in range(len(parts))]
     digests = [_digest(part, options) for part in parts]
     records = [_finished(stem, digest) for stem, digest in zip(stems, digests, strict=True)]
     todo = [k for k, record in enumerate(records) if record is None]
+    if todo:  # until they are made, the folder must not pass for the data set it was, nor for the new one
+        (folder / _MANIFEST).unlink(missing_ok=True)
     done = len(parts) - len(todo)
     if workers > 1 and len(todo) > 1:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -241,6 +244,16 @@ def build_dataset(
             if progress is not None:
                 progress(done, len(parts))
     return _write_manifest(folder, options, digests, [r for r in records if r is not None])
+
+
+def _refuse_other_options(folder: Path, options: BuildOptions) -> None:
+    if not (folder / _MANIFEST).is_file():
+        return
+    then, now = read_manifest(folder).get("options", {}), asdict(options)
+    different = [f"{k} {then.get(k)!r}, not {v!r}" for k, v in now.items() if then.get(k) != v]
+    if different:
+        text = f"{folder}: holds a data set made with {', '.join(different)}"
+        raise InputError(f"{text}; choose another folder, or remove this one")
 
 
 def _write_manifest(
