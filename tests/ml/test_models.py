@@ -12,6 +12,7 @@ from torch_geometric.data import Batch as PygBatch
 
 from fastin.errors import InputError
 from fastin.graph import InterstitialGraph, build_interstitial_graph
+from fastin.ml import rows
 from fastin.ml.checkpoint import Trained, load_model, save_model
 from fastin.ml.data import TensorStore
 from fastin.ml.labels import to_targets
@@ -74,6 +75,25 @@ def test_gradients_reach_every_parameter(name: str, store: GraphStore) -> None:
     silent = [k for k, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
     assert silent == []
     assert sum(float(p.grad.abs().sum()) > 0 for p in model.parameters() if p.grad is not None) > 0
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_operations_of_other_devices_give_the_same_numbers(
+    name: str, store: GraphStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tensors = ready(name, store)
+
+    def step(mixed: bool = False) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            loss = model.training_loss(tensors.batch(np.arange(6)))
+        return loss.detach(), list(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True))
+
+    loss, gradients = step()
+    monkeypatch.setattr(rows, "on_cpu", lambda x: False)
+    others_loss, others_gradients = step()
+    torch.testing.assert_close(others_loss, loss)
+    torch.testing.assert_close(others_gradients, gradients, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(step(mixed=True)[0], loss, rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("name", MODELS)

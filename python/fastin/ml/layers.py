@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fastin.ml import rows
 from fastin.ml.rows import RowIndex, convolve, descending_within, gated_take, mean_and_max_of_runs
 
 _scatter: Any = importlib.import_module("torch_scatter") if importlib.util.find_spec("torch_scatter") else None
@@ -49,7 +50,7 @@ def segment_mean_max(values: Tensor, index: Tensor, count: int) -> Tensor:
 
     The index must be sorted.
     """
-    if values.device.type == "cpu":
+    if rows.on_cpu(values):
         return torch.cat(mean_and_max_of_runs(values, index, torch.bincount(index, minlength=count)), dim=1)
     empty = values.new_zeros((count, *values.shape[1:]))
     top = empty.scatter_reduce(0, index.unsqueeze(1).expand_as(values), values, "amax", include_self=False)
@@ -137,7 +138,7 @@ class TopKPool(nn.Module):
         """Pooled x, edge_index, edge_attr, batch, and which nodes were kept with which score."""
         weight = self.select.weight.squeeze(0)
         # On a CPU the gradient of the score is part of `gated_take`.
-        with torch.set_grad_enabled(torch.is_grad_enabled() and x.device.type != "cpu"):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not rows.on_cpu(x)):
             score = torch.tanh((x * weight).sum(dim=-1) / weight.norm(p=2))
         perm = top_k(score, self.ratio, batch, num_graphs)
         new_number = torch.full((len(x),), -1, dtype=torch.int64, device=x.device)
@@ -145,8 +146,8 @@ class TopKPool(nn.Module):
         ends = new_number.index_select(0, edge_index.reshape(-1)).reshape(2, -1)
         kept = (ends >= 0).all(dim=0)
         attr = None if edge_attr is None else edge_attr[kept]
-        rows, gate = gated_take(x, weight, score, perm)
-        return rows, ends[:, kept], attr, batch[perm], perm, gate
+        kept_rows, gate = gated_take(x, weight, score, perm)
+        return kept_rows, ends[:, kept], attr, batch[perm], perm, gate
 
 
 class RadialBasis(nn.Module):

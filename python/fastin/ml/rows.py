@@ -20,6 +20,11 @@ from torch.autograd.function import once_differentiable
 _RADIX = 65536  # numpy sorts 16-bit integers in linear time
 
 
+def on_cpu(x: Tensor) -> bool:
+    """Whether the operations written for CPUs apply; other devices take torch's own, with the same results."""
+    return x.device.type == "cpu"
+
+
 class RowIndex:
     """An index vector and, when first needed, the permutation that sorts it.
 
@@ -47,14 +52,14 @@ class RowIndex:
 
     def take(self, x: Tensor) -> Tensor:
         """``x[index]``: (m, ...) rows."""
-        if x.device.type != "cpu" or not x.is_floating_point() or not x.requires_grad:
+        if not on_cpu(x) or not x.is_floating_point() or not x.requires_grad:
             return x.index_select(0, self.index)
         rows: Tensor = _Take.apply(x, self)  # type: ignore[no-untyped-call]
         return rows
 
     def sum(self, values: Tensor) -> Tensor:
         """(count, ...) sums of the rows of `values` (m, ...) that share an index; 0 where there are none."""
-        if values.device.type != "cpu":
+        if not on_cpu(values):
             return values.new_zeros((self.count, *values.shape[1:])).index_add_(0, self.index, values)
         summed: Tensor = _Sum.apply(values, self)  # type: ignore[no-untyped-call]
         return summed
@@ -127,7 +132,7 @@ def convolve(x: Tensor, bias: Tensor, source: RowIndex, target: RowIndex, weight
         own: (n,) weight of each row itself.
     """
     own = own.unsqueeze(1).to(x.dtype)
-    if x.device.type != "cpu" or weight.requires_grad or own.requires_grad:
+    if not on_cpu(x) or weight.requires_grad or own.requires_grad:
         return target.sum(weight.unsqueeze(1).to(x.dtype) * source.take(x)) + own * x + bias
     out: Tensor = _Convolve.apply(x, bias, source, target, weight.to(x.dtype), own)  # type: ignore[no-untyped-call]
     return out
@@ -166,7 +171,7 @@ def gated_take(x: Tensor, weight: Tensor, score: Tensor, index: Tensor) -> tuple
         score: (n,) ``tanh(x . weight / |weight|)``; on a CPU its gradient is made here, and not taken from `score`.
         index: (k,) rows, each at most once.
     """
-    if x.device.type != "cpu":
+    if not on_cpu(x):
         gate = score.index_select(0, index)
         return x.index_select(0, index) * gate.unsqueeze(1), gate
     rows, gate = _GatedTake.apply(x, weight, score.detach(), index)  # type: ignore[no-untyped-call]
@@ -213,7 +218,7 @@ def mean_and_max_of_runs(values: Tensor, index: Tensor, sizes: Tensor) -> tuple[
 
 def descending_within(score: Tensor, index: Tensor) -> Tensor:
     """(n,) order of the rows: by `index`, and among equal ones the highest score first, ties by row number."""
-    if score.device.type != "cpu" or score.dtype != torch.float32 or len(score) >= 1 << 31:
+    if not on_cpu(score) or score.dtype != torch.float32 or len(score) >= 1 << 31:
         order = torch.argsort(score, descending=True, stable=True)
         return order[torch.argsort(index[order], stable=True)]
     # One unstable sort of (falling score, row number) in 64 bits is several times faster than a stable one. Adding 0
