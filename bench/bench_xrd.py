@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import sys
 import time
 import warnings
@@ -150,7 +151,8 @@ def as_measured(data: Path, count: int = 60) -> dict[str, float]:
 
 if __name__ == "__main__":
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-    report = compare(folder) | whole_set(folder) | as_measured(folder)
+    report: dict[str, float | str] = {**compare(folder), **whole_set(folder), **as_measured(folder)}
+    report["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))

@@ -163,7 +163,7 @@ def gather_peaks(pattern: MeasuredPattern, *, lowest: float = _LOWEST_PEAK) -> M
     target = np.where((after > height) & (after >= before), place + 1, place - (before >= height))
     for _ in range(len(grid).bit_length()):
         target = target[target]
-    sticks = np.bincount(target, values, minlength=len(grid))
+    sticks = np.asarray(np.bincount(target, values, minlength=len(grid)), dtype=np.float64)
     sticks[height < lowest * height.max()] = 0.0
     return MeasuredPattern(two_theta=grid, intensity=sticks, source=pattern.source)
 
