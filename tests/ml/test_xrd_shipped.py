@@ -74,6 +74,21 @@ def test_command_line_on_structure_and_measurement(tmp_path):
     assert "cannot be read" in json.loads(result.output)[1]["error"]
 
 
+def test_a_short_measurement_is_said_to_be_short(tmp_path):
+    recorded = diffractogram(examples()["LiCoO2"], 0.1)
+    for stop, short in ((82.0, False), (60.0, True)):
+        path = tmp_path / f"{stop:.0f}.xy"
+        np.savetxt(path, recorded[recorded[:, 0] < stop])
+        result = CliRunner().invoke(command, ["classify", str(path), "--json"])
+        (row,) = json.loads(result.output)
+        assert any("degrees of Cu K-alpha" in reason for reason in row["warnings"]) == short
+    molybdenum = recorded.copy()
+    molybdenum[:, 0] = 2 * np.degrees(np.arcsin(np.sin(np.radians(recorded[:, 0] / 2)) * 0.71073 / 1.54184))
+    np.savetxt(tmp_path / "mo.xy", molybdenum)
+    result = CliRunner().invoke(command, ["classify", str(tmp_path / "mo.xy"), "--wavelength", "MoKa", "--json"])
+    assert not any("degrees of" in reason for reason in json.loads(result.output)[0]["warnings"])
+
+
 def test_a_crystal_without_lithium_is_flagged(tmp_path):
     result = CliRunner().invoke(command, ["classify", str(examples()["CaF2"]), str(examples()["LiCl"]), "--json"])
     fluoride, chloride = json.loads(result.output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from rich.table import Table
 
 from fastin.cli._common import dump_json, stderr_console, stdout_console
 from fastin.errors import FastinError, InputError, missing_extra
+
+#: Measurements that reach so far (2 theta of Cu K-alpha) shift probabilities by 0.04 (root mean square over 120 known
+#: patterns) and change no class; those up to 60 degrees shift them by 0.13.
+_COVERED = (12.0, 78.0)
 
 
 class _PatternGroup(click.Group):
@@ -168,24 +173,31 @@ def _model(path: Path | None) -> Any:
 
 def _input_pattern(
     path: Path, wavelength: str, background: float | None, k_alpha2: str | None, formula: str | None
-) -> tuple[Any, set[str] | None]:
-    """(4501,) pattern of a structure file or of a measurement, by suffix; the elements where they are known."""
+) -> tuple[Any, set[str] | None, list[str]]:
+    """(4501,) pattern of a structure file or of a measurement, by suffix; the elements where known; what is missing."""
     from fastin.elements import symbol
     from fastin.xrd.domain import elements_of
-    from fastin.xrd.measured import PATTERN_SUFFIXES, prepare_measured, read_pattern
+    from fastin.xrd.measured import PATTERN_SUFFIXES, convert_wavelength, prepare_measured, read_pattern
     from fastin.xrd.pattern import scattering_atoms, xrd_pattern
 
     stated = None if formula is None else elements_of(formula)
     if path.suffix.lower() not in PATTERN_SUFFIXES:
         atoms = scattering_atoms(path)
-        return xrd_pattern(atoms)[1], stated or {symbol(int(z)) for z in np.unique(atoms.number)}
-    measured = prepare_measured(
-        read_pattern(path), wavelength=_wavelength(wavelength), background_width=background, k_alpha2=k_alpha2
+        return xrd_pattern(atoms)[1], stated or {symbol(int(z)) for z in np.unique(atoms.number)}, []
+    recorded, radiation = read_pattern(path), _wavelength(wavelength)
+    measured = prepare_measured(recorded, wavelength=radiation, background_width=background, k_alpha2=k_alpha2)
+    start, stop = convert_wavelength(recorded, radiation).two_theta[[0, -1]]
+    if start <= _COVERED[0] and stop >= _COVERED[1]:
+        return measured, stated, []
+    covers = (
+        f"covers {start:.4g} to {stop:.4g} degrees of Cu K-alpha; the model reads 5 to 90, the rest counts as empty"
     )
-    return measured, stated
+    return measured, stated, [covers]
 
 
-def _verdict(model: Any, path: Path, sticks: Any, elements: set[str] | None) -> dict[str, Any]:
+def _verdict(
+    model: Any, path: Path, sticks: Any, elements: set[str] | None, missing: Sequence[str] = ()
+) -> dict[str, Any]:
     """Probability of one pattern, and what speaks against trusting it."""
     probability = float(model.predict_proba(sticks)[0, 1])
     members = model.member_proba(sticks)[:, 0]
@@ -197,12 +209,12 @@ def _verdict(model: Any, path: Path, sticks: Any, elements: set[str] | None) -> 
         "class": "superionic" if probability > model.decision_threshold else "poor",
         "decision_threshold": model.decision_threshold,
         "composition_checked": model.domain is not None and elements is not None,
-        "warnings": [],
+        "warnings": list(missing),
     }
     if model.domain is not None:
         formula, similarity, sigma = model.domain.nearest(sticks)[0]
         row["nearest"] = {"formula": formula, "similarity": similarity, "sigma_S_per_cm": sigma}
-        row["warnings"] = model.domain.objections(sticks, elements)
+        row["warnings"] += model.domain.objections(sticks, elements)
         if elements is not None and model.domain.foreign(elements):
             row["class"] = "out of domain"
     return row
@@ -264,8 +276,8 @@ def classify(
         sys.exit(1)
     for path in files:
         try:
-            sticks, elements = _input_pattern(path, wavelength, background or None, k_alpha2, formula)
-            rows.append(_verdict(model, path, sticks, elements))
+            sticks, elements, missing = _input_pattern(path, wavelength, background or None, k_alpha2, formula)
+            rows.append(_verdict(model, path, sticks, elements, missing))
         except FastinError as error:
             failed = True
             rows.append({"file": str(path), "error": str(error)})
