@@ -16,6 +16,7 @@ Results are saved after every run; a second call goes on where the first one sto
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
 import tomllib
@@ -358,12 +359,13 @@ def published(bench: Bench, out: Path, seeds: int) -> None:
     print(json.dumps({k: record[k] for k in ("mean", "deviation", "vote_all_rows", "vote_unseen_only")}, indent=1))
 
 
-def faithful(bench: Bench, out: Path, minutes: float) -> None:
+def faithful(bench: Bench, out: Path, minutes: float, checkpoint: Path | None) -> None:
     """The published network and settings for so many CPU minutes: one draw of 10+10, all of the other half scored.
 
-    1000 steps are published; the learning rate follows that schedule however far the time reaches.
+    1000 steps are published; the learning rate follows that schedule however far the time reaches. A later call with
+    the same checkpoint (130 MB) goes on where this one stopped, at most ten steps before.
     """
-    config = TrainConfig.faithful()
+    config = TrainConfig.faithful(checkpoint_every=10)
     source, test = bench.halves["first"], bench.halves["second"]
     rows = draw_labelled(bench.labels, source, 10, 0)
     sticks = torch.from_numpy(np.array(bench.data.patterns))
@@ -372,15 +374,25 @@ def faithful(bench: Bench, out: Path, minutes: float) -> None:
     pool[:, ::5] = torch.from_numpy(bench.pool[drawn])  # 0.1 degree bins on the fine grid
     start = time.process_time()
     trainer = Trainer(config, sticks[rows], torch.from_numpy(bench.labels[rows]), pool)
-    torch.manual_seed(config.seed)
-    while trainer.step < config.iterations and time.process_time() - start < 60.0 * minutes:
-        step = trainer.train_step()
+    steps: list[dict[str, float]] = []
+
+    def watch(step: dict[str, float]) -> None:
+        steps.append(step)
+        print(f"step {trainer.step}: loss {step['loss']:.3f}", flush=True)
+        if time.process_time() - start > 60.0 * minutes:
+            raise TimeoutError
+
+    with contextlib.suppress(TimeoutError):
+        trainer.run(checkpoint, watch)
     with torch.no_grad():
         logits = trainer.predictor(augment.normalise(sticks[test], trainer.preset.intensity_cut))
     record: dict[str, Any] = metrics(bench.labels[test], torch.softmax(logits, dim=-1)[:, 1].numpy())
     record |= {"labelled": len(rows), "tested": len(test), "steps": trainer.step, "published_steps": config.iterations}
-    record |= {"last_losses": step, "parameters": sum(p.numel() for p in trainer.network.parameters())}
-    record |= {"cpu_s": round(time.process_time() - start, 1), "settings": config.to_dict()}
+    record |= {
+        "last_losses": steps[-1:] or trainer.history[-1:],
+        "parameters": sum(p.numel() for p in trainer.network.parameters()),
+    }
+    record |= {"cpu_s_of_last_call": round(time.process_time() - start, 1), "settings": config.to_dict()}
     out.write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
 
@@ -442,6 +454,7 @@ def main() -> None:
     parser.add_argument("--half", choices=["first", "second"], default="second", help="score this half with few labels")
     parser.add_argument("--draws", type=int, default=10, help="labelled draws for each half")
     parser.add_argument("--repetitions", type=int, default=5, help="of the five folds with all labels")
+    parser.add_argument("--checkpoint", type=Path, help="of the stage 'faithful', so that a later call goes on")
     parser.add_argument("--minutes", type=float, default=20.0, help="CPU time of the stage 'faithful'")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -479,7 +492,7 @@ def main() -> None:
         elif stage == "published":
             published(bench, arguments.out.with_name("xrd_published_protocol.json"), 20)
         elif stage == "faithful":
-            faithful(bench, arguments.out.with_name("xrd_faithful_vgg11.json"), arguments.minutes)
+            faithful(bench, arguments.out.with_name("xrd_faithful_vgg11.json"), arguments.minutes, arguments.checkpoint)
     bench.save()
     print(json.dumps(bench.content["summary"], indent=1))
 
