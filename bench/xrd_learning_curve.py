@@ -236,6 +236,21 @@ def curve(bench: Bench, draws: int, tested: list[str]) -> None:
                     bench.once(f"curve | {each} | {method} | {half} | {draw}", run)
 
 
+#: The network that ships, with and without the unlabelled patterns: nothing else differs, nothing is chosen.
+SAME_NETWORK = {name: replace(FIXMATCH, algorithm=name) for name in ("supervised", "fixmatch", "flexmatch")}
+
+
+def same_network(bench: Bench, draws: int) -> None:
+    """10+10 labels from one half, scores of the other, both ways: what the unlabelled patterns alone change."""
+    for draw in range(draws):
+        for half, test in bench.halves.items():
+            source = bench.halves[bench.other(half)]
+            rows = draw_labelled(bench.labels, source, 10, draw)
+            for method, config in SAME_NETWORK.items():
+                run = lambda: few(bench, config, rows, test, source, draw)  # noqa: B023, E731
+                bench.once(f"curve | 10 | {method} | {half} | {draw}", run)
+
+
 def classical(bench: Bench, name: str, rows: np.ndarray, test: np.ndarray) -> dict[str, Any]:
     """Scores of `test` rows by a baseline."""
     model = Baseline(name).fit(bench.data.patterns[rows], bench.labels[rows])
@@ -450,7 +465,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--stage", action="append", default=[], choices=[*STAGES, "published", "faithful"])
+    parser.add_argument(
+        "--stage", action="append", default=[], choices=[*STAGES, "same network", "published", "faithful"]
+    )
     parser.add_argument("--half", choices=["first", "second"], default="second", help="score this half with few labels")
     parser.add_argument("--draws", type=int, default=10, help="labelled draws for each half")
     parser.add_argument("--repetitions", type=int, default=5, help="of the five folds with all labels")
@@ -489,6 +506,10 @@ def main() -> None:
         elif stage == "ensemble":
             for r in range(2):
                 bench.once(f"all | shipped ensemble, calibrated | system | {r}", lambda: shipped_recipe(bench, r))  # noqa: B023
+        elif stage == "same network":
+            apart = Bench(arguments.data, arguments.out.with_name("xrd_same_network.json"))
+            same_network(apart, arguments.draws)
+            print(json.dumps(apart.content["summary"], indent=1))
         elif stage == "published":
             published(bench, arguments.out.with_name("xrd_published_protocol.json"), 20)
         elif stage == "faithful":
