@@ -262,7 +262,7 @@ def test_unusable_input(patterns, tmp_path):
         XRDMatch(QUICK).fit(data[:, :100], labels, pool)
     with pytest.raises(InputError, match="not trained"):
         XRDMatch(QUICK).predict_proba(data)
-    with pytest.raises(InputError, match="unknown training settings: colour"):
+    with pytest.raises(InputError, match="training settings: unknown key 'colour'"):
         config_from_dict({"colour": 1})
     (tmp_path / "broken.pt").write_bytes(b"nothing")
     with pytest.raises(InputError, match="not a model file"):
@@ -394,8 +394,8 @@ def check_domain(folder, path):
         ({"data": {"labelled": "a"}, "members": "three"}, "members must be a whole number"),
         ({"data": {"labelled": "a", "threshold": 0}}, "threshold must be a conductivity above 0"),
         ({"data": "a"}, "tables"),
-        ({"data": {"labelled": "a"}, "train": {"iterations": "ten"}}, "of the wrong kind"),
-        ({"data": {"labelled": "a"}, "train": {"iteration": 10}}, "unknown training settings: iteration"),
+        ({"data": {"labelled": "a"}, "train": {"iterations": "ten"}}, "iterations must be a whole number, not 'ten'"),
+        ({"data": {"labelled": "a"}, "train": {"iteration": 10}}, "unknown key 'iteration'"),
     ],
 )
 def test_unusable_configurations(tmp_path, changes, message):

@@ -7,7 +7,7 @@ import pickle
 import tomllib
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from fastin import __version__
 from fastin.errors import InputError
+from fastin.settings import read_settings
 from fastin.xrd import augment
 from fastin.xrd.dataset import SUPERIONIC, fingerprint, load_labelled, load_unlabelled
 from fastin.xrd.domain import Domain, DomainWarning
@@ -258,18 +259,8 @@ def fit_platt(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[f
 
 
 def config_from_dict(values: dict[str, Any]) -> TrainConfig:
-    """A `TrainConfig` from plain values; unknown keys are an error."""
-    known = {field.name for field in fields(TrainConfig)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise InputError(f"unknown training settings: {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-    plain = dict(values)
-    try:
-        if plain.get("class_weights") is not None:
-            plain["class_weights"] = tuple(float(x) for x in plain["class_weights"])
-        return TrainConfig(**plain)
-    except TypeError as error:
-        raise InputError(f"a training setting has a value of the wrong kind ({error})") from None
+    """A `TrainConfig` from plain values; unknown keys and values of another type are errors."""
+    return read_settings(TrainConfig, values, "training settings")
 
 
 _KEYS = ("model", "run", "members", "calibrate", "data", "train")
