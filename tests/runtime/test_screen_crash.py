@@ -38,7 +38,10 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             command, env=environment, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 
-    return run
+    # Where this run was started with the interrupt ignored (a background job), its children would ignore it too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield run
+    signal.signal(signal.SIGINT, before)
 
 
 def _workers_of(group: int) -> list[psutil.Process]:
