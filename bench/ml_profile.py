@@ -1,7 +1,7 @@
 """Where a training step spends its time: python bench/ml_profile.py --dataset DIR --model in-gcn --threads 1
 
-Batches are those of training on the whole set. Shares are of the wall time of a step: operators of torch (and the
-gradients written for them), and the rest, which is Python.
+Batches of 64 over the whole set. Shares are of the wall time of a step: operators of torch, and the rest, which is
+Python (that of `fastin.ml.rows`, which calls operators in its own gradients, included).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
             step(i)
         wall = time.perf_counter() - begin
     rows = sorted(seen.key_averages(), key=lambda row: -row.self_cpu_time_total)
-    # Forward parts of our own gradients run in Python; their rows are the time between the operators they call.
+    # Rows of our own gradients (names with an underscore) are the Python between the operators that they call.
     of_torch = sum(row.self_cpu_time_total for row in rows if not row.key.startswith("_"))
     shares = {row.key: round(row.self_cpu_time_total / 1e6 / wall, 3) for row in rows[:12]}
     content = {

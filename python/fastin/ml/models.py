@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fastin.errors import InputError
 from fastin.ml.layers import GCNLayer, TopKPool, segment_mean_max
+from fastin.ml.rows import run_pointer
 
 #: model name -> (module, class). Checkpoints store the name and the options, never the code.
 MODELS = {
@@ -219,8 +220,7 @@ class InGCN(TopKGCN):
         of_edge = graph_of[one]
         graphs = int(graph_of[-1]) + 1 if n else 0
         sites = torch.cumsum(torch.bincount(graph_of, minlength=graphs), 0)
-        necks = torch.cumsum(torch.bincount(of_edge, minlength=graphs), 0)
-        before = torch.cat([necks.new_zeros(1), necks])
+        before = run_pointer(torch.bincount(of_edge, minlength=graphs))
         void = torch.arange(n, device=device) + before[graph_of]
         middle = torch.arange(m, device=device) + sites[of_edge]
         order = torch.empty(n + m, dtype=torch.int64, device=device)

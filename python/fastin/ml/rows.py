@@ -25,6 +25,11 @@ def on_cpu(x: Tensor) -> bool:
     return x.device.type == "cpu"
 
 
+def run_pointer(sizes: Tensor) -> Tensor:
+    """(G + 1,) first row of each run."""
+    return torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
+
+
 class RowIndex:
     """An index vector and, when first needed, the permutation that sorts it.
 
@@ -47,8 +52,7 @@ class RowIndex:
     @cached_property
     def pointer(self) -> Tensor:
         """(count + 1,) first place of each value in the sorted index."""
-        size = torch.bincount(self.index, minlength=self.count)
-        return torch.cat([size.new_zeros(1), torch.cumsum(size, 0)])
+        return run_pointer(torch.bincount(self.index, minlength=self.count))
 
     def take(self, x: Tensor) -> Tensor:
         """``x[index]``: (m, ...) rows."""
@@ -176,11 +180,6 @@ def gated_take(x: Tensor, weight: Tensor, score: Tensor, index: Tensor) -> tuple
         return x.index_select(0, index) * gate.unsqueeze(1), gate
     rows, gate = _GatedTake.apply(x, weight, score.detach(), index)  # type: ignore[no-untyped-call]
     return rows, gate
-
-
-def run_pointer(sizes: Tensor) -> Tensor:
-    """(G + 1,) first row of each run."""
-    return torch.cat([sizes.new_zeros(1), torch.cumsum(sizes, 0)])
 
 
 class _RunMeanMax(Function):
