@@ -30,8 +30,8 @@ import numpy as np
 import pytest
 
 import fastin
-from fastin.bvse import build_field, fill_grid
-from fastin.crystal import Crystal
+from fastin.bvse.grid import build_field, fill_grid
+from fastin.crystal.crystal import Crystal
 
 CASES = {"LiFePO4": "Li", "Li10GeP2S12": "Li", "Li7La3Zr2O12_tetragonal": "Li", "CaF2": "F"}
 PEER_CASES = ("LiFePO4", "Li7La3Zr2O12_tetragonal")
@@ -39,8 +39,8 @@ PEER_CASES = ("LiFePO4", "Li7La3Zr2O12_tetragonal")
 _MEMORY = """
 import sys
 import fastin
-from fastin.barriers import compute_barriers
-from fastin.crystal import Crystal
+from fastin.bvse.barriers import compute_barriers
+from fastin.crystal.crystal import Crystal
 import spglib, gemmi
 def peak():
     # Not ru_maxrss: that one survives exec, so that a child starts with its parent's peak.

@@ -23,9 +23,9 @@ import numpy as np
 import pytest
 
 import fastin
-from fastin.bvse import build_field, fill_grid
-from fastin.bvse_field import Field
-from fastin.crystal import Crystal
+from fastin.bvse.field import Field
+from fastin.bvse.grid import build_field, fill_grid
+from fastin.crystal.crystal import Crystal
 
 CASES = {"LiFePO4": "Li", "Li10GeP2S12": "Li", "Li7La3Zr2O12_tetragonal": "Li", "CaF2": "F"}
 FLOOR_NS = 0.7  # one pair in float32 on one core

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fastin import examples
-from fastin.cif import parse_cif
-from fastin.crystal import Crystal
+from fastin.crystal.cif import parse_cif
+from fastin.crystal.crystal import Crystal
 
 NAMES = ("LiFePO4", "Li10GeP2S12", "Li7La3Zr2O12_tetragonal", "Li7La3Zr2O12_cubic")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import fastin
-from fastin.example_data import examples
-from fastin.graph import build_crystal_graph, build_interstitial_graph
+from fastin.crystal.examples import examples
+from fastin.graph.graph import build_crystal_graph, build_interstitial_graph
 
 NAMES = ["Li3N", "LiFePO4", "Li10GeP2S12", "Li7La3Zr2O12_tetragonal"]
 

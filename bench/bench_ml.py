@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fastin.example_data import examples
+from fastin.crystal.examples import examples
 from fastin.ml.data import TensorStore
 from fastin.ml.dataset import BuildOptions, SourceCif, make_entry
 from fastin.ml.labels import label_columns, to_targets

@@ -13,8 +13,8 @@ import pytest
 from network_cases import SIZES, garnet, synthetic
 
 from fastin import compute_network
-from fastin._openmp import _core
-from fastin.example_data import examples
+from fastin.crystal.examples import examples
+from fastin.runtime.openmp import _core
 
 IDENTITY = (np.eye(3, dtype=np.int32)[None], np.zeros((1, 3)))
 

@@ -9,8 +9,8 @@ import pytest
 from network_cases import SIZES, garnet, synthetic
 
 import fastin
-from fastin._openmp import _core
-from fastin.paths import join_network
+from fastin.runtime.openmp import _core
+from fastin.transport.paths import join_network
 
 
 def _per_atom(benchmark, n):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 from network_cases import SIZES, rock_salt, synthetic
 
-from fastin._openmp import _core
+from fastin.runtime.openmp import _core
 
 
 def _per_atom(benchmark, n):

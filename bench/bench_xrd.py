@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastin.example_data import examples
+from fastin.crystal.examples import examples
 from fastin.xrd.pattern import scattering_atoms, xrd_pattern, xrd_patterns, xrd_peaks
 
 NAMES = ["Li3N", "LiFePO4", "Li10GeP2S12", "Li7La3Zr2O12_tetragonal"]

@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from fastin._openmp import _core
-from fastin.crystal import Crystal
+from fastin.crystal.crystal import Crystal
 from fastin.errors import FastinError
-from fastin.network import network_from_arrays
+from fastin.network.network import network_from_arrays
+from fastin.runtime.openmp import _core
 
 #: data file and the mobile ion that its structures are read for
 FILES = {

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from fastin import crystal as crystals
-from fastin import oxidation
-from fastin.cif import parse_cif
-from fastin.crystal import Crystal, build_crystal
-from fastin.elements import symbol
+from fastin.crystal import crystal as crystals
+from fastin.crystal import oxidation
+from fastin.crystal.cif import parse_cif
+from fastin.crystal.crystal import Crystal, build_crystal
+from fastin.crystal.elements import symbol
 from fastin.errors import FastinError
 
 FILES = ("li_mp_ordered", "na_mp_ordered", "f_conductor_mp_ordered", "o_conductor_mp_ordered", "obelix_train")

@@ -383,7 +383,7 @@ def neb_hop(row: dict[str, Any]) -> tuple[Any, str, np.ndarray, np.ndarray]:
 
 
 def neb(shared: Path, cache: Path | None = None) -> dict[str, dict[str, Any]]:
-    from fastin.crystal import as_crystal
+    from fastin.crystal.crystal import as_crystal
     from fastin.ml.migration import hop_features
 
     rows = records(shared / "data" / "neb_barriers_train.jsonl.gz")

@@ -11,7 +11,7 @@ from pathlib import Path
 from ml_common import SETTINGS, arguments, configure, held_out, run, start, write
 
 import fastin
-from fastin.example_data import examples
+from fastin.crystal.examples import examples
 from fastin.ml.dataset import load_dataset
 from fastin.prediction import load_shipped
 

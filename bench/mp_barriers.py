@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import fastin
-from fastin.crystal import Crystal
+from fastin.crystal.crystal import Crystal
 
 # collection -> the mobile ion asked for
 COLLECTIONS = {

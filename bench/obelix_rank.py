@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 import fastin
-from fastin.crystal import Crystal
+from fastin.crystal.crystal import Crystal
 
 CONVENTIONS = ("spse", "bvlain", "softbv")
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import fastin
-from fastin.crystal import as_crystal
+from fastin.crystal.crystal import as_crystal
 
 TESSELLATION_CASES = ("Li3N", "LiFePO4", "Li10GeP2S12", "Li7La3Zr2O12_tetragonal")
 BARRIER_CASES = ("LiFePO4", "Li7La3Zr2O12_tetragonal")
@@ -42,7 +42,7 @@ def median_ms(call: Callable[[], Any], repeat: int) -> float:
 
 def tessellation_row(name: str, repeat: int = 15) -> dict[str, Any]:
     """Times of both sides on one bundled example."""
-    from fastin.network import network_from_arrays
+    from fastin.network.network import network_from_arrays
 
     f = as_crystal(fastin.examples()[name]).framework()
     row: dict[str, Any] = {"structure": name, "framework_atoms": len(f.radius)}
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--skip-large", action="store_true", help="leave out the 192-atom barrier case")
     args = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, one thread, {fastin._openmp._core.simd_level()}\n")
+    print(f"{platform.processor() or platform.machine()}, one thread, {fastin.runtime.openmp._core.simd_level()}\n")
     print("| structure | framework atoms | fastin network, symmetry off, ms | symmetry on, ms | pyvoro2 cells, ms |")
     print("|---|---:|---:|---:|---:|")
     tessellations = [tessellation_row(name) for name in TESSELLATION_CASES]

@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 
 import fastin
-from fastin.crystal import Crystal
+from fastin.crystal.crystal import Crystal
 from fastin.screening import Progress, screen
 from fastin.screening.job import Job
 from fastin.screening.tasks import resolve_tasks

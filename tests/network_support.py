@@ -9,7 +9,7 @@ import json
 import numpy as np
 from scipy.spatial import cKDTree
 
-from fastin.network import network_from_arrays
+from fastin.network.network import network_from_arrays
 
 IMAGES = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
 

@@ -1,7 +1,7 @@
 // The extension module: exception table and one bind_*() a subject.
 #include <pybind11/pybind11.h>
 
-#include "fastin/error.hpp"
+#include "fastin/base/error.hpp"
 
 namespace py = pybind11;
 

@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "fastin/error.hpp"
-#include "fastin/vec3.hpp"
+#include "fastin/base/error.hpp"
+#include "fastin/base/vec3.hpp"
 
 namespace fastin::bind {
 

@@ -9,7 +9,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastin._config import show_config
     from fastin.errors import (
         ConvergenceError,
         DisorderError,
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
         MissingParameterError,
         OxidationStateError,
     )
-    from fastin.threads import get_num_threads, num_threads, set_num_threads
+    from fastin.runtime.config import show_config
+    from fastin.runtime.threads import get_num_threads, num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
@@ -34,29 +34,29 @@ _HOME = {
     "MissingDependencyError": "fastin.errors",
     "MissingParameterError": "fastin.errors",
     "OxidationStateError": "fastin.errors",
-    "Crystal": "fastin.crystal",
-    "compute_network": "fastin.network",
-    "InterstitialNetwork": "fastin.network",
-    "Channel": "fastin.network",
-    "compute_bvse": "fastin.bvse",
-    "EnergyGrid": "fastin.bvse",
-    "compute_barriers": "fastin.barriers",
-    "Barriers": "fastin.barriers",
-    "compute_paths": "fastin.paths",
-    "TransportNetwork": "fastin.paths",
+    "Crystal": "fastin.crystal.crystal",
+    "compute_network": "fastin.network.network",
+    "InterstitialNetwork": "fastin.network.network",
+    "Channel": "fastin.network.network",
+    "compute_bvse": "fastin.bvse.grid",
+    "EnergyGrid": "fastin.bvse.grid",
+    "compute_barriers": "fastin.bvse.barriers",
+    "Barriers": "fastin.bvse.barriers",
+    "compute_paths": "fastin.transport.paths",
+    "TransportNetwork": "fastin.transport.paths",
     "describe": "fastin.descriptors",
     "predict": "fastin.prediction",
     "Prediction": "fastin.prediction",
     "xrd_pattern": "fastin.xrd.pattern",
     "screen": "fastin.screening",
     "ScreenResult": "fastin.screening",
-    "InterstitialGraph": "fastin.graph",
-    "fit_arrhenius": "fastin.arrhenius",
-    "examples": "fastin.example_data",
-    "get_num_threads": "fastin.threads",
-    "num_threads": "fastin.threads",
-    "set_num_threads": "fastin.threads",
-    "show_config": "fastin._config",
+    "InterstitialGraph": "fastin.graph.graph",
+    "fit_arrhenius": "fastin.transport.arrhenius",
+    "examples": "fastin.crystal.examples",
+    "get_num_threads": "fastin.runtime.threads",
+    "num_threads": "fastin.runtime.threads",
+    "set_num_threads": "fastin.runtime.threads",
+    "show_config": "fastin.runtime.config",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -9,7 +9,7 @@ import typing
 __all__: list[str] = ['BvseField', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'free_spheres', 'has_openmp', 'landscape_network', 'max_threads', 'nearest_atoms', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
 class BvseField:
     """
-    Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse).
+    Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse.grid).
     """
     max_energy: typing.ClassVar[float] = 1000.0
     def __init__(self, cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], term: numpy.typing.NDArray[numpy.int32], weight: numpy.typing.NDArray[numpy.float64], coulomb: numpy.typing.NDArray[numpy.bool], amplitude: numpy.typing.NDArray[numpy.float64], length: numpy.typing.NDArray[numpy.float64], alpha: numpy.typing.NDArray[numpy.float64], cutoff: typing.SupportsFloat | typing.SupportsIndex) -> None:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin._openmp import _core
 from fastin.errors import FastinError, InputError
+from fastin.runtime.openmp import _core
 
 if TYPE_CHECKING:
-    from fastin.barriers import Barriers
-    from fastin.bvse import EnergyGrid
-    from fastin.crystal import Crystal, OxidationStates
-    from fastin.framework import MobileIon
-    from fastin.network import InterstitialNetwork
+    from fastin.bvse.barriers import Barriers
+    from fastin.bvse.grid import EnergyGrid
+    from fastin.crystal.crystal import Crystal, OxidationStates
+    from fastin.crystal.framework import MobileIon
+    from fastin.network.network import InterstitialNetwork
 
 #: Heights above the minimum (eV) at which the accessible share of the volume is given.
 ACCESSIBLE_LEVELS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0)
@@ -75,7 +75,7 @@ def describe(
         >>> round(facts["barrier_1d_global_eV"], 1)
         0.4
     """
-    from fastin.crystal import as_crystal
+    from fastin.crystal.crystal import as_crystal
 
     if on_error not in ("raise", "nan"):
         raise InputError(f"on_error must be 'raise' or 'nan', not {on_error!r}")
@@ -115,7 +115,7 @@ _SPREAD = ("mean", "std", "min", "median", "max")
 
 
 def _composition(crystal: Crystal, mobile: MobileIon) -> dict[str, float]:
-    from fastin.elements import column
+    from fastin.crystal.elements import column
 
     number, occupancy = crystal.number, crystal.occupancy
     atoms = float(occupancy.sum())
@@ -169,7 +169,7 @@ def _mobile_geometry(crystal: Crystal, is_mobile: NDArray[np.bool_]) -> dict[str
 def _network(
     crystal: Crystal, mobile: MobileIon, network: InterstitialNetwork | None, num_threads: int | None
 ) -> dict[str, float]:
-    from fastin.network import compute_network
+    from fastin.network.network import compute_network
 
     if network is None:
         network = compute_network(crystal, mobile.symbol, num_threads=num_threads)
@@ -214,8 +214,8 @@ def _landscape(
     convention: str,
     num_threads: int | None,
 ) -> dict[str, float]:
-    from fastin.barriers import compute_barriers
-    from fastin.bvse import compute_bvse
+    from fastin.bvse.barriers import compute_barriers
+    from fastin.bvse.grid import compute_bvse
 
     if grid is None:
         grid = compute_bvse(
@@ -250,7 +250,7 @@ def _landscape(
 
 
 def _valence(crystal: Crystal, mobile: MobileIon) -> dict[str, float]:
-    from fastin.bond_valence import valence_mismatch
+    from fastin.bvse.valence import valence_mismatch
 
     mismatch = valence_mismatch(crystal, missing="nan")
     here = crystal.number == mobile.number

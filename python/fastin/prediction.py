@@ -69,7 +69,7 @@ class Prediction:
         return f"Prediction({self.source}: {self.formula}, {self.ion}, {said}, {self.model})"
 
     def _repr_html_(self) -> str:
-        from fastin import notebook
+        from fastin.runtime import html as notebook
 
         return notebook.prediction(self)
 
@@ -114,7 +114,7 @@ def load_shipped(model: str | Path = "default", device: str | None = None) -> Tr
 
 def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[str, ...]:
     """Why a structure lies outside the training set of a model card; empty when it does not."""
-    from fastin.element_features import element_table
+    from fastin.crystal.element_features import element_table
 
     domain = card.get("domain", {})
     graph = entry.interstitial
@@ -256,7 +256,7 @@ def predict_many(
     if on_error not in ("raise", "skip"):
         raise InputError(f"on_error must be raise or skip, not {on_error!r}")
     trained = load_shipped(model, device)
-    from fastin.crystal import as_crystal
+    from fastin.crystal.crystal import as_crystal
     from fastin.ml.predictor import graphs_of
 
     entries, crystals = [], []

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fastin._openmp import _core
-from fastin.graph import CrystalGraph, InterstitialGraph, build_interstitial_graph, nearest_atoms
+from fastin.graph.graph import CrystalGraph, InterstitialGraph, build_interstitial_graph, nearest_atoms
 from fastin.ml.store import Entry
+from fastin.runtime.openmp import _core
 
 SPECIES = {"O": (8, -2.0, 1.26), "S": (16, -2.0, 1.7), "P": (15, 5.0, 0.31), "Cl": (17, -1.0, 1.67)}
 

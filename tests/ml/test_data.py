@@ -13,7 +13,7 @@ from synthetic import synthetic_entry
 from torch_geometric.loader import DataLoader
 
 from fastin.errors import InputError
-from fastin.graph import InterstitialGraph
+from fastin.graph.graph import InterstitialGraph
 from fastin.ml.data import TensorStore
 from fastin.ml.labels import CEILING, FLOOR, label_columns, label_summary, to_barriers, to_targets
 from fastin.ml.metrics import barrier_scores, by_barrier, calibration, mae, r2, summarise
@@ -77,7 +77,7 @@ def test_pruning_keeps_the_percolating_network(store: GraphStore) -> None:
         # The full networks agree on what is left, and still percolate in three dimensions.
         widths = two.arrays["bottleneck_radius"][two.arrays["cover_edge"]]
         np.testing.assert_array_equal(np.sort(widths), np.sort(two.arrays["bottleneck_radius"]))
-        from fastin._openmp import _core
+        from fastin.runtime.openmp import _core
 
         saddle, _ = _core.critical_elements(
             np.array([0, 8]),

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 import fastin
 from fastin.cli import main
+from fastin.crystal.examples import examples
 from fastin.errors import InputError, MissingDependencyError
-from fastin.example_data import examples
-from fastin.graph import build_crystal_graph, build_interstitial_graph
+from fastin.graph.graph import build_crystal_graph, build_interstitial_graph
 from fastin.ml.dataset import (
     BuildOptions,
     SourceCif,

@@ -11,7 +11,7 @@ from synthetic import synthetic_entry, synthetic_network
 from torch_geometric.data import Batch as PygBatch
 
 from fastin.errors import InputError
-from fastin.graph import InterstitialGraph, build_interstitial_graph
+from fastin.graph.graph import InterstitialGraph, build_interstitial_graph
 from fastin.ml import rows
 from fastin.ml.checkpoint import Trained, load_model, save_model
 from fastin.ml.data import TensorStore

@@ -12,8 +12,8 @@ from synthetic import synthetic_entry
 
 import fastin
 from fastin.cli import main
+from fastin.crystal.examples import examples
 from fastin.errors import InputError, MissingDependencyError
-from fastin.example_data import examples
 from fastin.ml.checkpoint import Trained, save_model
 from fastin.ml.config import TrainConfig
 from fastin.ml.models import build_model

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 import fastin
 from fastin.cli.xrd import command
-from fastin.example_data import examples
+from fastin.crystal.examples import examples
 from fastin.xrd import XRDMatch, prepare_measured, read_pattern
 
 

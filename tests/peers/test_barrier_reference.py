@@ -19,8 +19,8 @@ import pytest
 from numpy.typing import NDArray
 
 import fastin
-from fastin.bvse import EnergyGrid, compute_bvse
-from fastin.crystal import Crystal
+from fastin.bvse.grid import EnergyGrid, compute_bvse
+from fastin.crystal.crystal import Crystal
 
 BVLAIN_STEP = 10.0 / 1024
 BVLAIN_RANGE = 10.0

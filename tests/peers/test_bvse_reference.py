@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import fastin
-from fastin.bvse import build_field, compute_bvse
-from fastin.crystal import Crystal
+from fastin.bvse.grid import build_field, compute_bvse
+from fastin.crystal.crystal import Crystal
 
 
 def _records(shared) -> list[dict]:

@@ -13,8 +13,8 @@ from network_support import (
     reference_network,
 )
 
-from fastin._openmp import _core
-from fastin.network import with_exact_radii
+from fastin.network.network import with_exact_radii
+from fastin.runtime.openmp import _core
 
 #: Li3P carries float32 coordinates (1/3 = 0.33333334): its degenerate vertices are spread over 3e-6 A, and where in
 #: that spread a merged vertex is placed moves its radius by as much.

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fastin._openmp import _core
+from fastin.runtime.openmp import _core
 
 TERMS = {
     "coulomb": np.array([False, True, False]),

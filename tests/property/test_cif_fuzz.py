@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fastin import examples
-from fastin.cif import decode, parse_species
-from fastin.crystal import Crystal
+from fastin.crystal.cif import decode, parse_species
+from fastin.crystal.crystal import Crystal
 from fastin.errors import FastinError
 
 TEXTS = [Path(examples()[name]).read_text() for name in ("LiFePO4", "Li10GeP2S12", "Li3N", "LiCl", "LiCoO2")]

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from fastin.clearance import clearance_at, exact_free_spheres
 from fastin.errors import GeometryError
-from fastin.network import network_from_arrays
+from fastin.network.exact import clearance_at, exact_free_spheres
+from fastin.network.network import network_from_arrays
 
 sys.path.insert(0, str(Path(__file__).parent))
 from clearance_twin import percolation

@@ -7,8 +7,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from network_support import assert_same_edges, assert_same_network
 
-from fastin._openmp import _core
-from fastin.network import network_from_arrays
+from fastin.network.network import network_from_arrays
+from fastin.runtime.openmp import _core
 
 # Basis changes of determinant one.
 TURNS = [

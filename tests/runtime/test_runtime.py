@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import fastin
-from fastin._config import openmp_runtimes
-from fastin.threads import resolve_threads
+from fastin.runtime.config import openmp_runtimes
+from fastin.runtime.threads import resolve_threads
 
 
 def _run(code: str, **env: str) -> str:
@@ -34,10 +34,10 @@ def test_import_loads_neither_torch_nor_pymatgen():
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/maps")
-@pytest.mark.parametrize("order", ["import fastin._openmp, torch", "import torch, fastin._openmp"])
+@pytest.mark.parametrize("order", ["import fastin.runtime.openmp, torch", "import torch, fastin.runtime.openmp"])
 def test_one_openmp_runtime_beside_torch(order):
     pytest.importorskip("torch")
-    runtimes = _run(f"{order}; from fastin._config import openmp_runtimes; print(*openmp_runtimes())").split()
+    runtimes = _run(f"{order}; from fastin.runtime.config import openmp_runtimes; print(*openmp_runtimes())").split()
     assert len(runtimes) == 1, runtimes
 
 
@@ -46,7 +46,7 @@ def test_symbol_ceiling_of_openmp():
     nm = Path("/usr/bin/nm")
     if not nm.is_file():
         pytest.skip("nm not found")
-    from fastin._openmp import _core
+    from fastin.runtime.openmp import _core
 
     table = subprocess.run([nm, "-D", _core.__file__], capture_output=True, text=True, check=True).stdout
     versions = {line.split("@")[-1] for line in table.splitlines() if "@GOMP_" in line}

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from fastin import fit_arrhenius
-from fastin.arrhenius import plot_arrhenius, read_table
 from fastin.cli import main
 from fastin.errors import InputError
-from fastin.kinetics import BOLTZMANN_EV
+from fastin.transport.arrhenius import plot_arrhenius, read_table
+from fastin.transport.kinetics import BOLTZMANN_EV
 
 T = np.array([298.0, 313.0, 333.0, 353.0, 373.0])
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fastin import examples
-from fastin.cif import _settings_by_name
-from fastin.crystal import Crystal, as_crystal
+from fastin.crystal.cif import _settings_by_name
+from fastin.crystal.crystal import Crystal, as_crystal
 from fastin.errors import DisorderError, FastinError, GeometryError, InputError, OxidationStateError
 
 HEAD = """data_x

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from pymatgen.core import Lattice, Structure
 
 import fastin
-from fastin.bvse import EnergyGrid, compute_bvse
+from fastin.bvse.grid import EnergyGrid, compute_bvse
 from fastin.cli import main
 from fastin.errors import InputError
 

@@ -10,9 +10,9 @@ from pymatgen.core import Lattice, Structure
 from scipy.special import erfc
 
 import fastin
-from fastin.bvse import build_field, compute_bvse, fill_grid, grid_shape
-from fastin.bvse_parameters import COULOMB, element, find_pair, softbv_radius
-from fastin.crystal import Crystal
+from fastin.bvse.grid import build_field, compute_bvse, fill_grid, grid_shape
+from fastin.bvse.parameters import COULOMB, element, find_pair, softbv_radius
+from fastin.crystal.crystal import Crystal
 from fastin.errors import InputError, MissingParameterError
 
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from fastin.bvse_derivation import (
+from fastin.bvse.derivation import (
     HARDNESS,
     anion_softness,
     cation_softness,
@@ -16,7 +16,7 @@ from fastin.bvse_derivation import (
     rmin_factor_of,
     with_cation_charge,
 )
-from fastin.bvse_parameters import (
+from fastin.bvse.parameters import (
     element,
     element_table,
     find_pair,

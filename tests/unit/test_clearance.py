@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fastin.clearance import clearance_at, exact_free_spheres
 from fastin.errors import GeometryError, InputError
+from fastin.network.exact import clearance_at, exact_free_spheres
 
 
 def spheres(cell, frac, radius):

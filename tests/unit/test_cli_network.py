@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from fastin.cli import main
-from fastin.network import InterstitialNetwork
+from fastin.network.network import InterstitialNetwork
 
 LICL = """data_LiCl
 _cell_length_a 5.13

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from fastin import examples
-from fastin._openmp import _core
-from fastin.crystal import Crystal, MobileIon, as_crystal
-from fastin.elements import numbers_by_symbol, symbol
+from fastin.crystal.crystal import Crystal, MobileIon, as_crystal
+from fastin.crystal.elements import numbers_by_symbol, symbol
+from fastin.runtime.openmp import _core
 
 EXPECTED = {  # name: formula, positions, space group, volume (A^3), cell contents
     "CaF2": ("CaF2", 12, 225, 163.03),
@@ -166,8 +166,8 @@ def test_as_crystal_keeps_a_crystal_and_can_change_its_charges() -> None:
 
 def test_importing_needs_no_pymatgen() -> None:
     code = (
-        "import sys, fastin.crystal; from fastin import examples; "
-        "fastin.crystal.Crystal.from_file(examples()['LiCl']).framework(); "
+        "import sys, fastin.crystal.crystal; from fastin import examples; "
+        "fastin.crystal.crystal.Crystal.from_file(examples()['LiCl']).framework(); "
         "assert not {'pymatgen', 'ase', 'torch', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -355,7 +355,7 @@ def test_spglib_prints_nothing(tmp_path):
     """A nearly symmetric cell on which spglib gives up a tolerance and says so on standard error, from C."""
     path = tmp_path / "near.cif"
     path.write_text(_NEARLY_SYMMETRIC)
-    code = "import sys; from fastin.crystal import Crystal; print(Crystal.from_file(sys.argv[1]).formula)"
+    code = "import sys; from fastin.crystal.crystal import Crystal; print(Crystal.from_file(sys.argv[1]).formula)"
     environment = {k: v for k, v in os.environ.items() if k != "SPGLIB_WARNING"}
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == "Li3Fe3O8"

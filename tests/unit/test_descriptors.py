@@ -10,9 +10,9 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 import fastin
-from fastin.bond_valence import bond_valence_sums, global_instability_index, valence_mismatch
-from fastin.bvse_parameters import find_pair
-from fastin.crystal import Crystal
+from fastin.bvse.parameters import find_pair
+from fastin.bvse.valence import bond_valence_sums, global_instability_index, valence_mismatch
+from fastin.crystal.crystal import Crystal
 from fastin.errors import InputError, MissingParameterError
 
 

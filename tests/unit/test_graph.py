@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastin.errors import InputError
-from fastin.graph import (
+from fastin.graph.graph import (
     EDGE_SCALARS,
     NEIGHBOUR_FEATURES,
     NODE_SCALARS,

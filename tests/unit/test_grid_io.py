@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from fastin.bvse import EnergyGrid, compute_bvse
+from fastin.bvse.files import BOHR, cell_parameters, cell_vectors
+from fastin.bvse.grid import EnergyGrid, compute_bvse
 from fastin.errors import InputError
-from fastin.grid_io import BOHR, cell_parameters, cell_vectors
 
 
 @pytest.fixture(scope="module")

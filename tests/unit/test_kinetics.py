@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastin.errors import InputError
-from fastin.kinetics import BOLTZMANN_EV, ELEMENTARY_CHARGE, HopModel
+from fastin.transport.kinetics import BOLTZMANN_EV, ELEMENTARY_CHARGE, HopModel
 
 
 def model(cell, frac, energy, hops, prefactor=1e13):

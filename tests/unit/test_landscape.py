@@ -9,9 +9,9 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 import fastin
-from fastin.bvse import EnergyGrid, compute_bvse
+from fastin.bvse.grid import EnergyGrid, compute_bvse
+from fastin.bvse.landscape import Landscape, compute_landscape
 from fastin.errors import InputError
-from fastin.landscape import Landscape, compute_landscape
 
 
 def lithium_chloride() -> Structure:

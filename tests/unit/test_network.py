@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from network_support import NAMED, assert_same_edges, assert_same_network, bcc, fcc, random_crystal, simple_cubic
 
-import fastin.network
-from fastin.clearance import clearance_at, exact_free_spheres
+import fastin.network.network
 from fastin.errors import GeometryError, InputError
-from fastin.network import InterstitialNetwork, network_from_arrays
+from fastin.network.exact import clearance_at, exact_free_spheres
+from fastin.network.network import InterstitialNetwork, network_from_arrays
 
 
 def cubic_operations():
@@ -257,5 +257,5 @@ def test_errors_name_the_source_and_the_sites():
 
 
 def test_docstring_example():
-    results = doctest.testmod(fastin.network, raise_on_error=True)
+    results = doctest.testmod(fastin.network.network, raise_on_error=True)
     assert results.attempted >= 4

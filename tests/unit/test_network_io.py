@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from fastin import network_io
 from fastin.errors import InputError
-from fastin.network import InterstitialNetwork, network_from_arrays
+from fastin.network import files as network_io
+from fastin.network.network import InterstitialNetwork, network_from_arrays
 
 TABLES = ("site_frac", "site_radius", "site_kind", "site_orbit", "edge_index", "edge_image", "edge_length",
           "edge_bottleneck_frac", "edge_bottleneck_radius")  # fmt: skip

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 import fastin
-from fastin.notebook import table
+from fastin.runtime.html import table
 
 
 class Balance(HTMLParser):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from fastin import examples
-from fastin.crystal import Crystal
-from fastin.elements import symbol
-from fastin.oxidation import _cation_states, _Kind, _nearest_to_neutral, _neutral
+from fastin.crystal.crystal import Crystal
+from fastin.crystal.elements import symbol
+from fastin.crystal.oxidation import _cation_states, _Kind, _nearest_to_neutral, _neutral
 
 
 def states(crystal: Crystal) -> dict[str, float]:

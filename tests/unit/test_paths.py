@@ -12,8 +12,8 @@ from click.testing import CliRunner
 import fastin
 from fastin.cli import main
 from fastin.errors import DisorderError, InputError
-from fastin.neb import leg, oriented, supercell_for
-from fastin.paths import compute_paths
+from fastin.transport.neb import leg, oriented, supercell_for
+from fastin.transport.paths import compute_paths
 
 FILES = fastin.examples()
 
@@ -217,7 +217,7 @@ def test_profiles_run_from_site_to_site(lifepo4):
 
 
 def test_radius_is_the_clearance_along_the_path(lifepo4):
-    from fastin.clearance import clearance_at
+    from fastin.network.exact import clearance_at
 
     clearance = clearance_at(lifepo4.network.framework, lifepo4.profile(0).frac @ lifepo4.cell)
     assert clearance.min() == pytest.approx(lifepo4.hop_radius[0], abs=0.01)

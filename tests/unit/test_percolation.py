@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fastin._openmp import _core
 from fastin.errors import InputError
+from fastin.runtime.openmp import _core
 
 FACES = [s for s in itertools.product((-1, 0, 1), repeat=3) if sum(map(abs, s)) == 1]
 ALL = [s for s in itertools.product((-1, 0, 1), repeat=3) if any(s)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fastin.elements import element, numbers_by_symbol, species_name, table
+from fastin.crystal.elements import element, numbers_by_symbol, species_name, table
+from fastin.crystal.radii import atomic_radius, ionic_radius
 from fastin.errors import MissingParameterError
-from fastin.radii import atomic_radius, ionic_radius
 
 Z = numbers_by_symbol()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fastin.crystal import Crystal
+from fastin.crystal.crystal import Crystal
 from fastin.errors import InputError
 from fastin.screening import inputs
 from fastin.screening.job import load_crystal

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from network_support import NAMED, fcc, random_crystal
 
-from fastin._openmp import _core
 from fastin.errors import GeometryError, InputError
+from fastin.runtime.openmp import _core
 
 
 def tessellate(cell, frac, radius, **options):

@@ -16,11 +16,11 @@ from fastin.cli._common import dump_json, expand_inputs, number, stderr_console,
 from fastin.errors import FastinError
 
 if TYPE_CHECKING:
-    from fastin.barriers import Barriers
-    from fastin.bvse import EnergyGrid
-    from fastin.crystal import Crystal
-    from fastin.network import InterstitialNetwork
-    from fastin.paths import TransportNetwork
+    from fastin.bvse.barriers import Barriers
+    from fastin.bvse.grid import EnergyGrid
+    from fastin.crystal.crystal import Crystal
+    from fastin.network.network import InterstitialNetwork
+    from fastin.transport.paths import TransportNetwork
 
 NETWORK_FILES = (".net", ".json", ".vasp", ".cif")
 
@@ -31,10 +31,10 @@ def analyze_one(path: Path, ion: str | None, radii: str, with_barriers: bool, th
     Returns:
         The row that ``--json`` prints, plus the result objects under ``_network`` and ``_grid``.
     """
-    from fastin.barriers import compute_barriers
-    from fastin.bvse import compute_bvse
-    from fastin.crystal import as_crystal
-    from fastin.network import compute_network
+    from fastin.bvse.barriers import compute_barriers
+    from fastin.bvse.grid import compute_bvse
+    from fastin.crystal.crystal import as_crystal
+    from fastin.network.network import compute_network
 
     start = time.perf_counter()
     crystal = as_crystal(path)
@@ -92,7 +92,7 @@ def _path_columns(
     crystal: Crystal, network: InterstitialNetwork, grid: EnergyGrid, barriers: Barriers, threads: int | None
 ) -> tuple[dict[str, Any], TransportNetwork]:
     """Sites, inequivalent hops and the activation energy of diffusion (300 to 600 K, mean over the axes)."""
-    from fastin.paths import join_network
+    from fastin.transport.paths import join_network
 
     paths = join_network(crystal, network, grid, barriers, num_threads=threads)
     conducts = len(paths.conducting_sites) > 0
@@ -209,7 +209,7 @@ def command(
     paths = expand_inputs(files)
     labels = [p.name for p in paths]
     if demo:
-        from fastin.example_data import examples
+        from fastin.crystal.examples import examples
 
         paths += list(examples().values())
         labels += list(examples())

@@ -17,7 +17,7 @@ from fastin.errors import FastinError
 
 def _prediction(structure: Path, ion: str | None, quantity: str, temperatures: Any) -> tuple[Any, dict[str, Any]]:
     """The network's conductivity or diffusivity (mean over the axes) at the temperatures, and its summary."""
-    from fastin.paths import compute_paths
+    from fastin.transport.paths import compute_paths
 
     paths = compute_paths(structure, ion)
     if quantity == "conductivity":
@@ -42,7 +42,7 @@ def command(
 
     Columns are found by name, e.g. temperature_K or "T (°C)", and sigma_S/cm, log10_sigma or D_cm2/s.
     """
-    from fastin.arrhenius import fit_arrhenius, plot_arrhenius, read_table
+    from fastin.transport.arrhenius import fit_arrhenius, plot_arrhenius, read_table
 
     try:
         table = read_table(file)

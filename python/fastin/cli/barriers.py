@@ -84,8 +84,8 @@ def command(
     threads: int | None,
 ) -> None:
     """1D, 2D and 3D percolation barriers of each structure FILE (CIF, POSCAR, or a folder of them)."""
-    from fastin.barriers import compute_barriers
-    from fastin.bvse import compute_bvse
+    from fastin.bvse.barriers import compute_barriers
+    from fastin.bvse.grid import compute_bvse
 
     paths = expand_inputs(files)
     errors = stderr_console()

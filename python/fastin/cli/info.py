@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fastin._config import show_config
+from fastin.runtime.config import show_config
 
 
 @click.command("info")

@@ -15,7 +15,7 @@ from fastin.cli._common import Finite, dump_json, number, stderr_console, stdout
 from fastin.errors import FastinError
 
 if TYPE_CHECKING:
-    from fastin.network import InterstitialNetwork
+    from fastin.network.network import InterstitialNetwork
 
 
 def _summary(network: InterstitialNetwork, probe: float) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _print_classes(classes: dict[str, Any]) -> None:
 
 
 def _check_suffixes(_: click.Context, parameter: click.Parameter, paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    from fastin.network_io import WRITABLE
+    from fastin.network.files import WRITABLE
 
     for path in paths:
         if path.suffix.lower() not in WRITABLE:
@@ -175,7 +175,7 @@ def command(
     threads: int | None,
 ) -> None:
     """Voids and bottlenecks of FILE (CIF, POSCAR): free spheres, channels, symmetry classes; network files."""
-    from fastin.network import compute_network
+    from fastin.network.network import compute_network
 
     try:
         network = compute_network(

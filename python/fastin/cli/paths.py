@@ -15,7 +15,7 @@ from fastin.cli._common import dump_json, number, stderr_console, stdout_console
 from fastin.errors import FastinError
 
 if TYPE_CHECKING:
-    from fastin.paths import TransportNetwork
+    from fastin.transport.paths import TransportNetwork
 
 
 _DIMENSIONS = ("1d", "2d", "3d")
@@ -112,7 +112,7 @@ def _print_kinetics(kinetics: dict[str, Any] | None) -> None:
 
 
 def _neb(paths: TransportNetwork, hop: str, folder: Path, images: int, distance: float | None) -> None:
-    from fastin.neb import leg
+    from fastin.transport.neb import leg
 
     hops = leg(paths, int(hop[0])) if hop in _DIMENSIONS else int(hop)
     files = paths.write_neb(hops, folder, images, supercell=distance)
@@ -163,7 +163,7 @@ def command(
     threads: int | None,
 ) -> None:
     """Sites, inequivalent hops and percolating paths of FILE with energies; hop kinetics; NEB images."""
-    from fastin.paths import compute_paths
+    from fastin.transport.paths import compute_paths
 
     try:
         paths = compute_paths(

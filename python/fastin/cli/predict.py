@@ -98,7 +98,7 @@ def _structures(
 ) -> tuple[list[Any], list[str]]:
     """Predictions, and a message for each file that could not be used."""
     from fastin.cli._common import expand_inputs
-    from fastin.crystal import as_crystal
+    from fastin.crystal.crystal import as_crystal
     from fastin.prediction import load_shipped, predict_entries, with_experiment
 
     trained = load_shipped(model, device)

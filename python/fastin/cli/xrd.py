@@ -175,7 +175,7 @@ def _input_pattern(
     path: Path, wavelength: str, background: float | None, k_alpha2: str | None, formula: str | None
 ) -> tuple[Any, set[str] | None, list[str]]:
     """(4501,) pattern of a structure file or of a measurement, by suffix; the elements where known; what is missing."""
-    from fastin.elements import symbol
+    from fastin.crystal.elements import symbol
     from fastin.xrd.domain import elements_of
     from fastin.xrd.measured import PATTERN_SUFFIXES, convert_wavelength, prepare_measured, read_pattern
     from fastin.xrd.pattern import scattering_atoms, xrd_pattern

@@ -12,7 +12,7 @@ import torch
 
 import fastin
 from fastin.errors import InputError
-from fastin.graph import ATOM_SCALARS, EDGE_SCALARS, NEIGHBOUR_FEATURES, NODE_SCALARS, Feature
+from fastin.graph.graph import ATOM_SCALARS, EDGE_SCALARS, NEIGHBOUR_FEATURES, NODE_SCALARS, Feature
 from fastin.ml.data import TensorStore
 from fastin.ml.models import GraphModel, build_model
 from fastin.ml.store import GraphStore

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fastin.element_features import element_table
+from fastin.crystal.element_features import element_table
 from fastin.errors import InputError
 
 #: Elements whose atomic fraction is a feature of its own (the common ones of solid electrolytes).

@@ -23,7 +23,7 @@ from fastin.ml.composition import composition_features, parse_formula
 from fastin.ml.forest import Forest
 
 if TYPE_CHECKING:
-    from fastin.crystal import Crystal
+    from fastin.crystal.crystal import Crystal
 
 TARGETS = ("log10_conductivity", "experimental_activation_energy")
 
@@ -119,7 +119,7 @@ def structure_features(described: Mapping[str, float]) -> dict[str, float]:
 
 def amounts_of(crystal: Crystal) -> dict[str, float]:
     """Atoms of each element in the cell, occupancies counted."""
-    from fastin.element_features import element_table
+    from fastin.crystal.element_features import element_table
 
     amounts: dict[str, float] = {}
     for z, occupancy in zip(crystal.number.tolist(), crystal.occupancy.tolist(), strict=True):
@@ -165,7 +165,7 @@ def predict_crystal(source: Any, *, described: Mapping[str, float] | None = None
     Raises:
         InputError: no lithium in the structure.
     """
-    from fastin.crystal import as_crystal
+    from fastin.crystal.crystal import as_crystal
     from fastin.descriptors import describe
 
     crystal = as_crystal(source)

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastin.errors import InputError
 from fastin.ml.store import FREE, LABELS
-from fastin.settings import read_settings
+from fastin.runtime.settings import read_settings
 
 
 @dataclass(frozen=True)

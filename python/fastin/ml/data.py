@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastin.element_features import element_table
-from fastin.graph import NEIGHBOUR_FEATURES, CrystalGraph, InterstitialGraph
+from fastin.crystal.element_features import element_table
+from fastin.graph.graph import NEIGHBOUR_FEATURES, CrystalGraph, InterstitialGraph
 from fastin.ml._require import require
 from fastin.ml.rows import RowIndex
 from fastin.ml.store import FIELDS, GROUPS, GraphStore, prune_edges, row_ranges
@@ -66,7 +66,7 @@ def _element_columns() -> Tensor:
 
 
 def environment(number: Tensor, charge: Tensor, radius: Tensor, neighbour: Tensor, distance: Tensor) -> Tensor:
-    """(P, k * 9) columns of `fastin.graph.NEIGHBOUR_FEATURES` in float32, as `environment_features` in numpy."""
+    """(P, k * 9) columns of `fastin.graph.graph.NEIGHBOUR_FEATURES` in float32, as `environment_features` in numpy."""
     group, period, chi, softness = _element_columns().to(number.device)[number.long()].unbind(1)
     # The two distances (to the centre, to the surface) stand in front of what depends on the neighbour alone.
     atoms = torch.stack(

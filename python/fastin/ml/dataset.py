@@ -23,7 +23,7 @@ import numpy as np
 
 import fastin
 from fastin.errors import FastinError, InputError
-from fastin.graph import NEIGHBOURS, build_crystal_graph, build_interstitial_graph
+from fastin.graph.graph import NEIGHBOURS, build_crystal_graph, build_interstitial_graph
 from fastin.ml.store import Entry, GraphStore
 
 _SHARD = 200
@@ -104,7 +104,7 @@ def _read_source(path: Path) -> Iterator[SourceCif]:
 
 def chemical_system(numbers: Iterable[int]) -> str:
     """Elements in alphabetical order, e.g. ``"Fe-Li-O-P"``."""
-    from fastin.element_features import element_table
+    from fastin.crystal.element_features import element_table
 
     symbols = element_table().symbol
     return "-".join(sorted({symbols[int(z)] for z in numbers}))
@@ -116,10 +116,10 @@ def make_entry(source: SourceCif, options: BuildOptions) -> Entry:
     Raises:
         FastinError: whatever the network, the landscape or the barriers raise; names the structure.
     """
-    from fastin.barriers import compute_barriers
-    from fastin.bvse import compute_bvse
-    from fastin.crystal import Crystal
-    from fastin.network import compute_network
+    from fastin.bvse.barriers import compute_barriers
+    from fastin.bvse.grid import compute_bvse
+    from fastin.crystal.crystal import Crystal
+    from fastin.network.network import compute_network
 
     crystal = Crystal.from_cif_string(source.cif, source=source.id)
     if crystal.num_positions > options.max_positions:

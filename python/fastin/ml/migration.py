@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastin.errors import FastinError, InputError
 
 if TYPE_CHECKING:
-    from fastin.crystal import Crystal
-    from fastin.framework import MobileIon
+    from fastin.crystal.crystal import Crystal
+    from fastin.crystal.framework import MobileIon
 
 FloatArray = NDArray[np.float64]
 
@@ -140,8 +140,8 @@ def hop_features(
 
 
 def _ion_facts(ion: MobileIon) -> dict[str, float]:
-    from fastin.element_features import element_table
-    from fastin.radii import ionic_radius
+    from fastin.crystal.element_features import element_table
+    from fastin.crystal.radii import ionic_radius
 
     table = element_table()
     return {
@@ -155,7 +155,7 @@ def _ion_facts(ion: MobileIon) -> dict[str, float]:
 
 def _energies(crystal: Crystal, ion: MobileIon, tube: Tube, convention: str) -> dict[str, float]:
     """Barrier of the tube and of the line, difference of the ends (eV)."""
-    from fastin.bvse_field import build_field
+    from fastin.bvse.field import build_field
 
     names = ("barrier", "barrier_from_first", "ends_difference", "line_barrier")
     try:
@@ -181,7 +181,7 @@ def _energies(crystal: Crystal, ion: MobileIon, tube: Tube, convention: str) -> 
 
 def _surroundings(crystal: Crystal, ion: MobileIon, tube: Tube) -> dict[str, float]:
     """Clearance, coordination and distances at the ends and at the narrowest point of the widest way."""
-    from fastin.clearance import clearance_at
+    from fastin.network.exact import clearance_at
 
     shape = tube.points.shape[:3]
     points = np.ascontiguousarray(tube.points.reshape(-1, 3))
@@ -238,7 +238,7 @@ def _nearest(crystal: Crystal, mask: NDArray[Any], places: FloatArray) -> FloatA
 
 
 def _landscape(crystal: Crystal, ion: MobileIon) -> dict[str, float]:
-    from fastin.barriers import compute_barriers
+    from fastin.bvse.barriers import compute_barriers
 
     names = [f"crystal_barrier_{d}d_network_eV" for d in (1, 2, 3)]
     try:
@@ -280,7 +280,7 @@ def predict_hop(source: Any, start: ArrayLike, end: ArrayLike, ion: str | None =
         >>> 0.1 < hop.barrier < 0.8
         True
     """
-    from fastin.crystal import as_crystal
+    from fastin.crystal.crystal import as_crystal
     from fastin.ml.conductivity import amounts_of, load_forest
 
     crystal = as_crystal(source)

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fastin._openmp import _core
 from fastin.errors import InputError
 from fastin.ml.layers import RadialBasis, mlp, segment_mean_max
 from fastin.ml.models import GraphModel, Standardise, masked_mse
 from fastin.ml.rows import RowIndex
 from fastin.ml.store import FREE, LABELS
+from fastin.runtime.openmp import _core
 
 _ELEMENTS = 104
 _NONE = np.iinfo(np.int64).max

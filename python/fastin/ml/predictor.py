@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastin.errors import InputError
-from fastin.graph import InterstitialGraph, build_crystal_graph, build_interstitial_graph
+from fastin.graph.graph import InterstitialGraph, build_crystal_graph, build_interstitial_graph
 from fastin.ml.checkpoint import Trained, load_model, save_model
 from fastin.ml.config import TrainConfig
 from fastin.ml.dataset import chemical_system
@@ -34,8 +34,8 @@ def graphs_of(source: Any, ion: str | None = None, *, name: str | None = None, c
     """
     if isinstance(source, InterstitialGraph):
         return Entry(name or source.source, "", chemical_system(source.atom_number), source)
-    from fastin.crystal import as_crystal
-    from fastin.network import compute_network
+    from fastin.crystal.crystal import as_crystal
+    from fastin.network.network import compute_network
 
     crystal = as_crystal(source)
     network = compute_network(crystal, ion)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin._openmp import _core
 from fastin.errors import InputError
-from fastin.graph import CrystalGraph, InterstitialGraph
+from fastin.graph.graph import CrystalGraph, InterstitialGraph
+from fastin.runtime.openmp import _core
 
 Array = NDArray[Any]
 

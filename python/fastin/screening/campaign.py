@@ -15,12 +15,12 @@ from typing import Any, Protocol
 
 import fastin
 from fastin.errors import InputError
+from fastin.runtime.threads import get_num_threads
 from fastin.screening import inputs
 from fastin.screening.engine import Row, Supervisor
 from fastin.screening.inputs import Record
 from fastin.screening.store import KEY, Resume, Store, make_schema, read_results
 from fastin.screening.tasks import DEFAULT_TASKS, check_options, resolve_tasks
-from fastin.threads import get_num_threads
 
 log = logging.getLogger("fastin.screening")
 

@@ -133,7 +133,7 @@ _GIVEN = frozenset(name for task in (_CRYSTAL, _NETWORK, _BARRIERS) for name, _ 
 
 @cache
 def _descriptor_names() -> tuple[str, ...]:
-    from fastin.crystal import Crystal
+    from fastin.crystal.crystal import Crystal
     from fastin.descriptors import describe
 
     names = describe(Crystal.from_cif_string(SMALL_CRYSTAL), resolution=0.5, on_error="nan", num_threads=1)
@@ -173,7 +173,7 @@ _PATH_OPTIONS = frozenset({"energy_cutoff"})
 
 
 def _paths(job: Job) -> dict[str, Scalar]:
-    from fastin.paths import compute_paths
+    from fastin.transport.paths import compute_paths
 
     chosen = job.chosen(_PATH_OPTIONS | GRID_OPTIONS | (NETWORK_OPTIONS - {"exact"}))
     paths = compute_paths(job.crystal, job.ion, num_threads=job.num_threads, **chosen)

@@ -89,7 +89,7 @@ class Job:
     @property
     def network(self) -> Any:
         """The interstitial network."""
-        from fastin.network import compute_network
+        from fastin.network.network import compute_network
 
         chosen = self.chosen(NETWORK_OPTIONS)
         return self._once(
@@ -99,7 +99,7 @@ class Job:
     @property
     def grid(self) -> Any:
         """The grid of bond valence site energies."""
-        from fastin.bvse import compute_bvse
+        from fastin.bvse.grid import compute_bvse
 
         chosen = self.chosen(GRID_OPTIONS)
         return self._once("grid", lambda: compute_bvse(self.crystal, self.ion, num_threads=self.num_threads, **chosen))
@@ -107,7 +107,7 @@ class Job:
     @property
     def barriers(self) -> Any:
         """The percolation barriers."""
-        from fastin.barriers import compute_barriers
+        from fastin.bvse.barriers import compute_barriers
 
         grid, chosen = self.grid, self.chosen(BARRIER_OPTIONS) | {"paths": self.paths_wanted}
         return self._once("barriers", lambda: compute_barriers(grid, num_threads=self.num_threads, **chosen))
@@ -143,9 +143,9 @@ def load_crystal(record: tuple[str, str, str, bytes]) -> Any:
     """
     import pickle
 
-    from fastin.cif import decode
-    from fastin.crystal import Crystal, as_crystal, build_crystal
-    from fastin.files import sites_from_bytes
+    from fastin.crystal.cif import decode
+    from fastin.crystal.crystal import Crystal, as_crystal, build_crystal
+    from fastin.crystal.files import sites_from_bytes
 
     _, source, kind, payload = record
     if kind == "broken":

@@ -48,9 +48,9 @@ def _resident_bytes() -> int:
 
 
 def _prepare(config: dict[str, Any]) -> Any:
+    from fastin.runtime.threads import set_num_threads
     from fastin.screening.job import SMALL_CRYSTAL
     from fastin.screening.tasks import job_loader, resolve_tasks, run_tasks
-    from fastin.threads import set_num_threads
 
     set_num_threads(config["threads"])
     tasks = resolve_tasks(config["tasks"])

@@ -32,10 +32,10 @@ FILES = {
 
 def _write_files(crystal: Any, ion: str | None, folder: Path) -> list[str]:
     """Writes what can be computed; a message for each part that cannot."""
-    from fastin.barriers import compute_barriers
-    from fastin.bvse import compute_bvse
-    from fastin.network import compute_network
-    from fastin.paths import compute_paths
+    from fastin.bvse.barriers import compute_barriers
+    from fastin.bvse.grid import compute_bvse
+    from fastin.network.network import compute_network
+    from fastin.transport.paths import compute_paths
 
     problems: list[str] = []
 

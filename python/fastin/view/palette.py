@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 
-from fastin import elements
+from fastin.crystal import elements
 
 # Elements that are common in ionic conductors, apart from each other on a white ground.
 _COLOURS = {

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin import elements
+from fastin.crystal import elements
 from fastin.errors import FastinError
 from fastin.view.palette import colour
 
@@ -283,11 +283,11 @@ def build_scene(source: Any, ion: str | None = None, *, title: str | None = None
     Raises:
         InputError: the structure cannot be read, or holds no such ion.
     """
-    from fastin.barriers import compute_barriers
-    from fastin.bvse import compute_bvse
-    from fastin.crystal import as_crystal
-    from fastin.network import compute_network
-    from fastin.paths import compute_paths
+    from fastin.bvse.barriers import compute_barriers
+    from fastin.bvse.grid import compute_bvse
+    from fastin.crystal.crystal import as_crystal
+    from fastin.network.network import compute_network
+    from fastin.transport.paths import compute_paths
     from fastin.xrd.pattern import xrd_peaks
 
     crystal = as_crystal(source)

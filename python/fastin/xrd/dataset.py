@@ -109,7 +109,7 @@ def _group_number(value: Any) -> int | None:
 def _with_atoms(
     records: Iterable[dict[str, Any]],
 ) -> tuple[list[dict[str, Any]], list[ScatteringAtoms], list[tuple[str, str]]]:
-    from fastin.cif import parse_cif
+    from fastin.crystal.cif import parse_cif
 
     kept, atoms, failed = [], [], []
     for record in records:
@@ -126,7 +126,7 @@ def _with_atoms(
 def _formula(record: dict[str, Any], atoms: ScatteringAtoms) -> str:
     if record.get("formula"):
         return str(record["formula"])
-    from fastin.elements import symbol
+    from fastin.crystal.elements import symbol
 
     numbers = np.unique(atoms.number)
     return "".join(f"{symbol(int(z))}{atoms.occupancy[atoms.number == z].sum():g}" for z in numbers)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from fastin import __version__
 from fastin.errors import InputError
-from fastin.settings import read_settings
+from fastin.runtime.settings import read_settings
 from fastin.xrd import augment
 from fastin.xrd.dataset import SUPERIONIC, fingerprint, load_labelled, load_unlabelled
 from fastin.xrd.domain import Domain, DomainWarning

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin._openmp import _core
 from fastin.errors import InputError, MissingParameterError
-from fastin.threads import resolve_threads
+from fastin.runtime.openmp import _core
+from fastin.runtime.threads import resolve_threads
 from fastin.xrd.profiles import PeakProfile
 
 #: Characteristic wavelengths in angstrom; "Ka" is the weighted mean of the K-alpha doublet.
@@ -113,12 +113,12 @@ def scattering_atoms(source: Any) -> ScatteringAtoms:
     if hasattr(source, "lattice") and hasattr(source, "sites"):  # pymatgen Structure
         return _from_structure(source)
     if isinstance(source, str | Path):
-        from fastin.files import read_sites
+        from fastin.crystal.files import read_sites
 
         sites, name = read_sites(Path(source))
         return _from_rows(sites, name)
     if hasattr(source, "get_scaled_positions"):  # ASE Atoms
-        from fastin.files import sites_from_atoms
+        from fastin.crystal.files import sites_from_atoms
 
         name = f"Atoms {source.get_chemical_formula(empirical=True)}"
         return _from_rows(sites_from_atoms(source, name), name)

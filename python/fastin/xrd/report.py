@@ -181,9 +181,9 @@ def barrier_columns(path: str | Path) -> Callable[[str], Mapping[str, Any]]:
     Args:
         path: the JSON lines or folder that the unlabelled set was read from.
     """
-    from fastin.barriers import compute_barriers
-    from fastin.crystal import Crystal
-    from fastin.network import compute_network
+    from fastin.bvse.barriers import compute_barriers
+    from fastin.crystal.crystal import Crystal
+    from fastin.network.network import compute_network
     from fastin.xrd.dataset import read_records
 
     texts = {str(record["id"]): record["cif"] for record in read_records(path)}

@@ -1,0 +1,64 @@
+// Neighbour lists and coordination numbers for fastin.crystal.crystal.
+#include <pybind11/pybind11.h>
+
+#include "fastin/geometry/coordination.hpp"
+#include "numpy.hpp"
+
+namespace fastin::bind {
+
+namespace {
+
+py::tuple neighbours(const In<double>& cell, const In<double>& frac, double cutoff) {
+  const Lattice lattice(to_mat3(cell, "cell"));
+  const std::vector<Vec3> points = to_vec3s(frac, "frac");
+  Neighbours found;
+  {
+    const py::gil_scoped_release release;
+    found = neighbours_within(lattice, points, cutoff);
+  }
+  return py::make_tuple(adopt(std::move(found.offsets)), adopt(std::move(found.index)),
+                        adopt(std::move(found.distance)));
+}
+
+py::array_t<double> coordination(const In<std::int64_t>& offsets, const In<std::int64_t>& index,
+                                 const In<double>& distance, const In<double>& sign, const In<double>& size,
+                                 const In<double>& occupancy, double reach, double too_near) {
+  const Neighbours given{to_vector(offsets, "offsets"), to_vector(index, "index"),
+                         to_vector(distance, "distance")};
+  const std::vector<double> signs = to_vector(sign, "sign");
+  const std::vector<double> sizes = to_vector(size, "size");
+  const std::vector<double> shares = to_vector(occupancy, "occupancy");
+  if (given.offsets.size() != signs.size() + 1 || shares.size() != signs.size() ||
+      sizes.size() != signs.size() || given.index.size() != given.distance.size() ||
+      given.offsets.back() != static_cast<std::int64_t>(given.index.size())) {
+    throw InvalidInput(
+        "offsets, index, distance, sign, size and occupancy do not describe one neighbour list");
+  }
+  for (const std::int64_t j : given.index) {
+    if (j < 0 || j >= static_cast<std::int64_t>(signs.size())) {
+      throw InvalidInput("neighbour " + std::to_string(j) + " is not a point");
+    }
+  }
+  std::vector<double> out;
+  {
+    const py::gil_scoped_release release;
+    out = coordination_numbers(given, signs, sizes, shares, {reach, too_near});
+  }
+  return adopt(std::move(out));
+}
+
+}  // namespace
+
+void bind_coordination(py::module_& m) {
+  m.def("neighbours", &neighbours, py::arg("cell").noconvert(), py::arg("frac").noconvert(),
+        py::arg("cutoff"),
+        "Periodic neighbours within `cutoff` angstrom: (offsets (n + 1,), index (m,), distance (m,)), "
+        "nearest first.");
+  m.def(
+      "coordination_numbers", &coordination, py::arg("offsets").noconvert(), py::arg("index").noconvert(),
+      py::arg("distance").noconvert(), py::arg("sign").noconvert(), py::arg("size").noconvert(),
+      py::arg("occupancy").noconvert(), py::arg("reach"), py::arg("too_near"),
+      "Coordination number of each point: counter-ions within `reach` of the shortest relative bond length.");
+}
+
+}  // namespace fastin::bind

@@ -1,0 +1,26 @@
+// The bond valence field as the searches for stationary points see it.
+#pragma once
+
+#include "fastin/bvse/bvse.hpp"
+#include "fastin/bvse/energy_field.hpp"
+
+namespace fastin {
+
+// Without the ceiling, so that gradient and energy belong together. The field must outlive the object.
+class BvseEnergy final : public EnergyField {
+ public:
+  explicit BvseEnergy(const BvseField& field) : field_(field) {}
+  const Lattice& lattice() const override { return field_.lattice(); }
+  double energy(const Vec3& frac) const override {
+    Vec3 gradient;
+    return field_.energy_gradient(frac, &gradient, nullptr);
+  }
+  double derivatives(const Vec3& frac, Vec3* gradient, Mat3* hessian) const override {
+    return field_.energy_gradient(frac, gradient, hessian);
+  }
+
+ private:
+  const BvseField& field_;
+};
+
+}  // namespace fastin

@@ -1,0 +1,182 @@
+// Percolation barriers without the grid's error: passes polished to saddles of the continuous field, minima
+// to minima, and the percolation decided on the polished energies.
+//
+// A grid gives the topology of the landscape and its levels to within an error that grows with the energy.
+// Passes farther than that error from a level cannot decide it and keep the grid's word; those within it are
+// polished to stationary points, whose steepest descents say which basins they really join. Passes not yet
+// polished count with the lowest energy they could have, so that the search stops only when every pass that
+// decides a level is polished. A pass whose saddle turns out to belong elsewhere is settled by a relaxed
+// string between the basins it seemed to join.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "fastin/percolation/grid_percolation.hpp"
+#include "fastin/percolation/stationary.hpp"
+
+namespace fastin {
+
+// x' = rotation x + translation on fractional columns.
+struct FractionalOperation {
+  std::array<std::array<std::int32_t, 3>, 3> rotation{};
+  Vec3 translation;
+};
+
+inline Vec3 apply(const FractionalOperation& op, const Vec3& x) {
+  Vec3 y = op.translation;
+  for (int r = 0; r < 3; ++r) {
+    for (int c = 0; c < 3; ++c) {
+      y[r] += op.rotation[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)] * x[c];
+    }
+  }
+  return y;
+}
+
+inline FractionalOperation identity_operation() {
+  FractionalOperation op;
+  for (std::size_t k = 0; k < 3; ++k) op.rotation[k][k] = 1;
+  return op;
+}
+
+struct RefineOptions {
+  double margin =
+      0.12;  // eV: largest error of a level near the bottom of the landscape, grid of 0.2 angstrom
+  double margin_slope = 0.06;  // and its growth with the height above the minimum
+  int max_rounds = 1000;
+  SearchOptions search;
+};
+
+// A saddle and the two points its steepest descents reached; fractional, next to the pass they were found
+// from.
+struct Hop {
+  double energy = 0.0;
+  Vec3 saddle;
+  std::array<Vec3, 2> ends;
+  bool stationary = false;  // false: the top of a relaxed string, an upper bound
+  // Of a string: the grid points next to the pass that it was strung between, and the energy from which each
+  // is joined to the end that the string settled at.
+  bool strung = false;
+  std::array<Vec3, 2> feet;
+  std::array<Vec3, 2> tips;  // grid points below the feet where the string began
+  std::array<double, 2> foot_energy{};
+};
+
+// Basin a in cell 0 and basin b in cell `cell` are connected.
+struct BasinEdge {
+  std::int32_t a, b;
+  Int3 cell;
+};
+
+// A connection that percolation ran through, with what is needed to draw it.
+struct Connection {
+  BasinEdge edge;
+  double energy = 0.0;
+  std::int32_t pass = -1;      // -1: one basin is a point on the slope of the other
+  std::int32_t first_arm = 0;  // of the pass, where no hop was polished
+  std::int32_t second_arm = 1;
+  bool has_hop = false;
+  Hop hop;  // its ends lie in a and b
+  // Without pass and hop: the way from a grid point of basin a down to where its string settled, in basin b.
+  bool has_way = false;
+  std::array<Vec3, 2> way;
+};
+
+struct RefinedLevel {
+  double energy = std::numeric_limits<double>::infinity();  // absolute, eV
+  double grid_energy = std::numeric_limits<double>::infinity();
+  Vec3 saddle;              // in [0, 1)
+  bool stationary = false;  // the saddle is a stationary point of index 1
+  Vec3 minimum;             // lowest point of the component that percolates, in [0, 1)
+  double minimum_energy = 0.0;
+  TranslationLattice translations;
+};
+
+struct RefinedPercolation {
+  Vec3 minimum;  // of the whole landscape, in [0, 1)
+  double minimum_energy = 0.0;
+  std::array<RefinedLevel, 3> levels;
+  std::int32_t polished = 0;  // passes polished, one a symmetry class
+  std::int32_t strings = 0;   // of which needed a string
+  std::int32_t rounds = 0;
+  bool settled = true;                  // false: max_rounds was reached
+  std::vector<Connection> connections;  // up to the highest level, in order
+};
+
+// Polishes passes and minima; what an operation of the space group maps on something known is not computed
+// again.
+class Polisher {
+ public:
+  Polisher(GridLandscape& landscape, const EnergyField& field,
+           const std::vector<FractionalOperation>& operations, const RefineOptions& options);
+
+  // Saddles near a pass with their ends, descended until they lie `depth` below the saddle (a negative depth:
+  // down to the minima). Every pair of the pass's arms is tried. Empty where no search converged.
+  const std::vector<Hop>& hops(const GridLandscape::Pass& pass, double depth);
+  // The relaxed strings between the pass's first arm and each other, their tops polished where that succeeds.
+  const std::vector<Hop>& strings(const GridLandscape::Pass& pass, double depth);
+  // A hop for every top of the relaxed string along a polyline whose ends stay; its ends are the dips beside
+  // it.
+  std::vector<Hop> hops_along(const std::vector<Vec3>& polyline) const;
+  // Fractional points from a point in the home cell down the grid to the minimum of its basin, both polished
+  // ends kept.
+  std::vector<Vec3> chain_to_minimum(const Vec3& frac);
+  // Basin and cell that a point drains to: through the lowest corner of the grid cell around it.
+  GridLandscape::Label label_at(const Vec3& frac);
+  // The basins that the two ends of a hop drain to.
+  BasinEdge edge_of(const Hop& hop);
+  // Basin of a grid point of a string, and the one that the string's end settled in.
+  BasinEdge drained_edge(const Vec3& grid_point, const Vec3& end);
+  // Lowest of the eight grid points around a point: its energy, the voxel and its cell.
+  double lowest_corner(const Vec3& frac, std::int32_t* voxel, Int3* cell) const;
+  // Lowest polished minimum among the basins; energies equal within a tie are polished once.
+  StationaryPoint lowest_minimum(std::vector<std::int32_t> basins);
+  StationaryPoint minimum_of(std::int32_t basin);
+
+  double energy(const Vec3& frac) const { return field_.energy(frac); }
+
+  // Whether the hops or strings of a pass cost nothing any more.
+  bool knows_hops(const GridLandscape::Pass& pass) const { return known_.count(pass.voxel) != 0; }
+  bool knows_strings(const GridLandscape::Pass& pass) const { return known_strings_.count(pass.voxel) != 0; }
+  std::int32_t polished() const { return polished_; }
+  std::int32_t strings_relaxed() const { return strings_relaxed_; }
+
+ private:
+  struct Image {  // a grid operation: voxel p -> rotation p + shift
+    FractionalOperation operation;
+    std::array<std::array<std::int32_t, 3>, 3> rotation{};
+    Int3 shift;
+  };
+  using HopTable = std::unordered_map<std::int32_t, std::vector<Hop>>;
+  std::vector<Hop> search_hops(const GridLandscape::Pass& pass, double depth);
+  Hop relax_between(const GridLandscape::Pass& pass, const GridLandscape::Arm& a, const GridLandscape::Arm& b,
+                    double depth);
+  // Where an operation takes a point: the voxel, and the cell it lies in.
+  std::int32_t moved_voxel(const Image& image, std::int32_t voxel, Int3* cell) const;
+  // Stores the hops of a pass and their copies for every symmetry equivalent.
+  const std::vector<Hop>& store(const GridLandscape::Pass& pass, const std::vector<Hop>& hops,
+                                HopTable* table);
+  bool same_point(const Vec3& a, const Vec3& b) const;
+
+  GridLandscape& landscape_;
+  const EnergyField& field_;
+  RefineOptions options_;
+  std::vector<Image> images_;  // operations that map grid points on grid points, the identity first
+  // The string's point i, polished to a saddle where one lies next to it.
+  PathPoint polished_top(const std::vector<PathPoint>& path, std::size_t i, bool* stationary) const;
+
+  HopTable known_;
+  HopTable known_strings_;
+  std::unordered_map<std::int32_t, StationaryPoint> minima_;
+  std::int32_t polished_ = 0;
+  std::int32_t strings_relaxed_ = 0;
+};
+
+// `polisher` must have been made for the same landscape, field and options. `grid` must be the percolation of
+// `landscape`; levels that are infinite there stay infinite.
+RefinedPercolation refine_percolation(GridLandscape& landscape, const GridPercolation& grid,
+                                      Polisher& polisher, const RefineOptions& options);
+
+}  // namespace fastin

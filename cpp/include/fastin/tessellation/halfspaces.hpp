@@ -1,0 +1,93 @@
+// HalfspaceLists: for each atom the half-spaces that bound its power cell, nearest planes first, and the ray
+// through them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "fastin/geometry/cell_list.hpp"
+#include "fastin/geometry/generator.hpp"
+#include "fastin/geometry/lattice.hpp"
+#include "fastin/base/vec3.hpp"
+
+namespace fastin {
+
+// Relative to atom i the image m lies at d, and the plane of equal power is d . x = h with
+// h = (|d|^2 + w_i - w_m) / 2 (F. Aurenhammer, SIAM J. Comput. 16, 78 (1987)); w = radius squared (plus a
+// perturbation).
+struct HalfspaceView {
+  const double* dx;
+  const double* dy;
+  const double* dz;
+  const double* h;
+  const GeneratorCode* code;  // m as seen from atom i in its home cell
+  const double* tail;  // for each block of kLanes: no plane from here on is nearer to the atom than this
+  std::size_t blocks;
+  double covers;  // every plane nearer than this is in the list
+};
+
+struct RayHit {
+  double t;            // infinity without a hit
+  GeneratorCode code;  // the generator that is hit, 0 without one
+};
+
+// First plane met by the ray origin + t * direction inside the cell (the smallest t of all planes that face
+// the ray, which may be negative), leaving out two generators that the ray is parallel to.
+RayHit shoot_ray(const HalfspaceView& list, const Vec3& origin, const Vec3& direction, GeneratorCode skip_a,
+                 GeneratorCode skip_b);
+
+class HalfspaceLists {
+ public:
+  static constexpr std::size_t kLanes = 8;
+
+  // `lattice` reduced, `frac` in [0, 1). Throws DegenerateGeometry when two atoms are nearer than
+  // kMinDistance.
+  HalfspaceLists(const Lattice& lattice, std::vector<Vec3> frac, std::vector<double> weight);
+
+  const Vec3& position(std::int32_t atom) const { return cart_[static_cast<std::size_t>(atom)]; }
+  double weight(std::int32_t atom) const { return weight_[static_cast<std::size_t>(atom)]; }
+  const Lattice& lattice() const { return lattice_; }
+  bool has_list(std::int32_t atom) const { return lists_[static_cast<std::size_t>(atom)].blocks != 0; }
+
+  // The list of an atom, made at the first call.
+  HalfspaceView view(std::int32_t atom);
+  // Makes the atom's list again, complete for planes up to `covers` at least.
+  void extend(std::int32_t atom, double covers);
+  // The first ray hit that no plane outside the list could precede; extends the list as needed.
+  RayHit shoot(std::int32_t atom, const Vec3& origin, const Vec3& direction, GeneratorCode skip_a,
+               GeneratorCode skip_b);
+
+ private:
+  struct List {
+    std::size_t begin = 0;
+    std::size_t tail = 0;
+    std::size_t blocks = 0;
+    double covers = 0.0;
+  };
+  struct Plane {
+    Vec3 d;
+    double h;
+    double distance;
+    GeneratorCode code;
+  };
+
+  void build(std::int32_t atom, double reach);
+  void collect(std::int32_t atom, double reach, double covers);
+  void store(List* list, double covers);
+
+  Lattice lattice_;
+  std::vector<Vec3> frac_;
+  std::vector<Vec3> cart_;
+  std::vector<double> weight_;
+  double max_weight_;
+  double default_reach_;
+  std::unique_ptr<CellList> cells_;
+  std::vector<List> lists_;
+  std::vector<double> dx_, dy_, dz_, h_, tail_;
+  std::vector<GeneratorCode> code_;
+  std::vector<Plane> scratch_;
+};
+
+}  // namespace fastin

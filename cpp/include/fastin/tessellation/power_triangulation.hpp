@@ -1,0 +1,44 @@
+// PowerTriangulation: the regular (weighted Delaunay) triangulation of a periodic set of spheres, dual to its
+// power diagram.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "fastin/geometry/generator.hpp"
+#include "fastin/tessellation/halfspaces.hpp"
+#include "fastin/geometry/lattice.hpp"
+#include "fastin/base/vec3.hpp"
+
+namespace fastin {
+
+// Built by walking: each tetrahedron's facet is the dual of an edge of the power diagram, and the plane that
+// ends this edge names the next tetrahedron (edge tracing). The walk runs on a problem perturbed by about
+// 1e-9 in the weights and in the metric, in which no five generators have equal power: the result is a
+// simplicial complex whatever the symmetry, and it is checked to be closed (each facet shared by two
+// tetrahedra of opposite sides) and to fill the cell once. Vertices that coincide without the perturbation
+// are merged afterwards (tessellation.hpp).
+struct PowerTriangulation {
+  // Generators g[0..3], positively oriented, in the frame where one of them has image 0; face f is opposite
+  // g[f]. Its neighbour's generators plus `shift[f]` are in this frame.
+  struct Tetrahedron {
+    std::array<GeneratorCode, 4> g;
+    std::array<std::int32_t, 4> neighbour;
+    std::array<std::int32_t, 4> shift;
+    Vec3 centre;  // the point of equal power in the perturbed problem (Cartesian, this frame)
+  };
+
+  std::vector<Tetrahedron> tetrahedra;
+};
+
+// Corner indices of face f, so that (g[b] - g[a]) x (g[c] - g[a]) points out of the tetrahedron.
+constexpr std::array<std::array<int, 3>, 4> kFaceCorners{{{1, 2, 3}, {0, 3, 2}, {0, 1, 3}, {0, 2, 1}}};
+
+// `lattice` reduced, `frac` in [0, 1), `weight` = radius squared. Throws DegenerateGeometry for overlapping
+// atoms and NoConvergence when no perturbation gives a closed complex.
+PowerTriangulation triangulate(const Lattice& lattice, const std::vector<Vec3>& frac,
+                               const std::vector<double>& weight);
+
+}  // namespace fastin

@@ -1,0 +1,88 @@
+// The landscape of a mobile ion as a periodic network: sites (minima of the energy) and hops (saddles), with
+// energies and lattice offsets.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "fastin/bvse/energy_field.hpp"
+#include "fastin/percolation/grid_percolation.hpp"
+#include "fastin/percolation/refine.hpp"
+#include "fastin/percolation/stationary.hpp"
+
+namespace fastin {
+
+struct TransportOptions {
+  double ceiling;  // absolute energy (eV) up to which sites and hops are kept
+  RefineOptions refine;
+};
+
+struct TransportSite {
+  Vec3 frac;  // in [0, 1)
+  double energy;
+};
+
+// Site a in cell 0 and site b in cell `cell` joined over a saddle, which is given unwrapped, next to them.
+struct TransportHop {
+  std::int32_t a, b;
+  Int3 cell;
+  double energy;
+  Vec3 saddle;
+  double weight;    // share of the saddle's flux: below 1 where a valley forks below the saddle
+  bool stationary;  // the saddle is a stationary point of index 1; else an upper bound
+  // From a to b, for a connection that no saddle's descents give; empty for hops, whose way they are.
+  std::vector<PathPoint> route;
+};
+
+// Site and cell that a point drains to.
+struct SiteLabel {
+  std::int32_t site = -1;  // -1: above the ceiling
+  Int3 cell{};
+};
+
+class TransportLandscape {
+ public:
+  TransportLandscape(GridLandscape& landscape, const EnergyField& field,
+                     const std::vector<FractionalOperation>& operations, const TransportOptions& options);
+
+  // All saddles up to the ceiling, each followed down to its minima; then whatever the refined percolation
+  // levels need beyond them, so that the network percolates at exactly those levels.
+  void build(const RefinedPercolation& levels);
+
+  const std::vector<TransportSite>& sites() const { return sites_; }
+  // By rising energy.
+  const std::vector<TransportHop>& hops() const { return hops_; }
+  SiteLabel label(const Vec3& frac);
+
+ private:
+  using End = SiteLabel;
+  SiteLabel site_at(const StationaryPoint& minimum);
+  SiteLabel site_near(const Vec3& frac, double energy);
+  SiteLabel site_of_basin(std::int32_t basin);
+  std::vector<FractionalOperation> stabiliser(const Vec3& saddle) const;
+  std::vector<End> ends_at(const Vec3& frac);
+  void add_end(const SiteLabel& label, std::vector<End>* ends);
+  void add_images(const std::vector<FractionalOperation>& operations, const Vec3& mode,
+                  std::vector<End>* here, std::vector<End>* there);
+  std::vector<Hop> hops_below_grid(std::int32_t site, const SiteLabel& target, TransportHop* direct);
+  void link_below_grid();
+  bool new_saddle(const Vec3& frac);
+  void add_hop(const Hop& hop);
+  void add_missing(const RefinedPercolation& levels);
+
+  GridLandscape& landscape_;
+  const EnergyField& field_;
+  std::vector<FractionalOperation> operations_;
+  TransportOptions options_;
+  Polisher polisher_;
+  std::vector<TransportSite> sites_;
+  std::vector<TransportHop> hops_;
+  std::vector<Vec3> saddles_;
+  std::vector<SiteLabel> basin_site_;
+  std::vector<std::uint8_t> basin_known_;
+};
+
+// Path of steepest descent through a saddle: from the minimum on one side to that on the other.
+std::vector<PathPoint> saddle_path(const EnergyField& field, const Vec3& saddle);
+
+}  // namespace fastin

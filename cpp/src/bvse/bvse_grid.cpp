@@ -1,0 +1,267 @@
+// Grids: the points of one asymmetric part, in compact tiles, each summed over its neighbours by the SIMD
+// kernels.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "bvse_impl.hpp"
+#include "bvse_kernels.hpp"
+#include "fastin/base/error.hpp"
+#include "fastin/base/parallel.hpp"
+
+namespace fastin {
+namespace {
+
+using bvse::kTilePoints;
+
+// Grid indices of the points to compute, cut into tiles of at most kTilePoints that lie close together.
+struct Tiles {
+  std::vector<std::int32_t> points;
+  std::vector<std::size_t> start{0};
+};
+
+struct Shape {
+  std::int32_t a, b, c;
+  std::size_t size() const {
+    return static_cast<std::size_t>(a) * static_cast<std::size_t>(b) * static_cast<std::size_t>(c);
+  }
+  std::int32_t index(std::int32_t i, std::int32_t j, std::int32_t k) const { return (i * b + j) * c + k; }
+};
+
+// Position of every point's representative among the points to compute, kept in the memory of the grid
+// itself.
+class OrbitMap {
+ public:
+  explicit OrbitMap(float* values) : values_(values) {}
+  std::int32_t get(std::size_t i) const {
+    std::int32_t id;
+    std::memcpy(&id, values_ + i, sizeof id);
+    return id;
+  }
+  void set(std::size_t i, std::int32_t id) { std::memcpy(values_ + i, &id, sizeof id); }
+
+ private:
+  static_assert(sizeof(float) == sizeof(std::int32_t), "an index must fit into a value");
+  float* values_;
+};
+
+// A grid operation with its shifts raised so that no index turns negative, and 1/n for a division-free
+// remainder.
+class IndexMap {
+ public:
+  IndexMap(const GridOperation& g, const Shape& s) : shape_(s), rotation_(g.rotation) {
+    const std::array<std::int32_t, 3> n{s.a, s.b, s.c};
+    for (std::size_t a = 0; a < 3; ++a) {
+      std::int64_t lowest = g.shift[a];
+      for (std::size_t b = 0; b < 3; ++b) {
+        // Only the remainder of an entry matters; the one nearest to zero keeps the products small.
+        std::int32_t& entry = rotation_[a][b];
+        entry %= n[a];
+        if (2 * entry > n[a]) entry -= n[a];
+        if (2 * entry < -n[a]) entry += n[a];
+        if (entry < 0) lowest += static_cast<std::int64_t>(entry) * (n[b] - 1);
+      }
+      const std::int64_t turns = lowest < 0 ? (-lowest + n[a] - 1) / n[a] : -(lowest / n[a]);
+      shift_[a] = static_cast<std::int32_t>(g.shift[a] + turns * n[a]);
+      inverse_[a] = 1.0 / n[a];
+    }
+    tabulate(n);
+  }
+
+  std::size_t operator()(std::int32_t i, std::int32_t j, std::int32_t k) const {
+    if (!table_.empty()) {
+      return static_cast<std::size_t>(table_[static_cast<std::size_t>(i)] +
+                                      table_[static_cast<std::size_t>(shape_.a + j)] +
+                                      table_[static_cast<std::size_t>(shape_.a + shape_.b + k)]);
+    }
+    return static_cast<std::size_t>(
+        shape_.index(row(0, shape_.a, i, j, k), row(1, shape_.b, i, j, k), row(2, shape_.c, i, j, k)));
+  }
+
+ private:
+  std::int32_t row(std::size_t a, std::int32_t n, std::int32_t i, std::int32_t j, std::int32_t k) const {
+    const std::int32_t v = rotation_[a][0] * i + rotation_[a][1] * j + rotation_[a][2] * k + shift_[a];
+    // (v + 1/2) / n is at least 1/(2n) away from an integer, far more than the rounding of the product.
+    return v - n * static_cast<std::int32_t>((v + 0.5) * inverse_[a]);
+  }
+
+  // Where every index moves one axis of the image alone (all but the hexagonal family), the image's position
+  // is a sum of one tabulated number for each index.
+  void tabulate(const std::array<std::int32_t, 3>& n) {
+    std::array<std::size_t, 3> target{};
+    for (std::size_t b = 0; b < 3; ++b) {
+      int uses = 0;
+      for (std::size_t a = 0; a < 3; ++a)
+        if (rotation_[a][b] != 0) ++uses, target[b] = a;
+      if (uses != 1) return;
+    }
+    if (target[0] == target[1] || target[0] == target[2] || target[1] == target[2]) return;
+    const std::array<std::int32_t, 3> stride{shape_.b * shape_.c, shape_.c, 1};
+    for (std::size_t b = 0; b < 3; ++b) {
+      const std::size_t a = target[b];
+      for (std::int32_t i = 0; i < n[b]; ++i) {
+        std::int32_t v = (rotation_[a][b] * i + shift_[a]) % n[a];
+        if (v < 0) v += n[a];
+        table_.push_back(v * stride[a]);
+      }
+    }
+  }
+
+  Shape shape_;
+  std::vector<std::int32_t> table_;
+  std::array<std::array<std::int32_t, 3>, 3> rotation_;
+  std::array<std::int32_t, 3> shift_{};
+  std::array<double, 3> inverse_{};
+};
+
+// Block edge in points along each axis, so that a block holds at most kTilePoints and is about as wide as
+// high.
+std::array<std::int32_t, 3> block_shape(const Lattice& lattice, const Shape& s) {
+  const std::array<double, 3> step{norm(lattice.cell()[0]) / s.a, norm(lattice.cell()[1]) / s.b,
+                                   norm(lattice.cell()[2]) / s.c};
+  const std::array<std::int32_t, 3> n{s.a, s.b, s.c};
+  std::array<std::int32_t, 3> block{1, 1, 1};
+  while (true) {
+    int best = -1;
+    for (int k = 0; k < 3; ++k) {
+      const auto i = static_cast<std::size_t>(k);
+      const std::int32_t grown = block[0] * block[1] * block[2] / block[i] * (2 * block[i]);
+      if (block[i] >= n[i] || grown > static_cast<std::int32_t>(kTilePoints)) continue;
+      if (best < 0 ||
+          block[i] * step[i] < block[static_cast<std::size_t>(best)] * step[static_cast<std::size_t>(best)])
+        best = k;
+    }
+    if (best < 0) return block;
+    block[static_cast<std::size_t>(best)] *= 2;
+  }
+}
+
+// Walks the grid block by block (each axis to and fro, so that consecutive blocks touch) and keeps the first
+// point met of each orbit. `orbit`, the grid's own memory, receives for every point the position of its
+// orbit's representative in `points`; with one operation it is left alone.
+Tiles make_tiles(const Lattice& lattice, const Shape& s, const std::vector<GridOperation>& operations,
+                 OrbitMap orbit) {
+  const bool symmetric = operations.size() > 1;
+  std::vector<IndexMap> maps;
+  if (symmetric) {
+    maps.reserve(operations.size());
+    for (const GridOperation& g : operations) maps.emplace_back(g, s);
+  }
+  const std::array<std::int32_t, 3> block = block_shape(lattice, s);
+  const std::array<std::int32_t, 3> count{(s.a + block[0] - 1) / block[0], (s.b + block[1] - 1) / block[1],
+                                          (s.c + block[2] - 1) / block[2]};
+  Tiles tiles;
+  if (symmetric)
+    for (std::size_t i = 0; i < s.size(); ++i) orbit.set(i, -1);
+  tiles.points.reserve(symmetric ? s.size() / operations.size() * 5 / 4 + kTilePoints : s.size());
+  std::int32_t blocks_in_tile = 0;
+  for (std::int32_t u = 0; u < count[0]; ++u)
+    for (std::int32_t vv = 0; vv < count[1]; ++vv) {
+      const std::int32_t v = u % 2 == 0 ? vv : count[1] - 1 - vv;
+      for (std::int32_t ww = 0; ww < count[2]; ++ww) {
+        const std::int32_t w = (u * count[1] + vv) % 2 == 0 ? ww : count[2] - 1 - ww;
+        const std::size_t before = tiles.points.size();
+        const std::int32_t i1 = std::min(s.a, (u + 1) * block[0]), j1 = std::min(s.b, (v + 1) * block[1]),
+                           k1 = std::min(s.c, (w + 1) * block[2]);
+        for (std::int32_t i = u * block[0]; i < i1; ++i)
+          for (std::int32_t j = v * block[1]; j < j1; ++j)
+            for (std::int32_t k = w * block[2]; k < k1; ++k) {
+              const std::int32_t index = s.index(i, j, k);
+              if (symmetric) {
+                if (orbit.get(static_cast<std::size_t>(index)) >= 0) continue;
+                const auto id = static_cast<std::int32_t>(tiles.points.size());
+                for (const IndexMap& image : maps) orbit.set(image(i, j, k), id);
+                orbit.set(static_cast<std::size_t>(index), id);
+              }
+              tiles.points.push_back(index);
+            }
+        if (tiles.points.size() == before) continue;
+        // A new tile starts unless the block's points still fit and the tile would span at most two blocks.
+        if (before > tiles.start.back() &&
+            (tiles.points.size() - tiles.start.back() > kTilePoints || blocks_in_tile >= 2)) {
+          tiles.start.push_back(before);
+          blocks_in_tile = 0;
+        }
+        ++blocks_in_tile;
+      }
+    }
+  tiles.start.push_back(tiles.points.size());
+  return tiles;
+}
+
+// Per-thread buffers: neighbours of one tile by term, relative to the tile's centre.
+struct Scratch {
+  std::vector<bvse::Neighbors> by_term;
+  std::array<float, kTilePoints> x, y, z, energy;
+};
+
+void fill_tile(const Lattice& lattice, double tail, const std::vector<bvse::WindowedTerm>& terms,
+               const bvse::ImageBins& images, const Shape& s, const std::int32_t* points, std::size_t n,
+               Scratch& scratch, float* out) {
+  std::array<Vec3, kTilePoints> cart;
+  Vec3 low, high;
+  for (std::size_t p = 0; p < n; ++p) {
+    const std::int32_t k = points[p] % s.c, rest = points[p] / s.c;
+    cart[p] = lattice.to_cart({static_cast<double>(rest / s.b) / s.a, static_cast<double>(rest % s.b) / s.b,
+                               static_cast<double>(k) / s.c});
+    for (int a = 0; a < 3; ++a) {
+      low[a] = p == 0 ? cart[p][a] : std::min(low[a], cart[p][a]);
+      high[a] = p == 0 ? cart[p][a] : std::max(high[a], cart[p][a]);
+    }
+  }
+  const Vec3 center = 0.5 * (low + high);
+  double reach = 0.0;
+  for (std::size_t p = 0; p < n; ++p) reach = std::max(reach, norm(cart[p] - center));
+  const std::size_t padded = (n + bvse::kLanes - 1) / bvse::kLanes * bvse::kLanes;
+  for (std::size_t p = 0; p < padded; ++p) {
+    const Vec3 d = cart[std::min(p, n - 1)] - center;
+    scratch.x[p] = static_cast<float>(d.x);
+    scratch.y[p] = static_cast<float>(d.y);
+    scratch.z[p] = static_cast<float>(d.z);
+    scratch.energy[p] = static_cast<float>(tail);
+  }
+  images.gather(center, reach, scratch.by_term);
+  for (std::size_t k = 0; k < terms.size(); ++k) {
+    const auto kernel = terms[k].pair.coulomb ? bvse::add_coulomb : bvse::add_morse;
+    kernel(bvse::kernel_term(terms[k]), scratch.by_term[k], scratch.x.data(), scratch.y.data(),
+           scratch.z.data(), padded, scratch.energy.data());
+  }
+  constexpr auto kCeiling = static_cast<float>(BvseField::kMaxEnergy);
+  for (std::size_t p = 0; p < n; ++p) out[p] = std::min(scratch.energy[p], kCeiling);
+}
+
+}  // namespace
+
+void BvseField::grid(const Int3& shape, const std::vector<GridOperation>& operations, int num_threads,
+                     float* values) const {
+  const Shape s{shape.x, shape.y, shape.z};
+  if (s.a < 1 || s.b < 1 || s.c < 1 || static_cast<double>(s.a) * s.b * s.c > 2147483647.0) {
+    throw InvalidInput("the grid's shape must be positive and hold at most 2^31 - 1 points, not (" +
+                       std::to_string(s.a) + ", " + std::to_string(s.b) + ", " + std::to_string(s.c) + ")");
+  }
+  OrbitMap orbit(values);
+  const Tiles tiles = make_tiles(impl_->lattice, s, operations, orbit);
+  // A tile takes some 10 microseconds: fewer than this many a thread do not pay for waking it, least of all
+  // on a busy machine, where the last thread to be scheduled sets the time.
+  constexpr std::size_t kTilesPerThread = 64;
+  const std::size_t tile_count = tiles.start.size() - 1;
+  const int threads = std::clamp(static_cast<int>(tile_count / kTilesPerThread), 1, std::max(1, num_threads));
+  std::vector<Scratch> scratch(static_cast<std::size_t>(threads));
+  for (Scratch& t : scratch) t.by_term.resize(impl_->terms.size());
+  std::vector<float> energy(tiles.points.size());
+  parallel_for(tile_count, threads, [&](std::size_t t, int thread) {
+    const std::size_t first = tiles.start[t];
+    fill_tile(impl_->lattice, impl_->tail_energy, impl_->terms, impl_->images, s, tiles.points.data() + first,
+              tiles.start[t + 1] - first, scratch[static_cast<std::size_t>(thread)], energy.data() + first);
+  });
+  if (operations.size() > 1) {
+    for (std::size_t i = 0; i < s.size(); ++i) values[i] = energy[static_cast<std::size_t>(orbit.get(i))];
+  } else {
+    for (std::size_t i = 0; i < energy.size(); ++i) values[tiles.points[i]] = energy[i];
+  }
+}
+
+}  // namespace fastin

@@ -1,0 +1,115 @@
+#include "bvse_point.hpp"
+
+#include <cmath>
+
+#include "fastin/bvse/bvse.hpp"
+#include "fastin/base/simd.hpp"
+
+// Fused multiply-adds where the instruction set has them; ISO mode of GCC would forbid them.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("fp-contract=fast")
+#endif
+
+namespace fastin::bvse {
+namespace {
+
+// Fills up the last vector with neighbours that weigh nothing.
+std::size_t pad(PointBlock& b) {
+  const std::size_t padded = (b.count + kPointLanes - 1) / kPointLanes * kPointLanes;
+  for (std::size_t i = b.count; i < padded; ++i) {
+    b.x[i] = b.start[i] = 1.0;
+    b.y[i] = b.z[i] = b.strength[i] = b.offset[i] = 0.0;
+    b.rate[i] = 1.0;
+  }
+  return padded;
+}
+
+// The window S and its first two derivatives: S = (1 - t^2)^2 beyond `start`, 1 before.
+struct Window {
+  double s, s1, s2;
+};
+inline Window window(double r, double start) {
+  constexpr double kInverse = 1.0 / BvseField::kSwitchWidth;
+  double t = (r - start) * kInverse;
+  t = t > 0.0 ? t : 0.0;
+  const double q = 1.0 - t * t;
+  const double s2 = (12.0 * t * t - 4.0) * kInverse * kInverse;
+  return {q * q, -4.0 * t * q * kInverse, t > 0.0 ? s2 : 0.0};
+}
+
+// Adds lane l of the derivatives of phi(R) S(R), R = |d|, d from the point to the atom.
+inline void add_derivatives(std::size_t l, double x, double y, double z, double inverse_r, double p0,
+                            double p1, double p2, const Window& w, PointSums& sums) {
+  const double d1 = p1 * w.s + p0 * w.s1, d2 = p2 * w.s + 2.0 * p1 * w.s1 + p0 * w.s2;
+  const double first = d1 * inverse_r, second = (d2 - first) * inverse_r * inverse_r;
+  sums.slope[0][l] -= first * x;
+  sums.slope[1][l] -= first * y;
+  sums.slope[2][l] -= first * z;
+  const double sx = second * x, sy = second * y, sz = second * z;
+  sums.curvature[0][l] += sx * x + first;
+  sums.curvature[1][l] += sx * y;
+  sums.curvature[2][l] += sx * z;
+  sums.curvature[3][l] += sy * y + first;
+  sums.curvature[4][l] += sy * z;
+  sums.curvature[5][l] += sz * z + first;
+}
+
+constexpr double kTwoOverRootPi = 1.12837916709551257390;
+
+}  // namespace
+
+FASTIN_CLONES void add_morse_block(PointBlock& block, bool derivatives, PointSums& sums) {
+  const std::size_t n = pad(block);
+  PointSums s = sums;
+  for (std::size_t i = 0; i < n; i += kPointLanes) {
+    double e[kPointLanes], r[kPointLanes];
+    for (std::size_t l = 0; l < kPointLanes; ++l) {
+      const std::size_t k = i + l;
+      const double d = std::sqrt(block.x[k] * block.x[k] + block.y[k] * block.y[k] + block.z[k] * block.z[k]);
+      r[l] = d < BvseField::kMinDistance ? BvseField::kMinDistance : d;
+      e[l] = simd::exp(block.offset[k] - block.rate[k] * r[l]);
+      const Window w = window(r[l], block.start[k]);
+      s.energy[l] += block.strength[k] * e[l] * (e[l] - 2.0) * w.s;
+    }
+    if (!derivatives) continue;
+    for (std::size_t l = 0; l < kPointLanes; ++l) {
+      const std::size_t k = i + l;
+      const double a = block.rate[k], we = block.strength[k] * e[l];
+      add_derivatives(l, block.x[k], block.y[k], block.z[k], 1.0 / r[l], we * (e[l] - 2.0),
+                      -2.0 * a * we * (e[l] - 1.0), 2.0 * a * a * we * (2.0 * e[l] - 1.0),
+                      window(r[l], block.start[k]), s);
+    }
+  }
+  sums = s;
+  block.count = 0;
+}
+
+FASTIN_CLONES void add_coulomb_block(PointBlock& block, bool derivatives, PointSums& sums) {
+  const std::size_t n = pad(block);
+  PointSums s = sums;
+  for (std::size_t i = 0; i < n; i += kPointLanes) {
+    double tail[kPointLanes], r[kPointLanes];
+    for (std::size_t l = 0; l < kPointLanes; ++l) {
+      const std::size_t k = i + l;
+      const double d = std::sqrt(block.x[k] * block.x[k] + block.y[k] * block.y[k] + block.z[k] * block.z[k]);
+      r[l] = d < BvseField::kMinDistance ? BvseField::kMinDistance : d;
+      tail[l] = simd::erfc_tail(r[l] * block.rate[k]);
+      const Window w = window(r[l], block.start[k]);
+      s.energy[l] += block.strength[k] * (tail[l] / r[l]) * w.s;
+    }
+    if (!derivatives) continue;
+    for (std::size_t l = 0; l < kPointLanes; ++l) {
+      const std::size_t k = i + l;
+      const double a = block.rate[k], x = r[l] * a, inverse = 1.0 / r[l], weight = block.strength[k];
+      const double gauss = kTwoOverRootPi * a * simd::exp(-x * x);
+      const double p0 = weight * tail[l] * inverse, p1 = -p0 * inverse - weight * gauss * inverse;
+      const double p2 = 2.0 * p0 * inverse * inverse + 2.0 * weight * gauss * (inverse * inverse + a * a);
+      add_derivatives(l, block.x[k], block.y[k], block.z[k], inverse, p0, p1, p2,
+                      window(r[l], block.start[k]), s);
+    }
+  }
+  sums = s;
+  block.count = 0;
+}
+
+}  // namespace fastin::bvse

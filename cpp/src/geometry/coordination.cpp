@@ -1,0 +1,143 @@
+#include "fastin/geometry/coordination.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+
+namespace fastin {
+
+namespace {
+
+// Points sorted into a grid of bins over the unit cell.
+class Bins {
+ public:
+  Bins(const Lattice& lattice, const std::vector<Vec3>& frac, double cutoff) : frac_(frac) {
+    for (int k = 0; k < 3; ++k) {
+      const double spacing = lattice.plane_spacing(k);
+      count_[k] = std::clamp(static_cast<std::int32_t>(spacing / cutoff), 1, kMaxBins);
+      reach_[k] = static_cast<std::int32_t>(std::ceil(cutoff * count_[k] / spacing));
+    }
+    const auto bins = static_cast<std::size_t>(count_.x) * static_cast<std::size_t>(count_.y) *
+                      static_cast<std::size_t>(count_.z);
+    start_.assign(bins + 1, 0);
+    std::vector<std::size_t> of_point(frac.size());
+    for (std::size_t i = 0; i < frac.size(); ++i) {
+      of_point[i] = flat(bin_of(frac[i]));
+      ++start_[of_point[i] + 1];
+    }
+    for (std::size_t b = 0; b < bins; ++b) start_[b + 1] += start_[b];
+    members_.resize(frac.size());
+    std::vector<std::size_t> next(start_.begin(), start_.end() - 1);
+    for (std::size_t i = 0; i < frac.size(); ++i) members_[next[of_point[i]]++] = i;
+  }
+
+  Int3 bin_of(const Vec3& frac) const {
+    Int3 bin;
+    for (int k = 0; k < 3; ++k) {
+      bin[k] = std::clamp(static_cast<std::int32_t>(frac[k] * count_[k]), 0, count_[k] - 1);
+    }
+    return bin;
+  }
+
+  // Calls visit(j, image) for every point image that may lie within the cutoff of a point in `bin`.
+  template <class Visit>
+  void around(const Int3& bin, Visit visit) const {
+    for (std::int32_t ox = -reach_.x; ox <= reach_.x; ++ox) {
+      const auto [bx, ix] = wrap(bin.x + ox, count_.x);
+      for (std::int32_t oy = -reach_.y; oy <= reach_.y; ++oy) {
+        const auto [by, iy] = wrap(bin.y + oy, count_.y);
+        for (std::int32_t oz = -reach_.z; oz <= reach_.z; ++oz) {
+          const auto [bz, iz] = wrap(bin.z + oz, count_.z);
+          const std::size_t b = flat({bx, by, bz});
+          for (std::size_t m = start_[b]; m < start_[b + 1]; ++m) visit(members_[m], Int3{ix, iy, iz});
+        }
+      }
+    }
+  }
+
+ private:
+  static constexpr std::int32_t kMaxBins = 64;  // an axis; bounds the memory of needle-shaped cells
+
+  static std::pair<std::int32_t, std::int32_t> wrap(std::int32_t bin, std::int32_t count) {
+    std::int32_t image = bin / count;
+    if (bin % count < 0) --image;
+    return {bin - image * count, image};
+  }
+  std::size_t flat(const Int3& b) const {
+    return (static_cast<std::size_t>(b.x) * static_cast<std::size_t>(count_.y) +
+            static_cast<std::size_t>(b.y)) *
+               static_cast<std::size_t>(count_.z) +
+           static_cast<std::size_t>(b.z);
+  }
+
+  const std::vector<Vec3>& frac_;
+  Int3 count_, reach_;
+  std::vector<std::size_t> start_, members_;
+};
+
+}  // namespace
+
+Neighbours neighbours_within(const Lattice& lattice, const std::vector<Vec3>& frac, double cutoff) {
+  if (!(cutoff > 0.0) || !std::isfinite(cutoff)) {
+    throw InvalidInput("the neighbour cutoff must be a positive number, not " + std::to_string(cutoff));
+  }
+  std::vector<Vec3> wrapped = frac;
+  for (std::size_t i = 0; i < wrapped.size(); ++i) {
+    if (!std::isfinite(wrapped[i].x + wrapped[i].y + wrapped[i].z)) {
+      throw InvalidInput("the coordinates of point " + std::to_string(i) + " are not finite");
+    }
+    wrap_frac(wrapped[i]);
+  }
+  Neighbours out;
+  out.offsets.reserve(wrapped.size() + 1);
+  out.offsets.push_back(0);
+  if (wrapped.empty()) return out;
+  const Bins bins(lattice, wrapped, cutoff);
+  const double cutoff2 = cutoff * cutoff;
+  std::vector<std::pair<double, std::int64_t>> found;
+  for (std::size_t i = 0; i < wrapped.size(); ++i) {
+    found.clear();
+    const Vec3 here = wrapped[i];
+    bins.around(bins.bin_of(here), [&](std::size_t j, const Int3& image) {
+      if (j == i && is_zero(image)) return;
+      const double d2 = norm2(lattice.to_cart(wrapped[j] + to_vec(image) - here));
+      if (d2 <= cutoff2) found.emplace_back(d2, static_cast<std::int64_t>(j));
+    });
+    std::sort(found.begin(), found.end());
+    for (const auto& [d2, j] : found) {
+      out.index.push_back(j);
+      out.distance.push_back(std::sqrt(d2));
+    }
+    out.offsets.push_back(static_cast<std::int64_t>(out.index.size()));
+  }
+  return out;
+}
+
+std::vector<double> coordination_numbers(const Neighbours& neighbours, const std::vector<double>& sign,
+                                         const std::vector<double>& size,
+                                         const std::vector<double>& occupancy, const CoordinationRule& rule) {
+  const std::size_t n = sign.size();
+  std::vector<double> out(n, 0.0);
+  std::vector<std::pair<double, double>> bonds;  // relative length, occupancy
+  for (std::size_t i = 0; i < n; ++i) {
+    bonds.clear();
+    double shortest = std::numeric_limits<double>::infinity();
+    for (std::int64_t k = neighbours.offsets[i]; k < neighbours.offsets[i + 1]; ++k) {
+      const auto at = static_cast<std::size_t>(k);
+      const auto j = static_cast<std::size_t>(neighbours.index[at]);
+      const bool counter_ion = sign[i] == 0.0 || sign[i] * sign[j] < 0.0;
+      if (!counter_ion || neighbours.distance[at] < rule.too_near) continue;
+      const double length = neighbours.distance[at] / (size[i] + size[j]);
+      bonds.emplace_back(length, occupancy[j]);
+      shortest = std::min(shortest, length);
+    }
+    for (const auto& [length, share] : bonds) {
+      if (length <= rule.reach * shortest) out[i] += share;
+    }
+  }
+  return out;
+}
+
+}  // namespace fastin

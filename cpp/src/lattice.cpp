@@ -1,2 +1,0 @@
-#include "fastin/lattice.hpp"
-#include "fastin/periodic_union_find.hpp"

@@ -1,0 +1,322 @@
+#include <algorithm>
+#include <cmath>
+
+#include "fastin/percolation/refine.hpp"
+
+namespace fastin {
+namespace {
+
+constexpr double kGridTolerance = 1e-4;  // of a grid step: translations are known to about 1e-5
+constexpr double kStringSpacing = 0.1;   // angstrom between the points of a string
+constexpr int kStringSweeps = 30;
+constexpr double kSamePoint = 0.01;  // angstrom between two polished copies of one stationary point
+
+}  // namespace
+
+Polisher::Polisher(GridLandscape& landscape, const EnergyField& field,
+                   const std::vector<FractionalOperation>& operations, const RefineOptions& options)
+    : landscape_(landscape), field_(field), options_(options) {
+  std::vector<FractionalOperation> all{identity_operation()};
+  all.insert(all.end(), operations.begin(), operations.end());
+  const Int3 n = landscape.grid().shape;
+  for (std::size_t o = 0; o < all.size(); ++o) {
+    Image image;
+    image.operation = all[o];
+    bool maps = true;
+    for (int r = 0; r < 3 && maps; ++r) {
+      const double t = all[o].translation[r] * n[r];
+      const double whole = std::round(t);
+      maps = std::abs(t - whole) < kGridTolerance;
+      image.shift[r] = static_cast<std::int32_t>(whole);
+      image.operation.translation[r] = whole / n[r];
+      for (int c = 0; c < 3 && maps; ++c) {
+        const auto i = static_cast<std::size_t>(r), j = static_cast<std::size_t>(c);
+        const std::int32_t scaled = all[o].rotation[i][j] * n[r];
+        maps = scaled % n[c] == 0;
+        image.rotation[i][j] = scaled / n[c];
+      }
+    }
+    if (maps) images_.push_back(image);
+  }
+}
+
+bool Polisher::same_point(const Vec3& a, const Vec3& b) const {
+  return norm(field_.lattice().to_cart(a - b)) < kSamePoint;
+}
+
+double Polisher::lowest_corner(const Vec3& frac, std::int32_t* voxel, Int3* cell) const {
+  const GridView& grid = landscape_.grid();
+  *voxel = -1;
+  for (int corner = 0; corner < 8; ++corner) {
+    Int3 p;
+    for (int a = 0; a < 3; ++a) {
+      p[a] = static_cast<std::int32_t>(std::floor(frac[a] * grid.shape[a])) + ((corner >> a) & 1);
+    }
+    const Int3 c = grid.wrap(p);
+    const std::int32_t v = grid.ravel(p);
+    if (*voxel < 0 || landscape_.before(v, *voxel)) {
+      *voxel = v;
+      *cell = c;
+    }
+  }
+  return grid.at(*voxel);
+}
+
+GridLandscape::Label Polisher::label_at(const Vec3& frac) {
+  std::int32_t voxel;
+  Int3 cell;
+  lowest_corner(frac, &voxel, &cell);
+  const GridLandscape::Label drained = landscape_.label(voxel);
+  return {drained.basin, cell + drained.cell};
+}
+
+BasinEdge Polisher::drained_edge(const Vec3& grid_point, const Vec3& end) {
+  Int3 cell;
+  const GridLandscape::Label from = landscape_.label(landscape_.grid().nearest(grid_point, &cell));
+  const GridLandscape::Label to = label_at(end);
+  return {from.basin, to.basin, to.cell - (cell + from.cell)};
+}
+
+BasinEdge Polisher::edge_of(const Hop& hop) {
+  const GridLandscape::Label a = label_at(hop.ends[0]), b = label_at(hop.ends[1]);
+  return {a.basin, b.basin, b.cell - a.cell};
+}
+
+std::vector<Hop> Polisher::search_hops(const GridLandscape::Pass& pass, double depth) {
+  std::vector<Hop> hops;
+  const GridView& grid = landscape_.grid();
+  const Lattice& lattice = field_.lattice();
+  std::vector<GridLandscape::Arm> arms;
+  landscape_.arms(pass, &arms);
+  const Vec3 start = grid.frac(pass.voxel);
+  std::vector<PathPoint> path;
+  for (std::size_t a = 1; a < arms.size(); ++a) {
+    const Vec3 tip = grid.frac(arms[a].voxel) + to_vec(arms[a].voxel_cell);
+    const Vec3 tail = grid.frac(arms[0].voxel) + to_vec(arms[0].voxel_cell);
+    StationaryPoint saddle = find_saddle(field_, start, lattice.to_cart(tip - tail), options_.search);
+    if (!saddle.converged) saddle = find_saddle(field_, start, Vec3{}, options_.search);
+    if (!saddle.converged) continue;
+    if (std::any_of(hops.begin(), hops.end(),
+                    [&](const Hop& h) { return same_point(h.saddle, saddle.frac); })) {
+      continue;
+    }
+    Hop hop;
+    hop.energy = saddle.energy;
+    hop.saddle = saddle.frac;
+    hop.stationary = true;
+    const double target = saddle.energy - depth;
+    const auto deep = [&](const Vec3& at, double energy) {
+      if (depth < 0.0 || energy > target) return false;
+      std::int32_t voxel;
+      Int3 cell;
+      return lowest_corner(at, &voxel, &cell) <= target;
+    };
+    bool reached = true;
+    for (int side = 0; side < 2 && reached; ++side) {
+      path.clear();
+      reached = descend(field_, saddle, side == 0 ? -1.0 : 1.0, options_.search, deep, &path);
+      if (!path.empty()) hop.ends[static_cast<std::size_t>(side)] = path.back().frac;
+    }
+    if (reached) hops.push_back(hop);
+  }
+  return hops;
+}
+
+std::int32_t Polisher::moved_voxel(const Image& image, std::int32_t voxel, Int3* cell) const {
+  const GridView& grid = landscape_.grid();
+  const Int3 p = grid.unravel(voxel);
+  Int3 q = image.shift;
+  for (int r = 0; r < 3; ++r) {
+    for (int c = 0; c < 3; ++c) {
+      q[r] += image.rotation[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)] * p[c];
+    }
+  }
+  *cell = grid.wrap(q);
+  return grid.ravel(q);
+}
+
+const std::vector<Hop>& Polisher::store(const GridLandscape::Pass& pass, const std::vector<Hop>& hops,
+                                        HopTable* table) {
+  for (const Image& image : images_) {
+    Int3 cell;
+    const std::int32_t voxel = moved_voxel(image, pass.voxel, &cell);
+    if (table->count(voxel) != 0) continue;
+    std::vector<Hop> moved(hops);
+    for (Hop& hop : moved) {
+      hop.saddle = apply(image.operation, hop.saddle) - to_vec(cell);
+      for (Vec3& end : hop.ends) end = apply(image.operation, end) - to_vec(cell);
+      for (auto* points : {&hop.feet, &hop.tips}) {
+        for (Vec3& point : *points) point = apply(image.operation, point) - to_vec(cell);
+      }
+    }
+    table->emplace(voxel, std::move(moved));
+  }
+  return table->at(pass.voxel);
+}
+
+const std::vector<Hop>& Polisher::hops(const GridLandscape::Pass& pass, double depth) {
+  const auto found = known_.find(pass.voxel);
+  if (found != known_.end()) return found->second;
+  ++polished_;
+  return store(pass, search_hops(pass, depth), &known_);
+}
+
+const std::vector<Hop>& Polisher::strings(const GridLandscape::Pass& pass, double depth) {
+  const auto found = known_strings_.find(pass.voxel);
+  if (found != known_strings_.end()) return found->second;
+  std::vector<GridLandscape::Arm> arms;
+  landscape_.arms(pass, &arms);
+  std::vector<Hop> hops;
+  for (std::size_t a = 1; a < arms.size(); ++a) {
+    hops.push_back(relax_between(pass, arms[0], arms[a], depth));
+    ++strings_relaxed_;
+  }
+  return store(pass, hops, &known_strings_);
+}
+
+Hop Polisher::relax_between(const GridLandscape::Pass& pass, const GridLandscape::Arm& a,
+                            const GridLandscape::Arm& b, double depth) {
+  const GridView& grid = landscape_.grid();
+  Hop hop;
+  hop.strung = true;
+  // Down from each arm until `depth` below the pass.
+  const auto chain = [&](const GridLandscape::Arm& arm, std::size_t side) {
+    std::vector<Vec3> points;
+    std::int32_t voxel = arm.voxel;
+    Int3 cell = arm.voxel_cell;
+    for (int i = 0; i < 40; ++i) {
+      points.push_back(grid.frac(voxel) + to_vec(cell));
+      if (grid.at(voxel) <= pass.energy - depth) break;
+      Int3 step;
+      const std::int32_t next = landscape_.descend(voxel, &step);
+      if (next == voxel) break;
+      voxel = next;
+      cell = cell + step;
+    }
+    hop.feet[side] = points.front();
+    hop.tips[side] = points.back();
+    // Not the energy that the chain reached: an image of the foot may drain to the other side of a tie.
+    hop.foot_energy[side] = std::max(grid.at(arm.voxel), pass.energy - depth);
+    return points;
+  };
+  std::vector<Vec3> points = chain(a, 0);
+  std::reverse(points.begin(), points.end());
+  points.push_back(grid.frac(pass.voxel));
+  const std::vector<Vec3> tail = chain(b, 1);
+  points.insert(points.end(), tail.begin(), tail.end());
+  const std::vector<PathPoint> path =
+      relax_string(field_, points, kStringSpacing, kStringSweeps, pass.energy - depth);
+  hop.ends = {path.front().frac, path.back().frac};
+  const PathPoint& high = path.front().energy > path.back().energy ? path.front() : path.back();
+  hop.energy = high.energy;
+  hop.saddle = high.frac;
+  for (std::size_t i = 1; i + 1 < path.size(); ++i) {
+    if (path[i].energy < path[i - 1].energy || path[i].energy < path[i + 1].energy) continue;
+    bool stationary = false;
+    const PathPoint top = polished_top(path, i, &stationary);
+    if (top.energy > hop.energy) {
+      hop.energy = top.energy;
+      hop.saddle = top.frac;
+      hop.stationary = stationary;
+    }
+  }
+  return hop;
+}
+
+PathPoint Polisher::polished_top(const std::vector<PathPoint>& path, std::size_t i, bool* stationary) const {
+  const Lattice& lattice = field_.lattice();
+  const Vec3 along = lattice.to_cart(path[i + 1].frac - path[i - 1].frac);
+  const StationaryPoint saddle = find_saddle(field_, path[i].frac, along, options_.search);
+  *stationary = saddle.converged && norm(lattice.to_cart(saddle.frac - path[i].frac)) < 3.0 * kStringSpacing;
+  if (*stationary) return {saddle.frac, saddle.energy};
+  return path[i];
+}
+
+std::vector<Hop> Polisher::hops_along(const std::vector<Vec3>& polyline) const {
+  const std::vector<PathPoint> path =
+      relax_string(field_, polyline, kStringSpacing, kStringSweeps, std::numeric_limits<double>::infinity());
+  std::vector<Hop> hops;
+  std::size_t dip = 0;
+  for (std::size_t i = 1; i + 1 < path.size(); ++i) {
+    if (path[i].energy < path[i - 1].energy && path[i].energy <= path[i + 1].energy) dip = i;
+    if (path[i].energy < path[i - 1].energy || path[i].energy <= path[i + 1].energy) continue;
+    Hop hop;
+    const PathPoint top = polished_top(path, i, &hop.stationary);
+    hop.energy = top.energy;
+    hop.saddle = top.frac;
+    std::size_t next = i + 1;
+    while (next + 1 < path.size() && path[next + 1].energy <= path[next].energy) ++next;
+    hop.ends = {path[dip].frac, path[next].frac};
+    hops.push_back(hop);
+  }
+  return hops;
+}
+
+std::vector<Vec3> Polisher::chain_to_minimum(const Vec3& frac) {
+  std::int32_t voxel;
+  Int3 cell;
+  lowest_corner(frac, &voxel, &cell);
+  std::vector<Vec3> points{frac};
+  for (;;) {
+    points.push_back(landscape_.grid().frac(voxel) + to_vec(cell));
+    Int3 step;
+    const std::int32_t next = landscape_.descend(voxel, &step);
+    if (next == voxel) break;
+    voxel = next;
+    cell = cell + step;
+  }
+  points.push_back(minimum_of(landscape_.label(voxel).basin).frac + to_vec(cell));
+  return points;
+}
+
+StationaryPoint Polisher::minimum_of(std::int32_t basin) {
+  const std::int32_t voxel = landscape_.minima()[static_cast<std::size_t>(basin)];
+  const auto found = minima_.find(voxel);
+  if (found != minima_.end()) return found->second;
+  const StationaryPoint point = find_minimum(field_, landscape_.grid().frac(voxel), options_.search);
+  for (const Image& image : images_) {
+    Int3 cell;
+    const std::int32_t other = moved_voxel(image, voxel, &cell);
+    StationaryPoint moved = point;
+    moved.frac = apply(image.operation, point.frac) - to_vec(cell);
+    minima_.emplace(other, moved);
+  }
+  return point;
+}
+
+StationaryPoint Polisher::lowest_minimum(std::vector<std::int32_t> basins) {
+  const GridView& grid = landscape_.grid();
+  const auto& minima = landscape_.minima();
+  const auto voxel_of = [&](std::int32_t b) { return minima[static_cast<std::size_t>(b)]; };
+  std::sort(basins.begin(), basins.end(),
+            [&](std::int32_t a, std::int32_t b) { return landscape_.before(voxel_of(a), voxel_of(b)); });
+  constexpr double kDeepest = 0.4;  // eV: no minimum lies farther below its grid point
+  StationaryPoint best;
+  double last = -std::numeric_limits<double>::infinity();
+  for (const std::int32_t basin : basins) {
+    const double energy = grid.at(voxel_of(basin));
+    if (best.converged && energy > best.energy + kDeepest) break;
+    if (energy - last < kLevelTie) continue;
+    last = energy;
+    if (best.converged) {  // twice what the quadratic model promises must reach below the best
+      Vec3 gradient;
+      Mat3 hessian;
+      const double here = field_.derivatives(grid.frac(voxel_of(basin)), &gradient, &hessian);
+      const SymmetricEigen eigen = symmetric_eigen(hessian);
+      double gain = 0.0;
+      for (int k = 0; k < 3; ++k) {
+        const double g = dot(gradient, eigen.vectors[k]);
+        gain += 0.5 * g * g / std::max(std::abs(eigen.values[k]), 0.2);
+      }
+      if (here - 2.0 * gain > best.energy) continue;
+    }
+    const StationaryPoint point = minimum_of(basin);
+    if (!best.converged || point.energy < best.energy) {
+      best = point;
+      best.converged = true;
+    }
+  }
+  return best;
+}
+
+}  // namespace fastin

@@ -1,0 +1,373 @@
+#include "fastin/percolation/refine.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "fastin/base/error.hpp"
+
+namespace fastin {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+constexpr std::int32_t kByArms = -1;
+constexpr std::int32_t kSlope = -2;
+
+// One entry of the list that the union-find runs through.
+struct Item {
+  double energy;
+  std::int32_t pass;
+  std::int32_t hop;  // kByArms: as the grid has it; kSlope: `pass` numbers a slope instead
+  bool unsure;       // the energy is a lower bound
+};
+
+class Refiner {
+ public:
+  Refiner(GridLandscape& landscape, const GridPercolation& grid, Polisher& polisher,
+          const RefineOptions& options)
+      : landscape_(landscape), polisher_(polisher), options_(options) {
+    states_.resize(landscape.passes().size());
+    looked_.assign(landscape.minima().size(), 0);
+    for (std::size_t d = 0; d < 3; ++d) {
+      result_.levels[d].grid_energy = grid.levels[d].energy;
+      energy_[d] = grid.levels[d].energy;
+    }
+    bottom_ = landscape.grid().at(grid.minimum_voxel);
+  }
+
+  RefinedPercolation run() {
+    std::vector<std::int32_t> all(landscape_.minima().size());
+    for (std::size_t b = 0; b < all.size(); ++b) all[b] = static_cast<std::int32_t>(b);
+    const StationaryPoint lowest = polisher_.lowest_minimum(all);
+    result_.minimum = lowest.frac;
+    wrap_frac(result_.minimum);
+    result_.minimum_energy = lowest.energy;
+    if (std::isfinite(energy_[0])) {
+      iterate();
+      finish();
+    }
+    result_.polished = polisher_.polished();
+    result_.strings = polisher_.strings_relaxed();
+    return result_;
+  }
+
+ private:
+  enum class State : std::uint8_t { raw, polished, settled };
+  struct PassState {
+    State state = State::raw;
+    double residual = 0.0;  // lower bound for what the hops found so far do not explain
+    std::vector<Hop> hops;
+    std::vector<BasinEdge> edges;
+  };
+  struct Slope {
+    double energy;
+    BasinEdge edge;
+    bool strung = false;  // `way` leads from the foot of a string to its end
+    std::array<Vec3, 2> way{};
+  };
+
+  double margin(double energy) const { return options_.margin + options_.margin_slope * (energy - bottom_); }
+  bool in_window(double energy) const {
+    for (const double level : energy_) {
+      if (std::isfinite(level) && std::abs(energy - level) <= margin(level)) return true;
+    }
+    return false;
+  }
+  double depth(double energy) const { return 0.5 * margin(energy); }
+
+  void iterate() {
+    std::vector<Item> items, wanted;
+    for (result_.rounds = 1; result_.rounds <= options_.max_rounds; ++result_.rounds) {
+      collect(&items);
+      wanted.clear();
+      incomplete_ = false;
+      run_levels(items, &wanted);
+      bool changed = incomplete_;
+      std::vector<State> before;
+      for (const Item& item : wanted) before.push_back(states_[static_cast<std::size_t>(item.pass)].state);
+      for (std::size_t i = 0; i < wanted.size(); ++i) {
+        const Item& item = wanted[i];
+        if (states_[static_cast<std::size_t>(item.pass)].state != before[i])
+          continue;  // known through its equals
+        changed |= improve(item);
+        improve_equals(item);
+      }
+      if (!changed) return;
+    }
+    result_.settled = false;
+  }
+
+  // Every pass below the highest level's window, with the best knowledge of its energy.
+  void collect(std::vector<Item>* items) const {
+    items->clear();
+    double top = everything_ ? kInfinity : -kInfinity;
+    for (std::size_t d = 0; d < 3; ++d) {
+      for (const double level : {energy_[d], result_.levels[d].grid_energy}) {
+        if (std::isfinite(level)) top = std::max(top, level + margin(level));
+      }
+    }
+    const auto& passes = landscape_.passes();
+    for (std::size_t i = 0; i < passes.size() && passes[i].energy <= top; ++i) {
+      const auto pass = static_cast<std::int32_t>(i);
+      const PassState& s = states_[i];
+      if (s.state == State::raw) {
+        const bool unsure = in_window(passes[i].energy);
+        const double energy = unsure ? passes[i].energy - margin(passes[i].energy) : passes[i].energy;
+        items->push_back({energy, pass, kByArms, unsure});
+        continue;
+      }
+      for (std::size_t h = 0; h < s.hops.size(); ++h) {
+        items->push_back({s.hops[h].energy, pass, static_cast<std::int32_t>(h), false});
+      }
+      if (s.state == State::polished) items->push_back({s.residual, pass, kByArms, true});
+    }
+    for (std::size_t i = 0; i < slopes_.size(); ++i) {
+      items->push_back({slopes_[i].energy, static_cast<std::int32_t>(i), kSlope, false});
+    }
+    std::sort(items->begin(), items->end(), [](const Item& x, const Item& y) {
+      if (x.energy != y.energy) return x.energy < y.energy;
+      return x.pass != y.pass ? x.pass < y.pass : x.hop > y.hop;
+    });
+  }
+
+  // Joins the edges of an item; true when that changed what is connected or how far it reaches.
+  bool join(const Item& item, PeriodicUnionFind* components, std::int32_t* basin) {
+    bool changed = false;
+    const auto add = [&](const BasinEdge& edge) {
+      const int before = std::max(components->rank(components->find(edge.a).root),
+                                  components->rank(components->find(edge.b).root));
+      const auto joined = components->join(edge.a, edge.b, edge.cell);
+      changed |= joined.absorbed >= 0 || components->rank(joined.root) > before;
+      *basin = edge.a;
+    };
+    if (item.hop == kSlope) {
+      add(slopes_[static_cast<std::size_t>(item.pass)].edge);
+      return changed;
+    }
+    const PassState& s = states_[static_cast<std::size_t>(item.pass)];
+    if (item.hop >= 0) {
+      add(s.edges[static_cast<std::size_t>(item.hop)]);
+      return changed;
+    }
+    landscape_.arms(landscape_.passes()[static_cast<std::size_t>(item.pass)], &arms_);
+    for (std::size_t a = 1; a < arms_.size(); ++a) {
+      add({arms_[0].basin, arms_[a].basin, arms_[a].cell - arms_[0].cell});
+    }
+    return changed;
+  }
+
+  // Percolation on the items; the unsure ones that mattered are returned in `wanted`.
+  void run_levels(const std::vector<Item>& items, std::vector<Item>* wanted) {
+    PeriodicUnionFind components(landscape_.minima().size());
+    std::array<double, 3> reached{kInfinity, kInfinity, kInfinity};
+    int rank = 0;
+    for (const Item& item : items) {
+      if (rank == 3 && item.energy > reached[2] + kLevelTie) break;
+      std::int32_t basin = -1;
+      const bool changed = join(item, &components, &basin);
+      if (changed && item.unsure) wanted->push_back(item);
+      if (basin < 0) continue;
+      for (const int now = components.rank(components.find(basin).root); rank < now; ++rank) {
+        const auto d = static_cast<std::size_t>(rank);
+        reached[d] = item.energy;
+        critical_[d] = item;
+      }
+    }
+    for (std::size_t d = 0; d < 3; ++d) {
+      if (!std::isfinite(result_.levels[d].grid_energy)) continue;
+      if (std::isfinite(reached[d])) {
+        incomplete_ |= reached[d] != energy_[d];  // the windows move with the levels
+        energy_[d] = reached[d];
+      } else if (!everything_) {  // the polished passes lie above the window: look at all of them
+        everything_ = true;
+        incomplete_ = true;
+      } else {
+        energy_[d] = kInfinity;
+      }
+    }
+  }
+
+  // Polishes a pass, or settles what its hops left unexplained; true when something was learnt.
+  bool improve(const Item& item) {
+    PassState& s = states_[static_cast<std::size_t>(item.pass)];
+    const GridLandscape::Pass& pass = landscape_.passes()[static_cast<std::size_t>(item.pass)];
+    if (s.state == State::settled) return false;
+    if (s.state == State::polished) {
+      const std::vector<Hop>& strings = polisher_.strings(pass, depth(pass.energy));
+      for (const Hop& hop : strings) {
+        add_hop(hop, &s);
+        keep_feet(hop);
+      }
+      s.state = State::settled;
+      return true;
+    }
+    landscape_.arms(pass, &arms_);
+    for (const GridLandscape::Arm& arm : std::vector<GridLandscape::Arm>(arms_))
+      look_for_slope(arm.basin, pass.energy);
+    const double reach = margin(pass.energy);
+    s.residual = pass.energy - reach;
+    for (const Hop& hop : polisher_.hops(pass, depth(pass.energy))) {
+      add_hop(hop, &s);
+      // Just above the hop: if the hop explains the pass, its arms are joined already by then.
+      if (std::abs(hop.energy - pass.energy) <= reach)
+        s.residual = std::max(s.residual, hop.energy + kLevelTie);
+    }
+    s.state = State::polished;
+    return true;
+  }
+
+  // The passes that symmetry makes equal to one just polished: known by now, and wanted soon.
+  void improve_equals(const Item& item) {
+    const auto& passes = landscape_.passes();
+    const auto center = static_cast<std::size_t>(item.pass);
+    const double energy = passes[center].energy;
+    std::size_t low = center, high = center + 1;
+    while (low > 0 && passes[low - 1].energy >= energy - kLevelTie) --low;
+    while (high < passes.size() && passes[high].energy <= energy + kLevelTie) ++high;
+    for (std::size_t i = low; i < high; ++i) {
+      const bool follow = states_[i].state < states_[center].state && states_[i].state != State::settled;
+      const bool known = states_[i].state == State::raw ? polisher_.knows_hops(passes[i])
+                                                        : polisher_.knows_strings(passes[i]);
+      if (i == center || !follow || !known) continue;
+      improve({item.energy, static_cast<std::int32_t>(i), kByArms, true});
+    }
+  }
+
+  void add_hop(const Hop& hop, PassState* s) {
+    s->hops.push_back(hop);
+    s->edges.push_back(polisher_.edge_of(hop));
+    look_for_slope(s->edges.back().a, hop.energy);
+    look_for_slope(s->edges.back().b, hop.energy);
+  }
+
+  // A string relaxes out of a shallow basin: the basin it left and the one it ended in stay joined.
+  void keep_feet(const Hop& hop) {
+    for (std::size_t side = 0; hop.strung && side < 2; ++side) {
+      if (polisher_.energy(hop.ends[side]) > hop.foot_energy[side] + kLevelTie) continue;
+      const BasinEdge edge = polisher_.drained_edge(hop.feet[side], hop.ends[side]);
+      if (edge.a == edge.b && edge.cell == Int3{}) continue;
+      const BasinEdge below = polisher_.drained_edge(hop.tips[side], hop.ends[side]);
+      const bool same = below.a == edge.a && below.cell == edge.cell;
+      slopes_.push_back(
+          {hop.foot_energy[side], edge, true, {same ? hop.tips[side] : hop.feet[side], hop.ends[side]}});
+    }
+  }
+
+  // A shallow minimum of the grid may be a point on a slope of the field: it then drains to another basin,
+  // and the two are one from its energy on.
+  void look_for_slope(std::int32_t basin, double energy) {
+    const auto b = static_cast<std::size_t>(basin);
+    const std::int32_t voxel = landscape_.minima()[b];
+    if (looked_[b] != 0 || landscape_.grid().at(voxel) < energy - margin(energy)) return;
+    looked_[b] = 1;
+    const GridLandscape::Label label = polisher_.label_at(polisher_.minimum_of(basin).frac);
+    if (label.basin != basin)
+      slopes_.push_back({landscape_.grid().at(voxel), {basin, label.basin, label.cell}});
+  }
+
+  void keep_connections(const std::vector<Item>& items) {
+    double top = -kInfinity;
+    for (const double level : energy_) top = std::isfinite(level) ? std::max(top, level) : top;
+    for (const Item& item : items) {
+      if (item.energy > top + kLevelTie) return;
+      if (item.unsure) continue;  // adds nothing: else it would have been polished
+      Connection c;
+      c.energy = item.energy;
+      const auto i = static_cast<std::size_t>(item.pass);
+      if (item.hop == kSlope) {
+        c.edge = slopes_[i].edge;
+        c.has_way = slopes_[i].strung;
+        c.way = slopes_[i].way;
+        result_.connections.push_back(c);
+        continue;
+      }
+      c.pass = item.pass;
+      if (item.hop >= 0) {
+        c.edge = states_[i].edges[static_cast<std::size_t>(item.hop)];
+        c.has_hop = true;
+        c.hop = states_[i].hops[static_cast<std::size_t>(item.hop)];
+        result_.connections.push_back(c);
+        continue;
+      }
+      landscape_.arms(landscape_.passes()[i], &arms_);
+      for (std::size_t a = 1; a < arms_.size(); ++a) {
+        c.edge = {arms_[0].basin, arms_[a].basin, arms_[a].cell - arms_[0].cell};
+        c.second_arm = static_cast<std::int32_t>(a);
+        result_.connections.push_back(c);
+      }
+    }
+  }
+
+  // The component at each level: its lowest point and translations.
+  void finish() {
+    std::vector<Item> items;
+    collect(&items);
+    keep_connections(items);
+    const auto& minima = landscape_.minima();
+    for (std::size_t d = 0; d < 3; ++d) {
+      RefinedLevel& level = result_.levels[d];
+      if (!std::isfinite(energy_[d])) continue;
+      level.energy = energy_[d];
+      PeriodicUnionFind components(minima.size());
+      std::int32_t basin = -1, some = -1;
+      for (const Item& item : items) {
+        if (item.energy > energy_[d] + kLevelTie) break;
+        join(item, &components, &some);
+        if (item.pass == critical_[d].pass && item.hop == critical_[d].hop) basin = some;
+      }
+      if (critical_[d].hop == kSlope) {
+        const Slope& slope = slopes_[static_cast<std::size_t>(critical_[d].pass)];
+        level.saddle = landscape_.grid().frac(minima[static_cast<std::size_t>(slope.edge.a)]);
+      } else if (critical_[d].hop >= 0) {
+        const PassState& s = states_[static_cast<std::size_t>(critical_[d].pass)];
+        const Hop& hop = s.hops[static_cast<std::size_t>(critical_[d].hop)];
+        level.saddle = hop.saddle;
+        level.stationary = hop.stationary;
+      } else {
+        level.saddle =
+            landscape_.grid().frac(landscape_.passes()[static_cast<std::size_t>(critical_[d].pass)].voxel);
+      }
+      wrap_frac(level.saddle);
+      const std::int32_t root = components.find(basin).root;
+      level.translations = components.translations(root);
+      std::vector<std::int32_t> members;
+      for (std::size_t b = 0; b < minima.size(); ++b) {
+        const auto i = static_cast<std::int32_t>(b);
+        if (components.find(i).root == root) members.push_back(i);
+      }
+      const StationaryPoint lowest = polisher_.lowest_minimum(members);
+      level.minimum = lowest.frac;
+      wrap_frac(level.minimum);
+      level.minimum_energy = lowest.energy;
+    }
+  }
+
+  GridLandscape& landscape_;
+  Polisher& polisher_;
+  RefineOptions options_;
+  double bottom_ = 0.0;
+  bool everything_ = false;  // passes above the windows count too
+  bool incomplete_ = false;  // the windows changed in this round
+  std::vector<PassState> states_;
+  std::vector<Slope> slopes_;
+  std::vector<std::uint8_t> looked_;  // basins that were tested for a slope
+  std::vector<GridLandscape::Arm> arms_;
+  std::array<double, 3> energy_{};
+  std::array<Item, 3> critical_{};
+  RefinedPercolation result_;
+};
+
+}  // namespace
+
+RefinedPercolation refine_percolation(GridLandscape& landscape, const GridPercolation& grid,
+                                      Polisher& polisher, const RefineOptions& options) {
+  const Int3 n = landscape.grid().shape;
+  if (std::min({n.x, n.y, n.z}) < 4) {
+    throw InvalidInput("refinement needs a grid of at least 4 points along each axis, not " +
+                       std::to_string(n.x) + " x " + std::to_string(n.y) + " x " + std::to_string(n.z));
+  }
+  return Refiner(landscape, grid, polisher, options).run();
+}
+
+}  // namespace fastin

@@ -1,0 +1,156 @@
+// Percolation, stationary points, refinement and paths on a potential whose critical points are known in
+// closed form.
+#include <cmath>
+#include <vector>
+
+#include "check.hpp"
+#include "fastin/percolation/grid_percolation.hpp"
+#include "fastin/percolation/merge_tree.hpp"
+#include "fastin/percolation/percolation_path.hpp"
+#include "fastin/percolation/refine.hpp"
+
+using namespace fastin;
+
+namespace {
+
+constexpr double kTwoPi = 6.283185307179586;
+
+// -sum_k amplitude_k cos(2 pi (x_k - shift_k)): minima at the shift, passes half a cell away along one axis,
+// so that the ion percolates in d dimensions at the (d)-th smallest 2 * amplitude above the minimum.
+class Cosines final : public EnergyField {
+ public:
+  Cosines(const Vec3& lengths, const Vec3& amplitude, const Vec3& shift)
+      : lattice_(Mat3{{Vec3{lengths.x, 0, 0}, Vec3{0, lengths.y, 0}, Vec3{0, 0, lengths.z}}}),
+        amplitude_(amplitude),
+        shift_(shift) {}
+  const Lattice& lattice() const override { return lattice_; }
+  double energy(const Vec3& frac) const override {
+    double e = 0.0;
+    for (int k = 0; k < 3; ++k) e -= amplitude_[k] * std::cos(kTwoPi * (frac[k] - shift_[k]));
+    return e;
+  }
+  double derivatives(const Vec3& frac, Vec3* gradient, Mat3* hessian) const override {
+    *hessian = Mat3{};
+    for (int k = 0; k < 3; ++k) {
+      const double wave = kTwoPi / lattice_.cell()[k][k], phase = kTwoPi * (frac[k] - shift_[k]);
+      (*gradient)[k] = amplitude_[k] * wave * std::sin(phase);
+      (*hessian)[k][k] = amplitude_[k] * wave * wave * std::cos(phase);
+    }
+    return energy(frac);
+  }
+
+ private:
+  Lattice lattice_;
+  Vec3 amplitude_, shift_;
+};
+
+std::vector<double> sample(const EnergyField& field, const Int3& shape) {
+  std::vector<double> values;
+  for (int i = 0; i < shape.x; ++i)
+    for (int j = 0; j < shape.y; ++j)
+      for (int k = 0; k < shape.z; ++k)
+        values.push_back(field.energy({static_cast<double>(i) / shape.x, static_cast<double>(j) / shape.y,
+                                       static_cast<double>(k) / shape.z}));
+  return values;
+}
+
+void test_eigen() {
+  const Mat3 m{{Vec3{2, -1, 0.5}, Vec3{-1, 3, 0.25}, Vec3{0.5, 0.25, -4}}};
+  const SymmetricEigen e = symmetric_eigen(m);
+  for (int k = 0; k < 3; ++k) {
+    CHECK_NEAR(norm(times_col(m, e.vectors[k]) - e.values[k] * e.vectors[k]), 0.0, 1e-12);
+    CHECK_NEAR(norm(e.vectors[k]), 1.0, 1e-12);
+  }
+  CHECK(e.values[0] <= e.values[1] && e.values[1] <= e.values[2]);
+}
+
+void test_searches(const Cosines& field, const Vec3& shift) {
+  const SearchOptions options;
+  const StationaryPoint low = find_minimum(field, shift + Vec3{0.11, -0.09, 0.13}, options);
+  CHECK(low.converged && low.negative == 0);
+  CHECK_NEAR(norm(low.frac - shift), 0.0, 1e-6);
+  const Vec3 pass = shift + Vec3{0.5, 0.0, 0.0};
+  const StationaryPoint saddle = find_saddle(field, pass + Vec3{0.03, 0.04, -0.03}, Vec3{1, 0, 0}, options);
+  CHECK(saddle.converged && saddle.negative == 1);
+  CHECK_NEAR(norm(saddle.frac - pass), 0.0, 1e-6);
+  for (const double side : {-1.0, 1.0}) {
+    std::vector<PathPoint> path;
+    const auto never = [](const Vec3&, double) { return false; };
+    CHECK(descend(field, saddle, side, options, never, &path));
+    const double cells = std::round(path.back().frac.x - shift.x);
+    CHECK_NEAR(norm(path.back().frac - shift - Vec3{cells, 0, 0}), 0.0, 1e-4);
+    for (std::size_t i = 1; i < path.size(); ++i) CHECK(path[i].energy <= path[i - 1].energy);
+  }
+  // A string from minimum to minimum, started bent, finds the straight pass between.
+  const std::vector<Vec3> bent{shift, shift + Vec3{0.25, 0.1, 0.05}, shift + Vec3{0.75, 0.08, -0.06},
+                               shift + Vec3{1, 0, 0}};
+  double top = -1e9;
+  for (const PathPoint& p : relax_string(field, bent, 0.1, 60, std::numeric_limits<double>::infinity()))
+    top = std::max(top, p.energy);
+  CHECK_NEAR(top, field.energy(pass), 0.01);
+}
+
+void test_refinement(const Cosines& field, const Vec3& amplitude, const Int3& shape) {
+  const std::vector<double> values = sample(field, shape);
+  GridLandscape landscape({values.data(), shape}, 26);
+  const GridPercolation grid = percolate(landscape);
+  const RefineOptions options;
+  Polisher polisher(landscape, field, {}, options);
+  const RefinedPercolation refined = refine_percolation(landscape, grid, polisher, options);
+  const double bottom = -amplitude.x - amplitude.y - amplitude.z;
+  CHECK_NEAR(refined.minimum_energy, bottom, 1e-9);
+  CHECK(refined.settled);
+  for (int d = 0; d < 3; ++d) {  // amplitudes are in rising order
+    const auto i = static_cast<std::size_t>(d);
+    CHECK_NEAR(refined.levels[i].energy, bottom + 2.0 * amplitude[d], 1e-8);
+    CHECK(std::abs(grid.levels[i].energy - refined.levels[i].energy) > 1e-3);  // the grid alone is off
+    CHECK(refined.levels[i].stationary);
+    CHECK(refined.levels[i].translations.rank() == d + 1);
+    const PercolationPath path = trace_path(landscape, refined.connections, d + 1, &field, &polisher);
+    double top = -1e9;
+    for (const PathPoint& p : path.points) top = std::max(top, p.energy);
+    CHECK_NEAR(top, refined.levels[i].energy, 1e-8);
+    Int3 step;
+    step[d] = 1;
+    CHECK(path.translation == step || path.translation == -step);
+    CHECK_NEAR(norm(path.points.back().frac - path.points.front().frac - to_vec(path.translation)), 0.0,
+               1e-4);
+  }
+  const SaddleNetwork network = saddle_network(landscape, polisher, field, {}, options, refined.connections,
+                                               refined.levels[2].energy + 1e-6);
+  CHECK(network.sites.size() == 1);
+  CHECK(network.hops.size() == 3);
+  for (std::size_t d = 0; d < 3; ++d) CHECK_NEAR(network.levels[d], refined.levels[d].energy, 1e-8);
+}
+
+void test_grid_by_hand() {
+  // A channel along the second axis, its gate at 2.
+  const double wall = std::numeric_limits<double>::infinity();
+  std::vector<double> values(5 * 4 * 5, wall);
+  const GridView view{values.data(), {5, 4, 5}};
+  for (int j = 0; j < 4; ++j)
+    values[static_cast<std::size_t>(view.ravel({2, j, 2}))] = j == 3 ? 2.0 : 0.5 * j;
+  GridLandscape landscape(view, 6);
+  const GridPercolation result = percolate(landscape);
+  CHECK_NEAR(result.levels[0].energy, 2.0, 0.0);
+  CHECK(std::isinf(result.levels[1].energy));
+  CHECK(result.levels[0].translations.row(1) == (Int3{0, 1, 0}));
+  CHECK(view.unravel(result.levels[0].voxel) == (Int3{2, 3, 2}));
+  CHECK(view.unravel(result.levels[0].minimum_voxel) == (Int3{2, 0, 2}));
+  CHECK_THROWS(GridLandscape(view, 18), InvalidInput);
+  values[7] = std::nan("");
+  CHECK_THROWS(GridLandscape(view, 6), InvalidInput);
+}
+
+}  // namespace
+
+int main() {
+  const Vec3 amplitude{0.2, 0.35, 0.6}, shift{0.137, 0.291, 0.415};
+  const Cosines field({3.1, 4.2, 3.7}, amplitude, shift);
+  test_eigen();
+  test_searches(field, shift);
+  test_refinement(field, amplitude, {15, 20, 18});
+  test_refinement(field, amplitude, {11, 13, 12});
+  test_grid_by_hand();
+  return fastin::test::report("percolation");
+}

@@ -1,0 +1,1 @@
+"""The bond valence site energy of a mobile ion: parameters, field, grid, percolation barriers, landscape."""

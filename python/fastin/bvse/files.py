@@ -1,0 +1,298 @@
+"""Volumetric files of an `EnergyGrid`: Gaussian ``.cube``, ``.grd``, VASP's LOCPOT and CHGCAR, and ``.npz``.
+
+======================== ============ ==================================================================================
+file                     fastest axis remarks
+======================== ============ ==================================================================================
+``.cube``                c            lengths in bohr, values in eV; N points of step cell / N along an axis
+``.grd``                 c            title, cell parameters, shape, one value a line, as VESTA and BVlain have it;
+                                      ``end_points=True`` repeats the first planes at the end (N + 1 points)
+``.vasp``, ``LOCPOT*``   a            POSCAR header, values in eV
+``CHGCAR*``, ``CHG*``    a            as LOCPOT, but values times the volume, which readers divide out
+``.npz``                 c            everything, exact
+======================== ============ ==================================================================================
+
+Values carry nine digits, which a float32 survives. All grids are periodic: each point is there once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastin.errors import InputError
+
+if TYPE_CHECKING:
+    from fastin.bvse.grid import EnergyGrid
+
+BOHR = 0.529177210903  # angstrom, CODATA 2018
+_TITLE = re.compile(
+    r"BVSE (?P<ion>\S+) (?P<convention>\S*) cutoff (?P<cutoff>\S+) screening (?P<screening>\S+) of (?P<source>.*)"
+)
+
+
+@dataclass
+class GridFile:
+    """What a volumetric file holds; `title` is empty where the format has none."""
+
+    title: str
+    cell: NDArray[np.float64]
+    atom_number: NDArray[np.int32]
+    atom_frac: NDArray[np.float64]
+    values: NDArray[np.float32]
+
+
+def title_of(grid: EnergyGrid) -> str:
+    """One line that says what the grid is, and that `parse_title` understands."""
+    source = " ".join(grid.source.split())
+    facts = f"cutoff {grid.cutoff:g} screening {grid.screening:g} of {source}"
+    return f"BVSE {grid.ion.symbol} {grid.convention or '-'} {facts}"
+
+
+def parse_title(title: str) -> dict[str, str]:
+    """Ion, convention, cutoff, screening and source of a title written by `title_of`; empty for any other."""
+    match = _TITLE.search(title)
+    if match is None:
+        return {}
+    return match.groupdict()
+
+
+def format_of(path: Path) -> str:
+    """``cube``, ``grd``, ``locpot``, ``chgcar`` or ``npz`` by name.
+
+    Raises:
+        InputError: a name that says none of them.
+    """
+    name, suffix = path.name.upper(), path.suffix.lower()
+    if suffix in (".cube", ".grd", ".npz"):
+        return suffix[1:]
+    if name.startswith("CHG"):
+        return "chgcar"
+    if suffix == ".vasp" or name.startswith("LOCPOT"):
+        return "locpot"
+    raise InputError(f"{path}: unknown grid format; use .cube, .grd, .vasp, LOCPOT, CHGCAR or .npz")
+
+
+def _write_values(values: NDArray[np.float64], per_line: int) -> Iterator[str]:
+    """Lines of nine-digit numbers, in blocks."""
+    block = per_line * 4096
+    for start in range(0, len(values), block):
+        part = values[start : start + block].tolist()
+        rows, rest = divmod(len(part), per_line)
+        line = " ".join(["%15.8e"] * per_line) + "\n"
+        text = (line * rows) % tuple(part[: rows * per_line])
+        if rest:
+            text += " ".join(["%15.8e"] * rest) % tuple(part[rows * per_line :]) + "\n"
+        yield text
+
+
+def write_grid(grid: EnergyGrid, path: Path, *, end_points: bool = False) -> None:
+    """Writes `grid`; see the module's table."""
+    kind = format_of(path)
+    if end_points and kind != "grd":
+        raise InputError(f"{path}: only .grd may repeat end points; the other formats are periodic by definition")
+    if kind == "npz":
+        _write_npz(grid, path)
+        return
+    with path.open("w", encoding="utf-8") as file:
+        if kind == "cube":
+            _write_cube_header(grid, file.write)
+            data, per_line = grid.values.astype(np.float64).ravel(), 6
+        elif kind == "grd":
+            values = np.pad(grid.values, ((0, 1),) * 3, mode="wrap") if end_points else grid.values
+            file.write(title_of(grid) + "\n")
+            file.write(" ".join(f"{x:.8f}" for x in cell_parameters(grid.cell)) + "\n")
+            file.write(" ".join(map(str, values.shape)) + "\n")
+            data, per_line = values.astype(np.float64).ravel(), 1
+        else:
+            scale = abs(float(np.linalg.det(grid.cell))) if kind == "chgcar" else 1.0
+            _write_poscar_header(grid, file.write)
+            data, per_line = grid.values.astype(np.float64).ravel(order="F") * scale, 5
+        file.writelines(_write_values(data, per_line))
+
+
+def _write_cube_header(grid: EnergyGrid, write: Callable[[str], object]) -> None:
+    write(title_of(grid) + "\n")
+    write("energy (eV) on a periodic grid, c fastest; lengths in bohr\n")
+    write(f"{len(grid.atom_number):6d} {0.0:14.8f} {0.0:14.8f} {0.0:14.8f}\n")
+    for count, vector in zip(grid.shape, grid.cell, strict=True):
+        step = vector / count / BOHR
+        write(f"{count:6d} " + " ".join(f"{x:16.10f}" for x in step) + "\n")
+    for number, position in zip(grid.atom_number, grid.atom_frac @ grid.cell / BOHR, strict=True):
+        write(f"{number:6d} {float(number):10.4f} " + " ".join(f"{x:16.10f}" for x in position) + "\n")
+
+
+def _write_poscar_header(grid: EnergyGrid, write: Callable[[str], object]) -> None:
+    from fastin.bvse.parameters import element
+
+    order = np.argsort(grid.atom_number, kind="stable")
+    numbers, counts = np.unique(grid.atom_number, return_counts=True)
+    write(title_of(grid) + "\n   1.0\n")
+    for vector in grid.cell:
+        write(" ".join(f"{x:18.12f}" for x in vector) + "\n")
+    write(" ".join(element(int(z)).symbol for z in numbers) + "\n")
+    write(" ".join(map(str, counts)) + "\nDirect\n")
+    for position in grid.atom_frac[order]:
+        write(" ".join(f"{x:16.12f}" for x in position) + "\n")
+    write("\n" + " ".join(map(str, grid.shape)) + "\n")
+
+
+def _write_npz(grid: EnergyGrid, path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(
+            file,
+            title=np.array(title_of(grid)),
+            cell=grid.cell,
+            values=grid.values,
+            atom_number=grid.atom_number,
+            atom_frac=grid.atom_frac,
+        )
+
+
+def read_grid(path: Path, *, end_points: bool | None = None) -> GridFile:
+    """Reads what `write_grid` and other programs write; see the module's table.
+
+    Args:
+        path: the file; its name says the format.
+        end_points: of a ``.grd``, whether its last planes repeat its first; None finds out by comparing them.
+
+    Raises:
+        InputError: unknown format, or text that is not what the format says.
+    """
+    kind = format_of(path)
+    try:
+        if kind == "npz":
+            return _read_npz(path)
+        text = path.read_text(encoding="utf-8")
+        if kind == "cube":
+            return _read_cube(text)
+        if kind == "grd":
+            return _read_grd(text, end_points)
+        return _read_vasp(text, kind == "chgcar")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, IndexError, KeyError) as error:
+        raise InputError(f"{path}: not a {kind} file: {error}") from None
+
+
+def _numbers(text: str, shape: tuple[int, ...], order: str) -> NDArray[np.float64]:
+    count = math.prod(shape)
+    found = np.array(text.split(maxsplit=count)[:count], dtype=np.float64)
+    if len(found) != count:
+        raise ValueError(f"{count} values expected, {len(found)} found")
+    return found.reshape(shape, order="F" if order == "F" else "C")
+
+
+def _frozen(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    data = np.ascontiguousarray(values, dtype=np.float32)
+    data.flags.writeable = False
+    return data
+
+
+def _read_npz(path: Path) -> GridFile:
+    with np.load(path, allow_pickle=False) as data:
+        values = np.ascontiguousarray(data["values"], dtype=np.float32)
+        values.flags.writeable = False
+        return GridFile(
+            title=str(data["title"]),
+            cell=np.array(data["cell"], dtype=np.float64),
+            atom_number=np.array(data["atom_number"], dtype=np.int32),
+            atom_frac=np.array(data["atom_frac"], dtype=np.float64),
+            values=values,
+        )
+
+
+def _read_cube(text: str) -> GridFile:
+    lines = text.split("\n", 6)
+    count = int(lines[2].split()[0])
+    if count < 0:
+        raise ValueError("orbital cubes (negative atom count) hold several values a point")
+    axes = [line.split() for line in lines[3:6]]
+    shape = tuple(int(axis[0]) for axis in axes)
+    unit = BOHR if shape[0] > 0 else 1.0  # negative counts mean angstrom
+    shape = tuple(abs(n) for n in shape)
+    cell = np.array([[float(x) for x in axis[1:4]] for axis in axes]) * np.array(shape)[:, None] * unit
+    parts = lines[6].split("\n", count) if count else [lines[6]]
+    atoms = [line.split() for line in parts[:count]]
+    positions = np.array([[float(x) for x in atom[2:5]] for atom in atoms]).reshape(-1, 3) * unit
+    return GridFile(
+        title=lines[0],
+        cell=cell,
+        atom_number=np.array([int(atom[0]) for atom in atoms], dtype=np.int32),
+        atom_frac=positions @ np.linalg.inv(cell),
+        values=_frozen(_numbers(parts[-1], shape, "C")),
+    )
+
+
+def _read_grd(text: str, end_points: bool | None) -> GridFile:
+    title, parameters, counts, rest = text.split("\n", 3)
+    shape = tuple(int(n) for n in counts.split())
+    if len(shape) != 3 or min(shape) < 1:
+        raise ValueError(f"the shape must be three positive numbers, not {counts!r}")
+    values = _numbers(rest, shape, "C")
+    if end_points is None:
+        end_points = min(shape) > 1 and all(
+            np.array_equal(values.take(0, axis), values.take(-1, axis)) for axis in range(3)
+        )
+    if end_points:
+        values = values[:-1, :-1, :-1]
+    cell = cell_vectors([float(x) for x in parameters.split()])
+    return GridFile(title, cell, np.zeros(0, dtype=np.int32), np.zeros((0, 3)), _frozen(values))
+
+
+def _read_vasp(text: str, times_volume: bool) -> GridFile:
+    from fastin.bvse.parameters import element_table
+
+    lines = text.split("\n", 8)
+    scale = float(lines[1])
+    cell = np.array([[float(x) for x in line.split()[:3]] for line in lines[2:5]])
+    cell *= scale if scale > 0.0 else (-scale / abs(np.linalg.det(cell))) ** (1.0 / 3.0)
+    by_symbol = {entry.symbol: z for z, entry in element_table().items()}
+    numbers = [by_symbol[symbol] for symbol in lines[5].split()]
+    counts = [int(n) for n in lines[6].split()]
+    atoms = sum(counts)
+    body = lines[8].split("\n", atoms)
+    positions = np.array([[float(x) for x in line.split()[:3]] for line in body[:atoms]]).reshape(-1, 3)
+    if lines[7].strip()[:1].upper() in ("C", "K"):
+        positions = positions @ np.linalg.inv(cell)
+    shape_line, rest = body[atoms].lstrip().split("\n", 1)
+    shape = tuple(int(n) for n in shape_line.split())
+    values = _numbers(rest, shape, "F")
+    if times_volume:
+        values = values / abs(np.linalg.det(cell))
+    return GridFile(
+        title=lines[0],
+        cell=cell,
+        atom_number=np.repeat(np.array(numbers, dtype=np.int32), counts),
+        atom_frac=positions,
+        values=_frozen(values),
+    )
+
+
+def cell_parameters(cell: NDArray[np.float64]) -> tuple[float, float, float, float, float, float]:
+    """Lengths (A) and angles (degrees) of a cell."""
+    a, b, c = (float(np.linalg.norm(v)) for v in cell)
+    angles = [
+        math.degrees(math.acos(max(-1.0, min(1.0, float(u @ v) / float(np.linalg.norm(u) * np.linalg.norm(v))))))
+        for u, v in ((cell[1], cell[2]), (cell[0], cell[2]), (cell[0], cell[1]))
+    ]
+    return a, b, c, angles[0], angles[1], angles[2]
+
+
+def cell_vectors(parameters: list[float]) -> NDArray[np.float64]:
+    """Cell with a along x and b in the xy plane, from lengths (A) and angles (degrees)."""
+    if len(parameters) != 6:
+        raise ValueError(f"six cell parameters expected, {len(parameters)} found")
+    a, b, c = parameters[:3]
+    cos_alpha, cos_beta, cos_gamma = (math.cos(math.radians(x)) for x in parameters[3:])
+    sin_gamma = math.sqrt(1.0 - cos_gamma * cos_gamma)
+    cx, cy = c * cos_beta, c * (cos_alpha - cos_beta * cos_gamma) / sin_gamma
+    return np.array(
+        [[a, 0.0, 0.0], [b * cos_gamma, b * sin_gamma, 0.0], [cx, cy, math.sqrt(c * c - cx * cx - cy * cy)]]
+    )

@@ -1,0 +1,1 @@
+"""Graphs of interstitial networks and crystals as plain arrays, for any model."""

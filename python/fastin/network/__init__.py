@@ -1,0 +1,1 @@
+"""The interstitial network: voids and bottlenecks of a framework, its files, its exact clearances."""

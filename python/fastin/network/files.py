@@ -1,0 +1,536 @@
+"""Files and converters of the interstitial network.
+
+| suffix | holds | read back |
+|---|---|---|
+| ``.json`` | everything, without loss | yes |
+| ``.net`` | lattice, voids, connections both ways (text layout of Zeo++ and CAVD) | yes, without the framework |
+| ``.graphml`` | voids and connections with their numbers as attributes, the rest as one JSON attribute | yes |
+| ``.cif`` | framework, voids and bottlenecks as dummy atoms with their radius | no |
+| ``.vasp`` | POSCAR: framework, voids as He, bottlenecks as Ne (CAVD's habit), radius behind each position | no |
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastin.errors import InputError, missing_extra
+from fastin.runtime.openmp import _core
+
+if TYPE_CHECKING:
+    import networkx
+    import pandas
+
+    from fastin.network.network import InterstitialNetwork
+
+_FORMAT = "fastin.InterstitialNetwork"
+_VERSION = 1
+READABLE = (".json", ".net", ".graphml")
+WRITABLE = (".json", ".net", ".cif", ".vasp", ".graphml")
+
+# Points of a CIF closer than this are one, angstrom (readers merge sites at 1e-4 to 1e-2 of fractional coordinates).
+_SAME_POINT = 0.05
+
+_SITES = "Interstitial table:"
+_CONNECTIONS = "Connection table:"
+
+# The tables of a network: name, dtype, shape with S sites and E edges.
+_FIELDS: dict[str, tuple[type, str]] = {
+    "site_frac": (np.float64, "S3"),
+    "site_radius": (np.float64, "S"),
+    "site_kind": (np.int32, "S"),
+    "site_orbit": (np.int32, "S"),
+    "edge_index": (np.int64, "2E"),
+    "edge_image": (np.int32, "E3"),
+    "edge_length": (np.float64, "E"),
+    "edge_bottleneck_frac": (np.float64, "E3"),
+    "edge_bottleneck_radius": (np.float64, "E"),
+    "edge_orbit": (np.int32, "E"),
+}
+
+
+class NetworkTables(NamedTuple):
+    """A network as two pandas tables, one row a site and one row an edge."""
+
+    sites: pandas.DataFrame
+    edges: pandas.DataFrame
+
+
+def _suffix(path: Path, known: tuple[str, ...], verb: str) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in known:
+        hint = ""
+        if verb == "read" and suffix in WRITABLE:
+            hint = f"; {suffix} files are written for viewers and hold no connections"
+        raise InputError(
+            f"{path}: cannot {verb} a network as {suffix or 'a file without suffix'!r}; "
+            f"the suffixes are {', '.join(known)}{hint}"
+        )
+    return suffix
+
+
+def write(network: InterstitialNetwork, path: str | PathLike[str]) -> Path:
+    """Writes a network in the format of the suffix.
+
+    Args:
+        network: what to write.
+        path: target; ``.json`` (lossless), ``.net``, ``.cif``, ``.vasp`` or ``.graphml``.
+
+    Returns:
+        The path written.
+
+    Raises:
+        InputError: another suffix; the message lists the known ones.
+    """
+    path = Path(path)
+    suffix = _suffix(path, WRITABLE, "write")
+    if suffix == ".json":
+        text = to_json(network)
+    elif suffix == ".net":
+        text = to_net(network)
+    elif suffix == ".cif":
+        text = to_cif(network)
+    elif suffix == ".vasp":
+        text = to_vasp(network)
+    else:
+        _write_graphml(network, path)
+        return path
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read(path: str | PathLike[str]) -> InterstitialNetwork:
+    """Reads a network written by `write` (``.json``, ``.net`` or ``.graphml``), or a ``.net`` file of Zeo++ or CAVD.
+
+    Raises:
+        InputError: no such file, another suffix, or a file that is not of its format; the message names the line.
+    """
+    from fastin.network.network import InterstitialNetwork
+
+    path = Path(path)
+    suffix = _suffix(path, READABLE, "read")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    if suffix == ".json":
+        fields = _from_json(text, path)
+    elif suffix == ".net":
+        fields = _from_net(text, path)
+    else:
+        fields = _from_graphml(text, path)
+    try:
+        return InterstitialNetwork.from_dict(fields)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------------
+
+
+def to_json(network: InterstitialNetwork) -> str:
+    """The whole network as JSON text: the entries of ``to_dict()``, floats with all their digits."""
+    return json.dumps(network.to_dict())
+
+
+def _from_json(text: str, path: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not JSON ({error})") from error
+    if not isinstance(fields, dict) or fields.get("format") != _FORMAT:
+        raise InputError(f"{path}: not a network file of fastin (its format is not {_FORMAT!r})")
+    if fields.get("version") != _VERSION:
+        raise InputError(f"{path}: network format version {fields.get('version')!r}; this fastin reads {_VERSION}")
+    return fields
+
+
+# --- .net ---------------------------------------------------------------------------------------------------------
+
+
+def _row(values: npt.ArrayLike) -> str:
+    return " ".join(repr(float(v)) for v in np.ravel(np.asarray(values)))
+
+
+def to_net(network: InterstitialNetwork) -> str:
+    """CAVD's text: lattice, ``Interstitial table:``, ``Connection table:`` with both directions, full precision.
+
+    Voids: id, symmetry class, position, radius (and a last column 1 for a face centre). Connections: from, to, lattice
+    offset, position of the bottleneck seen from the first void, radius, length. Bottlenecks of radius 0 or less, which
+    CAVD leaves out, are written.
+    """
+    lines = [f"fastin network of {network.ion}", ""]
+    lines += [f"    {_row(vector)}" for vector in np.asarray(network.cell)]
+    lines += ["", _SITES]
+    for i, (frac, radius, kind, orbit) in enumerate(
+        zip(network.site_frac, network.site_radius, network.site_kind, network.site_orbit, strict=True)
+    ):
+        lines.append(f"{i}\t{orbit}\t{_row(frac)}\t{float(radius)!r}" + (f"\t{kind}" if kind else ""))
+    lines += ["", _CONNECTIONS]
+    forward, backward = [], []
+    index = np.asarray(network.edge_index)
+    necks = _unwrapped_bottlenecks(network)
+    for e in range(index.shape[1]):
+        i, j = int(index[0, e]), int(index[1, e])
+        image = np.asarray(network.edge_image[e], dtype=np.int64)
+        where = necks[e]
+        tail = f"{float(network.edge_bottleneck_radius[e])!r}\t{float(network.edge_length[e])!r}"
+        offset = " ".join(str(int(v)) for v in image)
+        back = " ".join(str(-int(v)) for v in image)
+        forward.append(f"{i}\t{j}\t{offset}\t{_row(where)}\t{tail}")
+        backward.append(f"{j}\t{i}\t{back}\t{_row(where - image)}\t{tail}")
+    return "\n".join([*lines, *forward, *backward]) + "\n"
+
+
+def _unwrapped_bottlenecks(network: InterstitialNetwork) -> npt.NDArray[np.float64]:
+    """(E, 3) the image of each bottleneck that lies on its edge, with the first void in the home cell."""
+    i, j = network.edge_index
+    start = np.asarray(network.site_frac)[i]
+    vector = np.asarray(network.site_frac)[j] + network.edge_image - start
+    neck = np.asarray(network.edge_bottleneck_frac, dtype=np.float64)
+    cell = np.asarray(network.cell)
+    length2 = np.maximum(((vector @ cell) ** 2).sum(axis=1), np.finfo(float).tiny)
+    best, best_miss = neck.copy(), np.full(len(neck), np.inf)
+    near = np.round(start + 0.5 * vector - neck)
+    reach = int(np.ceil(0.5 * np.abs(vector).max(initial=0.0))) + 1
+    for shift in itertools.product(range(-reach, reach + 1), repeat=3):
+        candidate = neck + near + shift
+        along = (((candidate - start) @ cell) * (vector @ cell)).sum(axis=1) / length2
+        off = (candidate - start - np.clip(along, 0.0, 1.0)[:, None] * vector) @ cell
+        miss = (off**2).sum(axis=1)
+        closer = miss < best_miss - 1e-12
+        best[closer], best_miss[closer] = candidate[closer], miss[closer]
+    return best
+
+
+def _numbers(line: str, counts: tuple[int, ...], path: Path, number: int) -> list[float]:
+    words = line.split()
+    try:
+        values = [float(w) for w in words]
+    except ValueError as error:
+        raise InputError(f"{path}, line {number}: {error}") from error
+    if len(values) not in counts or not np.isfinite(values).all():
+        raise InputError(f"{path}, line {number}: expected {' or '.join(map(str, counts))} finite numbers")
+    return values
+
+
+def _from_net(text: str, path: Path) -> dict[str, Any]:
+    cell: list[list[float]] = []
+    sites: list[list[float]] = []
+    edges: list[list[float]] = []
+    section = "cell"
+    title = ""
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        if not line:
+            continue
+        if line.lower() == _SITES.lower():
+            section = "sites"
+        elif line.lower() in (_CONNECTIONS.lower(), "channel table:"):
+            section = "edges"
+        elif section == "cell":
+            if number == 1:
+                title = line
+            else:
+                cell.append(_numbers(line, (3,), path, number))
+        elif section == "sites":
+            sites.append(_numbers(line, (6, 7), path, number))
+        else:
+            edges.append(_numbers(line, (10,), path, number))
+    if len(cell) != 3 or section == "cell":
+        raise InputError(f"{path}: not a .net file (a lattice of three lines and {_SITES!r} are needed)")
+    return _fields_of_net(title, cell, sites, edges, path)
+
+
+def _fields_of_net(
+    title: str, cell: list[list[float]], sites: list[list[float]], edges: list[list[float]], path: Path
+) -> dict[str, Any]:
+    ids = {int(row[0]): n for n, row in enumerate(sites)}
+    rows: list[tuple[int, int, tuple[int, int, int], list[float], float, float]] = []
+    for row in edges:
+        if int(row[0]) not in ids or int(row[1]) not in ids:
+            raise InputError(f"{path}: the connection {int(row[0])} -> {int(row[1])} names a void that is not listed")
+        image = (int(row[2]), int(row[3]), int(row[4]))
+        rows.append((ids[int(row[0])], ids[int(row[1])], image, row[5:8], row[8], row[9]))
+    # Each undirected edge once: i < j, or a self-loop with the lexicographically positive offset.
+    once = [r for r in rows if (r[0] < r[1]) or (r[0] == r[1] and r[2] > (0, 0, 0))]
+    if 2 * len(once) != len(rows):
+        raise InputError(f"{path}: {len(rows)} connections are not {len(once)} pairs of both directions")
+    once.sort(key=lambda r: (r[0], r[1], r[2]))
+    ion = re.match(r"fastin network of (\S+)", title)
+    tables = _tables(
+        site_frac=[row[2:5] for row in sites],
+        site_radius=[row[5] for row in sites],
+        site_kind=[int(row[6]) if len(row) == 7 else 0 for row in sites],
+        site_orbit=[int(row[1]) for row in sites],
+        edge_index=np.array([[r[0] for r in once], [r[1] for r in once]], dtype=np.int64),
+        edge_image=[r[2] for r in once],
+        edge_length=[r[5] for r in once],
+        edge_bottleneck_frac=_wrapped([r[3] for r in once]),
+        edge_bottleneck_radius=[r[4] for r in once],
+    )
+    return _without_framework(ion.group(1) if ion else "X", cell, path, tables)
+
+
+def _tables(**arrays: Any) -> dict[str, Any]:
+    """The site and edge tables in their types; edges without symmetry classes are each their own."""
+    sites, edges = len(arrays["site_radius"]), len(arrays["edge_length"])
+    arrays.setdefault("edge_orbit", np.arange(edges))
+    sizes = {"S": (sites,), "S3": (sites, 3), "E": (edges,), "E3": (edges, 3), "2E": (2, edges)}
+    return {name: np.asarray(arrays[name], dtype=t).reshape(sizes[shape]) for name, (t, shape) in _FIELDS.items()}
+
+
+def _without_framework(ion: str, cell: Any, path: Path, tables: dict[str, Any]) -> dict[str, Any]:
+    """All fields of a network of which only the tables are known; the free spheres follow from them."""
+    free = _core.free_spheres(
+        tables["site_radius"], tables["edge_index"], tables["edge_image"], tables["edge_bottleneck_radius"]
+    )
+    empty: list[Any] = []
+    return tables | {
+        "source": str(path),
+        "ion": ion,
+        "guest": False,
+        "cell": cell,
+        "framework": dict.fromkeys(("frac", "radius", "number", "species", "charge"), empty) | {"source": str(path)},
+        "cell_volume": empty,
+        "free_sphere_radii": free["axis"],
+        "percolation_radii": free["rank"],
+        "included_sphere_radii": free["included"],
+        "probe_radius": float("nan"),
+        "mobile_frac": empty,
+        "mobile_orbit": empty,
+        "clearance": "all",
+        "notes": (f"read from {path.name}, which holds no framework and no probe radius",),
+    }
+
+
+# --- structures for viewers ---------------------------------------------------------------------------------------
+
+
+def _element(species: str) -> str:
+    """The element of a species: O of O2-."""
+    match = re.match(r"[A-Z][a-z]?", species)
+    return match.group(0) if match else "X"
+
+
+def _wrapped(frac: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    wrapped = np.mod(np.asarray(frac, dtype=np.float64), 1.0)
+    return np.asarray(np.where(wrapped >= 1.0, 0.0, wrapped))
+
+
+def to_cif(network: InterstitialNetwork) -> str:
+    """P1 CIF: framework, voids (V1, V2, ...) and bottlenecks (B1, ...) as dummy atoms X, each with its radius.
+
+    The radius stands in ``_atom_site_fastin_radius`` (angstrom); dummy atoms carry ``_atom_site_calc_flag dum``, as the
+    CIF core dictionary has it. A bottleneck at the end of its edge coincides with the void (or another bottleneck): it
+    is left out, because readers take two atoms on one position for an overfull site.
+    """
+    cell = np.asarray(network.cell, dtype=np.float64)
+    lengths = np.linalg.norm(cell, axis=1)
+    cosines = [cell[i] @ cell[j] / (lengths[i] * lengths[j]) for i, j in ((1, 2), (0, 2), (0, 1))]
+    angles = np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0)))
+    lines = [
+        "# framework, voids and bottlenecks of an interstitial network, written by fastin",
+        "data_interstitial_network",
+        *(f"_cell_length_{k} {v:.8f}" for k, v in zip("abc", lengths, strict=True)),
+        *(f"_cell_angle_{k} {v:.8f}" for k, v in zip(("alpha", "beta", "gamma"), angles, strict=True)),
+        "_space_group_name_H-M_alt 'P 1'",
+        "_space_group_IT_number 1",
+        "loop_",
+        "_space_group_symop_operation_xyz",
+        "'x, y, z'",
+        "loop_",
+        *(f"_atom_site_{name}" for name in ("label", "type_symbol", "fract_x", "fract_y", "fract_z")),
+        *(f"_atom_site_{name}" for name in ("occupancy", "calc_flag", "fastin_radius")),
+    ]
+    framework = network.framework
+    counts: dict[str, int] = {}
+    for species, frac, radius in zip(framework.species, _wrapped(framework.frac), framework.radius, strict=True):
+        element = _element(species)
+        counts[element] = counts.get(element, 0) + 1
+        lines.append(_cif_row(f"{element}{counts[element]}", element, frac, "d", radius))
+    site_frac, neck_frac = _wrapped(network.site_frac), _wrapped(network.edge_bottleneck_frac)
+    for n, (frac, radius) in enumerate(zip(site_frac, network.site_radius, strict=True), 1):
+        lines.append(_cif_row(f"V{n}", "X", frac, "dum", radius))
+    distinct = _distinct(np.vstack([site_frac, neck_frac]), cell)[len(site_frac) :]
+    for n, (frac, radius) in enumerate(zip(neck_frac, network.edge_bottleneck_radius, strict=True), 1):
+        if distinct[n - 1]:
+            lines.append(_cif_row(f"B{n}", "X", frac, "dum", radius))
+    return "\n".join(lines) + "\n"
+
+
+def _distinct(frac: npt.NDArray[np.float64], cell: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Mask of the points that no earlier point is within `_SAME_POINT` of, modulo the lattice."""
+    keep = np.ones(len(frac), dtype=np.bool_)
+    for n in range(1, len(frac)):
+        step = frac[:n] - frac[n]
+        step -= np.round(step)
+        keep[n] = not (np.linalg.norm(step @ cell, axis=1) < _SAME_POINT).any()
+    return keep
+
+
+def _cif_row(label: str, symbol: str, frac: npt.NDArray[np.float64], flag: str, radius: float) -> str:
+    x, y, z = frac
+    return f"{label} {symbol} {x:.10f} {y:.10f} {z:.10f} 1 {flag} {float(radius):.6f}"
+
+
+def to_vasp(network: InterstitialNetwork) -> str:
+    """POSCAR: framework atoms, voids as He, bottlenecks as Ne; behind each position its radius and symbol."""
+    framework = network.framework
+    groups: dict[str, list[tuple[npt.NDArray[np.float64], float]]] = {}
+    for species, frac, radius in zip(framework.species, _wrapped(framework.frac), framework.radius, strict=True):
+        groups.setdefault(_element(species), []).append((frac, float(radius)))
+    voids = [(f, float(r)) for f, r in zip(_wrapped(network.site_frac), network.site_radius, strict=True)]
+    necks = zip(_wrapped(network.edge_bottleneck_frac), network.edge_bottleneck_radius, strict=True)
+    blocks = [*groups.items(), ("He", voids), ("Ne", [(f, float(r)) for f, r in necks])]
+    blocks = [(symbol, rows) for symbol, rows in blocks if rows]
+    lines = [
+        f"interstitial network of {network.ion}: He = voids, Ne = bottlenecks, written by fastin",
+        "1.0",
+        *(" ".join(f"{v: .12f}" for v in vector) for vector in np.asarray(network.cell)),
+        " ".join(symbol for symbol, _ in blocks),
+        " ".join(str(len(rows)) for _, rows in blocks),
+        "Direct",
+    ]
+    for symbol, rows in blocks:
+        lines += [f"{f[0]:.12f} {f[1]:.12f} {f[2]:.12f} {r:.6f} {symbol}" for f, r in rows]
+    return "\n".join(lines) + "\n"
+
+
+# --- networkx, GraphML, pandas ------------------------------------------------------------------------------------
+
+
+def to_networkx(network: InterstitialNetwork) -> networkx.MultiGraph:
+    """The network as an undirected ``networkx.MultiGraph``, one node a void and one edge a bottleneck.
+
+    Nodes carry ``frac``, ``radius``, ``kind`` and ``orbit``; edges ``source``, ``target`` (an undirected graph forgets
+    which end came first), ``image``, ``length``, ``bottleneck_frac``, ``bottleneck_radius`` and ``orbit``; the graph
+    ``cell`` and ``ion``. Tuples and plain numbers only.
+    """
+    try:
+        import networkx
+    except ImportError as error:
+        raise missing_extra("networkx", "test") from error
+    graph = networkx.MultiGraph(ion=str(network.ion), cell=tuple(tuple(map(float, row)) for row in network.cell))
+    for i in range(len(network.site_radius)):
+        graph.add_node(
+            i,
+            frac=tuple(float(v) for v in network.site_frac[i]),
+            radius=float(network.site_radius[i]),
+            kind=int(network.site_kind[i]),
+            orbit=int(network.site_orbit[i]),
+        )
+    for e in range(len(network.edge_length)):
+        i, j = (int(v) for v in network.edge_index[:, e])
+        graph.add_edge(
+            i,
+            j,
+            key=e,
+            source=i,
+            target=j,
+            image=tuple(int(v) for v in network.edge_image[e]),
+            length=float(network.edge_length[e]),
+            bottleneck_frac=tuple(float(v) for v in network.edge_bottleneck_frac[e]),
+            bottleneck_radius=float(network.edge_bottleneck_radius[e]),
+            orbit=int(network.edge_orbit[e]),
+        )
+    return graph
+
+
+def _write_graphml(network: InterstitialNetwork, path: Path) -> None:
+    import networkx
+
+    graph = to_networkx(network)
+    rest = {k: v for k, v in network.to_dict().items() if k not in _FIELDS}
+    flat = networkx.MultiGraph(fastin=json.dumps(rest))
+    for node, data in graph.nodes(data=True):
+        flat.add_node(node, **_flatten(data))
+    for i, j, key, data in graph.edges(keys=True, data=True):
+        flat.add_edge(i, j, key=key, **_flatten(data))
+    networkx.write_graphml(flat, str(path), named_key_ids=True)
+
+
+def _flatten(data: dict[str, Any]) -> dict[str, Any]:
+    """GraphML holds scalars only: ``frac`` becomes ``frac_a``, ``frac_b``, ``frac_c``."""
+    out: dict[str, Any] = {}
+    for name, value in data.items():
+        if isinstance(value, tuple):
+            out |= {f"{name}_{axis}": v for axis, v in zip("abc", value, strict=True)}
+        else:
+            out[name] = value
+    return out
+
+
+def _from_graphml(text: str, path: Path) -> dict[str, Any]:
+    import xml.etree.ElementTree as ElementTree
+
+    import networkx
+
+    try:
+        graph = networkx.parse_graphml(text, node_type=int, force_multigraph=True)
+        nodes = [graph.nodes[i] for i in range(graph.number_of_nodes())]
+        edges = sorted((d for _, _, d in graph.edges(data=True)), key=_edge_key)
+        rest: dict[str, Any] = json.loads(graph.graph["fastin"])
+        return rest | _tables(
+            site_frac=[_triple(d, "frac") for d in nodes],
+            site_radius=[d["radius"] for d in nodes],
+            site_kind=[d["kind"] for d in nodes],
+            site_orbit=[d["orbit"] for d in nodes],
+            edge_index=np.array([[d["source"] for d in edges], [d["target"] for d in edges]], dtype=np.int64),
+            edge_image=[_triple(d, "image") for d in edges],
+            edge_length=[d["length"] for d in edges],
+            edge_bottleneck_frac=[_triple(d, "bottleneck_frac") for d in edges],
+            edge_bottleneck_radius=[d["bottleneck_radius"] for d in edges],
+            edge_orbit=[d["orbit"] for d in edges],
+        )
+    except (KeyError, ValueError, ElementTree.ParseError, networkx.NetworkXError) as error:
+        raise InputError(f"{path}: not a network in GraphML as fastin writes it ({error!r})") from error
+
+
+def _triple(data: dict[str, Any], name: str) -> list[Any]:
+    return [data[f"{name}_{axis}"] for axis in "abc"]
+
+
+def _edge_key(data: dict[str, Any]) -> tuple[Any, ...]:
+    return (data["source"], data["target"], *_triple(data, "image"))
+
+
+def to_dataframe(network: InterstitialNetwork) -> NetworkTables:
+    """The network as two pandas tables, ``sites`` and ``edges``; lengths and radii in angstrom."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise missing_extra("pandas", "test") from error
+    site_frac = np.asarray(network.site_frac).reshape(-1, 3)
+    sites = pandas.DataFrame(
+        {
+            "frac_a": site_frac[:, 0],
+            "frac_b": site_frac[:, 1],
+            "frac_c": site_frac[:, 2],
+            "radius": np.asarray(network.site_radius),
+            "kind": np.asarray(network.site_kind),
+            "orbit": np.asarray(network.site_orbit),
+        }
+    ).rename_axis("site")
+    index = np.asarray(network.edge_index)
+    image = np.asarray(network.edge_image).reshape(-1, 3)
+    neck = np.asarray(network.edge_bottleneck_frac).reshape(-1, 3)
+    edges = pandas.DataFrame(
+        {
+            "site_i": index[0],
+            "site_j": index[1],
+            **{f"image_{axis}": image[:, k] for k, axis in enumerate("abc")},
+            "length": np.asarray(network.edge_length),
+            "bottleneck_radius": np.asarray(network.edge_bottleneck_radius),
+            **{f"bottleneck_{axis}": neck[:, k] for k, axis in enumerate("abc")},
+            "orbit": np.asarray(network.edge_orbit),
+        }
+    ).rename_axis("edge")
+    return NetworkTables(sites, edges)

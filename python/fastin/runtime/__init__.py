@@ -1,0 +1,1 @@
+"""What every room stands on: the compiled core with one OpenMP runtime, threads, settings, small helpers."""

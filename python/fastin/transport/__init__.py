@@ -1,0 +1,1 @@
+"""Sites, hops and paths of a mobile ion; NEB chains, kinetics, Arrhenius fits."""
