@@ -371,3 +371,17 @@ def test_arrhenius_beside_the_network(tmp_path):
     row = json.loads(result.stdout)
     assert row["network"]["activation_energy_eV"] == pytest.approx(0.5, abs=0.2)
     assert plot.stat().st_size > 5000
+
+
+def test_short_names_are_the_columns_of_the_tables(lifepo4):
+    from dataclasses import fields
+
+    for table, prefix in (("sites", "site_"), ("hops", "hop_"), ("voids", "void_"), ("positions", "mobile_")):
+        for column in fields(getattr(lifepo4, table)):
+            name = column.name if column.name.startswith("edge_") else prefix + column.name
+            value = getattr(lifepo4, name)
+            assert value is getattr(getattr(lifepo4, table), column.name)
+            if isinstance(value, np.ndarray):
+                assert not value.flags.writeable
+            with pytest.raises(AttributeError, match="cannot assign"):
+                setattr(lifepo4, name, value)

@@ -7,23 +7,47 @@ import math
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from fastin.errors import DisorderError, InputError
-from fastin.transport.profiles import interpolate, join_profiles
+from fastin.transport.parts import FloatArray, Hops, Loop, Positions, Sites
+from fastin.transport.profiles import HopProfile, interpolate, join_profiles
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from fastin.crystal.crystal import Crystal
-    from fastin.transport.paths import TransportNetwork
-
-FloatArray = npt.NDArray[np.float64]
+    from fastin.crystal.framework import MobileIon
 
 _FULL = 0.999  # occupancy from which a position counts as filled in every cell
+
+
+class _Network(Protocol):
+    """What a chain is made from."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def ion(self) -> MobileIon: ...
+    @property
+    def cell(self) -> FloatArray: ...
+    @property
+    def energy_cutoff(self) -> float: ...
+    @property
+    def sites(self) -> Sites: ...
+    @property
+    def hops(self) -> Hops: ...
+    @property
+    def positions(self) -> Positions: ...
+    @property
+    def loops(self) -> tuple[Loop, ...]: ...
+    @property
+    def crystal(self) -> Crystal: ...
+    def checked_hop(self, hop: int) -> int: ...
+    def profiles(self, hops: Sequence[int]) -> list[HopProfile]: ...
 
 
 def supercell_for(cell: FloatArray, wanted: float | Sequence[int] | None) -> tuple[int, int, int]:
@@ -69,16 +93,16 @@ def _ordered_rows(crystal: Crystal, number: int) -> tuple[list[str], FloatArray]
     return symbols, np.array(frac).reshape(-1, 3)
 
 
-def oriented(paths: TransportNetwork, hops: int | Sequence[int]) -> list[tuple[int, bool]]:
+def oriented(paths: _Network, hops: int | Sequence[int]) -> list[tuple[int, bool]]:
     """Consecutive hops with their directions: each starts on the site where the one before ended.
 
     Raises:
         InputError: no such hop, or hops that do not follow each other.
     """
-    ids = [paths._checked_hop(h) for h in ([hops] if isinstance(hops, int | np.integer) else hops)]
+    ids = [paths.checked_hop(h) for h in ([hops] if isinstance(hops, int | np.integer) else hops)]
     if not ids:
         raise InputError("a chain needs at least one hop")
-    ends = [tuple(int(v) for v in paths.hop_index[:, h]) for h in ids]
+    ends = [tuple(int(v) for v in paths.hops.index[:, h]) for h in ids]
     for first in (True, False):
         steps, at = [(ids[0], first)], ends[0][1 if first else 0]
         for h, (i, j) in zip(ids[1:], ends[1:], strict=True):
@@ -91,7 +115,7 @@ def oriented(paths: TransportNetwork, hops: int | Sequence[int]) -> list[tuple[i
     raise InputError(f"the hops {ids} of {paths.source} do not follow each other")
 
 
-def leg(paths: TransportNetwork, dimensions: int) -> list[int]:
+def leg(paths: _Network, dimensions: int) -> list[int]:
     """Hops of the path in that many dimensions that lead from one position of the crystal to the next, over its saddle.
 
     The whole path where it touches fewer than two crystallographic positions.
@@ -104,19 +128,19 @@ def leg(paths: TransportNetwork, dimensions: int) -> list[int]:
         raise InputError(
             f"{paths.source}: no path in {dimensions} dimensions below {paths.energy_cutoff:.2f} eV; raise the cutoff"
         )
-    sites = [int(paths.hop_index[0 if forward else 1, h]) for h, forward in steps]
-    stops = [k for k, site in enumerate(sites) if paths.site_mobile[site] >= 0]
+    sites = [int(paths.hops.index[0 if forward else 1, h]) for h, forward in steps]
+    stops = [k for k, site in enumerate(sites) if paths.sites.mobile[site] >= 0]
     hops = [h for h, _ in steps]
     if not stops:
         return hops
     around = hops[stops[0] :] + hops[: stops[0]]
     at = [k - stops[0] for k in stops] + [len(hops)]
     legs = [around[a:b] for a, b in itertools.pairwise(at)]
-    return max(legs, key=lambda part: max(paths.hop_energy[part]))
+    return max(legs, key=lambda part: max(paths.hops.energy[part]))
 
 
 def neb_images(
-    paths: TransportNetwork, hop: int | Sequence[int], n: int = 5, *, supercell: float | Sequence[int] | None = None
+    paths: _Network, hop: int | Sequence[int], n: int = 5, *, supercell: float | Sequence[int] | None = None
 ) -> list[Structure]:
     """Images of a hop: the mobile ion at equal distances along its path, everything else in place.
 
@@ -144,12 +168,10 @@ def neb_images(
     if n < 1:
         raise InputError(f"a NEB chain needs at least one image between its ends, not {n}")
     steps = oriented(paths, hop)
-    ends = [(int(paths.hop_index[0, h]), int(paths.hop_index[1, h])) for h, _ in steps]
-    profiles = paths._profiles([h for h, _ in steps])
+    ends = [(int(paths.hops.index[0, h]), int(paths.hops.index[1, h])) for h, _ in steps]
+    profiles = paths.profiles([h for h, _ in steps])
     profile = join_profiles(0, (0, 0, 0), 0.0, steps, profiles, ends, paths.cell)
-    crystal = paths._crystal
-    if crystal is None:
-        raise InputError(f"{paths.source}: this transport network carries no crystal")
+    crystal = paths.crystal
     multiples = supercell_for(paths.cell, supercell)
     symbols, frac = _ordered_rows(crystal, paths.ion.number)
     cells = np.stack(np.meshgrid(*[np.arange(m) for m in multiples], indexing="ij"), axis=-1).reshape(-1, 3)
@@ -172,25 +194,25 @@ def neb_images(
 
 
 def _other_ions(
-    paths: TransportNetwork,
+    paths: _Network,
     stand: Sequence[tuple[int, FloatArray]],
     cells: npt.NDArray[np.int64],
     multiples: tuple[int, int, int],
 ) -> FloatArray:
     """Filled positions of the mobile ion in the supercell but for those of the given sites at the given places."""
-    filled = np.flatnonzero(paths.mobile_occupancy >= 0.5)
-    all_positions = paths.mobile_frac[filled][:, None, :] + cells[None]
+    filled = np.flatnonzero(paths.positions.occupancy >= 0.5)
+    all_positions = paths.positions.frac[filled][:, None, :] + cells[None]
     keep = np.ones(all_positions.shape[:2], dtype=bool)
     for site, where in stand:
-        for k in np.flatnonzero(filled == paths.site_mobile[site]):
-            shift = np.round(where - paths.mobile_frac[filled[k]])
+        for k in np.flatnonzero(filled == paths.sites.mobile[site]):
+            shift = np.round(where - paths.positions.frac[filled[k]])
             keep[k, ((cells - shift) % multiples == 0).all(axis=1)] = False
     positions: FloatArray = all_positions[keep] / multiples
     return positions
 
 
 def write_neb(
-    paths: TransportNetwork,
+    paths: _Network,
     hop: int | Sequence[int],
     path: str | PathLike[str],
     n: int = 5,

@@ -1,65 +1,106 @@
-"""Tables of the transport network: rows of inequivalent hops, plain dictionaries, HTML for notebooks."""
+"""Rows of a transport network: inequivalent sites and hops, plain dictionaries, cells for notebooks."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from fastin.transport.parts import FloatArray, Hops, Ints, Sites
+
 if TYPE_CHECKING:
-    from fastin.transport.paths import TransportNetwork
+    from fastin.bvse.barriers import Barriers
+    from fastin.crystal.framework import MobileIon
+    from fastin.transport.profiles import TransportPath
+
+#: Columns of `hop_rows`.
+HOP_COLUMNS = ("kind", "in cell", "sites", "barrier, eV", "back, eV", "length, Å", "clearance, Å", "path")
 
 
-def site_classes(paths: TransportNetwork) -> list[dict[str, Any]]:
+class _Network(Protocol):
+    """What `to_dict` writes."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def ion(self) -> MobileIon: ...
+    @property
+    def cell(self) -> FloatArray: ...
+    @property
+    def energy_cutoff(self) -> float: ...
+    @property
+    def zero_energy(self) -> float: ...
+    @property
+    def barriers(self) -> Barriers: ...
+    @property
+    def sites(self) -> Sites: ...
+    @property
+    def hops(self) -> Hops: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    def recovery(self) -> float: ...
+    def site_classes(self) -> list[dict[str, Any]]: ...
+    def hop_classes(self) -> list[dict[str, Any]]: ...
+    def path(self, dimensions: int) -> TransportPath | None: ...
+
+
+def site_classes(sites: Sites) -> list[dict[str, Any]]:
     """One row for each kind of site: class, multiplicity, position, energy, clearance, what is there."""
     rows = []
-    labels, first, counts = np.unique(paths.site_orbit, return_index=True, return_counts=True)
+    labels, first, counts = np.unique(sites.orbit, return_index=True, return_counts=True)
     for label, i, count in zip(labels.tolist(), first.tolist(), counts.tolist(), strict=True):
         rows.append(
             {
                 "class": label,
                 "multiplicity": count,
-                "frac": paths.site_frac[i].tolist(),
-                "energy_eV": float(paths.site_energy[i]),
-                "radius_A": float(paths.site_radius[i]),
-                "occupancy": float(paths.site_occupancy[i]),
-                "crystallographic": bool(paths.site_mobile[i] >= 0),
-                "distance_to_position_A": float(paths.site_mobile_distance[i]),
+                "frac": sites.frac[i].tolist(),
+                "energy_eV": float(sites.energy[i]),
+                "radius_A": float(sites.radius[i]),
+                "occupancy": float(sites.occupancy[i]),
+                "crystallographic": bool(sites.mobile[i] >= 0),
+                "distance_to_position_A": float(sites.mobile_distance[i]),
             }
         )
     return rows
 
 
-def hop_classes(paths: TransportNetwork) -> list[dict[str, Any]]:
-    """One row for each kind of hop, cheapest saddle first."""
+def hop_classes(hops: Hops, sites: Sites, dimensions: Ints) -> list[dict[str, Any]]:
+    """One row for each kind of hop, cheapest saddle first.
+
+    Args:
+        hops: the hops.
+        sites: the sites that they join.
+        dimensions: (H,) smallest number of dimensions that a hop of the kind helps to open; 0 for none.
+    """
     rows = []
-    labels, first, counts = np.unique(paths.hop_orbit, return_index=True, return_counts=True)
+    labels, first, counts = np.unique(hops.orbit, return_index=True, return_counts=True)
     order = np.argsort(first, kind="stable")  # hops are sorted by energy
     for label, h, count in zip(labels[order].tolist(), first[order].tolist(), counts[order].tolist(), strict=True):
-        i, j = (int(v) for v in paths.hop_index[:, h])
+        i, j = (int(v) for v in hops.index[:, h])
         rows.append(
             {
                 "class": label,
                 "multiplicity": count,
                 "hop": h,
                 "sites": [i, j],
-                "site_classes": [int(paths.site_orbit[i]), int(paths.site_orbit[j])],
-                "image": paths.hop_image[h].tolist(),
-                "saddle_frac": paths.hop_saddle_frac[h].tolist(),
-                "saddle_energy_eV": float(paths.hop_energy[h]),
-                "barrier_forward_eV": float(paths.barrier_forward[h]),
-                "barrier_backward_eV": float(paths.barrier_backward[h]),
-                "length_A": float(paths.hop_length[h]),
-                "bottleneck_radius_A": float(paths.hop_radius[h]),
-                "dimensions": int(paths.hop_dimensions[h]),
-                "stationary": bool(paths.hop_stationary[h]),
+                "site_classes": [int(sites.orbit[i]), int(sites.orbit[j])],
+                "image": hops.image[h].tolist(),
+                "saddle_frac": hops.saddle_frac[h].tolist(),
+                "saddle_energy_eV": float(hops.energy[h]),
+                "barrier_forward_eV": float(hops.energy[h] - sites.energy[i]),
+                "barrier_backward_eV": float(hops.energy[h] - sites.energy[j]),
+                "length_A": float(hops.length[h]),
+                "bottleneck_radius_A": float(hops.radius[h]),
+                "dimensions": int(dimensions[h]),
+                "stationary": bool(hops.stationary[h]),
             }
         )
     return rows
 
 
-def to_dict(paths: TransportNetwork) -> dict[str, Any]:
+def to_dict(paths: _Network) -> dict[str, Any]:
     """Plain lists and numbers; infinite energies become None."""
 
     def finite(value: float) -> float | None:
@@ -74,24 +115,24 @@ def to_dict(paths: TransportNetwork) -> dict[str, Any]:
         "zero_energy_eV": paths.zero_energy,
         **{f"e{d}d_eV": finite(e) for d, e in enumerate(paths.barriers.values("network"), start=1)},
         "recovery_rate": finite(paths.recovery()),
-        "site_classes": site_classes(paths),
-        "hop_classes": hop_classes(paths),
+        "site_classes": paths.site_classes(),
+        "hop_classes": paths.hop_classes(),
         "sites": {
-            "frac": paths.site_frac.tolist(),
-            "energy_eV": paths.site_energy.tolist(),
-            "radius_A": paths.site_radius.tolist(),
-            "class": paths.site_orbit.tolist(),
-            "mobile_position": paths.site_mobile.tolist(),
-            "occupancy": paths.site_occupancy.tolist(),
+            "frac": paths.sites.frac.tolist(),
+            "energy_eV": paths.sites.energy.tolist(),
+            "radius_A": paths.sites.radius.tolist(),
+            "class": paths.sites.orbit.tolist(),
+            "mobile_position": paths.sites.mobile.tolist(),
+            "occupancy": paths.sites.occupancy.tolist(),
         },
         "hops": {
-            "index": paths.hop_index.tolist(),
-            "image": paths.hop_image.tolist(),
-            "energy_eV": paths.hop_energy.tolist(),
-            "saddle_frac": paths.hop_saddle_frac.tolist(),
-            "length_A": paths.hop_length.tolist(),
-            "bottleneck_radius_A": paths.hop_radius.tolist(),
-            "class": paths.hop_orbit.tolist(),
+            "index": paths.hops.index.tolist(),
+            "image": paths.hops.image.tolist(),
+            "energy_eV": paths.hops.energy.tolist(),
+            "saddle_frac": paths.hops.saddle_frac.tolist(),
+            "length_A": paths.hops.length.tolist(),
+            "bottleneck_radius_A": paths.hops.radius.tolist(),
+            "class": paths.hops.orbit.tolist(),
         },
         "paths": {},
         "notes": list(paths.notes),
@@ -114,12 +155,9 @@ def to_dict(paths: TransportNetwork) -> dict[str, Any]:
     return out
 
 
-def html(paths: TransportNetwork) -> str:
-    """The inequivalent hops as an HTML table."""
-    from fastin.runtime.html import table
-
-    header = ("kind", "in cell", "sites", "barrier, eV", "back, eV", "length, Å", "clearance, Å", "path")
-    rows = [
+def hop_rows(classes: Iterable[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Cells of `HOP_COLUMNS` for the rows of `hop_classes`."""
+    return [
         (
             row["class"],
             row["multiplicity"],
@@ -130,6 +168,5 @@ def html(paths: TransportNetwork) -> str:
             f"{row['bottleneck_radius_A']:.2f}",
             f"{row['dimensions']}D" if row["dimensions"] else "",
         )
-        for row in hop_classes(paths)
+        for row in classes
     ]
-    return table(repr(paths), rows, header)

@@ -1,0 +1,154 @@
+"""The tables that a transport network is made of: sites, hops, voids, positions of the mobile ion, loops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+T = TypeVar("T")
+
+
+class Column(Generic[T]):
+    """Short name on a result for a column of one of its tables: ``site_energy`` for ``sites.energy``.
+
+    Args:
+        table: attribute of the result that holds the table.
+        name: column of that table.
+    """
+
+    def __init__(self, table: str, name: str) -> None:
+        self.table = table
+        self.name = name
+        self.__doc__ = f"`{table}.{name}`."
+
+    def __get__(self, result: Any, owner: type | None = None) -> T:
+        if result is None:
+            return self  # type: ignore[return-value]  # on the class: the descriptor itself, for its docstring
+        value: T = getattr(getattr(result, self.table), self.name)
+        return value
+
+
+class Table:
+    """A frozen dataclass of arrays, read-only."""
+
+    def __post_init__(self) -> None:
+        for value in vars(self).values():
+            if isinstance(value, np.ndarray) and value.flags.writeable:
+                value.setflags(write=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Sites(Table):
+    """Minima of the energy.
+
+    Attributes:
+        frac: (S, 3) in [0, 1).
+        energy: (S,) eV, on the zero of the network.
+        radius: (S,) clearance of the framework's spheres there, angstrom.
+        orbit: (S,) symmetry class.
+        mobile: (S,) the crystallographic position of the mobile ion that the site is, or -1 (vacant).
+        mobile_distance: (S,) to the nearest such position, angstrom; inf where there is none.
+        occupancy: (S,) occupancy of that position, 0 for vacant interstitials.
+    """
+
+    frac: FloatArray
+    energy: FloatArray
+    radius: FloatArray
+    orbit: Ints
+    mobile: Ints
+    mobile_distance: FloatArray
+    occupancy: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+
+@dataclass(frozen=True, eq=False)
+class Hops(Table):
+    """Saddles of the energy, each undirected hop once, by rising energy.
+
+    Hop h joins site ``index[0, h]`` with site ``index[1, h]`` displaced by ``image[h]`` cells.
+
+    Attributes:
+        index: (2, H) int64.
+        image: (H, 3).
+        energy: (H,) energy of the saddle, eV, on the zero of the network.
+        saddle_frac: (H, 3) the saddle, unwrapped: seen from the first site in its home cell.
+        length: (H,) along the path of steepest descent, angstrom.
+        radius: (H,) smallest clearance of the framework's spheres along that path, angstrom.
+        orbit: (H,) symmetry class, regardless of direction: the inequivalent hops.
+        weight: (H,) share of the saddle's flux; below 1 where the valley forks below the saddle.
+        stationary: (H,) the saddle is a stationary point of the continuous energy; else an upper bound.
+        routes: points (n, 3) from site to site of the few hops that are not descents from one saddle.
+    """
+
+    index: npt.NDArray[np.int64]
+    image: Ints
+    energy: FloatArray
+    saddle_frac: FloatArray
+    length: FloatArray
+    radius: FloatArray
+    orbit: Ints
+    weight: FloatArray
+    stationary: npt.NDArray[np.bool_]
+    routes: Mapping[int, FloatArray]
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+
+@dataclass(frozen=True, eq=False)
+class Voids(Table):
+    """The interstitial network seen in the energy.
+
+    Attributes:
+        energy: (V,) energy at the voids, eV, on the zero of the transport network.
+        site: (V,) site whose basin the void lies in, or -1 where that lies above the cutoff.
+        cell: (V, 3) cell of that site, seen from the void in its home cell.
+        edge_energy: (E,) highest energy along the straight edges, eV.
+        edge_hop: (E,) lowest hop between the sites of the edge's voids, -1 where there is none, -2 where both voids lie
+            in the basin of one site.
+    """
+
+    energy: FloatArray
+    site: Ints
+    cell: Ints
+    edge_energy: FloatArray
+    edge_hop: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Positions(Table):
+    """Crystallographic positions of the mobile ion.
+
+    Attributes:
+        frac: (K, 3).
+        occupancy: (K,).
+    """
+
+    frac: FloatArray
+    occupancy: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.occupancy)
+
+
+#: The hops of a cheapest path with their directions, and its translation in cells; empty where there is none.
+Loop = tuple[tuple[tuple[int, bool], ...], tuple[int, int, int]]
+
+
+def periodic_distances(cell: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    """(len(a), len(b)) shortest distances, angstrom."""
+    gap = a[:, None, :] - b[None, :, :]
+    gap = gap - np.round(gap)
+    near = np.stack(np.meshgrid(*[(-1.0, 0.0, 1.0)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    best = np.full(gap.shape[:2], np.inf)
+    for shift in near:
+        np.minimum(best, np.linalg.norm((gap + shift) @ cell, axis=-1), out=best)
+    return best
