@@ -21,8 +21,8 @@ from fastin.runtime.openmp import _core
 if TYPE_CHECKING:
     from fastin.bvse.barriers import Barriers
     from fastin.bvse.grid import EnergyGrid
-    from fastin.crystal.crystal import Crystal, OxidationStates
-    from fastin.crystal.framework import MobileIon
+    from fastin.crystal.crystal import Crystal
+    from fastin.crystal.ions import MobileIon, OxidationStates
     from fastin.network.network import InterstitialNetwork
 
 #: Heights above the minimum (eV) at which the accessible share of the volume is given.

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastin.errors import FastinError, InputError
 from fastin.ml._require import require
+from fastin.runtime.html import number_text, table
 
 if TYPE_CHECKING:
     from fastin.ml.checkpoint import Trained
@@ -69,9 +70,19 @@ class Prediction:
         return f"Prediction({self.source}: {self.formula}, {self.ion}, {said}, {self.model})"
 
     def _repr_html_(self) -> str:
-        from fastin.runtime import html as notebook
-
-        return notebook.prediction(self)
+        own = zip(self.values, self.values_std, strict=True)
+        rows = [("fitted label", number_text(value), number_text(std)) for value, std in own]
+        if not rows:
+            rows.append(
+                ("activation energy, eV", number_text(self.activation_energy), number_text(self.activation_energy_std))
+            )
+            for d, (value, std) in enumerate(zip(self.barriers, self.barriers_std, strict=True), start=1):
+                rows.append((f"{d}D barrier, eV", number_text(value), number_text(std)))
+        if self.log10_conductivity is not None:
+            sigma = number_text(self.log10_conductivity, 2), number_text(self.log10_conductivity_std, 2)
+            rows.append(("log10 conductivity, S/cm, 300 K", *sigma))
+        rows += [("warning", text, "") for text in self.warnings]
+        return table(f"Prediction for {self.ion} in {self.formula} ({self.model})", rows, ("", "value", "±"))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for JSON."""

@@ -11,7 +11,8 @@ from scipy.special import erfc
 
 import fastin
 from fastin.bvse.grid import build_field, compute_bvse, fill_grid, grid_shape
-from fastin.bvse.parameters import COULOMB, element, find_pair, softbv_radius
+from fastin.bvse.pairs import COULOMB, element, softbv_radius
+from fastin.bvse.parameters import find_pair
 from fastin.crystal.crystal import Crystal
 from fastin.errors import InputError, MissingParameterError
 

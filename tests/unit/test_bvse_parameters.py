@@ -16,17 +16,8 @@ from fastin.bvse.derivation import (
     rmin_factor_of,
     with_cation_charge,
 )
-from fastin.bvse.parameters import (
-    element,
-    element_table,
-    find_pair,
-    morse_depth,
-    morse_distance,
-    pair_mixture,
-    pair_table,
-    softbv_radius,
-    species,
-)
+from fastin.bvse.pairs import element, element_table, morse_depth, morse_distance, pair_table, softbv_radius, species
+from fastin.bvse.parameters import find_pair, pair_mixture
 from fastin.errors import MissingParameterError
 
 NUMBERS = {entry.symbol: z for z, entry in element_table().items()}

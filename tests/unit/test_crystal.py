@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from fastin import examples
-from fastin.crystal.crystal import Crystal, MobileIon, as_crystal
+from fastin.crystal.crystal import Crystal, as_crystal
 from fastin.crystal.elements import numbers_by_symbol, symbol
+from fastin.crystal.ions import MobileIon
 from fastin.runtime.openmp import _core
 
 EXPECTED = {  # name: formula, positions, space group, volume (A^3), cell contents

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from fastin.bvse.grid import EnergyGrid, compute_bvse
 from fastin.errors import InputError
+from fastin.runtime.html import number_text, numbers_text, table
 from fastin.runtime.openmp import _core
 
 if TYPE_CHECKING:
-    from fastin.crystal.crystal import MobileIon
+    from fastin.crystal.ions import MobileIon
 
 __all__ = ["Barriers", "compute_barriers"]
 
@@ -110,9 +111,12 @@ class Barriers:
         return f"Barriers({self.source}: {self.ion.symbol}, {values} eV, {kind}, zero {self.zero})"
 
     def _repr_html_(self) -> str:
-        from fastin.runtime import html as notebook
-
-        return notebook.barriers(self)
+        rows = []
+        for d, (value, saddle) in enumerate(zip(self.values(), self.saddle_frac, strict=True), start=1):
+            rows.append((f"{d}D", number_text(float(value)), numbers_text(saddle) if math.isfinite(value) else "–"))
+        method = f"{self.convention or 'given grid'}, zero {self.zero}"
+        title = f"Barriers of {self.ion.symbol} in {self.source} ({method})"
+        return table(title, rows, ("dimensions", "barrier, eV", "saddle"))
 
     def values(self, zero: str | None = None) -> NDArray[np.float64]:
         """(3,) barriers in 1, 2, 3 dimensions (eV), inf where the ion cannot percolate.

@@ -1,6 +1,6 @@
 """Bond valence parameters of pairs that no published table holds, derived from those that it does.
 
-Rmin and D0 follow from R0, b, the coordination number Nc and the factor f by the formulas of `fastin.bvse.parameters`.
+Rmin and D0 follow from R0, b, the coordination number Nc and the factor f by the formulas of `fastin.bvse.pairs`.
 The four inputs of a missing pair come from these rules:
 
 * f = 0.9185 + 0.2285 |s_X - s_A|, with one softness s for each ion (Adams, Acta Cryst. B57, 278 (2001)). It holds for
@@ -26,7 +26,7 @@ from dataclasses import replace
 from functools import lru_cache
 from statistics import median
 
-from fastin.bvse.parameters import (
+from fastin.bvse.pairs import (
     PairParameters,
     element_table,
     morse_depth,

@@ -29,13 +29,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastin.bvse.parameters import COULOMB, element, pair_mixture, softbv_radius, species
+from fastin.bvse.pairs import COULOMB, element, softbv_radius, species
+from fastin.bvse.parameters import pair_mixture
 from fastin.errors import InputError, MissingParameterError
 from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
 
 if TYPE_CHECKING:
-    from fastin.crystal.crystal import Crystal, MobileIon
+    from fastin.crystal.crystal import Crystal
+    from fastin.crystal.ions import MobileIon
 
 CONVENTIONS = ("spse", "bvlain", "softbv")
 

@@ -21,15 +21,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin.bvse.pairs import element, element_table
+from fastin.crystal.ions import MobileIon
 from fastin.errors import InputError
-
-if TYPE_CHECKING:
-    from fastin.bvse.grid import EnergyGrid
 
 BOHR = 0.529177210903  # angstrom, CODATA 2018
 _TITLE = re.compile(
@@ -48,7 +47,51 @@ class GridFile:
     values: NDArray[np.float32]
 
 
-def title_of(grid: EnergyGrid) -> str:
+class GridLike(Protocol):
+    """What a volumetric file takes of an energy grid; see `fastin.bvse.grid.EnergyGrid`."""
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """(na, nb, nc) energies, eV."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Points along each axis."""
+
+    @property
+    def cell(self) -> NDArray[np.float64]:
+        """(3, 3) lattice vectors in rows, angstrom."""
+
+    @property
+    def ion(self) -> MobileIon:
+        """The mobile ion."""
+
+    @property
+    def source(self) -> str:
+        """What the crystal was read from."""
+
+    @property
+    def convention(self) -> str:
+        """Convention of the energy, or empty."""
+
+    @property
+    def cutoff(self) -> float:
+        """Of the pair sum, angstrom."""
+
+    @property
+    def screening(self) -> float:
+        """Of the Coulomb term."""
+
+    @property
+    def atom_number(self) -> NDArray[np.int32]:
+        """(M,) atomic numbers of the framework."""
+
+    @property
+    def atom_frac(self) -> NDArray[np.float64]:
+        """(M, 3) their positions."""
+
+
+def title_of(grid: GridLike) -> str:
     """One line that says what the grid is, and that `parse_title` understands."""
     source = " ".join(grid.source.split())
     facts = f"cutoff {grid.cutoff:g} screening {grid.screening:g} of {source}"
@@ -92,7 +135,7 @@ def _write_values(values: NDArray[np.float64], per_line: int) -> Iterator[str]:
         yield text
 
 
-def write_grid(grid: EnergyGrid, path: Path, *, end_points: bool = False) -> None:
+def write_grid(grid: GridLike, path: Path, *, end_points: bool = False) -> None:
     """Writes `grid`; see the module's table."""
     kind = format_of(path)
     if end_points and kind != "grd":
@@ -117,7 +160,7 @@ def write_grid(grid: EnergyGrid, path: Path, *, end_points: bool = False) -> Non
         file.writelines(_write_values(data, per_line))
 
 
-def _write_cube_header(grid: EnergyGrid, write: Callable[[str], object]) -> None:
+def _write_cube_header(grid: GridLike, write: Callable[[str], object]) -> None:
     write(title_of(grid) + "\n")
     write("energy (eV) on a periodic grid, c fastest; lengths in bohr\n")
     write(f"{len(grid.atom_number):6d} {0.0:14.8f} {0.0:14.8f} {0.0:14.8f}\n")
@@ -128,9 +171,7 @@ def _write_cube_header(grid: EnergyGrid, write: Callable[[str], object]) -> None
         write(f"{number:6d} {float(number):10.4f} " + " ".join(f"{x:16.10f}" for x in position) + "\n")
 
 
-def _write_poscar_header(grid: EnergyGrid, write: Callable[[str], object]) -> None:
-    from fastin.bvse.parameters import element
-
+def _write_poscar_header(grid: GridLike, write: Callable[[str], object]) -> None:
     order = np.argsort(grid.atom_number, kind="stable")
     numbers, counts = np.unique(grid.atom_number, return_counts=True)
     write(title_of(grid) + "\n   1.0\n")
@@ -143,7 +184,7 @@ def _write_poscar_header(grid: EnergyGrid, write: Callable[[str], object]) -> No
     write("\n" + " ".join(map(str, grid.shape)) + "\n")
 
 
-def _write_npz(grid: EnergyGrid, path: Path) -> None:
+def _write_npz(grid: GridLike, path: Path) -> None:
     with path.open("wb") as file:
         np.savez_compressed(
             file,
@@ -247,8 +288,6 @@ def _read_grd(text: str, end_points: bool | None) -> GridFile:
 
 
 def _read_vasp(text: str, times_volume: bool) -> GridFile:
-    from fastin.bvse.parameters import element_table
-
     lines = text.split("\n", 8)
     scale = float(lines[1])
     cell = np.array([[float(x) for x in line.split()[:3]] for line in lines[2:5]])

@@ -7,17 +7,18 @@ import re
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastin.bvse.field import CONVENTIONS, Field, build_field
+from fastin.bvse.files import parse_title, read_grid, write_grid
+from fastin.bvse.pairs import element_table
+from fastin.crystal.ions import MobileIon, OxidationStates
 from fastin.errors import InputError
+from fastin.runtime.html import number_text, numbers_text, table
 from fastin.runtime.threads import resolve_threads
-
-if TYPE_CHECKING:
-    from fastin.crystal.crystal import MobileIon, OxidationStates
 
 __all__ = ["CONVENTIONS", "EnergyGrid", "Field", "build_field", "compute_bvse", "grid_shape"]
 
@@ -59,9 +60,14 @@ class EnergyGrid:
         )
 
     def _repr_html_(self) -> str:
-        from fastin.runtime import html as notebook
-
-        return notebook.grid(self)
+        rows = [
+            ("source", self.source),
+            ("points", " × ".join(map(str, self.shape))),
+            ("convention", self.convention or "given"),
+            ("minimum, eV", number_text(self.minimum)),
+            ("at", numbers_text(self.minimum_frac)),
+        ]
+        return table(f"EnergyGrid of {self.ion.symbol}", rows)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -118,8 +124,6 @@ class EnergyGrid:
         Returns:
             The path.
         """
-        from fastin.bvse.files import write_grid
-
         path = Path(path)
         write_grid(self, path, end_points=end_points)
         return path
@@ -135,10 +139,6 @@ class EnergyGrid:
         Raises:
             InputError: unknown format, or a file that is not what its name says.
         """
-        from fastin.bvse.files import parse_title, read_grid
-        from fastin.bvse.parameters import element_table
-        from fastin.crystal.framework import MobileIon
-
         path = Path(path)
         found = read_grid(path, end_points=end_points)
         facts = parse_title(found.title)

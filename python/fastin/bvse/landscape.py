@@ -20,7 +20,7 @@ from fastin.errors import InputError
 from fastin.runtime.openmp import _core
 
 if TYPE_CHECKING:
-    from fastin.crystal.crystal import MobileIon
+    from fastin.crystal.ions import MobileIon
 
 __all__ = ["Landscape", "compute_landscape"]
 

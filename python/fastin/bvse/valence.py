@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin.bvse.parameters import element, pair_mixture
+from fastin.bvse.pairs import element
+from fastin.bvse.parameters import pair_mixture
 from fastin.errors import InputError, MissingParameterError
 from fastin.runtime.openmp import _core
 

@@ -3,77 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastin.crystal.elements import column, element, numbers_by_symbol, symbol
-from fastin.crystal.framework import Framework, MobileIon, build_framework
-from fastin.crystal.oxidation import assign_oxidation_states
-from fastin.crystal.symmetry import find_space_group
-from fastin.errors import GeometryError, InputError, OxidationStateError
-from fastin.runtime.arrays import sum_by
-from fastin.runtime.openmp import _core
+from fastin.crystal.build import assemble
+from fastin.crystal.data import CrystalData
+from fastin.crystal.elements import element, numbers_by_symbol, species_name, symbol
+from fastin.crystal.framework import Framework, build_framework
+from fastin.crystal.ions import USUAL_IONS, MobileIon, OxidationStates, Radii
+from fastin.errors import InputError
+from fastin.runtime.html import number_text, table
 
 if TYPE_CHECKING:
     from fastin.crystal.cif import Sites
 
 __all__ = ["Crystal", "Framework", "MobileIon", "OxidationStates", "Radii", "as_crystal"]
 
-OxidationStates = Mapping[str, float] | Sequence[float] | NDArray[np.float64]
-Radii = str | Mapping[str, float] | Sequence[float] | NDArray[np.float64]
-
-#: Order in which a mobile ion is looked for when none is named.
-USUAL_IONS = ("Li", "Na", "K", "Ag", "Cu", "Mg", "Zn", "Ca", "Al", "F", "O", "Rb", "Cs", "Cl", "Br", "I")
-
-NEIGHBOUR_CUTOFF = 4.6  # A: bonds, coordination shells and coincident sites
-_COINCIDENT = 1e-3  # A: rows nearer than this share one position
-_OVERLAP = 0.5  # A: two atoms nearer than this cannot both be there
-_MIN_SPACING = 0.05  # A between lattice planes
-_MIN_VOLUME = 1.0  # A^3 an atom: solid hydrogen at megabars still has more
-_FULL = 1.02  # largest total occupancy of a position
-
 
 @dataclass(frozen=True, eq=False)
-class Crystal:
+class Crystal(CrystalData):
     """A crystal with oxidation states and symmetry: one row per (position, species).
 
-    Attributes:
-        source: path or short description, used in every error message.
-        cell: (3, 3) lattice vectors in rows (A).
-        frac: (N, 3) fractional positions in [0, 1).
-        number: (N,) atomic numbers.
-        occupancy: (N,) share of the position that this species holds.
-        charge: (N,) oxidation states (e).
-        position: (N,) index of the position; rows of a mixed site share it.
-        label: site label of each row.
-        rotations: (G, 3, 3) operations of the space group in this cell's basis, ``x' = R x + t``, centring included.
-        translations: (G, 3) their translations.
-        space_group: international symbol found by spglib (symprec 0.01 A).
-        space_group_number: its number.
-        notes: what was assumed or repaired on the way, in words.
-        orbit: (P,) symmetry class of each position: the index of its first member.
+    Holds `source`, `cell`, the table `atoms`, the space group `symmetry` and `notes`, described in `CrystalData`; the
+    columns of the two parts (``frac``, ``number``, ``charge``, ``rotations``...) are attributes of the crystal as well.
     """
-
-    source: str
-    cell: NDArray[np.float64]
-    frac: NDArray[np.float64]
-    number: NDArray[np.int32]
-    occupancy: NDArray[np.float64]
-    charge: NDArray[np.float64]
-    position: NDArray[np.int64]
-    label: tuple[str, ...]
-    rotations: NDArray[np.int32]
-    translations: NDArray[np.float64]
-    space_group: str
-    space_group_number: int
-    notes: tuple[str, ...] = ()
-    orbit: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
 
     # ------------------------------------------------------------------------------------------------ construction
 
@@ -139,47 +95,6 @@ class Crystal:
             coords.append(self.frac[rows[0]])
         return Structure(Lattice(self.cell), species, coords)
 
-    # ------------------------------------------------------------------------------------------------ facts
-
-    @cached_property
-    def first_rows(self) -> NDArray[np.int64]:
-        """(P,) row that stands for each position: its first."""
-        return _first_rows(self.position)
-
-    @cached_property
-    def neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Neighbours of every position within 4.6 A, nearest first: offsets (P + 1,), index (m,), distance (m,) (A)."""
-        frac = np.ascontiguousarray(self.frac[self.first_rows])
-        found: tuple[Any, Any, Any] = _core.neighbours(self.cell, frac, NEIGHBOUR_CUTOFF)
-        return found
-
-    @property
-    def num_positions(self) -> int:
-        """Number of distinct positions; mixed sites count once."""
-        return int(self.position.max()) + 1
-
-    @property
-    def volume(self) -> float:
-        """Volume of the cell (A^3)."""
-        return float(abs(np.linalg.det(self.cell)))
-
-    @property
-    def formula(self) -> str:
-        """Reduced formula, electropositive elements first: ``Li10GeP2S12``, ``Li0.33La0.56TiO3``."""
-        numbers = [int(z) for z in np.unique(self.number)]
-        amounts = np.array([self.occupancy[self.number == z].sum() for z in numbers])
-        amounts /= self._formula_units(amounts)
-        chi = np.nan_to_num(column("electronegativity"))
-        order = sorted(range(len(numbers)), key=lambda k: (float(chi[numbers[k]]), numbers[k]))
-        return "".join(f"{symbol(numbers[k])}{_amount(float(amounts[k]))}" for k in order)
-
-    def _formula_units(self, amounts: NDArray[np.float64]) -> int:
-        """Formula units a cell: common divisor of the amounts, or of the site counts when they are not integers."""
-        counts = np.rint(amounts).astype(int)
-        if np.abs(amounts - counts).max() > 1e-3:
-            counts = np.unique(np.round(self.occupancy, 3) * 1000 + self.number, return_counts=True)[1]
-        return max(1, math.gcd(*counts.tolist()))
-
     def __repr__(self) -> str:
         """Counts, not contents."""
         return (
@@ -188,9 +103,17 @@ class Crystal:
         )
 
     def _repr_html_(self) -> str:
-        from fastin.runtime import html as notebook
-
-        return notebook.crystal(self)
+        amounts: dict[str, float] = {}
+        for number, charge, occupancy in zip(self.number, self.charge, self.occupancy, strict=True):
+            name = species_name(int(number), float(charge))
+            amounts[name] = amounts.get(name, 0.0) + float(occupancy)
+        rows = [
+            ("source", self.source),
+            ("space group", f"{self.space_group} ({self.space_group_number})"),
+            ("volume, Å³", number_text(self.volume, 1)),
+            ("in the cell", ", ".join(f"{name} {amount:g}" for name, amount in amounts.items())),
+        ]
+        return table(f"Crystal {self.formula}", rows)
 
     # ------------------------------------------------------------------------------------------------ mobile ion
 
@@ -287,225 +210,13 @@ def with_oxidation_states(crystal: Crystal, states: OxidationStates) -> Crystal:
     return build_crystal(sites, crystal.source, states)
 
 
-# ---------------------------------------------------------------------------------------------------- building
-
-
 def build_crystal(sites: Sites, source: str, oxidation_states: OxidationStates | None = None) -> Crystal:
-    """Checks rows as read, merges coincident ones, assigns charges and finds the space group."""
-    cell = np.ascontiguousarray(sites.cell, dtype=np.float64)
-    frac = np.ascontiguousarray(sites.frac, dtype=np.float64)
-    if len(frac) == 0:
-        raise InputError(f"{source}: the crystal holds no atoms")
-    bad = np.flatnonzero(~np.isfinite(frac).all(axis=1))
-    if len(bad):
-        raise InputError(f"{source}: the coordinates of site {sites.label[bad[0]]!r} are not finite numbers")
-    notes = list(sites.notes)
-    if not np.isfinite(cell).all():
-        raise GeometryError(f"{source}: the cell has a component that is not finite")
-    if np.linalg.det(cell) < 0.0:
-        cell = -cell
-        notes.append("left-handed cell: mirrored")
-    _check_density(cell, float(sites.occupancy.sum()), source)
-    frac = frac - np.floor(frac)
-    frac[frac >= 1.0] = 0.0
-    frac += 0.0  # no negative zeros
-    try:
-        neighbours = _core.neighbours(cell, frac, NEIGHBOUR_CUTOFF)
-    except GeometryError as error:
-        raise GeometryError(f"{source}: {error}; check the cell parameters") from None
-    position = np.arange(len(frac), dtype=np.int64)
-    number, occupancy, label, charge = sites.number, sites.occupancy, sites.label, sites.charge
-    if len(neighbours[2]) and neighbours[2].min() < _OVERLAP:
-        merged = _merge(sites, frac, neighbours, source, notes)
-        if merged is not None:
-            frac, number, occupancy, label, charge, position = merged
-            neighbours = _core.neighbours(cell, frac[_first_rows(position)], NEIGHBOUR_CUTOFF)
-    number = np.ascontiguousarray(number, dtype=np.int32)
-    occupancy = np.ascontiguousarray(occupancy, dtype=np.float64)
-    charge = _charges(number, occupancy, position, label, charge, sites, neighbours, oxidation_states, source, notes)
-    kind = _position_kinds(number, occupancy, charge, position)
-    first = _first_rows(position)
-    group = find_space_group(cell, frac[first], kind)
-    if group.note:
-        notes.append(group.note)
-    for array in (cell, frac, number, occupancy, charge, position, group.rotations, group.translations, group.orbit):
-        array.setflags(write=False)
-    crystal = Crystal(
-        *(source, cell, frac, number, occupancy, charge, position, tuple(label)),
-        *(group.rotations, group.translations, group.symbol, group.number, tuple(dict.fromkeys(notes)), group.orbit),
-    )
-    vars(crystal).update(first_rows=first, neighbours=neighbours)  # already at hand: fills the cached properties
+    """The crystal of rows as read; errors as in `fastin.crystal.build.assemble`."""
+    made = assemble(sites, source, oxidation_states)
+    crystal = Crystal(source, made.cell, made.atoms, made.symmetry, made.notes)
+    # already at hand: fills the cached properties
+    vars(crystal).update(first_rows=made.first_rows, neighbours=made.neighbours)
     return crystal
-
-
-def _check_density(cell: NDArray[np.float64], atoms: float, source: str) -> None:
-    """Refuses cells so flat or so full of atoms that no crystal has them (and no neighbour search would end)."""
-    a, b, c = cell.tolist()
-    faces = (_cross(b, c), _cross(c, a), _cross(a, b))
-    volume = sum(x * y for x, y in zip(a, faces[0], strict=True))
-    largest = max(math.hypot(*face) for face in faces)
-    spacing = volume / largest if volume > 0.0 else 0.0
-    if not spacing > _MIN_SPACING:
-        raise GeometryError(f"{source}: the cell has zero volume or is flatter than {_MIN_SPACING:g} A; check it")
-    if volume < _MIN_VOLUME * atoms:
-        raise GeometryError(
-            f"{source}: overlapping atoms: {atoms:.3g} atoms in {volume:.3g} A^3; check the cell and the coordinates"
-        )
-
-
-def _cross(u: list[float], v: list[float]) -> tuple[float, float, float]:
-    return u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]
-
-
-def _first_rows(position: NDArray[np.int64]) -> NDArray[np.int64]:
-    if len(position) and position[-1] == len(position) - 1:
-        return np.arange(len(position))
-    return np.unique(position, return_index=True)[1]
-
-
-class _Merged(NamedTuple):
-    frac: NDArray[np.float64]
-    number: NDArray[np.int32]
-    occupancy: NDArray[np.float64]
-    label: list[str]
-    charge: NDArray[np.float64] | None
-    position: NDArray[np.int64]
-
-
-def _merge(sites: Sites, frac: NDArray[np.float64], neighbours: Any, source: str, notes: list[str]) -> _Merged | None:
-    """Rows within 1e-3 A share a position; the same ion twice on it becomes one row. None if nothing coincides."""
-    offsets, index, distance = neighbours
-    row = np.repeat(np.arange(len(frac)), np.diff(offsets))
-    close = (distance < _OVERLAP) & (index >= row)
-    leader = np.arange(len(frac))
-    for i, j, d in zip(row[close].tolist(), index[close].tolist(), distance[close].tolist(), strict=True):
-        if d < _COINCIDENT:
-            if i == j:
-                raise GeometryError(f"{source}: the cell is so small that site {sites.label[i]!r} meets its own image")
-            leader[leader == leader[j]] = leader[i]
-        elif sites.occupancy[i] + sites.occupancy[j] > 1.98:
-            raise InputError(
-                f"{source}: overlapping atoms: {sites.label[i]!r} and {sites.label[j]!r} are {d:.3f} A apart; "
-                "remove one or give partial occupancies"
-            )
-    if (leader == np.arange(len(frac))).all():
-        return None
-    kept_row: dict[tuple[int, int, float], int] = {}
-    occupancy = sites.occupancy.copy()
-    keep: list[int] = []
-    for r in range(len(frac)):
-        at = int(leader[r])
-        state = 0.0 if sites.charge is None else float(sites.charge[r])
-        key = (at, int(sites.number[r]), state if math.isfinite(state) else 0.0)
-        if key not in kept_row:
-            kept_row[key] = r
-            keep.append(r)
-            continue
-        first = kept_row[key]
-        if occupancy[first] + occupancy[r] <= _FULL:
-            occupancy[first] += occupancy[r]
-        elif occupancy[first] != occupancy[r]:
-            raise InputError(f"{source}: site {sites.label[r]!r} repeats {sites.label[first]!r} with another occupancy")
-        else:
-            notes.append(f"duplicate of site {sites.label[first]} removed")
-    frac, leader = frac[leader[keep]], leader[keep]
-    _, position = np.unique(leader, return_inverse=True)
-    position = position.reshape(-1).astype(np.int64)
-    occupancy = occupancy[keep]
-    total = sum_by(position, occupancy)
-    over = np.flatnonzero(total > _FULL)
-    if len(over):
-        names = ", ".join(sites.label[keep[r]] for r in np.flatnonzero(position == over[0]))
-        raise InputError(
-            f"{source}: overlapping atoms: the occupancies of {names} on one position sum to {total[over[0]]:.3g}"
-        )
-    charge = None if sites.charge is None else sites.charge[keep]
-    order = np.argsort(position, kind="stable")
-    return _Merged(
-        np.ascontiguousarray(frac[order]),
-        sites.number[keep][order],
-        occupancy[order],
-        [sites.label[keep[r]] for r in order],
-        None if charge is None else charge[order],
-        position[order],
-    )
-
-
-def _charges(
-    number: NDArray[np.int32],
-    occupancy: NDArray[np.float64],
-    position: NDArray[np.int64],
-    label: Sequence[str],
-    stated: NDArray[np.float64] | None,
-    sites: Sites,
-    neighbours: Any,
-    given: OxidationStates | None,
-    source: str,
-    notes: list[str],
-) -> NDArray[np.float64]:
-    """Oxidation states by priority: the caller's, the species', the file's if they balance, else assigned."""
-    if given is not None:
-        charge = _given_charges(number, position, given, source)
-        _note_residue(charge, occupancy, notes)
-        return charge
-    if stated is not None and np.any(stated != 0.0):
-        residue = float(stated @ occupancy)
-        positive = float((stated * occupancy)[stated > 0].sum())
-        if sites.charge_is_certain or abs(residue) <= 0.02 * positive:
-            _note_residue(stated, occupancy, notes)
-            return np.ascontiguousarray(stated, dtype=np.float64)
-        notes.append(f"the oxidation states of the file do not balance ({residue:+.3g} e a cell) and are ignored")
-    assigned = assign_oxidation_states(number, occupancy, position, neighbours)
-    notes.extend(assigned.notes)
-    return assigned.charge
-
-
-def _note_residue(charge: NDArray[np.float64], occupancy: NDArray[np.float64], notes: list[str]) -> None:
-    residue = float(charge @ occupancy)
-    if abs(residue) > 1e-3:
-        notes.append(f"the given oxidation states leave a residue of {residue:+.3g} e a cell")
-
-
-def _given_charges(
-    number: NDArray[np.int32], position: NDArray[np.int64], given: OxidationStates, source: str
-) -> NDArray[np.float64]:
-    if isinstance(given, Mapping):
-        by_number: dict[int, float] = {}
-        for name, value in given.items():
-            z = numbers_by_symbol().get(name)
-            if z is None:
-                raise OxidationStateError(f"{source}: oxidation_states names an unknown element {name!r}")
-            by_number[z] = float(value)
-        missing = sorted({symbol(int(z)) for z in number if int(z) not in by_number})
-        if missing:
-            raise OxidationStateError(f"{source}: oxidation_states lacks {', '.join(missing)}")
-        charge = np.array([by_number[int(z)] for z in number])
-    else:
-        charge = np.asarray(given, dtype=np.float64).reshape(-1)
-        if len(charge) != len(number) and len(charge) == int(position.max()) + 1:
-            charge = charge[position]
-        if len(charge) != len(number):
-            raise OxidationStateError(
-                f"{source}: oxidation_states has {len(charge)} values for {len(number)} rows "
-                f"on {int(position.max()) + 1} positions"
-            )
-    if not np.isfinite(charge).all() or np.abs(charge).max() > 9:
-        raise OxidationStateError(f"{source}: oxidation states must be finite and between -9 and 9")
-    return charge
-
-
-def _position_kinds(
-    number: NDArray[np.int32], occupancy: NDArray[np.float64], charge: NDArray[np.float64], position: NDArray[np.int64]
-) -> NDArray[np.int32]:
-    """Integer label a position, equal where the same ions sit with the same occupancies."""
-    code = np.round(occupancy, 3) * 1e6 + number * 1e3 + np.round(charge, 2)
-    if len(code) == int(position[-1]) + 1:
-        return np.unique(code, return_inverse=True)[1].reshape(-1).astype(np.int32)
-    held: dict[int, list[float]] = {}
-    for at, value in zip(position.tolist(), code.tolist(), strict=True):
-        held.setdefault(at, []).append(value)
-    kinds: dict[tuple[float, ...], int] = {}
-    return np.array([kinds.setdefault(tuple(sorted(held[k])), len(kinds)) for k in range(len(held))], dtype=np.int32)
 
 
 def _usual_charge(number: int) -> int:
@@ -514,8 +225,3 @@ def _usual_charge(number: int) -> int:
     if not known:
         raise InputError(f'{facts.symbol} has no known oxidation state; name a species such as "{facts.symbol}+"')
     return max(known, key=lambda q: known[q])
-
-
-def _amount(value: float) -> str:
-    text = f"{value:.3f}".rstrip("0").rstrip(".")
-    return "" if text == "1" else text

@@ -6,19 +6,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin.crystal.data import CrystalData
 from fastin.crystal.elements import column, species_name, symbol
+from fastin.crystal.ions import MobileIon, Radii
 from fastin.crystal.radii import Radius, Scale, atomic_radius, ionic_radius
 from fastin.errors import DisorderError, FastinError, InputError
 from fastin.runtime.arrays import sum_by
 from fastin.runtime.openmp import _core
-
-if TYPE_CHECKING:
-    from fastin.crystal.crystal import Crystal, Radii
 
 SPLIT = 0.8  # A: framework sites nearer than this that exclude each other are one position
 _EXCLUSIVE = 1.05  # total occupancy up to which near sites are alternatives of one atom
@@ -31,28 +30,6 @@ _TOO_NEAR = 0.5  # A: neighbours nearer than this are alternatives of the site i
 #: Lower thresholds of CAVD (A) for the narrowest bottleneck an ion was found to pass (DESIGN section 7).
 CAVD_THRESHOLDS = {"Li": 0.5327, "Na": 0.9196, "Mg": 0.5680, "Al": 0.3666}
 _PROBE_SHARE = 0.85
-
-
-@dataclass(frozen=True, eq=False)
-class MobileIon:
-    """The ion whose paths are sought.
-
-    Attributes:
-        element: chemical symbol.
-        number: atomic number.
-        charge: oxidation state (e).
-        guest: True when the crystal holds none of it, so that the whole crystal is framework.
-    """
-
-    element: str
-    number: int
-    charge: int
-    guest: bool
-
-    @property
-    def symbol(self) -> str:
-        """Name of the species: ``Li+``, ``O2-``."""
-        return species_name(self.number, self.charge)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +95,7 @@ class Framework:
         )
 
 
-def build_framework(crystal: Crystal, ion: MobileIon, radii: Radii) -> Framework:
+def build_framework(crystal: CrystalData, ion: MobileIon, radii: Radii) -> Framework:
     """See Crystal.framework."""
     notes = list(crystal.notes)
     mobile = crystal.number == ion.number
@@ -175,7 +152,7 @@ def build_framework(crystal: Crystal, ion: MobileIon, radii: Radii) -> Framework
     return replace(result, notes=tuple(dict.fromkeys(notes)))
 
 
-def coordination_of(crystal: Crystal) -> NDArray[np.int64]:
+def coordination_of(crystal: CrystalData) -> NDArray[np.int64]:
     """Coordination number of every position.
 
     The number of counter-ions, occupancies counted, whose distance over the sum of the two covalent radii is at most
@@ -203,7 +180,7 @@ def _sizes() -> NDArray[np.float64]:
 
 
 def _row_radii(
-    crystal: Crystal, rows: NDArray[np.int64], coordination: NDArray[np.int64], radii: Radii, notes: list[str]
+    crystal: CrystalData, rows: NDArray[np.int64], coordination: NDArray[np.int64], radii: Radii, notes: list[str]
 ) -> NDArray[np.float64]:
     """Radius of each of the rows (A); an array of radii is placed by _tessellation_sites instead."""
     if not isinstance(radii, str | Mapping):
@@ -250,7 +227,7 @@ def _radius(number: int, charge: float, coordination: int, radii: str | Mapping[
 
 
 def _tessellation_sites(
-    crystal: Crystal, rows: NDArray[np.int64], row_radius: NDArray[np.float64], radii: Radii, notes: list[str]
+    crystal: CrystalData, rows: NDArray[np.int64], row_radius: NDArray[np.float64], radii: Radii, notes: list[str]
 ) -> tuple[list[NDArray[np.int64]], NDArray[np.float64], NDArray[np.float64]]:
     """Framework positions for the tessellation: rows of each, fractional position, radius."""
     held = crystal.position[rows]
@@ -328,7 +305,7 @@ def _split_groups(
 
 
 def _mobile_radius(
-    crystal: Crystal, ion: MobileIon, coordination: NDArray[np.int64], radii: Radii, notes: list[str]
+    crystal: CrystalData, ion: MobileIon, coordination: NDArray[np.int64], radii: Radii, notes: list[str]
 ) -> float:
     mobile = crystal.number == ion.number
     rule = radii if isinstance(radii, str) and radii in ("effective", "atomic") else "ionic"
@@ -338,14 +315,14 @@ def _mobile_radius(
     return float(np.mean([r.value for r in found]))
 
 
-def _one_per_orbit(crystal: Crystal, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+def _one_per_orbit(crystal: CrystalData, positions: NDArray[np.int64]) -> NDArray[np.int64]:
     """The first of the positions from each symmetry class."""
     if len(crystal.orbit) == 0:
         return positions
     return positions[np.unique(crystal.orbit[positions], return_index=True)[1]]
 
 
-def _alpha(framework: Framework, crystal: Crystal) -> float:
+def _alpha(framework: Framework, crystal: CrystalData) -> float:
     if framework.ion.guest or framework.mobile_radius <= 0.0:
         return 1.0
     mobile = _one_per_orbit(crystal, crystal.position[crystal.number == framework.ion.number])
@@ -376,7 +353,7 @@ def _probe_radius(framework: Framework, alpha: float, notes: list[str]) -> float
     return _PROBE_SHARE * base * alpha
 
 
-def _keep_symmetry(framework: Framework, crystal: Crystal, notes: list[str]) -> Framework:
+def _keep_symmetry(framework: Framework, crystal: CrystalData, notes: list[str]) -> Framework:
     """Drops operations that a choice between split sites has broken."""
     if len(framework.frac) == len(np.unique(crystal.position[crystal.number != framework.ion.number])):
         return framework

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.crystal.element_features import element_table
+from fastin.crystal.nearest import NEIGHBOURS, nearest_atoms
 from fastin.errors import FastinError, InputError
-from fastin.runtime.openmp import _core
+from fastin.runtime.late import later
 from fastin.runtime.threads import resolve_threads
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
-
-#: How many framework atoms describe a void or a bottleneck (the seed paper's choice).
-NEIGHBOURS = 12
 
 
 @dataclass(frozen=True)
@@ -91,46 +89,6 @@ class FrameworkLike(Protocol):
     @property
     def charge(self) -> Floats:
         """(N,) oxidation states."""
-
-
-def nearest_atoms(
-    cell: Floats,
-    atom_frac: Floats,
-    atom_key: Ints,
-    points: Floats,
-    k: int = NEIGHBOURS,
-    *,
-    skip: Ints | None = None,
-    num_threads: int = 1,
-) -> tuple[Ints, Ints, Floats]:
-    """The k nearest atoms of each point over all periodic images, nearest first.
-
-    Atoms whose distances differ by less than 1e-3 angstrom come in the order of `atom_key`, so that the answer does
-    not depend on the order of the atoms.
-
-    Args:
-        cell: (3, 3) rows are the lattice vectors, angstrom.
-        atom_frac: (N, 3) fractional coordinates.
-        atom_key: (N,) int32, the order among equidistant atoms.
-        points: (P, 3) fractional coordinates.
-        k: neighbours a point.
-        skip: (P,) int32, an atom whose own image is left out, or -1.
-        num_threads: threads to use.
-
-    Returns:
-        Atom (P, k) int32, image (P, k, 3) int32 and distance (P, k) angstrom.
-    """
-    left_out = np.empty(0, np.int32) if skip is None else np.ascontiguousarray(skip, np.int32)
-    found: tuple[Ints, Ints, Floats] = _core.nearest_atoms(
-        np.ascontiguousarray(cell, np.float64),
-        np.ascontiguousarray(atom_frac, np.float64),
-        np.ascontiguousarray(atom_key, np.int32),
-        np.ascontiguousarray(points, np.float64),
-        int(k),
-        left_out,
-        int(num_threads),
-    )
-    return found
 
 
 def _species_key(number: Ints, charge: Floats) -> Ints:
@@ -309,9 +267,7 @@ class InterstitialGraph:
 
         ``edge_forward`` (2 E,) marks one direction of each edge: in a PyG batch the halves do not stay together.
         """
-        from fastin.ml.data import interstitial_to_pyg
-
-        return interstitial_to_pyg(self, y)
+        return later("interstitial graph to pyg")(self, y)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary of every field; `from_dict` restores it."""
@@ -471,9 +427,7 @@ class CrystalGraph:
 
     def to_pyg(self, y: Any = None) -> Data:
         """A ``torch_geometric.data.Data`` in float32: x, z, edge_index, edge_attr, edge_vector, pos and y (1, T)."""
-        from fastin.ml.data import crystal_to_pyg
-
-        return crystal_to_pyg(self, y)
+        return later("crystal graph to pyg")(self, y)
 
 
 def _crystal_radii(crystal: Crystal, rows: NDArray[np.int64], number: Ints, charge: Floats) -> Floats:

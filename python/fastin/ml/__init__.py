@@ -5,8 +5,10 @@ Names are loaded at first use; ``import fastin.ml`` imports no torch.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
+
+from fastin.ml._require import require
+from fastin.runtime.late import lazy_names
 
 _HOME = {
     "InGCN": "fastin.ml.models",
@@ -28,14 +30,10 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
+_load, __dir__ = lazy_names(__name__, _HOME, globals())
+
+
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'fastin.ml' has no attribute {name!r}")
-    from fastin.ml._require import require
-
-    require("torch")
-    return getattr(importlib.import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    if name in _HOME:
+        require("torch")
+    return _load(name)

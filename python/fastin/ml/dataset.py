@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 
 import fastin
+from fastin.crystal.nearest import NEIGHBOURS
 from fastin.errors import FastinError, InputError
-from fastin.graph.graph import NEIGHBOURS, build_crystal_graph, build_interstitial_graph
+from fastin.graph.graph import build_crystal_graph, build_interstitial_graph
 from fastin.ml.store import Entry, GraphStore
 
 _SHARD = 200

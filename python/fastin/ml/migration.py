@@ -21,7 +21,7 @@ from fastin.errors import FastinError, InputError
 
 if TYPE_CHECKING:
     from fastin.crystal.crystal import Crystal
-    from fastin.crystal.framework import MobileIon
+    from fastin.crystal.ions import MobileIon
 
 FloatArray = NDArray[np.float64]
 

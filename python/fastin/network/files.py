@@ -14,21 +14,24 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from fastin.errors import InputError, missing_extra
+from fastin.network.data import NetworkData
 from fastin.runtime.openmp import _core
 
 if TYPE_CHECKING:
     import networkx
     import pandas
 
-    from fastin.network.network import InterstitialNetwork
+
+N = TypeVar("N")
 
 _FORMAT = "fastin.InterstitialNetwork"
 _VERSION = 1
@@ -76,7 +79,7 @@ def _suffix(path: Path, known: tuple[str, ...], verb: str) -> str:
     return suffix
 
 
-def write(network: InterstitialNetwork, path: str | PathLike[str]) -> Path:
+def write(network: NetworkData, path: str | PathLike[str]) -> Path:
     """Writes a network in the format of the suffix.
 
     Args:
@@ -106,14 +109,16 @@ def write(network: InterstitialNetwork, path: str | PathLike[str]) -> Path:
     return path
 
 
-def read(path: str | PathLike[str]) -> InterstitialNetwork:
+def read(path: str | PathLike[str], build: Callable[[dict[str, Any]], N] = NetworkData.from_dict) -> N:  # type: ignore[assignment]
     """Reads a network written by `write` (``.json``, ``.net`` or ``.graphml``), or a ``.net`` file of Zeo++ or CAVD.
+
+    Args:
+        path: the file.
+        build: makes the result of the plain fields.
 
     Raises:
         InputError: no such file, another suffix, or a file that is not of its format; the message names the line.
     """
-    from fastin.network.network import InterstitialNetwork
-
     path = Path(path)
     suffix = _suffix(path, READABLE, "read")
     try:
@@ -127,7 +132,7 @@ def read(path: str | PathLike[str]) -> InterstitialNetwork:
     else:
         fields = _from_graphml(text, path)
     try:
-        return InterstitialNetwork.from_dict(fields)
+        return build(fields)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -135,7 +140,7 @@ def read(path: str | PathLike[str]) -> InterstitialNetwork:
 # --- JSON ---------------------------------------------------------------------------------------------------------
 
 
-def to_json(network: InterstitialNetwork) -> str:
+def to_json(network: NetworkData) -> str:
     """The whole network as JSON text: the entries of ``to_dict()``, floats with all their digits."""
     return json.dumps(network.to_dict())
 
@@ -159,7 +164,7 @@ def _row(values: npt.ArrayLike) -> str:
     return " ".join(repr(float(v)) for v in np.ravel(np.asarray(values)))
 
 
-def to_net(network: InterstitialNetwork) -> str:
+def to_net(network: NetworkData) -> str:
     """CAVD's text: lattice, ``Interstitial table:``, ``Connection table:`` with both directions, full precision.
 
     Voids: id, symmetry class, position, radius (and a last column 1 for a face centre). Connections: from, to, lattice
@@ -189,7 +194,7 @@ def to_net(network: InterstitialNetwork) -> str:
     return "\n".join([*lines, *forward, *backward]) + "\n"
 
 
-def _unwrapped_bottlenecks(network: InterstitialNetwork) -> npt.NDArray[np.float64]:
+def _unwrapped_bottlenecks(network: NetworkData) -> npt.NDArray[np.float64]:
     """(E, 3) the image of each bottleneck that lies on its edge, with the first void in the home cell."""
     i, j = network.edge_index
     start = np.asarray(network.site_frac)[i]
@@ -325,7 +330,7 @@ def _wrapped(frac: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.asarray(np.where(wrapped >= 1.0, 0.0, wrapped))
 
 
-def to_cif(network: InterstitialNetwork) -> str:
+def to_cif(network: NetworkData) -> str:
     """P1 CIF: framework, voids (V1, V2, ...) and bottlenecks (B1, ...) as dummy atoms X, each with its radius.
 
     The radius stands in ``_atom_site_fastin_radius`` (angstrom); dummy atoms carry ``_atom_site_calc_flag dum``, as the
@@ -381,7 +386,7 @@ def _cif_row(label: str, symbol: str, frac: npt.NDArray[np.float64], flag: str, 
     return f"{label} {symbol} {x:.10f} {y:.10f} {z:.10f} 1 {flag} {float(radius):.6f}"
 
 
-def to_vasp(network: InterstitialNetwork) -> str:
+def to_vasp(network: NetworkData) -> str:
     """POSCAR: framework atoms, voids as He, bottlenecks as Ne; behind each position its radius and symbol."""
     framework = network.framework
     groups: dict[str, list[tuple[npt.NDArray[np.float64], float]]] = {}
@@ -407,7 +412,7 @@ def to_vasp(network: InterstitialNetwork) -> str:
 # --- networkx, GraphML, pandas ------------------------------------------------------------------------------------
 
 
-def to_networkx(network: InterstitialNetwork) -> networkx.MultiGraph:
+def to_networkx(network: NetworkData) -> networkx.MultiGraph:
     """The network as an undirected ``networkx.MultiGraph``, one node a void and one edge a bottleneck.
 
     Nodes carry ``frac``, ``radius``, ``kind`` and ``orbit``; edges ``source``, ``target`` (an undirected graph forgets
@@ -444,7 +449,7 @@ def to_networkx(network: InterstitialNetwork) -> networkx.MultiGraph:
     return graph
 
 
-def _write_graphml(network: InterstitialNetwork, path: Path) -> None:
+def _write_graphml(network: NetworkData, path: Path) -> None:
     import networkx
 
     graph = to_networkx(network)
@@ -502,7 +507,7 @@ def _edge_key(data: dict[str, Any]) -> tuple[Any, ...]:
     return (data["source"], data["target"], *_triple(data, "image"))
 
 
-def to_dataframe(network: InterstitialNetwork) -> NetworkTables:
+def to_dataframe(network: NetworkData) -> NetworkTables:
     """The network as two pandas tables, ``sites`` and ``edges``; lengths and radii in angstrom."""
     try:
         import pandas

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastin.crystal.nearest import nearest_atoms
 from fastin.errors import GeometryError, InputError
-from fastin.network.parts import Channel, FrameworkSpheres, freeze
+from fastin.network import files as network_files
+from fastin.network.data import ClearanceMode, NetworkData
+from fastin.network.exact import exact_free_spheres
+from fastin.network.parts import Channel, FrameworkSpheres
+from fastin.runtime.html import number_text, numbers_text, table
+from fastin.runtime.late import later
 from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
-
-if TYPE_CHECKING:
-    from fastin.graph.graph import InterstitialGraph
 
 __all__ = [
     "Channel",
@@ -32,8 +35,6 @@ __all__ = [
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
-ClearanceMode = Literal["all", "generators"]
-
 _CLEARANCES = ("all", "generators")
 
 
@@ -63,7 +64,7 @@ class ReducedNetwork:
 
 
 @dataclass(frozen=True, eq=False)
-class InterstitialNetwork:
+class InterstitialNetwork(NetworkData):
     """Voids and bottlenecks of a framework: vertices and edges of its radical Voronoi diagram (Zeo++, CAVD).
 
     Edge e joins site ``edge_index[0, e]`` with site ``edge_index[1, e]`` displaced by ``edge_image[e]``: the vector is
@@ -71,65 +72,9 @@ class InterstitialNetwork:
     lexicographically positive image; edges are sorted by (i, j, image). Radii are angstrom and may be negative where
     spheres overlap.
 
-    Attributes:
-        source: what the crystal was read from.
-        ion: mobile ion, "Li+".
-        guest: the crystal holds none of the ion, all of it is framework.
-        cell: (3, 3) lattice vectors in rows, angstrom.
-        site_frac: (V, 3) sites, in [0, 1).
-        site_radius: (V,) largest sphere at the site that overlaps no atom (`clearance`).
-        site_kind: (V,) 0 Voronoi vertex, 1 centre of a Voronoi face.
-        edge_index: (2, E) int64.
-        edge_image: (E, 3) cell offsets.
-        edge_length: (E,) angstrom.
-        edge_bottleneck_frac: (E, 3) narrowest point, in [0, 1).
-        edge_bottleneck_radius: (E,) clearance there.
-        site_orbit: (V,) symmetry class.
-        edge_orbit: (E,) symmetry class, regardless of direction.
-        framework: the spheres.
-        cell_volume: (N,) volume of each sphere's power cell, angstrom^3; 0 for a hidden sphere.
-        free_sphere_radii: (3,) largest sphere that can move without end along a, b, c (the other axes free).
-        percolation_radii: (3,) largest sphere that can move without end in 1, 2, 3 dimensions.
-        included_sphere_radii: (3,) largest site on the component that opens each axis, at that radius.
-        probe_radius: default probe for `channels`, angstrom.
-        mobile_frac: (K, 3) sites of the mobile ion.
-        mobile_orbit: (K,) their symmetry classes.
-        clearance: "all" (every atom counts) or "generators" (only those that own the vertex or edge).
-        exact_free_sphere_radii: (3,) the same as free_sphere_radii for paths that need not follow edges; None unless
-            asked for.
-        exact_percolation_radii: (3,) likewise.
-        notes: what was assumed on the way.
+    Attributes: those of `NetworkData`: the tables `sites`, `edges`, `framework`, `spheres` and `mobile`, whose columns
+    are attributes too (``site_frac``, ``edge_bottleneck_radius``, ``free_sphere_radii``, ``mobile_frac``...).
     """
-
-    source: str
-    ion: str
-    guest: bool
-    cell: Floats
-    site_frac: Floats
-    site_radius: Floats
-    site_kind: Ints
-    edge_index: Longs
-    edge_image: Ints
-    edge_length: Floats
-    edge_bottleneck_frac: Floats
-    edge_bottleneck_radius: Floats
-    site_orbit: Ints
-    edge_orbit: Ints
-    framework: FrameworkSpheres
-    cell_volume: Floats
-    free_sphere_radii: Floats
-    percolation_radii: Floats
-    included_sphere_radii: Floats
-    probe_radius: float
-    mobile_frac: Floats
-    mobile_orbit: Ints
-    clearance: ClearanceMode = "all"
-    exact_free_sphere_radii: Floats | None = None
-    exact_percolation_radii: Floats | None = None
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        freeze(self)
 
     def __repr__(self) -> str:
         """Counts, not contents."""
@@ -140,26 +85,18 @@ class InterstitialNetwork:
         )
 
     def _repr_html_(self) -> str:
-        from fastin.runtime import html as notebook
-
-        return notebook.network(self)
-
-    @property
-    def largest_sphere_radius(self) -> float:
-        """Radius of the largest void (angstrom)."""
-        return float(self.site_radius.max())
-
-    @property
-    def included_sphere_along_free_path(self) -> float:
-        """Largest void on the widest path of the easiest axis (angstrom); of axes equally wide, the larger void."""
-        widest = self.free_sphere_radii == self.free_sphere_radii.max()
-        return float(self.included_sphere_radii[widest].max())
-
-    def edge_vectors(self) -> Floats:
-        """(E, 3) Cartesian vectors from site i to the image of site j (angstrom)."""
-        i, j = self.edge_index
-        step: Floats = (self.site_frac[j] + self.edge_image - self.site_frac[i]) @ self.cell
-        return step
+        channels = ", ".join(f"{c.dimensionality}D" for c in self.channels()) or "none"
+        rows = [
+            ("source", self.source),
+            ("voids", f"{len(self.site_radius)}, {len(set(self.site_orbit.tolist()))} inequivalent"),
+            ("bottlenecks", f"{len(self.edge_length)}, {len(set(self.edge_orbit.tolist()))} inequivalent"),
+            ("largest sphere, Å", number_text(self.largest_sphere_radius)),
+            ("free sphere along a, b, c, Å", numbers_text(self.free_sphere_radii)),
+            (f"channels for a probe of {number_text(self.probe_radius)} Å", channels),
+        ]
+        if self.exact_free_sphere_radii is not None:
+            rows.insert(5, ("exact free sphere along a, b, c, Å", numbers_text(self.exact_free_sphere_radii)))
+        return table(f"InterstitialNetwork of {self.ion}", rows)
 
     def channels(self, probe_radius: float | None = None) -> list[Channel]:
         """Percolating components for a spherical probe: edges wider than it between sites larger than it.
@@ -205,118 +142,32 @@ class InterstitialNetwork:
         """
         if not len(self.mobile_frac):
             return math.nan
-        from fastin.graph.graph import nearest_atoms
-
         points = np.concatenate([self.site_frac, self.edge_bottleneck_frac, self._face_centres])
         key = np.zeros(len(points), np.int32)
         _, _, distance = nearest_atoms(self.cell, points, key, self.mobile_frac, 1)
         found = {int(o) for o, d in zip(self.mobile_orbit, distance[:, 0], strict=True) if d <= threshold}
         return len(found) / len(set(self.mobile_orbit.tolist()))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers, ready for JSON; `from_dict` gives the same network back."""
-        out: dict[str, Any] = {"format": "fastin.InterstitialNetwork", "version": 1}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, FrameworkSpheres):
-                value = {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name != "cell"}
-            out[field.name] = _plain(value)
-        return out
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> InterstitialNetwork:
-        """The network that `to_dict` described.
-
-        Raises:
-            InputError: a field is missing or has the wrong length.
-        """
-        try:
-            cell = np.array(data["cell"], np.float64).reshape(3, 3)
-            own = data["framework"]
-            n = len(own["radius"])
-            framework = FrameworkSpheres(
-                cell,
-                np.array(own["frac"], np.float64).reshape(n, 3),
-                np.array(own["radius"], np.float64),
-                np.array(own["number"], np.int32),
-                tuple(own["species"]),
-                np.array(own["charge"], np.float64),
-                str(own["source"]),
-            )
-            values: dict[str, Any] = {"framework": framework}
-            for name, (dtype, shape) in _ARRAYS.items():
-                raw = data[name] if name not in _OPTIONAL else data.get(name)
-                values[name] = None if raw is None and name in _OPTIONAL else np.array(raw, dtype).reshape(shape)
-            for name in ("source", "ion", "clearance"):
-                values[name] = str(data[name])
-            values |= {"guest": bool(data["guest"]), "probe_radius": float(data["probe_radius"])}
-            values["notes"] = tuple(data.get("notes", ()))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"not an interstitial network: {error!r}") from error
-        return cls(**values)
-
     def write(self, path: str | PathLike[str]) -> None:
         """Writes .json, .net (CAVD layout), .cif, .vasp or .graphml, by suffix."""
-        from fastin.network import files as network_io
-
-        network_io.write(self, path)
+        network_files.write(self, path)
 
     @staticmethod
     def read(path: str | PathLike[str]) -> InterstitialNetwork:
         """Reads what `write` wrote."""
-        from fastin.network import files as network_io
-
-        network: InterstitialNetwork = network_io.read(path)
-        return network
+        return network_files.read(path, InterstitialNetwork.from_dict)
 
     def to_networkx(self) -> Any:
         """The network as a networkx MultiGraph."""
-        from fastin.network import files as network_io
-
-        return network_io.to_networkx(self)
+        return network_files.to_networkx(self)
 
     def to_dataframe(self) -> Any:
         """Sites and edges as pandas tables."""
-        from fastin.network import files as network_io
+        return network_files.to_dataframe(self)
 
-        return network_io.to_dataframe(self)
-
-    def to_graph(self, **options: Any) -> InterstitialGraph:
-        """The graph that models read; see `fastin.graph.graph.build_interstitial_graph`."""
-        from fastin.graph.graph import build_interstitial_graph
-
-        return build_interstitial_graph(self, **options)
-
-
-#: dtype and shape of the array fields.
-_ARRAYS: dict[str, tuple[Any, tuple[int, ...]]] = {
-    "cell": (np.float64, (3, 3)),
-    "site_frac": (np.float64, (-1, 3)),
-    "site_radius": (np.float64, (-1,)),
-    "site_kind": (np.int32, (-1,)),
-    "edge_index": (np.int64, (2, -1)),
-    "edge_image": (np.int32, (-1, 3)),
-    "edge_length": (np.float64, (-1,)),
-    "edge_bottleneck_frac": (np.float64, (-1, 3)),
-    "edge_bottleneck_radius": (np.float64, (-1,)),
-    "site_orbit": (np.int32, (-1,)),
-    "edge_orbit": (np.int32, (-1,)),
-    "cell_volume": (np.float64, (-1,)),
-    "free_sphere_radii": (np.float64, (3,)),
-    "percolation_radii": (np.float64, (3,)),
-    "included_sphere_radii": (np.float64, (3,)),
-    "mobile_frac": (np.float64, (-1, 3)),
-    "mobile_orbit": (np.int32, (-1,)),
-    "exact_free_sphere_radii": (np.float64, (3,)),
-    "exact_percolation_radii": (np.float64, (3,)),
-}
-_OPTIONAL = ("exact_free_sphere_radii", "exact_percolation_radii")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return list(value) if isinstance(value, tuple) else value
+    def to_graph(self, **options: Any) -> Any:
+        """The `InterstitialGraph` that models read; see `fastin.graph.graph.build_interstitial_graph`."""
+        return later("network graph")(self, **options)
 
 
 def _operations(rotations: ArrayLike | None, translations: ArrayLike | None) -> tuple[Ints, Floats]:
@@ -452,32 +303,31 @@ def network_from_arrays(
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     mobile = np.zeros((0, 3)) if mobile_frac is None else np.array(mobile_frac, np.float64).reshape(-1, 3)
-    network = InterstitialNetwork(
+    columns = {k: np.array(v) if isinstance(v, tuple) else v for k, v in found.items()}
+    columns["mobile_frac"] = mobile
+    columns["mobile_orbit"] = _core.point_orbits(framework.cell, mobile, *_operations(rotations, translations))
+    network = InterstitialNetwork.from_columns(
+        columns,
+        framework,
         source=source,
         ion=ion,
         guest=guest,
-        cell=framework.cell,
-        framework=framework,
         probe_radius=float(probe_radius),
-        mobile_frac=mobile,
-        mobile_orbit=_core.point_orbits(framework.cell, mobile, *_operations(rotations, translations)),
         clearance=clearance,
         notes=notes,
-        **{k: np.array(v) if isinstance(v, tuple) else v for k, v in found.items() if k != "symmetry_used"},
     )
     return with_exact_radii(network, threads) if exact else network
 
 
 def with_exact_radii(network: InterstitialNetwork, num_threads: int | None = None) -> InterstitialNetwork:
     """The same network with the exact free-sphere radii (see `fastin.network.exact`)."""
-    from fastin.network.exact import exact_free_spheres
-
     exact = exact_free_spheres(network.framework, num_threads=num_threads)
-    return replace(
-        network,
-        exact_free_sphere_radii=np.array(exact.free_sphere_radii, np.float64),
-        exact_percolation_radii=np.array(exact.percolation_radii, np.float64),
+    spheres = replace(
+        network.spheres,
+        exact_free=np.array(exact.free_sphere_radii, np.float64),
+        exact_percolation=np.array(exact.percolation_radii, np.float64),
     )
+    return replace(network, spheres=spheres)
 
 
 def compute_network(

@@ -16,10 +16,11 @@ import numpy.typing as npt
 from fastin.errors import InputError
 from fastin.runtime import html
 from fastin.runtime.openmp import _core
+from fastin.runtime.parts import Column
 from fastin.runtime.threads import resolve_threads
 from fastin.transport import neb, tables
 from fastin.transport.kinetics import DEFAULT_PREFACTOR, HopModel
-from fastin.transport.parts import Column, FloatArray, Hops, Ints, Loop, Positions, Sites, Voids, periodic_distances
+from fastin.transport.parts import FloatArray, Hops, Ints, Loop, Positions, Sites, Voids, periodic_distances
 from fastin.transport.profiles import HopProfile, TransportPath, hop_profiles, join_profiles
 
 if TYPE_CHECKING:

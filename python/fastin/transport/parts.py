@@ -4,43 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from fastin.runtime.parts import Table
+
 FloatArray = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
-T = TypeVar("T")
-
-
-class Column(Generic[T]):
-    """Short name on a result for a column of one of its tables: ``site_energy`` for ``sites.energy``.
-
-    Args:
-        table: attribute of the result that holds the table.
-        name: column of that table.
-    """
-
-    def __init__(self, table: str, name: str) -> None:
-        self.table = table
-        self.name = name
-        self.__doc__ = f"`{table}.{name}`."
-
-    def __get__(self, result: Any, owner: type | None = None) -> T:
-        if result is None:
-            return self  # type: ignore[return-value]  # on the class: the descriptor itself, for its docstring
-        value: T = getattr(getattr(result, self.table), self.name)
-        return value
-
-
-class Table:
-    """A frozen dataclass of arrays, read-only."""
-
-    def __post_init__(self) -> None:
-        for value in vars(self).values():
-            if isinstance(value, np.ndarray) and value.flags.writeable:
-                value.setflags(write=False)
 
 
 @dataclass(frozen=True, eq=False)

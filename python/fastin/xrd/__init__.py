@@ -5,8 +5,7 @@ Names are loaded at first use; patterns need neither torch nor scikit-learn.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from fastin.runtime.late import lazy_names
 
 _HOME = {
     "WAVELENGTHS": "fastin.xrd.pattern",
@@ -26,14 +25,4 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module 'fastin.xrd' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+__getattr__, __dir__ = lazy_names(__name__, _HOME, globals())
