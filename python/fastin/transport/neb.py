@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from fastin.crystal.crystal import Crystal
-    from fastin.crystal.framework import MobileIon
+    from fastin.crystal.ions import MobileIon
 
 _FULL = 0.999  # occupancy from which a position counts as filled in every cell
 

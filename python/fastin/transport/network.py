@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fastin.bvse.barriers import Barriers
     from fastin.bvse.grid import EnergyGrid
     from fastin.crystal.crystal import Crystal
-    from fastin.crystal.framework import MobileIon
+    from fastin.crystal.ions import MobileIon
     from fastin.network.network import InterstitialNetwork
 
 _NO_ROUTE = np.zeros((0, 3))

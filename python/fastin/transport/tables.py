@@ -12,7 +12,7 @@ from fastin.transport.parts import FloatArray, Hops, Ints, Sites
 
 if TYPE_CHECKING:
     from fastin.bvse.barriers import Barriers
-    from fastin.crystal.framework import MobileIon
+    from fastin.crystal.ions import MobileIon
     from fastin.transport.profiles import TransportPath
 
 #: Columns of `hop_rows`.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,3 +169,19 @@ def fingerprint(patterns: NDArray[np.float32], labels: Sequence[int] | NDArray[n
     digest = hashlib.sha256(np.ascontiguousarray(patterns).tobytes())
     digest.update(np.asarray(labels, dtype=np.int64).tobytes())
     return digest.hexdigest()[:16]
+
+
+def write_pseudo_labels(path: str | Path, unlabelled: PatternSet, pseudo: Mapping[str, NDArray[Any]]) -> None:
+    """`XRDMatch.pseudo_labels` as CSV, the most confident superionic rows first."""
+    share = np.where(pseudo["label"] == 1, pseudo["confidence"], 1.0 - pseudo["confidence"])
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "formula", "label", "confidence", "accepted", "agreement"])
+        for row in np.argsort(-share, kind="stable").tolist():
+            label = "superionic" if pseudo["label"][row] == 1 else "poor"
+            numbers = [
+                f"{pseudo['confidence'][row]:.4f}",
+                int(pseudo["accepted"][row]),
+                f"{pseudo['agreement'][row]:.2f}",
+            ]
+            writer.writerow([unlabelled.ids[row], unlabelled.formulas[row], label, *numbers])

@@ -22,7 +22,7 @@ from fastin import __version__
 from fastin.errors import InputError
 from fastin.runtime.settings import read_settings
 from fastin.xrd import augment
-from fastin.xrd.dataset import SUPERIONIC, fingerprint, load_labelled, load_unlabelled
+from fastin.xrd.dataset import SUPERIONIC, fingerprint, load_labelled, load_unlabelled, write_pseudo_labels
 from fastin.xrd.domain import Domain, DomainWarning
 from fastin.xrd.model import build_network
 from fastin.xrd.training import TrainConfig, Trainer, prepare
@@ -295,7 +295,6 @@ def train_from_config(config: dict[str, Any], run_dir: str | Path) -> XRDMatch:
     interrupted run continues when called again.
     """
     from fastin.xrd.evaluate import out_of_fold
-    from fastin.xrd.report import write_pseudo_labels
 
     run_dir = Path(run_dir)
     _check_keys(config)

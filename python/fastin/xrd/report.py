@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastin.errors import FastinError, InputError
 from fastin.xrd.dataset import LabelledSet, PatternSet, chemical_system
@@ -234,19 +233,3 @@ def write_candidates(path: str | Path, candidates: Sequence[Candidate]) -> None:
                 "; ".join(c.warnings),
             ]
             writer.writerow([*row, *(c.extra.get(key, "") for key in extra)])
-
-
-def write_pseudo_labels(path: str | Path, unlabelled: PatternSet, pseudo: Mapping[str, NDArray[Any]]) -> None:
-    """`XRDMatch.pseudo_labels` as CSV, the most confident superionic rows first."""
-    share = np.where(pseudo["label"] == 1, pseudo["confidence"], 1.0 - pseudo["confidence"])
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "formula", "label", "confidence", "accepted", "agreement"])
-        for row in np.argsort(-share, kind="stable").tolist():
-            label = "superionic" if pseudo["label"][row] == 1 else "poor"
-            numbers = [
-                f"{pseudo['confidence'][row]:.4f}",
-                int(pseudo["accepted"][row]),
-                f"{pseudo['agreement'][row]:.2f}",
-            ]
-            writer.writerow([unlabelled.ids[row], unlabelled.formulas[row], label, *numbers])
