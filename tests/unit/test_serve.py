@@ -35,8 +35,24 @@ LFP = fastin.examples()["LiFePO4"]
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 
 
+class _Client(httpx.Client):
+    """A client that waits until a structure is computed."""
+
+    def post(self, *arguments: Any, **options: Any) -> httpx.Response:
+        answer = super().post(*arguments, **options)
+        self.finish(answer)
+        return answer
+
+    def finish(self, answer: httpx.Response) -> None:
+        """Waits for the job that `answer` leads to."""
+        deadline = time.monotonic() + 60
+        while answer.status_code == 303 and self.get(answer.headers["location"]).status_code == 202:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 @contextlib.contextmanager
-def _client(**settings: Any) -> Iterator[httpx.Client]:
+def _client(**settings: Any) -> Iterator[_Client]:
     """A client of the application on a real socket."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -48,7 +64,7 @@ def _client(**settings: Any) -> Iterator[httpx.Client]:
                 assert thread.is_alive()
                 time.sleep(0.02)
             base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            with httpx.Client(base_url=base, timeout=60, trust_env=False) as client:
+            with _Client(base_url=base, timeout=60, trust_env=False) as client:
                 yield client
         finally:
             server.should_exit = True
@@ -228,6 +244,14 @@ def test_other_sites_and_names_are_refused(client: httpx.Client) -> None:
     assert client.post("/analyze", files=files, headers={"sec-fetch-site": "cross-site"}).status_code == 403
     headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
     assert client.get("/", headers=headers).status_code == 403
+    for origin in ("null", f"http://{client.base_url.host}:1", "file://"):
+        assert client.post("/analyze", files=files, headers={"origin": origin}).status_code == 403
+    hidden = {
+        "origin": "null",
+        "sec-fetch-site": "cross-site",
+        "sec-fetch-mode": "navigate",
+    }
+    assert client.post("/analyze", files=files, headers=hidden).status_code == 403
     ordinary = {"origin": str(client.base_url).rstrip("/"), "sec-fetch-site": "same-origin"}
     assert client.post("/analyze", files=files, headers=ordinary).status_code == 303
 
@@ -238,6 +262,23 @@ def test_every_answer_carries_the_guards(client: httpx.Client, job: str) -> None
         assert headers["x-content-type-options"] == "nosniff"
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert headers["cache-control"] == "no-store"
+
+
+def test_only_own_pages_may_frame_a_picture(client: httpx.Client, job: str) -> None:
+    headers = client.get(f"{job}/frame").headers
+    policy = headers["content-security-policy"]
+    assert "frame-ancestors 'self'" in policy
+    assert "sandbox allow-scripts allow-downloads" in policy
+    assert "default-src 'none'" in policy
+    assert headers["referrer-policy"] == "same-origin"
+
+
+def test_choices_that_the_form_does_not_offer(client: httpx.Client) -> None:
+    for fields in ({"example": "../../etc/passwd"}, {"convention": "mine", "example": "LiCl"}, {"part": "shell"}):
+        answer = client.post("/analyze", data=fields)
+        assert answer.status_code == 400
+        assert "href='/'" in answer.text
+        assert "passwd" not in answer.text
 
 
 def test_results_and_query(tables: dict[str, Any]) -> None:
@@ -268,6 +309,7 @@ def test_rows_open_from_the_given_data_only(tables: dict[str, Any], tmp_path: Pa
     with _client(**tables) as client:
         answer = client.get("/structure", params={"id": "cell-0001"})
         assert answer.status_code == 303
+        client.finish(answer)
         assert "LiCl" in client.get(answer.headers["location"]).text
         for uid in (str(tmp_path / "secret.cif"), "../secret", "secret", "/etc/passwd", ""):
             assert client.get("/structure", params={"id": uid}).status_code == 404

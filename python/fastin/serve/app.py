@@ -25,8 +25,8 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     raise missing_extra("starlette", "screen") from error
 
 from fastin.screening import inputs
-from fastin.serve import pages
-from fastin.serve.guards import SCRIPT_POLICY, Guards
+from fastin.serve import forms, pages
+from fastin.serve.guards import FRAME_POLICY, SCRIPT_POLICY, Guards
 from fastin.serve.jobs import BusyError, Job, Jobs
 
 _QUERY_SECONDS = 10.0
@@ -58,8 +58,8 @@ class Settings:
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
 
 
-def _script_page(text: str) -> HTMLResponse:
-    return HTMLResponse(text, headers={"content-security-policy": SCRIPT_POLICY})
+def _script_page(text: str, policy: str = SCRIPT_POLICY) -> HTMLResponse:
+    return HTMLResponse(text, headers={"content-security-policy": policy})
 
 
 class _Application:
@@ -79,7 +79,10 @@ class _Application:
             settings = self.settings
             limits = (settings.time_limit, settings.memory_bytes, settings.file_bytes, settings.keep)
             self.jobs = Jobs(Path(root), *limits)
-            yield
+            try:
+                yield
+            finally:
+                await self.jobs.close()
 
     def _all(self) -> Jobs:
         assert self.jobs is not None
@@ -97,36 +100,50 @@ class _Application:
         return HTMLResponse(page)
 
     async def analyze(self, request: Request) -> Response:
-        """Takes one upload and redirects to its page."""
-        async with request.form(max_files=1, max_fields=4) as form:
+        """Takes one structure (a file, pasted text or an example) and redirects to its page."""
+        async with request.form(max_files=1, max_fields=16) as form:
             upload = form.get("file")
-            if upload is None or isinstance(upload, str):
-                raise HTTPException(400, "no file was sent")
-            payload = await upload.read()
-            name = Path((upload.filename or "structure").replace("\\", "/")).name[:120] or "structure"
-            ion_field = form.get("ion")
-        ion = ion_field.strip()[:12] if isinstance(ion_field, str) and ion_field.strip() else None
-        kind = "poscar" if inputs.is_structure_name(name) and not name.lower().endswith((".cif", ".mcif")) else "cif"
-        return await self._start(payload, name, kind, ion)
+            file_name = "" if upload is None or isinstance(upload, str) else upload.filename or ""
+            payload = b"" if upload is None or isinstance(upload, str) or not file_name else await upload.read()
+            fields = [(key, value) for key, value in form.multi_items() if isinstance(value, str)]
+        asked = forms.parse(fields)
+        if asked.example is not None:
+            payload, name, kind = asked.example.read_bytes(), asked.example.name, "cif"
+        elif file_name:
+            name = Path(file_name.replace("\\", "/")).name[:120] or "structure"
+            named_poscar = inputs.is_structure_name(name) and not name.lower().endswith((".cif", ".mcif"))
+            kind = "poscar" if named_poscar else "cif"
+        elif asked.text:
+            payload, name = asked.text.encode("utf-8", "replace"), "pasted text"
+            kind = forms.kind_of_text(asked.text)
+        else:
+            raise HTTPException(400, "No structure was sent: choose a file, paste its text or take an example.")
+        return self._start(payload, {"name": name, "kind": kind, **asked.options()})
 
-    async def _start(self, payload: bytes, name: str, kind: str, ion: str | None) -> Response:
+    def _start(self, payload: bytes, request: dict[str, Any]) -> Response:
         try:
-            job = await self._all().run(payload, name, kind, ion)
+            job = self._all().start(payload, request)
         except BusyError as error:
-            raise HTTPException(503, "too many structures wait already; try again in a minute") from error
+            raise HTTPException(503, "Too many structures wait already; try again in a minute.") from error
         return RedirectResponse(f"/job/{job.token}", status_code=303)
 
     async def job(self, request: Request) -> Response:
-        """What came of an upload."""
+        """What came of an upload; while it is under computation a page that loads itself again."""
         job = self._job(request)
+        if not job.done:
+            return HTMLResponse(pages.running(job), status_code=202, headers={"refresh": "1"})
         return HTMLResponse(pages.job_page(job), status_code=422 if "error" in job.result else 200)
 
-    async def view(self, request: Request) -> Response:
+    async def frame(self, request: Request) -> Response:
+        """The view page inside the page of the upload."""
+        return await self.view(request, policy=FRAME_POLICY)
+
+    async def view(self, request: Request, policy: str = SCRIPT_POLICY) -> Response:
         """The view page of an upload."""
         path = self._job(request).file("view.html")
         if path is None:
             raise HTTPException(404, "this structure has no view page")
-        return _script_page(path.read_text(encoding="utf-8"))
+        return _script_page(path.read_text(encoding="utf-8"), policy)
 
     async def file(self, request: Request) -> Response:
         """One result file, by its fixed name."""
@@ -185,7 +202,7 @@ class _Application:
         record = await asyncio.to_thread(self._find, uid)
         if record is None or record.kind not in ("cif", "poscar"):
             raise HTTPException(404, "no such structure in the data of the server")
-        return await self._start(record.payload, uid[:120], record.kind, None)
+        return self._start(record.payload, {"name": uid[:120], "kind": record.kind, **forms.Asked().options()})
 
     def _find(self, uid: str) -> inputs.Record | None:
         return next((record for record in inputs.records(self._sources) if record.uid == uid), None)
@@ -222,6 +239,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         Route("/analyze", application.analyze, methods=["POST"]),
         Route("/job/{token}", application.job),
         Route("/job/{token}/view", application.view),
+        Route("/job/{token}/frame", application.frame),
         Route("/job/{token}/file/{name}", application.file),
         Route("/results", application.results),
         Route("/query", application.query),

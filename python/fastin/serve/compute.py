@@ -30,42 +30,36 @@ FILES = {
 }
 
 
-def _write_files(crystal: Any, ion: str | None, folder: Path) -> list[str]:
-    """Writes what can be computed; a message for each part that cannot."""
-    from fastin.bvse.barriers import compute_barriers
-    from fastin.bvse.grid import compute_bvse
-    from fastin.network.network import compute_network
-    from fastin.transport.paths import compute_paths
+#: file that names what the computation has begun, a line each
+PROGRESS = "progress"
 
+
+def _write_files(results: dict[str, Any], folder: Path) -> list[str]:
+    """Writes what was computed; a message for each file that cannot be."""
     problems: list[str] = []
 
-    def attempt(what: str, run: Callable[[], Any]) -> Any:
+    def attempt(name: str, run: Callable[[], Any]) -> None:
         try:
-            return run()
+            run()
         except FastinError as error:
-            problems.append(f"No {what}: {error}")
+            problems.append(f"No {name}: {error}")
         except OSError as error:
-            problems.append(f"No {what}: {'too large' if error.errno == errno.EFBIG else error.strerror}")
-            (folder / what).unlink(missing_ok=True)
-        return None
+            problems.append(f"No {name}: {'too large' if error.errno == errno.EFBIG else error.strerror}")
+            (folder / name).unlink(missing_ok=True)
 
     def attempt_json(name: str, content: Any) -> None:
         text = json.dumps(content, indent=1, ensure_ascii=False)
         attempt(name, lambda: (folder / name).write_text(text, encoding="utf-8"))
 
-    network = attempt("network", lambda: compute_network(crystal, ion))
-    if network is not None:
+    if (network := results.get("network")) is not None:
         for name in ("network.json", "network.net", "voids.cif"):
             attempt(name, partial(network.write, folder / name))
-    grid = attempt("energies", lambda: compute_bvse(crystal, ion))
-    if grid is not None:
+    if (grid := results.get("grid")) is not None:
         attempt("energy.cube", lambda: grid.write(folder / "energy.cube"))
-        paths = attempt("hops", lambda: compute_paths(crystal, ion))
-        if paths is not None:
-            attempt_json("paths.json", paths.to_dict())
-        barriers = attempt("barriers", lambda: compute_barriers(grid))
-        if barriers is not None:
-            attempt_json("barriers.json", barriers.to_dict(paths=True))
+    if (paths := results.get("paths")) is not None:
+        attempt_json("paths.json", paths.to_dict())
+    if (barriers := results.get("barriers")) is not None:
+        attempt_json("barriers.json", barriers.to_dict(paths=True))
     return problems
 
 
@@ -75,11 +69,20 @@ def answer(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     from fastin.view.page import page_of
     from fastin.view.scene import build_scene
 
+    def progress(stage: str) -> None:
+        with (folder / PROGRESS).open("a", encoding="utf-8") as stream:
+            stream.write(stage + "\n")
+
     payload = (folder / "upload").read_bytes()
     try:
+        progress("reading the structure")
         crystal = load_crystal((request["name"], request["name"], request["kind"], payload))
-        scene = build_scene(crystal, request["ion"], title=request["name"])
-        problems = _write_files(crystal, request["ion"], folder)
+        scene = build_scene(
+            crystal, request["ion"], title=request["name"], convention=request["convention"], parts=request["parts"],
+            progress=progress,
+        )  # fmt: skip
+        progress("writing the files")
+        problems = _write_files(scene.results, folder)
     except FastinError as error:
         return {"error": str(error), "type": type(error).__name__}
     (folder / "view.html").write_text(page_of(scene), encoding="utf-8")

@@ -6,11 +6,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import HTMLResponse
 
-# The application's own pages run no script at all.
+from fastin.serve import pages
+
+# The application's own pages run no script at all; they may hold its own picture of a structure in a frame.
 PAGE_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
 )
 # View and report pages run their inline script in an origin of their own, with no way to the network.
@@ -18,6 +20,8 @@ SCRIPT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:; "
     "form-action 'none'; frame-ancestors 'none'; base-uri 'none'; sandbox allow-scripts allow-downloads"
 )
+# The same inside a page of this application, and of no other.
+FRAME_POLICY = SCRIPT_POLICY.replace("frame-ancestors 'none'", "frame-ancestors 'self'")
 
 
 class _TooLarge(Exception):
@@ -60,7 +64,8 @@ class Guards:
                 started = True
                 out = MutableHeaders(scope=event)
                 out["x-content-type-options"] = "nosniff"
-                out["referrer-policy"] = "no-referrer"
+                # Not "no-referrer": with it a browser sends "Origin: null" with the application's own forms.
+                out["referrer-policy"] = "same-origin"
                 out["cross-origin-opener-policy"] = "same-origin"
                 out["cross-origin-resource-policy"] = "same-origin"
                 out["cache-control"] = "no-store"
@@ -87,21 +92,30 @@ class Guards:
             if event["type"] != "http.request" or not event.get("more_body", False):
                 return
 
-    def _too_large(self) -> PlainTextResponse:
-        return PlainTextResponse(f"larger than {self._max / 1e6:g} MB", 413, headers={"connection": "close"})
+    def _too_large(self) -> HTMLResponse:
+        text = f"The file is larger than {self._max / 1e6:g} MB, the limit of this server."
+        return HTMLResponse(pages.message("Too large", text), 413, headers={"connection": "close"})
 
-    def _refusal(self, method: str, headers: Headers) -> PlainTextResponse | None:
+    def _refusal(self, method: str, headers: Headers) -> HTMLResponse | None:
         length = headers.get("content-length", "0")
         if not length.isdigit():
-            return PlainTextResponse("bad content-length", 400)
+            return HTMLResponse(pages.message("Bad request", "bad content-length"), 400)
         if int(length) > self._max:
             return self._too_large()
-        # Another site's page must not make this one compute, nor post to it.
-        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-            navigates = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
-            if not navigates:
-                return PlainTextResponse("requests from other sites are refused", 403)
+        # Another site's page must not make this one compute, nor post to it. Browsers say where a request comes from in
+        # Sec-Fetch-Site, which no page can set; older ones in Origin alone.
+        site = headers.get("sec-fetch-site", "none")
+        navigates = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        if site not in ("same-origin", "none") and not navigates:
+            return self._foreign()
         origin = headers.get("origin")
-        if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != headers.get("host"):
-            return PlainTextResponse("requests from other sites are refused", 403)
-        return None
+        if method in ("GET", "HEAD") or origin is None:
+            return None
+        if origin == "null" and site == "same-origin":  # own page, in a browser that hides where it came from
+            return None
+        return None if urlsplit(origin).netloc == headers.get("host") else self._foreign()
+
+    @staticmethod
+    def _foreign() -> HTMLResponse:
+        text = "Requests from other sites are refused. Open this address in the browser itself, then try again."
+        return HTMLResponse(pages.message("Refused", text), 403)

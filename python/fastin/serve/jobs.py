@@ -8,12 +8,13 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastin.serve.compute import FILES
+from fastin.serve.compute import FILES, PROGRESS
 
 _WAITING = 16
 
@@ -24,19 +25,37 @@ class BusyError(Exception):
 
 @dataclass
 class Job:
-    """One answered upload.
+    """One upload, waiting, under computation or answered.
 
     Attributes:
         token: its unguessable name in addresses.
         name: what the user called the file.
         folder: where its files are.
-        result: what `fastin.serve.compute` said.
+        result: what `fastin.serve.compute` said; empty while it has not.
+        started: when it was sent, on the monotonic clock (s).
     """
 
     token: str
     name: str
     folder: Path
     result: dict[str, Any] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> bool:
+        """Whether it is answered."""
+        return bool(self.result)
+
+    def seconds(self) -> float:
+        """Since it was sent."""
+        return time.monotonic() - self.started
+
+    def stages(self) -> list[str]:
+        """What the computation has begun so far, in order."""
+        try:
+            return (self.folder / PROGRESS).read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return []
 
     def file(self, name: str) -> Path | None:
         """A result file by its fixed name; None for any other name and where it was not made."""
@@ -68,6 +87,7 @@ class Jobs:
         self._slots = asyncio.Semaphore(parallel)
         self._waiting = 0
         self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def get(self, token: str) -> Job | None:
         """A job by its token, if it is still kept."""
@@ -77,8 +97,12 @@ class Jobs:
         """The jobs that are kept, latest first."""
         return list(reversed(self._jobs.values()))
 
-    async def run(self, payload: bytes, name: str, kind: str, ion: str | None) -> Job:
-        """Computes one upload.
+    def start(self, payload: bytes, request: dict[str, Any]) -> Job:
+        """Begins to compute one upload; `Job.done` says when it is over.
+
+        Args:
+            payload: the file.
+            request: what `fastin.serve.compute` is asked: ``name``, ``kind``, ``ion``, ``convention``, ``parts``.
 
         Raises:
             BusyError: too many wait.
@@ -86,25 +110,33 @@ class Jobs:
         if self._waiting >= _WAITING:
             raise BusyError
         self._waiting += 1
+        token = secrets.token_urlsafe(18)
+        job = self._jobs[token] = Job(token, request["name"], self._root / token)
+        task = asyncio.create_task(self._work(job, payload, request | self._limits))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return job
+
+    async def close(self) -> None:
+        """Stops what still runs."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _work(self, job: Job, payload: bytes, request: dict[str, Any]) -> None:
         try:
             async with self._slots:
-                return await self._compute(payload, name, kind, ion)
+                await self._fill(job, payload, request)
+        except OSError as error:  # a full disk, no process to be had
+            job.result = {"error": f"the server could not compute it: {error.strerror or error}", "type": "OSError"}
         finally:
             self._waiting -= 1
-
-    async def _compute(self, payload: bytes, name: str, kind: str, ion: str | None) -> Job:
-        token = secrets.token_urlsafe(18)
-        job = Job(token, name, self._root / token)
-        try:
-            await self._fill(job, payload, {"name": name, "kind": kind, "ion": ion, **self._limits})
-        finally:
             if "error" in job.result or not job.result:  # whatever was written before it failed is no result
                 shutil.rmtree(job.folder, ignore_errors=True)
-        self._jobs[token] = job
-        while len(self._jobs) > self._keep:
-            _, old = self._jobs.popitem(last=False)
-            shutil.rmtree(old.folder, ignore_errors=True)
-        return job
+                job.result = job.result or {"error": "stopped with the server", "type": "Stopped"}
+        answered = [token for token, other in self._jobs.items() if other.done]
+        for token in answered[: max(0, len(answered) - self._keep)]:
+            shutil.rmtree(self._jobs.pop(token).folder, ignore_errors=True)
 
     async def _fill(self, job: Job, payload: bytes, request: dict[str, Any]) -> None:
         """Runs the computation and sets the job's result."""

@@ -7,6 +7,9 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
+from fastin.bvse.field import CONVENTIONS
+from fastin.crystal.examples import examples
+from fastin.serve import forms
 from fastin.serve.compute import FILES
 from fastin.serve.jobs import Job
 
@@ -16,15 +19,32 @@ body { margin: 0; font: 14px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", s
 header { background: #fff; border-bottom: 1px solid #dde3ea; padding: 10px 22px; display: flex; gap: 20px;
   align-items: baseline; }
 header b { font-size: 17px; } a { color: #1f6feb; text-decoration: none; } a:hover { text-decoration: underline; }
-main { max-width: 1100px; margin: 18px auto; padding: 0 18px; display: grid; gap: 14px; }
+main { max-width: 1400px; margin: 18px auto; padding: 0 12px; display: grid; gap: 14px;
+  grid-template-columns: minmax(0, 1fr); }
+nav a { margin-right: 14px; }
 section { background: #fff; border: 1px solid #dde3ea; border-radius: 9px; padding: 14px 18px; overflow-x: auto; }
+h1 { font-size: 18px; margin: 0 0 8px; overflow-wrap: anywhere; }
 h2 { font-size: 15px; margin: 0 0 8px; } .soft { color: #5c6b7a; } .bad { color: #b02a12; overflow-wrap: anywhere; }
 input, button { font: inherit; padding: 4px 8px; border: 1px solid #cfd7e0; border-radius: 6px; background: #fff; }
 button { background: #1f6feb; color: #fff; border-color: #1f6feb; cursor: pointer; }
 label { margin-right: 14px; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 3px 12px 3px 0; border-bottom: 1px solid #eef1f5; text-align: left; white-space: nowrap; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: 2px 18px; margin: 0; } dt { color: #5c6b7a; }
-dd { margin: 0; }
+dd { margin: 0; overflow-wrap: anywhere; }
+.drop { display: grid; gap: 8px; position: relative; border: 2px dashed #8fa3b8; border-radius: 9px; padding: 18px;
+  margin: 0 0 10px; }
+.drop:hover, .drop:focus-within { border-color: #1f6feb; background: #f3f8ff; }
+.drop input { border: 0; width: 100%; min-height: 76px; padding: 8px 0; cursor: pointer; }
+details { margin: 0 0 10px; } summary { cursor: pointer; color: #1f6feb; }
+textarea { width: 100%; box-sizing: border-box; font: 12px/1.4 ui-monospace, "DejaVu Sans Mono", monospace; }
+fieldset { border: 1px solid #dde3ea; border-radius: 7px; display: flex; flex-wrap: wrap; gap: 8px 4px; margin: 0; }
+legend { color: #5c6b7a; } select { font: inherit; padding: 3px 6px; }
+button.plain { background: #fff; color: #134a9c; border-color: #a9c8fb; }
+:focus-visible { outline: 3px solid #1f6feb; outline-offset: 1px; }
+iframe { width: 100%; height: 1180px; border: 0; border-radius: 7px; }
+.stages [aria-current] { font-weight: 600; }
+@media (max-width: 700px) { header { padding: 10px 14px; } section { padding: 12px; } iframe { height: 1900px; }
+  section:has(iframe) { padding: 4px; } }
 """
 
 
@@ -32,42 +52,81 @@ def layout(title: str, *sections: str) -> str:
     """A whole page; `sections` are HTML already."""
     body = "".join(f"<section>{section}</section>" for section in sections)
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body><header><b>fastin</b><a href='/'>structures</a>"
-        f"<a href='/results'>results</a></header><main>{body}</main></body></html>"
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title>"
+        f"<style>{_STYLE}</style></head><body><header><b>fastin</b><nav><a href='/'>structures</a> "
+        f"<a href='/results'>results</a></nav></header><main>{body}</main></body></html>"
     )
 
 
+_BACK = "<p><a href='/' class='back'>← another structure</a></p>"
+
+
 def message(title: str, text: str) -> str:
-    """A page that says one thing."""
-    return layout(title, f"<h2>{escape(title)}</h2><p class='bad'>{escape(text)}</p>")
+    """A page that says one thing, with the way back."""
+    return layout(title, f"<h1>{escape(title)}</h1><p class='bad' role='alert'>{escape(text)}</p>{_BACK}")
+
+
+def _form(max_megabytes: float) -> str:
+    conventions = "".join(f"<option>{escape(name)}</option>" for name in CONVENTIONS)
+    parts = "".join(
+        f"<label><input type='checkbox' name='part' value='{name}' checked> {escape(text)}</label>"
+        for name, text in forms.PART_NAMES.items()
+    )
+    buttons = "".join(
+        f"<button class='plain' name='example' value='{escape(name, quote=True)}'>{escape(name)}</button>"
+        for name in examples()
+    )
+    return (
+        "<h1>A structure</h1><form action='/analyze' method='post' enctype='multipart/form-data'>"
+        "<label class='drop'><span>Choose a file, or drop one here</span>"
+        "<input type='file' name='file' accept='.cif,.mcif,.vasp,.poscar,POSCAR,CONTCAR'></label>"
+        "<details><summary>or paste its text</summary>"
+        "<textarea name='text' rows='9' spellcheck='false' aria-label='text of a CIF or POSCAR' "
+        "placeholder='data_...'></textarea></details>"
+        "<fieldset><legend>Options</legend>"
+        "<label>mobile ion <input name='ion' size='5' maxlength='12' placeholder='auto'></label>"
+        f"<label>energies <select name='convention'>{conventions}</select></label>{parts}</fieldset>"
+        "<p><button>analyze</button></p>"
+        f"<fieldset class='examples'><legend>or an example</legend>{buttons}</fieldset></form>"
+        f"<p class='soft'>CIF or POSCAR, up to {max_megabytes:g} MB. It stays on the machine that runs this server.</p>"
+    )
 
 
 def home(jobs: list[Job], max_megabytes: float, has_results: bool) -> str:
     """The upload form and the latest structures."""
-    form = (
-        "<h2>A structure</h2><form action='/analyze' method='post' enctype='multipart/form-data'>"
-        "<label><input type='file' name='file' accept='.cif,.mcif,.vasp,.poscar' required></label>"
-        "<label>mobile ion <input name='ion' size='5' maxlength='12' placeholder='auto'></label>"
-        "<button>analyze</button></form>"
-        f"<p class='soft'>CIF or POSCAR, up to {max_megabytes:g} MB. It stays on this machine.</p>"
-    )
     rows = "".join(
         f"<tr><td><a href='/job/{job.token}'>{escape(job.name)}</a></td>"
-        f"<td>{escape(str(job.result.get('subtitle', '')))}</td>"
+        f"<td>{escape(str(job.result.get('subtitle', '' if job.done else 'under computation')))}</td>"
         f"<td class='bad'>{escape(str(job.result.get('error', ''))[:160])}</td></tr>"
         for job in jobs
     )
     latest = f"<h2>Latest</h2><table>{rows}</table>" if rows else "<p class='soft'>No structure yet.</p>"
     browse = "<p><a href='/results'>Browse the results table</a>, <a href='/query'>query it</a></p>"
     browse = browse if has_results else ""
-    return layout("fastin", form, latest + browse)
+    return layout("fastin", _form(max_megabytes), latest + browse)
+
+
+def running(job: Job) -> str:
+    """The page of an upload that is under computation; it loads itself again."""
+    stages = job.stages() or ["waiting for its turn"]
+    lines = "".join(
+        f"<li{' aria-current=step' if k == len(stages) - 1 else ''}>{escape(stage)}</li>"
+        for k, stage in enumerate(stages)
+    )
+    return layout(
+        f"{job.name}: under computation",
+        f"<h1>{escape(job.name)}</h1><div role='status'><p>Under computation for {job.seconds():.0f} s.</p>"
+        f"<ol class='stages'>{lines}</ol></div><p class='soft'>This page loads itself again every second.</p>{_BACK}",
+    )
 
 
 def job_page(job: Job) -> str:
     """What came of one upload."""
     if "error" in job.result:
-        return message(job.name, f"{job.result.get('type', 'Error')}: {job.result['error']}")
+        kind = str(job.result.get("type", "Error"))
+        return message(job.name, f"{kind}: {job.result['error']}")
     facts = "".join(f"<dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd>" for k, v in job.result["facts"])
     links = "".join(
         f"<tr><td><a href='/job/{job.token}/file/{quote(name)}'>{escape(name)}</a></td>"
@@ -78,8 +137,9 @@ def job_page(job: Job) -> str:
     remarks = "".join(f"<p class='soft'>{escape(text)}</p>" for text in [*job.result["problems"], *job.result["notes"]])
     return layout(
         job.name,
-        f"<h2>{escape(job.name)}</h2><p>{escape(job.result['subtitle'])}</p>"
-        f"<p><a href='/job/{job.token}/view'>Open the view page</a></p><dl>{facts}</dl>",
+        f"{_BACK}<h1>{escape(job.name)}</h1><p>{escape(job.result['subtitle'])}</p><dl>{facts}</dl>",
+        f"<p><a href='/job/{job.token}/view'>Open the picture on a page of its own</a></p>"
+        f"<iframe src='/job/{job.token}/frame' title='picture of {escape(job.name, quote=True)}'></iframe>",
         f"<h2>Files</h2><table>{links}</table>{remarks}",
     )
 

@@ -6,6 +6,12 @@ import colorsys
 
 from fastin.crystal import elements
 
+# One, two, three dimensions; apart from each other also without red-green vision (M. Okabe and K. Ito, Color Universal
+# Design, 2008: blue, orange; and a dark purple-red).
+SERIES = ("#0072b2", "#e69f00", "#7a1f5c")
+# Low to high energy: viridis (S. van der Walt and N. Smith, matplotlib, 2015), rising in lightness for every eye.
+ENERGY = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725")
+
 # Elements that are common in ionic conductors, apart from each other on a white ground.
 _COLOURS = {
     "H": "#e6e6e6", "Li": "#b35ad0", "Na": "#e0a100", "K": "#6a2fb5", "Ag": "#9aa3ad", "Cu": "#c87533",

@@ -6,7 +6,7 @@ What cannot be computed (no bond valence parameters for a pair, say) is left out
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.crystal import elements
-from fastin.errors import FastinError
-from fastin.view.palette import colour
+from fastin.errors import FastinError, InputError
+from fastin.view.palette import ENERGY, SERIES, colour
 
 _GRID_POINTS = 60_000  # points of the energy grid that a page carries
 _GRID_CAP = 8.0  # eV above the minimum
@@ -23,6 +23,7 @@ _SLIDER_TOP = 4.0  # eV
 _MAX_VOIDS = 1500
 _MAX_EDGES = 4000
 _MAX_HOPS = 80
+_MANY_POLYHEDRA = 24  # in the cell; more of them hide everything else, so pictures begin without
 _SHELL = 1.25  # anions within this times the shortest distance belong to a cation's polyhedron
 _VISIBLE_VOID = 0.35  # A; smaller holes between atoms are no place for an ion
 _VISIBLE_BOTTLENECK = 0.2  # A
@@ -35,10 +36,12 @@ class Scene:
     Attributes:
         data: what the page reads, JSON-able.
         notes: what was left out, and remarks of the crystal and the energies.
+        results: what it was made of, by name: network, grid, barriers, paths, peaks.
     """
 
     data: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    results: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 def _number(value: float) -> float | str | None:
@@ -263,15 +266,20 @@ def _hops(paths: Any) -> list[dict[str, Any]]:
     return hops
 
 
-def _attempt(what: str, notes: list[str], compute: Callable[[], Any]) -> Any:
-    try:
-        return compute()
-    except FastinError as error:
-        notes.append(f"No {what}: {error}")
-        return None
+#: what a scene may hold; ``hops`` needs the energies and computes them if need be
+PARTS = ("network", "energies", "hops", "pattern")
 
 
-def build_scene(source: Any, ion: str | None = None, *, title: str | None = None, resolution: float = 0.2) -> Scene:
+def build_scene(
+    source: Any,
+    ion: str | None = None,
+    *,
+    title: str | None = None,
+    resolution: float = 0.2,
+    convention: str = "spse",
+    parts: Iterable[str] = PARTS,
+    progress: Callable[[str], None] | None = None,
+) -> Scene:
     """Computes what there is to show of a structure.
 
     Args:
@@ -279,31 +287,26 @@ def build_scene(source: Any, ion: str | None = None, *, title: str | None = None
         ion: mobile ion; None takes the default.
         title: name on the picture; None takes the formula.
         resolution: spacing of the energy grid (A).
+        convention: of the energies, see `fastin.bvse.field`.
+        parts: what is computed, some of `PARTS`.
+        progress: called with what begins.
 
     Raises:
-        InputError: the structure cannot be read, or holds no such ion.
+        InputError: the structure cannot be read, or holds no such ion; an unknown part.
     """
-    from fastin.bvse.barriers import compute_barriers
-    from fastin.bvse.grid import compute_bvse
     from fastin.crystal.crystal import as_crystal
-    from fastin.network.network import compute_network
-    from fastin.transport.paths import compute_paths
-    from fastin.xrd.pattern import xrd_peaks
 
+    wanted = set(parts)
+    if not wanted <= set(PARTS):
+        raise InputError(f"parts must be some of {', '.join(PARTS)}, not {', '.join(sorted(wanted))}")
     crystal = as_crystal(source)
     mobile = crystal.resolve_ion(ion)
     notes: list[str] = list(crystal.notes)
-    network = _attempt("network", notes, lambda: compute_network(crystal, ion))
-    grid = _attempt("energy landscape", notes, lambda: compute_bvse(crystal, ion, resolution=resolution))
-    barriers = _attempt("barriers", notes, lambda: compute_barriers(grid)) if grid is not None else None
-    hops: list[dict[str, Any]] = []
-    if grid is not None:
-        hops = _attempt("hops", notes, lambda: _hops(compute_paths(crystal, ion, resolution=resolution))) or []
-    peaks = _attempt("powder pattern", notes, lambda: xrd_peaks(crystal))
-    if barriers is not None:
-        notes.extend(note for note in barriers.notes if note not in notes)
+    results = _compute(crystal, ion, wanted, notes, progress or (lambda stage: None), resolution, convention)
+    network, grid, barriers = results.get("network"), results.get("grid"), results.get("barriers")
     lowest = float(grid.minimum) if grid is not None else math.nan
     ion_text = f"mobile {mobile.symbol}" + (" as a guest" if mobile.guest else "")
+    polyhedra = _polyhedra(crystal, None if mobile.guest else mobile.number)
     data: dict[str, Any] = {
         "name": title or crystal.formula,
         "subtitle": f"{crystal.formula}, {crystal.space_group} (no. {crystal.space_group_number}), {ion_text}",
@@ -311,26 +314,100 @@ def build_scene(source: Any, ion: str | None = None, *, title: str | None = None
         "cell": _rounded(crystal.cell),
         "elements": _looks(crystal.number),
         "atoms": _atoms(crystal, None if mobile.guest else mobile.number),
-        "polyhedra": _polyhedra(crystal, None if mobile.guest else mobile.number),
+        "polyhedra": polyhedra,
+        "show_polyhedra": len(polyhedra) <= _MANY_POLYHEDRA,
         "voids": _voids(network, grid, lowest) if network is not None else [],
         "edges": _edges(network) if network is not None else [],
         "radius_span": 1.0,
         "energy_span": 3.0,
+        "ramp": list(ENERGY),
+        "series": list(SERIES),
         "grid": _grid_data(grid, barriers) if grid is not None else None,
         "paths": _paths(barriers) if barriers is not None else [],
-        "hops": hops,
-        "xrd": None,
+        "hops": results.get("hops", []),
+        "xrd": _pattern(results.get("peaks")),
         "facts": _facts(crystal, network, barriers),
+        "method": _method(crystal, results, resolution),
+        "notes": notes,
     }
-    if peaks is not None and len(peaks):
-        data["xrd"] = {
-            "two_theta": _rounded(peaks.two_theta),
-            "intensity": _rounded(peaks.intensity),
-            "range": [0, 90],
-            "label": f"Cu Kα ({peaks.wavelength:.4f} Å)",
-        }
-    data["notes"] = notes
-    return Scene(data, notes)
+    return Scene(data, notes, results)
+
+
+def _compute(
+    crystal: Any,
+    ion: str | None,
+    wanted: set[str],
+    notes: list[str],
+    progress: Callable[[str], None],
+    resolution: float,
+    convention: str,
+) -> dict[str, Any]:
+    """The results by name; what cannot be computed is missing, and a note says why."""
+    from fastin.bvse.barriers import compute_barriers
+    from fastin.bvse.grid import compute_bvse
+    from fastin.network.network import compute_network
+    from fastin.transport.paths import compute_paths
+    from fastin.xrd.pattern import xrd_peaks
+
+    results: dict[str, Any] = {}
+
+    def attempt(name: str, what: str, compute: Callable[[], Any]) -> Any:
+        progress(what)
+        try:
+            results[name] = compute()
+        except FastinError as error:
+            notes.append(f"No {what}: {error}")
+        return results.get(name)
+
+    options: dict[str, Any] = {"resolution": resolution, "convention": convention}
+    if "network" in wanted:
+        attempt("network", "network", lambda: compute_network(crystal, ion))
+    if wanted & {"energies", "hops"}:
+        grid = attempt("grid", "energy landscape", lambda: compute_bvse(crystal, ion, **options))
+        if grid is not None:
+            barriers = attempt("barriers", "barriers", lambda: compute_barriers(grid, paths=True))
+            if barriers is not None:
+                notes.extend(note for note in barriers.notes if note not in notes)
+            if "hops" in wanted:
+                paths = attempt("paths", "hops", lambda: compute_paths(crystal, ion, **options))
+                if paths is not None:
+                    attempt("hops", "hops", lambda: _hops(paths))
+    if "pattern" in wanted:
+        attempt("peaks", "powder pattern", lambda: xrd_peaks(crystal))
+    return results
+
+
+def _pattern(peaks: Any) -> dict[str, Any] | None:
+    if peaks is None or not len(peaks):
+        return None
+    return {
+        "two_theta": _rounded(peaks.two_theta),
+        "intensity": _rounded(peaks.intensity),
+        "spacing": _rounded(peaks.spacing),
+        "hkl": peaks.hkl.tolist(),
+        "range": [0, 90],
+        "label": f"Cu Kα ({peaks.wavelength:.4f} Å)",
+    }
+
+
+def _method(crystal: Any, results: Mapping[str, Any], resolution: float) -> list[tuple[str, str]]:
+    """How the numbers were made: what a caption has to say."""
+    import fastin
+
+    lines = [("program", f"fastin {fastin.__version__}"), ("source", crystal.source)]
+    grid, barriers, network = (results.get(name) for name in ("grid", "barriers", "network"))
+    if grid is not None:
+        points = " × ".join(map(str, grid.shape))
+        text = f"bond valence site energy (BVSE), {grid.convention} convention, cut-off {grid.cutoff:g} Å"
+        lines.append(("energies", f"{text}, screening {grid.screening:g}"))
+        lines.append(("grid", f"{points} points, spacing at most {resolution:g} Å"))
+    if barriers is not None:
+        zero = {"network": "lowest point of the sites that conduct", "global": "lowest point of the cell"}
+        refined = "saddles refined to the continuous energy" if barriers.refined else "levels of the grid"
+        lines.append(("barriers", f"zero: {zero[barriers.zero]}; {refined}"))
+    if network is not None:
+        lines.append(("radii", f"ionic, probe {network.probe_radius:.3f} Å; voids: radical Voronoi diagram"))
+    return lines
 
 
 def _facts(crystal: Any, network: Any, barriers: Any) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@
       return list[i].map((v, k) => v + f * (list[i + 1][k] - v));
     };
   }
-  const ENERGY = ["#1b4f9c", "#2f8fc4", "#63c5b1", "#f2e28b", "#f39b4a", "#c8332b"], energyColour = ramp(ENERGY);
+  const ENERGY = S.ramp, energyColour = ramp(ENERGY);
   const cart = (f) => [0, 1, 2].map((k) => f[0] * S.cell[0][k] + f[1] * S.cell[1][k] + f[2] * S.cell[2][k]);
   // needle-shaped cells are shown doubled along their short axes
   const lengths = S.cell.map((v) => Math.hypot(...v));
@@ -408,6 +408,7 @@
     $("name").textContent = S.name;
     $("subtitle").textContent = S.subtitle;
     for (const [name, value] of S.facts) $("facts").append(Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value }));
+    for (const [name, value] of S.method) $("method").append(Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value }));
     if (!S.notes.length) return ($("notes").hidden = true);
     for (const note of S.notes) $("notes").append(Object.assign(document.createElement("div"), { textContent: note }));
   }
