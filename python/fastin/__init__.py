@@ -36,6 +36,8 @@ _HOME = {
     "MissingParameterError": "fastin.errors",
     "OxidationStateError": "fastin.errors",
     "Crystal": "fastin.crystal.crystal",
+    "CrystalWarning": "fastin.crystal.warnings",
+    "WARNING_CODES": "fastin.crystal.warnings",
     "compute_network": "fastin.network.network",
     "InterstitialNetwork": "fastin.network.network",
     "Channel": "fastin.network.network",

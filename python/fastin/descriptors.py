@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin.crystal.warnings import CrystalWarning, merge_warnings, refuse_severe
 from fastin.errors import FastinError, InputError
 from fastin.runtime.openmp import _core
 
@@ -30,6 +31,16 @@ ACCESSIBLE_LEVELS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0)
 _AVOGADRO = 0.602214076  # u / A^3 to g / cm^3 is the inverse
 
 
+class Descriptors(dict[str, float]):
+    """Name -> value, as `describe` returns it.
+
+    Attributes:
+        warnings: reasons to doubt the crystal or the values (`fastin.crystal.warnings`).
+    """
+
+    warnings: tuple[CrystalWarning, ...] = ()
+
+
 def describe(
     source: Any,
     ion: str | None = None,
@@ -41,8 +52,9 @@ def describe(
     barriers: Barriers | None = None,
     grid: EnergyGrid | None = None,
     oxidation_states: OxidationStates | None = None,
+    strict: bool = False,
     num_threads: int | None = None,
-) -> dict[str, float]:
+) -> Descriptors:
     """Descriptors of one crystal for one mobile ion.
 
     Args:
@@ -56,6 +68,7 @@ def describe(
         barriers: the result of `compute_barriers`, likewise.
         grid: the result of `compute_bvse`, likewise.
         oxidation_states: as for `Crystal`.
+        strict: refuse a crystal with severe warnings.
         num_threads: None takes the default of `set_num_threads`.
 
     Returns:
@@ -63,10 +76,11 @@ def describe(
         ``bottleneck_*``, ``free_sphere_*``, ``percolation_*`` of the interstitial network; ``barrier_*`` with both
         zeros, ``accessible_share_*`` (share of the cell's volume at most that far above its minimum), ``path_*`` and
         ``tortuosity_*`` (length of the path that sets the barrier over the length of its net translation) of the energy
-        landscape; ``valence_mismatch_*`` of the mobile sites and ``global_instability_index_e``.
+        landscape; ``valence_mismatch_*`` of the mobile sites and ``global_instability_index_e``. The dictionary carries
+        ``warnings``.
 
     Raises:
-        InputError: unreadable source, unknown `on_error`.
+        InputError: unreadable source, unknown `on_error`, severe warnings where `strict`.
         FastinError: what the parts raise, unless ``on_error="nan"``.
 
     Example:
@@ -79,12 +93,13 @@ def describe(
 
     if on_error not in ("raise", "nan"):
         raise InputError(f"on_error must be 'raise' or 'nan', not {on_error!r}")
-    crystal = as_crystal(source, oxidation_states=oxidation_states)
+    crystal = as_crystal(source, oxidation_states=oxidation_states, strict=strict)
     mobile = crystal.resolve_ion(ion)
     found = _composition(crystal, mobile)
+    doubts: list[CrystalWarning] = [*crystal.warnings, *mobile.warnings]
     parts: tuple[tuple[tuple[str, ...], Callable[[], dict[str, float]]], ...] = (
-        (_NETWORK, partial(_network, crystal, mobile, network, num_threads)),
-        (_LANDSCAPE, partial(_landscape, crystal, mobile, grid, barriers, resolution, convention, num_threads)),
+        (_NETWORK, partial(_network, crystal, mobile, network, num_threads, doubts)),
+        (_LANDSCAPE, partial(_landscape, crystal, mobile, grid, barriers, resolution, convention, num_threads, doubts)),
         (_VALENCE, partial(_valence, crystal, mobile)),
     )
     for names, compute in parts:
@@ -95,7 +110,10 @@ def describe(
                 raise
             part = dict.fromkeys(names, math.nan)
         found.update({name: part[name] for name in names})
-    return {name: float(value) for name, value in found.items()}
+    refuse_severe(crystal.source, doubts, strict)
+    result = Descriptors({name: float(value) for name, value in found.items()})
+    result.warnings = merge_warnings(doubts)
+    return result
 
 
 def _spread(prefix: str, values: NDArray[np.float64], unit: str) -> dict[str, float]:
@@ -167,12 +185,17 @@ def _mobile_geometry(crystal: Crystal, is_mobile: NDArray[np.bool_]) -> dict[str
 
 
 def _network(
-    crystal: Crystal, mobile: MobileIon, network: InterstitialNetwork | None, num_threads: int | None
+    crystal: Crystal,
+    mobile: MobileIon,
+    network: InterstitialNetwork | None,
+    num_threads: int | None,
+    doubts: list[CrystalWarning],
 ) -> dict[str, float]:
     from fastin.network.network import compute_network
 
     if network is None:
         network = compute_network(crystal, mobile.symbol, num_threads=num_threads)
+    doubts += network.warnings
     voids = network.site_radius
     bottlenecks, lengths = network.edge_bottleneck_radius, network.edge_length
     channels = network.channels()
@@ -213,6 +236,7 @@ def _landscape(
     resolution: float,
     convention: str,
     num_threads: int | None,
+    doubts: list[CrystalWarning],
 ) -> dict[str, float]:
     from fastin.bvse.barriers import compute_barriers
     from fastin.bvse.grid import compute_bvse
@@ -223,6 +247,7 @@ def _landscape(
         )
     if barriers is None:
         barriers = compute_barriers(grid, paths=True, num_threads=num_threads)
+    doubts += barriers.warnings
     height = grid.values - barriers.energy_minimum
     found: dict[str, float] = {"energy_minimum_eV": barriers.energy_minimum}
     for zero in ("network", "global"):

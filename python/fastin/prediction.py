@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastin.crystal.warnings import CrystalWarning, merge_warnings, refuse_severe
 from fastin.errors import FastinError, InputError
 from fastin.ml._require import require
 from fastin.runtime.html import number_text, table
@@ -42,7 +43,8 @@ class Prediction:
             empty for other models. With ``values_std`` likewise.
         model: which model, and its version.
         experiment_model: which models gave the measured quantities, and what they saw; empty without.
-        warnings: why the structure may lie outside what the model was trained on.
+        warnings: reasons to doubt the crystal, and why it may lie outside what the model was trained on
+            (`fastin.crystal.warnings`).
     """
 
     source: str
@@ -58,7 +60,7 @@ class Prediction:
     log10_conductivity: float | None = None
     log10_conductivity_std: float | None = None
     experiment_model: str = ""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[CrystalWarning, ...] = ()
     values: tuple[float, ...] = ()
     values_std: tuple[float, ...] = ()
 
@@ -81,12 +83,12 @@ class Prediction:
         if self.log10_conductivity is not None:
             sigma = number_text(self.log10_conductivity, 2), number_text(self.log10_conductivity_std, 2)
             rows.append(("log10 conductivity, S/cm, 300 K", *sigma))
-        rows += [("warning", text, "") for text in self.warnings]
+        rows += [(f"warning: {warning.code}", str(warning), "") for warning in self.warnings]
         return table(f"Prediction for {self.ion} in {self.formula} ({self.model})", rows, ("", "value", "±"))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for JSON."""
-        return asdict(self)
+        return asdict(self) | {"warnings": [warning.to_dict() for warning in self.warnings]}
 
 
 def model_path(model: str | Path) -> Path:
@@ -123,7 +125,7 @@ def load_shipped(model: str | Path = "default", device: str | None = None) -> Tr
     return _load(path, path.stat().st_mtime_ns, str(pick_device(device or "auto")))
 
 
-def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[str, ...]:
+def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[CrystalWarning, ...]:
     """Why a structure lies outside the training set of a model card; empty when it does not."""
     from fastin.crystal.element_features import element_table
 
@@ -149,7 +151,7 @@ def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[str, ...]:
     largest = domain.get("largest_atoms", 0)
     if largest and len(graph.atom_number) > 2 * largest:
         out.append(f"{len(graph.atom_number)} framework atoms; the largest training cell has {largest}")
-    return tuple(out)
+    return tuple(CrystalWarning("outside-training", text) for text in out)
 
 
 def predict_entries(entries: Sequence[Entry], trained: Trained, device: str | None = None) -> list[Prediction]:
@@ -190,7 +192,7 @@ def predict_entries(entries: Sequence[Entry], trained: Trained, device: str | No
                 barriers=(one[0], two[0], three[0]),
                 barriers_std=(one[1], two[1], three[1]),
                 model=f"{trained.card.get('name', trained.name)} ({len(trained.models)} members)",
-                warnings=domain_warnings(entry, trained.card),
+                warnings=merge_warnings(entry.interstitial.warnings, domain_warnings(entry, trained.card)),
                 values=tuple(mean[i, free].tolist()),
                 values_std=tuple(spread[i, free].tolist()),
             )
@@ -212,7 +214,7 @@ def with_experiment(prediction: Prediction, crystal: Any) -> Prediction:
         log10_conductivity=said.log10_conductivity,
         log10_conductivity_std=said.log10_conductivity_std,
         experiment_model=said.model,
-        warnings=prediction.warnings + said.warnings,
+        warnings=merge_warnings(prediction.warnings, said.warnings),
     )
 
 
@@ -223,6 +225,7 @@ def predict(
     model: str | Path = "default",
     device: str | None = None,
     experiment: bool = True,
+    strict: bool = False,
 ) -> Prediction:
     """Activation energy of a structure from a trained model, without computing the BVSE landscape.
 
@@ -233,16 +236,17 @@ def predict(
         device: ``"cpu"`` or ``"cuda"``; default: CUDA where there is one.
         experiment: also predict the measured conductivity and activation energy of lithium conductors (see
             `fastin.ml.conductivity`).
+        strict: refuse a crystal with severe warnings.
 
     Raises:
         MissingDependencyError: the ``ml`` extra is not installed.
-        InputError: an unknown model, or a structure that cannot be used.
+        InputError: an unknown model, a structure that cannot be used, or severe warnings where `strict`.
 
     Example:
         >>> import fastin
         >>> fastin.predict("LiFePO4.cif").activation_energy  # doctest: +SKIP
     """
-    return predict_many([source], ion, model=model, device=device, experiment=experiment)[0]
+    return predict_many([source], ion, model=model, device=device, experiment=experiment, strict=strict)[0]
 
 
 def predict_many(
@@ -252,6 +256,7 @@ def predict_many(
     model: str | Path = "default",
     device: str | None = None,
     experiment: bool = True,
+    strict: bool = False,
     on_error: str = "raise",
 ) -> list[Prediction]:
     """`predict` for many structures in one batch.
@@ -262,6 +267,7 @@ def predict_many(
         model: ``"default"`` (shipped), or a ``.pt`` file.
         device: ``"cpu"`` or ``"cuda"``; default: CUDA where there is one.
         experiment: as `predict`.
+        strict: as `predict`.
         on_error: ``"raise"``, or ``"skip"`` to leave out structures that cannot be used.
     """
     if on_error not in ("raise", "skip"):
@@ -273,8 +279,10 @@ def predict_many(
     entries, crystals = [], []
     for source in sources:
         try:
-            crystal = as_crystal(source)
-            entries.append(graphs_of(crystal, ion, crystals=trained.kind == "crystal"))
+            crystal = as_crystal(source, strict=strict)
+            entry = graphs_of(crystal, ion, crystals=trained.kind == "crystal")
+            refuse_severe(crystal.source, entry.interstitial.warnings, strict)
+            entries.append(entry)
             crystals.append(crystal)
         except FastinError:
             if on_error == "raise":

@@ -43,7 +43,7 @@ def test_composition_branch(forests: Path) -> None:
     assert said.log10_conductivity == pytest.approx(10 * 6 / 13, abs=0.5)
     assert said.log10_conductivity_std >= 0.2
     assert said.warnings == ()
-    assert "Fe" in conductivity.predict_composition("LiFePO4").warnings[0]
+    assert "Fe" in conductivity.predict_composition("LiFePO4").warnings[0].message
     with pytest.raises(InputError, match="lithium"):
         conductivity.predict_composition("NaCl")
 

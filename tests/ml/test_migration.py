@@ -99,7 +99,7 @@ def test_shipped_model_on_known_hops() -> None:
     assert channel.barrier_std > 0.05
     assert not channel.warnings
     odd = predict_hop(fastin.examples()["Li3N"], (0, 0, 0.5), (1, 0, 0.5), "Ag")
-    assert any("not of Ag" in w for w in odd.warnings)
+    assert any("not of Ag" in w.message for w in odd.warnings)
 
 
 def test_command_line(tmp_path: Path) -> None:

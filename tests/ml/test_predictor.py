@@ -91,7 +91,7 @@ def test_predict_from_a_model_file(store: GraphStore, tmp_path: Path) -> None:
     assert bare.log10_conductivity is None
     assert bare.activation_energy == one.activation_energy
     assert one.formula == "LiFePO4"
-    assert any("Fe" in w for w in one.warnings)  # the synthetic set holds O, S, P and Cl only
+    assert any("Fe" in w.message for w in one.warnings)  # the synthetic set holds O, S, P and Cl only
     many = predict_many([CIF, CIF], "Li", model=path, device="cpu")
     assert many[0].activation_energy == pytest.approx(many[1].activation_energy)
     assert many[0].activation_energy == pytest.approx(one.activation_energy, rel=1e-5)
@@ -129,7 +129,7 @@ def test_domain_warnings(store: GraphStore) -> None:
     card = {"domain": domain(store, np.arange(len(store))) | {"ion": "Li"}}
     assert domain_warnings(entry, card) == ()
     narrow = {"domain": {"elements": [8], "site_radius": [5.0, 6.0], "ion": "Na", "largest_atoms": 2}}
-    said = " | ".join(domain_warnings(entry, narrow))
+    said = " | ".join(map(str, domain_warnings(entry, narrow)))
     for word in ("no ", "Na conductors", "void radius", "largest training cell"):
         assert word in said
 

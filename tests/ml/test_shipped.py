@@ -63,7 +63,7 @@ def test_measured_quantities_of_known_conductors() -> None:
     assert -6 < crystal.log10_conductivity < -1
     other = fastin.predict(fastin.examples()["Na3PS4_cubic"], device="cpu")
     assert other.log10_conductivity is None
-    assert any("Li conductors only" in w for w in other.warnings)
+    assert any("Li conductors only" in w.message for w in other.warnings)
 
 
 def test_predictions_of_the_forests_are_frozen() -> None:

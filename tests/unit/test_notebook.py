@@ -58,7 +58,8 @@ def test_prediction():
     from fastin.prediction import Prediction
 
     result = Prediction("x", "Li2O", "Li+", 0.3, 0.1, (0.3, 0.4, float("inf")), (0.1, 0.1, 0.2), "default",
-                        log10_conductivity=-4.5, log10_conductivity_std=0.5, warnings=("outside",))  # fmt: skip
+                        log10_conductivity=-4.5, log10_conductivity_std=0.5,
+                        warnings=(fastin.CrystalWarning("outside-training", "outside"),))  # fmt: skip
     text = text_of(result._repr_html_())
     assert "0.300" in text
     assert "-4.50" in text

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.bvse.grid import EnergyGrid, compute_bvse
+from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
 from fastin.runtime.html import number_text, numbers_text, table
 from fastin.runtime.openmp import _core
@@ -84,6 +85,7 @@ class Barriers:
         translations: three (r, 3) int32 arrays: independent directions of each component, in lattice vectors.
         flags: what the refinement could not settle; empty in the normal case.
         notes: remarks on parameters and on the flags.
+        warnings: those of the grid (`fastin.crystal.warnings`).
     """
 
     ion: MobileIon
@@ -102,6 +104,7 @@ class Barriers:
     translations: tuple[NDArray[np.int32], ...]
     flags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[CrystalWarning, ...] = ()
     _grid: EnergyGrid | None = field(default=None, repr=False)
     _traced: list[dict[str, Any]] | None = field(default=None, repr=False)
 
@@ -178,6 +181,7 @@ class Barriers:
         out["conduction_dimensionality_below_1eV"] = self.dimensionality(1.0)
         out["flags"] = list(self.flags)
         out["notes"] = list(self.notes)
+        out["warnings"] = [w.to_dict() for w in self.warnings]
         if paths:
             for d, path in enumerate((self.path_1d, self.path_2d, self.path_3d), start=1):
                 if path is not None:
@@ -301,7 +305,7 @@ def compute_barriers(
         paths: trace the paths now; otherwise they are traced, and the barriers solved again, at their first use.
         num_threads: None takes the default of `set_num_threads`.
         **bvse_options: of `compute_bvse`: resolution, cutoff, convention, screening, shape, symmetry,
-            oxidation_states.
+            oxidation_states, strict.
 
     Raises:
         InputError: unknown `zero` or `connectivity`, options that an `EnergyGrid` has already fixed.
@@ -344,6 +348,7 @@ def compute_barriers(
         energy_minimum=float(result["minimum"]),
         flags=tuple(flags),
         notes=(*notes, *flags),
+        warnings=grid.warnings,
         _grid=grid,
         _traced=result["levels"] if paths else None,
         **_level_arrays(result["levels"], grid.values.shape),

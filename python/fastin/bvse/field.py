@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastin.bvse.pairs import COULOMB, element, softbv_radius, species
 from fastin.bvse.parameters import pair_mixture
+from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import InputError, MissingParameterError
 from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
@@ -53,6 +54,7 @@ class Field:
         convention, cutoff, screening: as given.
         rotations, translations: (G, 3, 3) int32 and (G, 3) operations ``x' = R x + t`` that the field obeys exactly.
         notes: derived or suspect parameters, mixtures of charges.
+        warnings: those of the crystal and of the ion, and pairs whose parameters are not published ones.
         atom_number: (M,) atomic number of each framework position, of the commonest species there.
         atom_frac: (M, 3) fractional positions.
     """
@@ -68,6 +70,7 @@ class Field:
     notes: tuple[str, ...]
     atom_number: NDArray[np.int32]
     atom_frac: NDArray[np.float64]
+    warnings: tuple[CrystalWarning, ...] = ()
 
     def energy(self, frac: ArrayLike, *, num_threads: int | None = None) -> NDArray[np.float64]:
         """Energies (n,) in eV at (n, 3) fractional points, float64, at most 1000 eV."""
@@ -140,7 +143,13 @@ def _like_term(terms: _Terms, ion: MobileIon, number: int, charge: float, conven
 
 
 def _counter_terms(
-    terms: _Terms, ion: MobileIon, number: int, charge: float, convention: str, notes: list[str]
+    terms: _Terms,
+    ion: MobileIon,
+    number: int,
+    charge: float,
+    convention: str,
+    notes: list[str],
+    warnings: list[CrystalWarning],
 ) -> list[tuple[int, float]]:
     """Morse terms, with weights, of one counter-ion species."""
     symbol = element(number).symbol
@@ -155,6 +164,7 @@ def _counter_terms(
     for pair, weight in mixture:
         if pair.quality in ("derived", "suspect"):
             notes.append(f"{pair.name}: {pair.quality} parameters ({pair.note})")
+            warnings.append(CrystalWarning("parameters-derived", f"{pair.quality} parameters ({pair.note})", pair.name))
         depth = pair.d0 if convention == "softbv" else 0.5 * pair.d0
         out.append((terms.add(False, depth, pair.rmin, 1.0 / pair.b), weight))
     return out
@@ -199,6 +209,7 @@ def _species_terms(
     convention: str,
     screening: float,
     notes: list[str],
+    warnings: list[CrystalWarning],
 ) -> list[tuple[int, float]]:
     """Terms, with weights, of one framework species."""
     if charge * ion.charge > 0:
@@ -209,7 +220,7 @@ def _species_terms(
             "parameters; give oxidation_states"
         )
     try:
-        return _counter_terms(terms, ion, number, charge, convention, notes)
+        return _counter_terms(terms, ion, number, charge, convention, notes, warnings)
     except MissingParameterError as error:
         raise MissingParameterError(f"{rows.source}: {error}") from None
 
@@ -283,7 +294,7 @@ def build_field(
         raise InputError(f"screening must lie between 0.1 and 3, not {screening}")
     mobile = crystal.resolve_ion(ion)
     rows = _framework_rows(crystal, mobile)
-    notes = list(crystal.notes)
+    notes, warnings = list(crystal.notes), [*crystal.warnings, *mobile.warnings]
     if mobile.guest:
         notes.append(f"{mobile.symbol} is a guest: the crystal holds none, all of it is framework")
     scaling = 1.0
@@ -294,7 +305,7 @@ def build_field(
     terms = _Terms([], [], [], [])
     row, term, weight = [], [], []
     for index, (number, charge) in enumerate(species_of_kind):
-        uses = _species_terms(terms, mobile, number, charge, rows, scaling, convention, screening, notes)
+        uses = _species_terms(terms, mobile, number, charge, rows, scaling, convention, screening, notes, warnings)
         members = np.flatnonzero(kind == index)
         for k, share in uses:
             row.append(members)
@@ -324,6 +335,7 @@ def build_field(
         notes=tuple(dict.fromkeys(notes)),
         atom_number=np.ascontiguousarray(rows.number[commonest], dtype=np.int32),
         atom_frac=np.ascontiguousarray(rows.frac[commonest]),
+        warnings=merge_warnings(warnings),
     )
 
 

@@ -16,6 +16,7 @@ from fastin.bvse.field import CONVENTIONS, Field, build_field
 from fastin.bvse.files import parse_title, read_grid, write_grid
 from fastin.bvse.pairs import element_table
 from fastin.crystal.ions import MobileIon, OxidationStates
+from fastin.crystal.warnings import CrystalWarning, refuse_severe
 from fastin.errors import InputError
 from fastin.runtime.html import number_text, numbers_text, table
 from fastin.runtime.threads import resolve_threads
@@ -37,6 +38,7 @@ class EnergyGrid:
             do not carry them.
         field: the energy as a function of position, for refinement; None for grids read from files.
         notes: derived parameters and other remarks.
+        warnings: reasons to doubt the energies (`fastin.crystal.warnings`).
         atom_number: (M,) atomic numbers of the framework, one row a position, for files; the commonest species of each.
         atom_frac: (M, 3) their fractional positions.
     """
@@ -50,6 +52,7 @@ class EnergyGrid:
     screening: float
     field: Field | None
     notes: tuple[str, ...] = ()
+    warnings: tuple[CrystalWarning, ...] = ()
     atom_number: NDArray[np.int32] = dataclass_field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     atom_frac: NDArray[np.float64] = dataclass_field(default_factory=lambda: np.zeros((0, 3)))
 
@@ -255,6 +258,7 @@ def compute_bvse(
     shape: tuple[int, int, int] | None = None,
     symmetry: bool = True,
     oxidation_states: OxidationStates | None = None,
+    strict: bool = False,
     num_threads: int | None = None,
 ) -> EnergyGrid:
     """Bond valence site energy of one mobile ion on a periodic grid.
@@ -271,6 +275,7 @@ def compute_bvse(
         shape: points along each axis, instead of `resolution`.
         symmetry: compute one point of each orbit of the space group (the same energies either way).
         oxidation_states: of the species or atoms, as for `Crystal`.
+        strict: refuse a crystal with severe warnings.
         num_threads: None takes the default of `set_num_threads`.
 
     Returns:
@@ -279,7 +284,7 @@ def compute_bvse(
 
     Raises:
         MissingParameterError: no bond valence parameters for a pair of species; names it.
-        InputError: arguments out of range, unreadable source, empty framework.
+        InputError: arguments out of range, unreadable source, empty framework, severe warnings where `strict`.
         OxidationStateError: no oxidation states could be assigned.
 
     Example:
@@ -292,8 +297,9 @@ def compute_bvse(
     """
     from fastin.crystal.crystal import as_crystal
 
-    crystal = as_crystal(source, oxidation_states=oxidation_states)
+    crystal = as_crystal(source, oxidation_states=oxidation_states, strict=strict)
     field = build_field(crystal, ion, convention=convention, cutoff=cutoff, screening=screening)
+    refuse_severe(crystal.source, field.warnings, strict)
     try:
         values = fill_grid(field, resolution, shape=shape, symmetry=symmetry, num_threads=num_threads)
     except InputError as error:
@@ -308,6 +314,7 @@ def compute_bvse(
         screening=field.screening,
         field=field,
         notes=field.notes,
+        warnings=field.warnings,
         atom_number=field.atom_number,
         atom_frac=field.atom_frac,
     )

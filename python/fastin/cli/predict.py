@@ -78,7 +78,9 @@ def _print_hops(files: tuple[str, ...], ion: str | None, hops: tuple[tuple[float
     table = Table("structure", "ion", "length (A)", "Ea DFT-NEB (eV)", "Ea BVSE (eV)", "warnings")
     for hop in found:
         said = f"{number(hop.barrier)} ± {number(hop.barrier_std)}"
-        table.add_row(hop.source, hop.ion, number(hop.length), said, number(hop.bvse_barrier), "; ".join(hop.warnings))
+        table.add_row(
+            hop.source, hop.ion, number(hop.length), said, number(hop.bvse_barrier), "; ".join(map(str, hop.warnings))
+        )
     stdout_console().print(table)
     stdout_console().print(f"Ea DFT-NEB: expected value. Model: {found[0].model}", markup=False)
 
@@ -142,7 +144,7 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]]) -> None:
                 *(["; ".join(fitted)] if own else bvse),
                 measured(p.experimental_activation_energy, p.experimental_activation_energy_std),
                 measured(p.log10_conductivity, p.log10_conductivity_std),
-                "; ".join(p.warnings),
+                "; ".join(map(str, p.warnings)),
             )
         console.print(table)
         text = "Ea BVSE: 1D barrier, spse convention, global zero; 1D / 2D / 3D: network zero"

@@ -14,6 +14,7 @@ from fastin.crystal.elements import numbers_by_symbol, symbol
 from fastin.crystal.ions import OxidationStates
 from fastin.crystal.oxidation import assign_oxidation_states
 from fastin.crystal.symmetry import SpaceGroup, find_space_group
+from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import GeometryError, InputError, OxidationStateError
 from fastin.runtime.arrays import sum_by
 from fastin.runtime.openmp import _core
@@ -35,6 +36,7 @@ class Assembled(NamedTuple):
     atoms: AtomTable
     symmetry: SpaceGroup
     notes: tuple[str, ...]
+    warnings: tuple[CrystalWarning, ...]
     first_rows: NDArray[np.int64]
     neighbours: Any
 
@@ -54,7 +56,7 @@ def assemble(sites: Sites, source: str, oxidation_states: OxidationStates | None
     bad = np.flatnonzero(~np.isfinite(frac).all(axis=1))
     if len(bad):
         raise InputError(f"{source}: the coordinates of site {sites.label[bad[0]]!r} are not finite numbers")
-    notes = list(sites.notes)
+    notes, warnings = list(sites.notes), list(sites.warnings)
     if not np.isfinite(cell).all():
         raise GeometryError(f"{source}: the cell has a component that is not finite")
     if np.linalg.det(cell) < 0.0:
@@ -77,7 +79,9 @@ def assemble(sites: Sites, source: str, oxidation_states: OxidationStates | None
             neighbours = _core.neighbours(cell, frac[first_rows_of(position)], NEIGHBOUR_CUTOFF)
     number = np.ascontiguousarray(number, dtype=np.int32)
     occupancy = np.ascontiguousarray(occupancy, dtype=np.float64)
-    charge = _charges(number, occupancy, position, label, charge, sites, neighbours, oxidation_states, source, notes)
+    charge = _charges(
+        number, occupancy, position, label, charge, sites, neighbours, oxidation_states, source, notes, warnings
+    )
     kind = _position_kinds(number, occupancy, charge, position)
     first = first_rows_of(position)
     group = find_space_group(cell, frac[first], kind)
@@ -86,7 +90,7 @@ def assemble(sites: Sites, source: str, oxidation_states: OxidationStates | None
     for array in (cell, frac, number, occupancy, charge, position, group.rotations, group.translations, group.orbit):
         array.setflags(write=False)
     atoms = AtomTable(frac, number, occupancy, charge, position, tuple(label))
-    return Assembled(cell, atoms, group, tuple(dict.fromkeys(notes)), first, neighbours)
+    return Assembled(cell, atoms, group, tuple(dict.fromkeys(notes)), merge_warnings(warnings), first, neighbours)
 
 
 def _check_density(cell: NDArray[np.float64], atoms: float, source: str) -> None:
@@ -187,6 +191,7 @@ def _charges(
     given: OxidationStates | None,
     source: str,
     notes: list[str],
+    warnings: list[CrystalWarning],
 ) -> NDArray[np.float64]:
     """Oxidation states by priority: the caller's, the species', the file's if they balance, else assigned."""
     if given is not None:
@@ -202,6 +207,7 @@ def _charges(
         notes.append(f"the oxidation states of the file do not balance ({residue:+.3g} e a cell) and are ignored")
     assigned = assign_oxidation_states(number, occupancy, position, neighbours)
     notes.extend(assigned.notes)
+    warnings.extend(assigned.warnings)
     return assigned.charge
 
 

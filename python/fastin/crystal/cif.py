@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.crystal.elements import numbers_by_symbol
+from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import GeometryError, InputError
 from fastin.runtime.arrays import sum_by
 
@@ -44,6 +45,7 @@ class Sites:
     charge: NDArray[np.float64] | None = None  # NaN where the input gives none
     charge_is_certain: bool = False  # given by the caller or on the species, not just stated by a file
     notes: list[str] = field(default_factory=list)
+    warnings: list[CrystalWarning] = field(default_factory=list)
 
 
 def decode(data: bytes, source: str) -> str:
@@ -496,6 +498,7 @@ def _expand_by(sites: Sites, rotations: NDArray[np.float64], translations: NDArr
         charge,
         sites.charge_is_certain,
         list(sites.notes),
+        list(sites.warnings),
     )
 
 

@@ -14,6 +14,7 @@ from fastin.crystal.data import CrystalData
 from fastin.crystal.elements import element, numbers_by_symbol, species_name, symbol
 from fastin.crystal.framework import Framework, build_framework
 from fastin.crystal.ions import USUAL_IONS, MobileIon, OxidationStates, Radii
+from fastin.crystal.warnings import refuse_severe
 from fastin.errors import InputError
 from fastin.runtime.html import number_text, table
 
@@ -23,61 +24,83 @@ if TYPE_CHECKING:
 __all__ = ["Crystal", "Framework", "MobileIon", "OxidationStates", "Radii", "as_crystal"]
 
 
+_OF_CHARGES = frozenset({"oxidation-ambiguous", "charge-residue"})  # warnings that go with the oxidation states
+
+
 @dataclass(frozen=True, eq=False)
 class Crystal(CrystalData):
     """A crystal with oxidation states and symmetry: one row per (position, species).
 
-    Holds `source`, `cell`, the table `atoms`, the space group `symmetry` and `notes`, described in `CrystalData`; the
-    columns of the two parts (``frac``, ``number``, ``charge``, ``rotations``...) are attributes of the crystal as well.
+    Holds `source`, `cell`, the table `atoms`, the space group `symmetry`, `notes` and `warnings`, described in
+    `CrystalData`; the columns of the two parts (``frac``, ``number``, ``charge``, ``rotations``...) are attributes of
+    the crystal as well.
     """
 
     # ------------------------------------------------------------------------------------------------ construction
 
     @classmethod
-    def from_file(cls, path: str | Path, *, oxidation_states: OxidationStates | None = None) -> Crystal:
+    def from_file(
+        cls, path: str | Path, *, oxidation_states: OxidationStates | None = None, strict: bool = False
+    ) -> Crystal:
         """Reads a CIF or POSCAR (by name or content); other formats through pymatgen or ASE.
 
         Args:
             path: the file.
             oxidation_states: species or element -> charge, or one value a site; assigned by fastin when absent.
+            strict: refuse a crystal with severe warnings.
 
         Raises:
-            InputError: the file is missing, unreadable, or holds no usable crystal.
+            InputError: the file is missing, unreadable, or holds no usable crystal; severe warnings where `strict`.
             GeometryError: the cell has no volume.
         """
         from fastin.crystal.files import read_sites
 
         sites, source = read_sites(Path(path))
-        return build_crystal(sites, source, oxidation_states)
+        return build_crystal(sites, source, oxidation_states, strict)
 
     @classmethod
     def from_cif_string(
-        cls, text: str, *, source: str = "CIF string", oxidation_states: OxidationStates | None = None
+        cls,
+        text: str,
+        *,
+        source: str = "CIF string",
+        oxidation_states: OxidationStates | None = None,
+        strict: bool = False,
     ) -> Crystal:
         """Reads a CIF given as text; `source` names it in messages. Errors as from_file."""
         from fastin.crystal.cif import parse_cif
 
-        return build_crystal(parse_cif(text, source), source, oxidation_states)
+        return build_crystal(parse_cif(text, source), source, oxidation_states, strict)
 
     @classmethod
     def from_structure(
-        cls, structure: Any, *, source: str | None = None, oxidation_states: OxidationStates | None = None
+        cls,
+        structure: Any,
+        *,
+        source: str | None = None,
+        oxidation_states: OxidationStates | None = None,
+        strict: bool = False,
     ) -> Crystal:
         """From a pymatgen Structure, with its partial occupancies and, if every species has one, its charges."""
         from fastin.crystal.files import sites_from_structure
 
         source = source or f"Structure {structure.composition.reduced_formula}"
-        return build_crystal(sites_from_structure(structure, source), source, oxidation_states)
+        return build_crystal(sites_from_structure(structure, source), source, oxidation_states, strict)
 
     @classmethod
     def from_atoms(
-        cls, atoms: Any, *, source: str | None = None, oxidation_states: OxidationStates | None = None
+        cls,
+        atoms: Any,
+        *,
+        source: str | None = None,
+        oxidation_states: OxidationStates | None = None,
+        strict: bool = False,
     ) -> Crystal:
         """From ASE Atoms with a three-dimensional cell."""
         from fastin.crystal.files import sites_from_atoms
 
         source = source or f"Atoms {atoms.get_chemical_formula(empirical=True)}"
-        return build_crystal(sites_from_atoms(atoms, source), source, oxidation_states)
+        return build_crystal(sites_from_atoms(atoms, source), source, oxidation_states, strict)
 
     def to_structure(self) -> Any:
         """The crystal as a pymatgen Structure with oxidation states and partial occupancies."""
@@ -177,24 +200,27 @@ class Crystal(CrystalData):
         return build_framework(self, self.resolve_ion(ion), radii)
 
 
-def as_crystal(source: Any, *, oxidation_states: OxidationStates | None = None) -> Crystal:
+def as_crystal(source: Any, *, oxidation_states: OxidationStates | None = None, strict: bool = False) -> Crystal:
     """Whatever names a crystal, as a Crystal: a path, a pymatgen Structure, ASE Atoms, or a Crystal itself.
 
     Args:
         source: the crystal. A string is a path; CIF text goes through Crystal.from_cif_string.
         oxidation_states: species or element -> charge, or one value a site; replaces those of a Crystal.
+        strict: refuse a crystal with severe warnings.
 
     Raises:
-        InputError: the type is not one of these, or the file cannot be used.
+        InputError: the type is not one of these, the file cannot be used, or severe warnings where `strict`.
     """
     if isinstance(source, Crystal):
-        return source if oxidation_states is None else with_oxidation_states(source, oxidation_states)
+        crystal = source if oxidation_states is None else with_oxidation_states(source, oxidation_states)
+        refuse_severe(crystal.source, crystal.warnings, strict)
+        return crystal
     if isinstance(source, str | Path):
-        return Crystal.from_file(source, oxidation_states=oxidation_states)
+        return Crystal.from_file(source, oxidation_states=oxidation_states, strict=strict)
     if hasattr(source, "lattice") and hasattr(source, "species_and_occu"):
-        return Crystal.from_structure(source, oxidation_states=oxidation_states)
+        return Crystal.from_structure(source, oxidation_states=oxidation_states, strict=strict)
     if hasattr(source, "get_scaled_positions") and hasattr(source, "numbers"):
-        return Crystal.from_atoms(source, oxidation_states=oxidation_states)
+        return Crystal.from_atoms(source, oxidation_states=oxidation_states, strict=strict)
     raise InputError(
         f"cannot read a crystal from {type(source).__name__}; give a path, a pymatgen Structure, ASE Atoms or a Crystal"
     )
@@ -205,15 +231,20 @@ def with_oxidation_states(crystal: Crystal, states: OxidationStates) -> Crystal:
     from fastin.crystal.cif import Sites
 
     sites = Sites(
-        crystal.cell, crystal.frac, crystal.number, crystal.occupancy, list(crystal.label), notes=list(crystal.notes)
+        *(crystal.cell, crystal.frac, crystal.number, crystal.occupancy, list(crystal.label)),
+        notes=list(crystal.notes),
+        warnings=[w for w in crystal.warnings if w.code not in _OF_CHARGES],
     )
     return build_crystal(sites, crystal.source, states)
 
 
-def build_crystal(sites: Sites, source: str, oxidation_states: OxidationStates | None = None) -> Crystal:
+def build_crystal(
+    sites: Sites, source: str, oxidation_states: OxidationStates | None = None, strict: bool = False
+) -> Crystal:
     """The crystal of rows as read; errors as in `fastin.crystal.build.assemble`."""
     made = assemble(sites, source, oxidation_states)
-    crystal = Crystal(source, made.cell, made.atoms, made.symmetry, made.notes)
+    refuse_severe(source, made.warnings, strict)
+    crystal = Crystal(source, made.cell, made.atoms, made.symmetry, made.notes, made.warnings)
     # already at hand: fills the cached properties
     vars(crystal).update(first_rows=made.first_rows, neighbours=made.neighbours)
     return crystal

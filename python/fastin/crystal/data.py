@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fastin.crystal.elements import column, symbol
 from fastin.crystal.symmetry import SpaceGroup
+from fastin.crystal.warnings import CrystalWarning
 from fastin.runtime.openmp import _core
 from fastin.runtime.parts import Column, Table
 
@@ -51,6 +52,7 @@ class CrystalData:
         atoms: one row per (position, species): `AtomTable`.
         symmetry: space group found by spglib (symprec 0.01 A), operations in this cell's basis: `SpaceGroup`.
         notes: what was assumed or repaired on the way, in words.
+        warnings: reasons to doubt that this is the crystal meant (`fastin.crystal.warnings`), severe ones first.
     """
 
     source: str
@@ -58,6 +60,7 @@ class CrystalData:
     atoms: AtomTable
     symmetry: SpaceGroup
     notes: tuple[str, ...] = ()
+    warnings: tuple[CrystalWarning, ...] = ()
 
     frac = Column[NDArray[np.float64]]("atoms", "frac")
     number = Column[NDArray[np.int32]]("atoms", "number")

@@ -15,6 +15,7 @@ from fastin.crystal.data import CrystalData
 from fastin.crystal.elements import column, species_name, symbol
 from fastin.crystal.ions import MobileIon, Radii
 from fastin.crystal.radii import Radius, Scale, atomic_radius, ionic_radius
+from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import DisorderError, FastinError, InputError
 from fastin.runtime.arrays import sum_by
 from fastin.runtime.openmp import _core
@@ -63,6 +64,7 @@ class Framework:
         probe_radius: default probe for channels (A): CAVD's lower threshold (or the ionic radius) x 0.85 x alpha.
         rotations: (G, 3, 3) operations that map the framework onto itself.
         translations: (G, 3) their translations.
+        warnings: those of the crystal and of the ion, and what leaving sites out may have done.
     """
 
     ion: MobileIon
@@ -86,6 +88,7 @@ class Framework:
     probe_radius: float
     rotations: NDArray[np.int32]
     translations: NDArray[np.float64]
+    warnings: tuple[CrystalWarning, ...] = ()
 
     def __repr__(self) -> str:
         """Counts, not contents."""
@@ -97,7 +100,7 @@ class Framework:
 
 def build_framework(crystal: CrystalData, ion: MobileIon, radii: Radii) -> Framework:
     """See Crystal.framework."""
-    notes = list(crystal.notes)
+    notes, warnings = list(crystal.notes), [*crystal.warnings, *ion.warnings]
     mobile = crystal.number == ion.number
     if mobile.all():
         raise InputError(f"{crystal.source}: nothing is left without {ion.element}: there is no framework")
@@ -149,7 +152,7 @@ def build_framework(crystal: CrystalData, ion: MobileIon, radii: Radii) -> Frame
     for value in vars(result).values():
         if isinstance(value, np.ndarray):
             value.setflags(write=False)
-    return replace(result, notes=tuple(dict.fromkeys(notes)))
+    return replace(result, notes=tuple(dict.fromkeys(notes)), warnings=merge_warnings(warnings))
 
 
 def coordination_of(crystal: CrystalData) -> NDArray[np.int64]:

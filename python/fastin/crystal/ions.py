@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastin.crystal.elements import species_name
+from fastin.crystal.warnings import CrystalWarning
 
 OxidationStates = Mapping[str, float] | Sequence[float] | NDArray[np.float64]
 Radii = str | Mapping[str, float] | Sequence[float] | NDArray[np.float64]
@@ -26,12 +27,14 @@ class MobileIon:
         number: atomic number.
         charge: oxidation state (e).
         guest: True when the crystal holds none of it, so that the whole crystal is framework.
+        warnings: why another ion may be meant; not part of its identity.
     """
 
     element: str
     number: int
     charge: int
     guest: bool
+    warnings: tuple[CrystalWarning, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def symbol(self) -> str:

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.crystal.elements import column, element, species_name, symbol
+from fastin.crystal.warnings import CrystalWarning
 from fastin.runtime.arrays import sum_by
 
 # Elements that form monoatomic or polyatomic anions in ionic crystals, with the charge of their closed shell.
@@ -59,6 +60,7 @@ class Assignment(NamedTuple):
     charge: NDArray[np.float64]
     residue: float  # e a cell
     notes: tuple[str, ...]
+    warnings: tuple[CrystalWarning, ...] = ()
 
 
 class _Kind(NamedTuple):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastin.crystal.element_features import element_table
 from fastin.crystal.nearest import NEIGHBOURS, nearest_atoms
+from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import FastinError, InputError
 from fastin.runtime.late import later
 from fastin.runtime.threads import resolve_threads
@@ -144,6 +145,7 @@ class InterstitialGraph:
         cover_edge: (M,) edge of each bottleneck of the full network.
         cover_ends, cover_image: (M, 2), (M, 3) the full network itself.
         site_energy, edge_energy: (n,), (E,) eV, or None.
+        warnings: those of the network.
     """
 
     source: str
@@ -173,6 +175,7 @@ class InterstitialGraph:
     cover_image: Ints
     site_energy: Floats | None = None
     edge_energy: Floats | None = None
+    warnings: tuple[CrystalWarning, ...] = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -366,6 +369,7 @@ def build_interstitial_graph(
         cover_image=image,
         site_energy=None if site_energy is None else np.asarray(site_energy, np.float64)[first_site],
         edge_energy=None if edge_energy is None else np.asarray(edge_energy, np.float64)[first_edge],
+        warnings=tuple(getattr(network, "warnings", ())),
     )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
 from fastin.ml.composition import composition_features, parse_formula
 from fastin.ml.forest import Forest
@@ -54,7 +55,7 @@ class Experiment:
     activation_energy_std: float
     branch: str
     model: str = ""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[CrystalWarning, ...] = ()
 
 
 def model_folder() -> Path:
@@ -138,7 +139,8 @@ def _predict(features: dict[str, float], branches: tuple[str, ...], elements: se
         values += [float(mean[0]), float(std[0])]
         unseen |= elements - set(forest.card.get("elements", elements))
         models.append(f"{forest.card.get('model', 'trees')} on {forest.card.get('features', branch)}")
-    warnings = (f"the measured compounds hold no {', '.join(sorted(unseen))}",) if unseen else ()
+    text = f"the measured compounds hold no {', '.join(sorted(unseen))}"
+    warnings = (CrystalWarning("outside-training", text),) if unseen else ()
     names = "/".join(dict.fromkeys(branches))
     return Experiment(values[0], values[1], values[2], values[3], names, " / ".join(dict.fromkeys(models)), warnings)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import FastinError, InputError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class HopPrediction:
             NaN without parameters.
         length: distance between the ends (A).
         model: what the model is.
-        warnings: why the hop may lie outside the training set.
+        warnings: reasons to doubt the crystal, and why the hop may lie outside the training set.
     """
 
     source: str
@@ -55,7 +56,7 @@ class HopPrediction:
     bvse_barrier: float
     length: float
     model: str
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[CrystalWarning, ...] = ()
 
 
 class Tube:
@@ -308,5 +309,7 @@ def predict_hop(source: Any, start: ArrayLike, end: ArrayLike, ion: str | None =
         bvse_barrier=row["hop_spse_barrier_eV"],
         length=row["hop_length_A"],
         model=f"{forest.card.get('model', 'trees')} on {forest.card.get('features', 'hop')}",
-        warnings=tuple(warnings),
+        warnings=merge_warnings(
+            crystal.warnings, mobile.warnings, (CrystalWarning("outside-training", text) for text in warnings)
+        ),
     )

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
 from fastin.network.parts import (
     EdgeTable,
@@ -41,6 +42,7 @@ class NetworkData:
         mobile: `MobileSites`.
         clearance: "all" (every atom counts) or "generators" (only those that own the vertex or edge).
         notes: what was assumed on the way.
+        warnings: reasons to doubt the network (`fastin.crystal.warnings`).
     """
 
     source: str
@@ -56,6 +58,7 @@ class NetworkData:
     mobile: MobileSites
     clearance: ClearanceMode = "all"
     notes: tuple[str, ...] = ()
+    warnings: tuple[CrystalWarning, ...] = ()
 
     site_frac = Column[Floats]("sites", "frac")
     site_radius = Column[Floats]("sites", "radius")
@@ -103,6 +106,7 @@ class NetworkData:
             if isinstance(value, FrameworkSpheres):
                 value = {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name != "cell"}
             out[name] = _plain(value)
+        out["warnings"] = [warning.to_dict() for warning in self.warnings]
         return out
 
     @classmethod
@@ -138,6 +142,7 @@ class NetworkData:
                 probe_radius=float(data["probe_radius"]),
                 clearance=data["clearance"],
                 notes=tuple(data.get("notes", ())),
+                warnings=tuple(CrystalWarning.from_dict(w) for w in data.get("warnings", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not an interstitial network: {error!r}") from error

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastin.crystal.nearest import nearest_atoms
+from fastin.crystal.warnings import CrystalWarning, refuse_severe
 from fastin.errors import GeometryError, InputError
 from fastin.network import files as network_files
 from fastin.network.data import ClearanceMode, NetworkData
@@ -241,6 +242,7 @@ def network_from_arrays(
     use_symmetry: bool = True,
     num_threads: int | None = None,
     notes: tuple[str, ...] = (),
+    warnings: tuple[CrystalWarning, ...] = (),
 ) -> InterstitialNetwork:
     """The network of given spheres, without any chemistry.
 
@@ -264,6 +266,7 @@ def network_from_arrays(
         use_symmetry: compute only distinct parts where the operations allow it; the result is the same.
         num_threads: threads to use; None for the default.
         notes: carried into the result.
+        warnings: likewise.
 
     Returns:
         The network; arrays are read-only.
@@ -315,6 +318,7 @@ def network_from_arrays(
         probe_radius=float(probe_radius),
         clearance=clearance,
         notes=notes,
+        warnings=warnings,
     )
     return with_exact_radii(network, threads) if exact else network
 
@@ -340,6 +344,7 @@ def compute_network(
     exact: bool = False,
     use_symmetry: bool = True,
     oxidation_states: Any = None,
+    strict: bool = False,
     num_threads: int | None = None,
 ) -> InterstitialNetwork:
     """Interstitial network that a mobile ion sees: the radical Voronoi diagram of everything else in the crystal.
@@ -356,13 +361,14 @@ def compute_network(
         exact: adds the exact free-sphere radii, for paths that need not follow Voronoi edges.
         use_symmetry: compute only the symmetry-distinct part where that is possible; the result is the same.
         oxidation_states: mapping or array that overrides the assignment.
+        strict: refuse a crystal with severe warnings.
         num_threads: threads to use; None for the default.
 
     Returns:
         The network; arrays are read-only.
 
     Raises:
-        InputError: unreadable source, no such ion, empty framework.
+        InputError: unreadable source, no such ion, empty framework, severe warnings where `strict`.
         GeometryError: zero-volume cell or overlapping atoms.
 
     Example:
@@ -381,7 +387,8 @@ def compute_network(
     """
     from fastin.crystal.crystal import as_crystal
 
-    framework = as_crystal(source, oxidation_states=oxidation_states).framework(ion, radii=radii)
+    framework = as_crystal(source, oxidation_states=oxidation_states, strict=strict).framework(ion, radii=radii)
+    refuse_severe(framework.source, framework.warnings, strict)
     return network_from_arrays(
         framework.cell,
         framework.frac,
@@ -402,4 +409,5 @@ def compute_network(
         use_symmetry=use_symmetry,
         num_threads=num_threads,
         notes=framework.notes,
+        warnings=framework.warnings,
     )

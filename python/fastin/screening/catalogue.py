@@ -238,7 +238,7 @@ def _prediction(job: Job) -> dict[str, Scalar]:
         "predicted_experimental_energy": found.experimental_activation_energy,
         "predicted_log10_conductivity": found.log10_conductivity,
         "predicted_log10_conductivity_std": found.log10_conductivity_std,
-        "prediction_warnings": "; ".join(found.warnings),
+        "prediction_warnings": "; ".join(str(w) for w in found.warnings if w.code == "outside-training"),
     }
 
 

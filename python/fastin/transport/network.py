@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
 from fastin.runtime import html
 from fastin.runtime.openmp import _core
@@ -57,6 +58,7 @@ class TransportNetwork:
         positions: where the crystal holds the mobile ion (`Positions`).
         loops: for one, two and three dimensions, the hops (and directions) of the cheapest path, and its translation.
         notes: what was assumed on the way.
+        warnings: those of the network and of the energies (`fastin.crystal.warnings`).
     """
 
     source: str
@@ -72,6 +74,7 @@ class TransportNetwork:
     positions: Positions
     loops: tuple[Loop, ...]
     notes: tuple[str, ...] = ()
+    warnings: tuple[CrystalWarning, ...] = ()
     _crystal: Crystal | None = field(default=None, repr=False)
     _grid: EnergyGrid | None = field(default=None, repr=False)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastin.crystal.warnings import merge_warnings
 from fastin.errors import InputError
 from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
@@ -114,6 +115,7 @@ def compute_paths(
     energy_cutoff: float | None = None,
     num_threads: int | None = None,
     oxidation_states: Any = None,
+    strict: bool = False,
     **options: Any,
 ) -> TransportNetwork:
     """Sites, hops and percolating paths of a mobile ion: the interstitial network joined with the energy landscape.
@@ -129,6 +131,7 @@ def compute_paths(
             None keeps 0.25 eV more than the highest percolation level below 3 eV.
         num_threads: None takes the default.
         oxidation_states: as for `Crystal`.
+        strict: refuse a crystal with severe warnings.
         **options: of `compute_network` (radii, clearance, face_centers) and `compute_bvse` (resolution, cutoff,
             convention, screening, shape, symmetry).
 
@@ -150,10 +153,10 @@ def compute_paths(
     if energy_cutoff is not None and not energy_cutoff > 0:
         raise InputError(f"energy_cutoff must be positive, not {energy_cutoff} eV")
     threads = resolve_threads(num_threads)
-    crystal = as_crystal(source, oxidation_states=oxidation_states)
+    crystal = as_crystal(source, oxidation_states=oxidation_states, strict=strict)
     network_options = {k: options.pop(k) for k in _NETWORK_OPTIONS if k in options}
-    network = compute_network(crystal, ion, num_threads=threads, **network_options)
-    grid = compute_bvse(crystal, ion, num_threads=threads, **options)
+    network = compute_network(crystal, ion, strict=strict, num_threads=threads, **network_options)
+    grid = compute_bvse(crystal, ion, strict=strict, num_threads=threads, **options)
     barriers = compute_barriers(grid, num_threads=threads)
     return join_network(crystal, network, grid, barriers, energy_cutoff=energy_cutoff, num_threads=threads)
 
@@ -209,6 +212,7 @@ def join_network(
         positions=positions,
         loops=tuple(_positive(steps, translation) for steps, translation in found["loops"]),
         notes=tuple(dict.fromkeys([*network.notes, *barriers.notes])),
+        warnings=merge_warnings(network.warnings, barriers.warnings),
         _crystal=crystal,
         _grid=grid,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from fastin.crystal.warnings import CrystalWarning
 from fastin.transport.parts import FloatArray, Hops, Ints, Sites
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class _Network(Protocol):
     def hops(self) -> Hops: ...
     @property
     def notes(self) -> tuple[str, ...]: ...
+    @property
+    def warnings(self) -> tuple[CrystalWarning, ...]: ...
     def recovery(self) -> float: ...
     def site_classes(self) -> list[dict[str, Any]]: ...
     def hop_classes(self) -> list[dict[str, Any]]: ...
@@ -136,6 +139,7 @@ def to_dict(paths: _Network) -> dict[str, Any]:
         },
         "paths": {},
         "notes": list(paths.notes),
+        "warnings": [w.to_dict() for w in paths.warnings],
     }
     for row in out["site_classes"]:
         row["distance_to_position_A"] = finite(row["distance_to_position_A"])
