@@ -33,7 +33,8 @@ def test_readers(tmp_path, name, separator, header):
     pattern = measured.read_pattern(tmp_path / name)
     np.testing.assert_allclose(pattern.two_theta, ANGLES, atol=1e-5)
     np.testing.assert_allclose(pattern.intensity, values[:, 1], atol=1e-5)
-    assert (pattern.sigma is not None) == name.endswith(".xye")
+    assert pattern.sigma is not None
+    np.testing.assert_allclose(pattern.sigma, 2.0, atol=1e-5)
 
 
 def test_decimal_commas_and_unsorted_rows(tmp_path):

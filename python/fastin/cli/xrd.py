@@ -56,6 +56,15 @@ def _range(context: click.Context, parameter: click.Parameter, value: str) -> tu
     return start, stop
 
 
+def _columns(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter("give numbers of columns, e.g. 1,3") from None
+
+
 def _wavelength(text: str) -> str | float:
     try:
         return float(text)
@@ -172,27 +181,40 @@ def _model(path: Path | None) -> Any:
 
 
 def _input_pattern(
-    path: Path, wavelength: str, background: float | None, k_alpha2: str | None, formula: str | None
+    path: Path,
+    wavelength: str | None,
+    background: float | None,
+    k_alpha2: str | None,
+    formula: str | None,
+    reading: dict[str, Any],
 ) -> tuple[Any, set[str] | None, list[str]]:
     """(4501,) pattern of a structure file or of a measurement, by suffix; the elements where known; what is missing."""
     from fastin.crystal.elements import symbol
     from fastin.xrd.domain import elements_of
     from fastin.xrd.measured import PATTERN_SUFFIXES, convert_wavelength, prepare_measured, read_pattern
-    from fastin.xrd.pattern import scattering_atoms, xrd_pattern
+    from fastin.xrd.pattern import resolve_wavelength, scattering_atoms, xrd_pattern
 
-    stated = None if formula is None else elements_of(formula)
+    elements_stated = None if formula is None else elements_of(formula)
     if path.suffix.lower() not in PATTERN_SUFFIXES:
         atoms = scattering_atoms(path)
-        return xrd_pattern(atoms)[1], stated or {symbol(int(z)) for z in np.unique(atoms.number)}, []
-    recorded, radiation = read_pattern(path), _wavelength(wavelength)
+        return xrd_pattern(atoms)[1], elements_stated or {symbol(int(z)) for z in np.unique(atoms.number)}, []
+    recorded = read_pattern(path, **reading)
+    reasons = [f"is read so: {remark}" for remark in recorded.remarks]
+    radiation: str | float = "CuKa" if recorded.wavelength is None else recorded.wavelength
+    if wavelength is not None and recorded.absolute:
+        reasons.append("gives Q or d, which need no wavelength: --wavelength is not used")
+    elif wavelength is not None:
+        radiation = _wavelength(wavelength)
+        stated, given = recorded.wavelength, resolve_wavelength(radiation)
+        if stated is not None and abs(stated - given) > 0.01 * given:
+            reasons.append(f"states a wavelength of {stated:.5g} A; --wavelength {given:.5g} A is used")
     measured = prepare_measured(recorded, wavelength=radiation, background_width=background, k_alpha2=k_alpha2)
     start, stop = convert_wavelength(recorded, radiation).two_theta[[0, -1]]
-    if start <= _COVERED[0] and stop >= _COVERED[1]:
-        return measured, stated, []
-    covers = (
-        f"covers {start:.4g} to {stop:.4g} degrees of Cu K-alpha; the model reads 5 to 90, the rest counts as empty"
-    )
-    return measured, stated, [covers]
+    if start > _COVERED[0] or stop < _COVERED[1]:
+        reasons.append(
+            f"covers {start:.4g} to {stop:.4g} degrees of Cu K-alpha; the model reads 5 to 90, the rest counts as empty"
+        )
+    return measured, elements_stated, reasons
 
 
 def _verdict(
@@ -247,7 +269,10 @@ def _print_verdicts(rows: list[dict[str, Any]]) -> None:
 @command.command("classify")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", "model_path", type=click.Path(path_type=Path), help="Trained model; default: the shipped one.")
-@click.option("--wavelength", default="CuKa", show_default=True, help="Of measured patterns: name or angstrom.")
+@click.option("--wavelength", help="Of measured patterns: name or angstrom.  [default: the file's own, else CuKa]")
+@click.option("--x", "axis", help="First axis of measured patterns: 2theta, theta, Q, Q-nm, d, d-nm.")
+@click.option("--columns", callback=_columns, help="Columns of angle, intensity (and uncertainty), e.g. 1,3.")
+@click.option("--decimal", type=click.Choice([".", ","]), help="Decimal mark of measured patterns.")
 @click.option("--background", default=2.0, show_default=True, help="Width for the background, degrees; 0: none.")
 @click.option("--k-alpha2", "k_alpha2", help="Anode whose K-alpha2 part is removed from measured patterns, e.g. Cu.")
 @click.option("--formula", help="Composition of a measured sample, to check that the model knows its elements.")
@@ -255,7 +280,10 @@ def _print_verdicts(rows: list[dict[str, Any]]) -> None:
 def classify(
     files: tuple[Path, ...],
     model_path: Path | None,
-    wavelength: str,
+    wavelength: str | None,
+    axis: str | None,
+    columns: tuple[int, ...] | None,
+    decimal: str | None,
     background: float,
     k_alpha2: str | None,
     formula: str | None,
@@ -276,7 +304,8 @@ def classify(
         sys.exit(1)
     for path in files:
         try:
-            sticks, elements, missing = _input_pattern(path, wavelength, background or None, k_alpha2, formula)
+            reading = {"x": axis, "columns": columns, "decimal": decimal}
+            sticks, elements, missing = _input_pattern(path, wavelength, background or None, k_alpha2, formula, reading)
             rows.append(_verdict(model, path, sticks, elements, missing))
         except FastinError as error:
             failed = True

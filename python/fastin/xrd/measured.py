@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +12,16 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from fastin.errors import InputError
+from fastin.runtime.tables import read_table, read_text
+from fastin.xrd.columns import pattern_columns
+from fastin.xrd.layouts import EXPORTS, Scan, read_layout, read_vendor
 from fastin.xrd.pattern import WAVELENGTHS, resolve_wavelength
 
 #: Suffixes that `read_pattern` takes for measured patterns.
-PATTERN_SUFFIXES = (".xy", ".xye", ".csv", ".txt", ".dat")
+PATTERN_SUFFIXES = (
+    ".xy", ".xye", ".csv", ".tsv", ".txt", ".dat", ".asc", ".prn", ".gsa", ".gsas", ".gda", ".fxye", ".gss", ".uxd",
+    ".ras", ".xyd", ".xlsx", ".xls", ".ods", *EXPORTS,
+)  # fmt: skip
 _K_ALPHA2_RATIO = 0.5
 _DENOISING = 0.1  # degrees: noise is averaged over so much before the background is clipped
 _WIDTH = 2.0  # degrees: of the background's clipping
@@ -31,59 +38,82 @@ class MeasuredPattern:
         intensity: (M,) any scale.
         sigma: (M,) standard uncertainties, or ``None``.
         source: the file.
+        wavelength: angstrom, where the file states it or the angles come from Q or d; else ``None``.
+        remarks: what was assumed in reading.
+        absolute: the angles come from Q or d: they belong to `wavelength` whatever the measurement's was.
     """
 
     two_theta: NDArray[np.float64]
     intensity: NDArray[np.float64]
     sigma: NDArray[np.float64] | None = None
     source: str = "pattern"
+    wavelength: float | None = None
+    remarks: tuple[str, ...] = ()
+    absolute: bool = False
 
 
-def read_pattern(path: str | Path) -> MeasuredPattern:
-    """Reads ``.xy`` (2 theta, intensity), ``.xye`` (and uncertainty) or ``.csv``.
+def read_pattern(
+    path: str | Path, *, x: str | None = None, columns: Sequence[int] | None = None, decimal: str | None = None
+) -> MeasuredPattern:
+    """Reads a measured pattern as instruments and spreadsheets write it.
 
-    Columns are separated by blanks, commas, semicolons or tabs; lines that do not start with a number (headers,
-    comments) are skipped. Points are sorted by angle; points at one angle are averaged.
+    Tables in text (``.xy``, ``.xye``, ``.csv``, ``.txt``, ``.dat``): separator and decimal mark are those under which
+    the columns parse; headings say which column is 2 theta, theta, Q or d, the intensity, its uncertainty. Lines "start
+    step stop" (FullProf), GSAS data (STD, ESD, FXY, FXYE), Bruker UXD and Rigaku RAS too. The formats ``.xrdml``,
+    ``.rasx``, ``.brml`` and Bruker's ``.raw`` (version 4) are read where fairmat-readers-xrd is installed (extra
+    ``xrd``). Points are sorted by angle; points at one angle are averaged.
+
+    Args:
+        path: the file.
+        x: what the first axis is, where the file does not say: "2theta", "theta", "Q" (1/angstrom), "Q-nm", "d"
+            (angstrom), "d-nm", "2theta-rad", "theta-rad".
+        columns: numbers (from 1) of the columns of axis, intensity and, if any, uncertainty.
+        decimal: "." or ",", where both would do.
 
     Raises:
-        InputError: the file is missing or holds fewer than 10 points, angles outside 0 to 180 degrees, or values that
-            are not finite.
+        InputError: the file is missing, its columns or units are unclear (the message asks), a line is not understood
+            (it is shown), fewer than 10 points, angles outside 0 to 180 degrees, or values that are not finite.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    rows: list[list[float]] = []
-    semicolons = ";" in text
-    for number, line in enumerate(text.splitlines(), 1):
-        # "12,34;567" is a decimal comma; "12.34,567" is a separator
-        cells = (line.replace(",", ".") if semicolons else line.replace(",", " ")).replace(";", " ").split()
-        try:
-            values = [float(cell) for cell in cells[:3]]
-        except ValueError:
-            if rows and len(cells) >= 2 and cells[0][:1].isdigit():
-                raise InputError(f"{path}, line {number}: not a row of numbers: {line.strip()[:60]!r}") from None
-            continue
-        if len(values) >= 2:
-            rows.append(values)
-    if len(rows) < 10:
-        raise InputError(f"{path}: holds {len(rows)} points (2 theta, intensity); at least 10 are needed")
-    if len({len(row) for row in rows}) > 1:
-        rows = [row[:2] for row in rows]
-    data = np.array(rows)
-    if not np.isfinite(data).all():
-        raise InputError(f"{path}: holds values that are not finite numbers")
-    angle, inverse = np.unique(data[:, 0], return_inverse=True)
+    suffix = path.suffix.lower()
+    remarks: list[str] = []
+    scan: Scan | None
+    if suffix in EXPORTS:
+        scan = read_vendor(path)
+    else:
+        text = read_text(path)
+        scan = None if columns is not None else read_layout(text, str(path))
+        if scan is None:
+            table = read_table(path, decimal=decimal, text=text)
+            scan, remarks = pattern_columns(table, x=x, columns=columns, with_sigma=suffix == ".xye")
+    return _checked(scan, str(path), tuple(remarks))
+
+
+def _checked(scan: Scan, source: str, remarks: tuple[str, ...]) -> MeasuredPattern:
+    """Sorted, averaged over equal angles, refused where it is no pattern."""
+    kept = np.isfinite(scan.two_theta)  # Q beyond the reach of the angles' wavelength
+    if not np.isfinite(scan.intensity[kept]).all():
+        raise InputError(f"{source}: holds values that are not finite numbers")
+    if kept.sum() < 10:
+        raise InputError(f"{source}: holds {kept.sum()} points (2 theta, intensity); at least 10 are needed")
+    angle, inverse = np.unique(scan.two_theta[kept], return_inverse=True)
     if angle[0] < 0.0 or angle[-1] > 180.0:
-        raise InputError(f"{path}: 2 theta runs from {angle[0]:g} to {angle[-1]:g}; degrees within 0 to 180 are needed")
+        raise InputError(
+            f"{source}: 2 theta runs from {angle[0]:g} to {angle[-1]:g}; degrees within 0 to 180 are needed"
+        )
+    if len(angle) < 0.5 * kept.sum():
+        raise InputError(
+            f"{source}: {kept.sum()} rows at {len(angle)} angles: decimal commas between commas, or several scans; "
+            "export one scan with another separator"
+        )
+    if len(angle) < 10:
+        raise InputError(f"{source}: holds {len(angle)} points (2 theta, intensity); at least 10 are needed")
     count = np.bincount(inverse)
-    intensity = np.bincount(inverse, data[:, 1]) / count
+    intensity = np.bincount(inverse, scan.intensity[kept]) / count
     if intensity.max() <= intensity.min():
-        raise InputError(f"{path}: the intensity is the same everywhere")
-    with_sigma = data.shape[1] > 2 and path.suffix.lower() == ".xye"
-    sigma = np.sqrt(np.bincount(inverse, data[:, 2] ** 2)) / count if with_sigma else None
-    return MeasuredPattern(angle, intensity, sigma, str(path))
+        raise InputError(f"{source}: the intensity is the same everywhere")
+    sigma = None if scan.sigma is None else np.sqrt(np.bincount(inverse, scan.sigma[kept] ** 2)) / count
+    return MeasuredPattern(angle, intensity, sigma, source, scan.wavelength, remarks, scan.absolute)
 
 
 def background(pattern: MeasuredPattern, *, width: float = _WIDTH, iterations: int = 1) -> NDArray[np.float64]:
@@ -213,11 +243,12 @@ def convert_wavelength(
     kept = sine <= 1.0
     if kept.sum() < 10:
         raise InputError(f"{pattern.source}: nothing of the pattern lies in the range of the target radiation")
-    return MeasuredPattern(
+    return replace(
+        pattern,
         two_theta=2.0 * np.degrees(np.arcsin(sine[kept])),
         intensity=pattern.intensity[kept],
         sigma=None if pattern.sigma is None else pattern.sigma[kept],
-        source=pattern.source,
+        wavelength=new,
     )
 
 
@@ -252,7 +283,7 @@ def resample(
 def prepare_measured(
     pattern: MeasuredPattern,
     *,
-    wavelength: str | float = "CuKa",
+    wavelength: str | float | None = None,
     background_width: float | None = _WIDTH,
     k_alpha2: str | None = None,
 ) -> NDArray[np.float32]:
@@ -260,11 +291,13 @@ def prepare_measured(
 
     Args:
         pattern: the measurement.
-        wavelength: of the measurement; converted to Cu K-alpha. With `k_alpha2`, "CuKa" (the doublet's mean) means
-            the K-alpha1 that is left.
+        wavelength: of the measurement; converted to Cu K-alpha. ``None``: the pattern's own, else "CuKa"; a pattern
+            that is `absolute` keeps its own. With `k_alpha2`, "CuKa" (the doublet's mean) means the K-alpha1 left.
         background_width: see `background`; ``None`` for a pattern whose background is already off.
         k_alpha2: anode whose K-alpha2 part is to be removed, e.g. ``"Cu"``.
     """
+    if wavelength is None or pattern.absolute:
+        wavelength = "CuKa" if pattern.wavelength is None else pattern.wavelength
     if background_width is not None:
         pattern = subtract_background(pattern, width=background_width)
     if k_alpha2 is not None:

@@ -46,6 +46,7 @@ WAVELENGTHS: dict[str, float] = {
     "AgKa2": 0.563813,
     "AgKb1": 0.497082,
 }
+_SHORTEST = 0.1  # angstrom (124 keV); shorter ones are mistaken units, and their patterns sums of millions of peaks
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +93,11 @@ def resolve_wavelength(wavelength: str | float) -> float:
         raise InputError(f"unknown radiation {wavelength!r}; known: {', '.join(WAVELENGTHS)}; or give angstrom")
     if not (math.isfinite(wavelength) and wavelength > 0.0):
         raise InputError(f"the wavelength must be a positive number of angstrom, not {wavelength}")
+    if wavelength < _SHORTEST:
+        raise InputError(
+            f"a wavelength of {wavelength:g} angstrom is below {_SHORTEST} and no powder pattern's: give angstrom, not "
+            f"nanometres (CuKa is {WAVELENGTHS['CuKa']})"
+        )
     return float(wavelength)
 
 
