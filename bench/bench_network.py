@@ -10,7 +10,7 @@ import pstats
 
 import numpy as np
 import pytest
-from network_cases import SIZES, garnet, synthetic
+from network_cases import SIZES, garnet, per_atom, synthetic
 
 from fastin import compute_network
 from fastin.crystal.examples import examples
@@ -19,17 +19,11 @@ from fastin.runtime.openmp import _core
 IDENTITY = (np.eye(3, dtype=np.int32)[None], np.zeros((1, 3)))
 
 
-def _per_atom(benchmark, n):
-    benchmark.extra_info["atoms"] = n
-    if benchmark.stats is not None:
-        benchmark.extra_info["us_per_atom"] = 1e6 * benchmark.stats.stats.min / n
-
-
 @pytest.mark.parametrize("n", SIZES)
 def test_network(benchmark, n):
     crystal = synthetic(n)
     found = benchmark(_core.network, *crystal, *IDENTITY)
-    _per_atom(benchmark, n)
+    per_atom(benchmark, n)
     assert found["percolation_radii"][0] >= found["percolation_radii"][2]
 
 
@@ -37,7 +31,7 @@ def test_network(benchmark, n):
 def test_garnet(benchmark, shared, symmetry):
     cell, frac, radius, rotations, translations = garnet(shared)
     found = benchmark(_core.network, cell, frac, radius, rotations, translations, use_symmetry=symmetry)
-    _per_atom(benchmark, len(radius))
+    per_atom(benchmark, len(radius))
     assert found["symmetry_used"] == symmetry
     assert len(found["site_radius"]) == 792
 

@@ -8,22 +8,16 @@
 from __future__ import annotations
 
 import pytest
-from network_cases import SIZES, rock_salt, synthetic
+from network_cases import SIZES, per_atom, rock_salt, synthetic
 
 from fastin.runtime.openmp import _core
-
-
-def _per_atom(benchmark, n):
-    benchmark.extra_info["atoms"] = n
-    if benchmark.stats is not None:
-        benchmark.extra_info["us_per_atom"] = 1e6 * benchmark.stats.stats.min / n
 
 
 @pytest.mark.parametrize("n", SIZES)
 def test_tessellation(benchmark, n):
     crystal = synthetic(n)
     found = benchmark(_core.tessellate, *crystal)
-    _per_atom(benchmark, n)
+    per_atom(benchmark, n)
     assert abs(found["cell_volume"].sum() / (16.0 * n * 0.98 * 1.03) - 1) < 0.05
 
 
@@ -31,7 +25,7 @@ def test_tessellation(benchmark, n):
 def test_degenerate_tessellation(benchmark, multiple):
     crystal = rock_salt(multiple)
     found = benchmark(_core.tessellate, *crystal)
-    _per_atom(benchmark, len(crystal[2]))
+    per_atom(benchmark, len(crystal[2]))
     assert len(found["vertex_frac"]) == 40 * multiple**3
 
 
@@ -51,5 +45,5 @@ def test_voro(benchmark, n):
         return_faces=False,
         output="cells",
     )
-    _per_atom(benchmark, n)
+    per_atom(benchmark, n)
     assert len(found) == n

@@ -57,3 +57,10 @@ def garnet(shared: Path) -> tuple[Any, Any, Any, Any, Any]:
         np.ascontiguousarray(rotations, np.int32),
         np.ascontiguousarray(translations, np.float64),
     )
+
+
+def per_atom(benchmark: Any, n: int) -> None:
+    """Notes the number of atoms and, where a time was taken, microseconds an atom."""
+    benchmark.extra_info["atoms"] = n
+    if benchmark.stats is not None:
+        benchmark.extra_info["us_per_atom"] = 1e6 * benchmark.stats.stats.min / n

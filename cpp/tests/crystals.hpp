@@ -5,9 +5,9 @@
 #include <random>
 #include <vector>
 
+#include "fastin/base/vec3.hpp"
 #include "fastin/geometry/lattice.hpp"
 #include "fastin/geometry/symmetry_orbits.hpp"
-#include "fastin/base/vec3.hpp"
 
 namespace fastin::test {
 

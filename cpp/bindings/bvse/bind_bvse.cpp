@@ -2,8 +2,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include "fastin/bvse/bvse.hpp"
 #include "fastin/base/parallel.hpp"
+#include "fastin/bvse/bvse.hpp"
 #include "fastin/geometry/site_symmetry.hpp"
 #include "numpy.hpp"
 
@@ -116,7 +116,8 @@ void bind_bvse(py::module_& m) {
         "sites averaged "
         "over them, and the largest shift (A).");
   py::class_<BvseField>(
-      m, "BvseField", "Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse.grid).")
+      m, "BvseField",
+      "Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse.grid).")
       .def(py::init(&make_field), py::arg("cell").noconvert(), py::arg("frac").noconvert(),
            py::arg("term").noconvert(), py::arg("weight").noconvert(), py::arg("coulomb").noconvert(),
            py::arg("amplitude").noconvert(), py::arg("length").noconvert(), py::arg("alpha").noconvert(),

@@ -2,8 +2,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include "fastin/graph/graph.hpp"
 #include "fastin/base/parallel.hpp"
+#include "fastin/graph/graph.hpp"
 #include "numpy.hpp"
 
 namespace py = pybind11;

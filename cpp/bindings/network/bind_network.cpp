@@ -3,9 +3,9 @@
 
 #include <string>
 
+#include "fastin/geometry/symmetry_orbits.hpp"
 #include "fastin/network/network.hpp"
 #include "fastin/network/percolation.hpp"
-#include "fastin/geometry/symmetry_orbits.hpp"
 #include "numpy.hpp"
 
 namespace fastin::bind {

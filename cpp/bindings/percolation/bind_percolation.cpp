@@ -141,6 +141,35 @@ py::dict level_to_dict(const RefinedLevel& level) {
   return out;
 }
 
+// The percolation of a grid refined on its field, with what the refinement worked on: paths and the merge
+// tree go on from there. Order of the members: each refers to those above it.
+struct Refinement {
+  Refinement(std::vector<double> grid_energies, const Int3& shape, const BvseField& field,
+             std::vector<FractionalOperation> symmetry, int connectivity, const RefineOptions& refine)
+      : energies(std::move(grid_energies)),
+        operations(std::move(symmetry)),
+        options(refine),
+        landscape({energies.data(), shape}, connectivity),
+        energy(field),
+        polisher(landscape, energy, operations, options),
+        refined(refine_percolation(landscape, percolate(landscape), polisher, options)) {}
+
+  std::vector<double> energies;
+  std::vector<FractionalOperation> operations;
+  RefineOptions options;
+  GridLandscape landscape;
+  BvseEnergy energy;
+  Polisher polisher;
+  RefinedPercolation refined;
+};
+
+RefineOptions options_of(double margin, double margin_slope) {
+  RefineOptions options;
+  options.margin = margin;
+  options.margin_slope = margin_slope;
+  return options;
+}
+
 py::dict refine(const In<float>& values, const BvseField& field, const In<std::int32_t>& rotations,
                 const In<double>& translations, int connectivity, double margin, double margin_slope,
                 bool paths) {
@@ -150,19 +179,12 @@ py::dict refine(const In<float>& values, const BvseField& field, const In<std::i
   std::array<PercolationPath, 3> traced;
   {
     py::gil_scoped_release release;
-    const std::vector<double> energies = widened(values);
-    GridLandscape landscape({energies.data(), shape}, connectivity);
-    const GridPercolation grid = percolate(landscape);
-    RefineOptions options;
-    options.margin = margin;
-    options.margin_slope = margin_slope;
-    const BvseEnergy energy(field);
-    Polisher polisher(landscape, energy, operations, options);
-    result = refine_percolation(landscape, grid, polisher, options);
+    Refinement run(widened(values), shape, field, operations, connectivity, options_of(margin, margin_slope));
+    result = run.refined;
     for (int d = 0; paths && d < 3; ++d) {
       if (!std::isfinite(result.levels[static_cast<std::size_t>(d)].energy)) break;
       traced[static_cast<std::size_t>(d)] =
-          trace_path(landscape, result.connections, d + 1, &energy, &polisher);
+          trace_path(run.landscape, result.connections, d + 1, &run.energy, &run.polisher);
     }
   }
   py::dict out;
@@ -234,22 +256,15 @@ py::dict landscape_network(const In<float>& values, const BvseField& field, cons
   SaddleNetwork network;
   {
     py::gil_scoped_release release;
-    const std::vector<double> energies = widened(values);
-    GridLandscape landscape({energies.data(), shape}, connectivity);
-    const GridPercolation grid = percolate(landscape);
-    RefineOptions options;
-    options.margin = margin;
-    options.margin_slope = margin_slope;
-    const BvseEnergy energy(field);
-    Polisher polisher(landscape, energy, operations, options);
-    const RefinedPercolation refined = refine_percolation(landscape, grid, polisher, options);
+    Refinement run(widened(values), shape, field, operations, connectivity, options_of(margin, margin_slope));
     if (std::isnan(cutoff)) {
-      cutoff = refined.minimum_energy;
-      for (const RefinedLevel& level : refined.levels) {
+      cutoff = run.refined.minimum_energy;
+      for (const RefinedLevel& level : run.refined.levels) {
         if (std::isfinite(level.energy)) cutoff = level.energy + kLevelTie;
       }
     }
-    network = saddle_network(landscape, polisher, energy, operations, options, refined.connections, cutoff);
+    network = saddle_network(run.landscape, run.polisher, run.energy, run.operations, run.options,
+                             run.refined.connections, cutoff);
   }
   return network_to_dict(network);
 }

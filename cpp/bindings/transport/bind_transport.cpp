@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "fastin/base/parallel.hpp"
 #include "fastin/bvse/bvse.hpp"
 #include "fastin/bvse/bvse_energy.hpp"
-#include "fastin/base/parallel.hpp"
 #include "fastin/percolation/percolation_path.hpp"
 #include "fastin/transport/transport.hpp"
 #include "numpy.hpp"

@@ -23,8 +23,20 @@ KernelTerm kernel_term(const WindowedTerm& term) {
   return k;
 }
 
-FASTIN_CLONES void add_morse(const KernelTerm& term, const Neighbors& atoms, const float* x, const float* y,
-                             const float* z, std::size_t n, float* energy) {
+namespace {
+
+#if defined(__GNUC__)
+#define FASTIN_INLINE __attribute__((always_inline))  // a clone's body must hold the whole loop
+#else
+#define FASTIN_INLINE
+#endif
+
+// Adds the windowed pair energy of every atom at n points; `pair(r, k)` is the energy at distance r without
+// weight and window.
+template <class Pair>
+FASTIN_INLINE inline void add_pairs(const KernelTerm& term, const Neighbors& atoms, const float* x,
+                                    const float* y, const float* z, std::size_t n, float* energy,
+                                    const Pair& pair) {
   const KernelTerm k = term;
   const std::size_t count = atoms.count;
   const float *ax = atoms.x.data(), *ay = atoms.y.data(), *az = atoms.z.data(), *aw = atoms.weight.data();
@@ -39,45 +51,43 @@ FASTIN_CLONES void add_morse(const KernelTerm& term, const Neighbors& atoms, con
         float r = std::sqrt(dx * dx + dy * dy + dz * dz);
         r = r < smallest ? smallest : r;
         r = r < k.end ? r : k.end;
-        const float e = simd::exp2_core(k.offset - k.rate * r);
+        const float e = pair(r, k);
         float t = (r - k.start) * k.inverse_width;
         t = t > 0.0f ? t : 0.0f;
         const float q = 1.0f - t * t;
-        sum[l] += (w * q * q) * (e * (e - 2.0f));
+        sum[l] += (w * q * q) * e;
       }
     }
     for (std::size_t l = 0; l < kLanes; ++l) energy[v + l] += sum[l];
   }
 }
 
+struct Morse {
+  FASTIN_INLINE float operator()(float r, const KernelTerm& k) const {
+    const float e = simd::exp2_core(k.offset - k.rate * r);
+    return e * (e - 2.0f);
+  }
+};
+
+struct Coulomb {
+  FASTIN_INLINE float operator()(float r, const KernelTerm& k) const {
+    const float s = r * k.inverse_rho, d = 1.0f + 0.5f * s;
+    const float both = 1.0f / (r * d);  // one division serves 1/R and 1/d
+    const float u = both * r;
+    return both * simd::exp2_core((simd::log_erfcx_over_t(u) - s * s) * 1.44269504f);  // u * tail / R
+  }
+};
+
+}  // namespace
+
+FASTIN_CLONES void add_morse(const KernelTerm& term, const Neighbors& atoms, const float* x, const float* y,
+                             const float* z, std::size_t n, float* energy) {
+  add_pairs(term, atoms, x, y, z, n, energy, Morse{});
+}
+
 FASTIN_CLONES void add_coulomb(const KernelTerm& term, const Neighbors& atoms, const float* x, const float* y,
                                const float* z, std::size_t n, float* energy) {
-  const KernelTerm k = term;
-  const std::size_t count = atoms.count;
-  const float *ax = atoms.x.data(), *ay = atoms.y.data(), *az = atoms.z.data(), *aw = atoms.weight.data();
-  const float smallest = static_cast<float>(BvseField::kMinDistance);
-  for (std::size_t v = 0; v < n; v += kLanes) {
-    float px[kLanes], py[kLanes], pz[kLanes], sum[kLanes] = {};
-    for (std::size_t l = 0; l < kLanes; ++l) px[l] = x[v + l], py[l] = y[v + l], pz[l] = z[v + l];
-    for (std::size_t i = 0; i < count; ++i) {
-      const float cx = ax[i], cy = ay[i], cz = az[i], w = aw[i];
-      for (std::size_t l = 0; l < kLanes; ++l) {
-        const float dx = px[l] - cx, dy = py[l] - cy, dz = pz[l] - cz;
-        float r = std::sqrt(dx * dx + dy * dy + dz * dz);
-        r = r < smallest ? smallest : r;
-        r = r < k.end ? r : k.end;
-        const float s = r * k.inverse_rho, d = 1.0f + 0.5f * s;
-        const float both = 1.0f / (r * d);  // one division serves 1/R and 1/d
-        const float u = both * r;
-        const float tail = simd::exp2_core((simd::log_erfcx_over_t(u) - s * s) * 1.44269504f);
-        float t = (r - k.start) * k.inverse_width;
-        t = t > 0.0f ? t : 0.0f;
-        const float q = 1.0f - t * t;
-        sum[l] += (w * q * q) * (both * tail);  // u * tail / R = both * tail
-      }
-    }
-    for (std::size_t l = 0; l < kLanes; ++l) energy[v + l] += sum[l];
-  }
+  add_pairs(term, atoms, x, y, z, n, energy, Coulomb{});
 }
 
 }  // namespace fastin::bvse

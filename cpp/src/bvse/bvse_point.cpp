@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "fastin/bvse/bvse.hpp"
 #include "fastin/base/simd.hpp"
+#include "fastin/bvse/bvse.hpp"
 
 // Fused multiply-adds where the instruction set has them; ISO mode of GCC would forbid them.
 #if defined(__GNUC__) && !defined(__clang__)

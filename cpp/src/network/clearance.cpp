@@ -6,10 +6,10 @@
 #include <map>
 #include <tuple>
 
-#include "fastin/network/clearance_field.hpp"
 #include "fastin/base/error.hpp"
 #include "fastin/base/parallel.hpp"
 #include "fastin/base/periodic_union_find.hpp"
+#include "fastin/network/clearance_field.hpp"
 
 namespace fastin {
 

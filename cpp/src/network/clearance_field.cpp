@@ -5,9 +5,9 @@
 #include <limits>
 #include <string>
 
-#include "fastin/network/clearance.hpp"
 #include "fastin/base/error.hpp"
 #include "fastin/base/parallel.hpp"
+#include "fastin/network/clearance.hpp"
 
 namespace fastin {
 

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
-#include "fastin/network/clearance_field.hpp"
 #include "fastin/base/parallel.hpp"
+#include "fastin/network/clearance_field.hpp"
 
 namespace fastin {
 

@@ -6,9 +6,9 @@
 #include <numeric>
 #include <utility>
 
-#include "fastin/geometry/bottleneck.hpp"
 #include "fastin/base/parallel.hpp"
 #include "fastin/base/rounding.hpp"
+#include "fastin/geometry/bottleneck.hpp"
 #include "fastin/geometry/sphere_search.hpp"
 #include "fastin/network/symmetric_network.hpp"
 

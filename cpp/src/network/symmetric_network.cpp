@@ -6,13 +6,13 @@
 #include <limits>
 #include <utility>
 
+#include "fastin/base/rounding.hpp"
 #include "fastin/geometry/bottleneck.hpp"
+#include "fastin/geometry/point_index.hpp"
+#include "fastin/geometry/sphere_search.hpp"
 #include "fastin/tessellation/cell_star.hpp"
 #include "fastin/tessellation/perturbation.hpp"
-#include "fastin/geometry/point_index.hpp"
 #include "fastin/tessellation/reduced_frame.hpp"
-#include "fastin/base/rounding.hpp"
-#include "fastin/geometry/sphere_search.hpp"
 
 namespace fastin {
 namespace {

@@ -8,9 +8,9 @@
 
 #include "fastin/base/error.hpp"
 #include "fastin/base/periodic_union_find.hpp"
+#include "fastin/base/rounding.hpp"
 #include "fastin/tessellation/power_triangulation.hpp"
 #include "fastin/tessellation/reduced_frame.hpp"
-#include "fastin/base/rounding.hpp"
 
 namespace fastin {
 namespace {

@@ -18,31 +18,8 @@ constexpr std::size_t kWidth = 8;        // reflections handled together
 // exp(x) for x <= 0, without branches so that loops over it vectorise; relative error below 2e-15, 0 under
 // -700.
 inline double exp_of_negative(double x) {
-  constexpr double kShift = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer in the low bits
-  const double clamped = x < -700.0 ? -700.0 : x;
-  const double shifted = clamped * 1.4426950408889634 + kShift;
-  const double n = shifted - kShift;
-  const double r = (clamped - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
-  double p = 1.0 / 479001600.0;
-  p = p * r + 1.0 / 39916800.0;
-  p = p * r + 1.0 / 3628800.0;
-  p = p * r + 1.0 / 362880.0;
-  p = p * r + 1.0 / 40320.0;
-  p = p * r + 1.0 / 5040.0;
-  p = p * r + 1.0 / 720.0;
-  p = p * r + 1.0 / 120.0;
-  p = p * r + 1.0 / 24.0;
-  p = p * r + 1.0 / 6.0;
-  p = p * r + 0.5;
-  p = p * r + 1.0;
-  p = p * r + 1.0;
-  std::uint64_t bits, scale;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  std::memcpy(&scale, &p, sizeof scale);
-  scale += bits << 52;
-  double result;
-  std::memcpy(&result, &scale, sizeof result);
-  return x < -700.0 ? 0.0 : result;
+  const double inside = simd::exp_in_range<double, 12>(x < -700.0 ? -700.0 : x);
+  return x < -700.0 ? 0.0 : inside;
 }
 
 // One row of reflections (h, k, first_l + 0, 1, 2, ...), padded to whole blocks of kWidth.

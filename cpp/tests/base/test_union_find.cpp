@@ -1,6 +1,6 @@
 #include "check.hpp"
-#include "fastin/geometry/lattice.hpp"
 #include "fastin/base/periodic_union_find.hpp"
+#include "fastin/geometry/lattice.hpp"
 
 using namespace fastin;
 

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "check.hpp"
-#include "fastin/bvse/bvse.hpp"
 #include "fastin/base/simd.hpp"
+#include "fastin/bvse/bvse.hpp"
 #include "fastin/geometry/site_symmetry.hpp"
 
 using namespace fastin;

@@ -2,8 +2,8 @@
 
 #include "check.hpp"
 #include "crystals.hpp"
-#include "fastin/network/network.hpp"
 #include "fastin/base/parallel.hpp"
+#include "fastin/network/network.hpp"
 #include "fastin/network/symmetric_network.hpp"
 
 using namespace fastin;

@@ -98,3 +98,27 @@ def number(value: float | None, digits: int = 2) -> str:
     if value is None or not math.isfinite(value):
         return "-"
     return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no "-0.00"
+
+
+ion_option = click.option(
+    "--ion", help="Mobile ion, e.g. Li, Na+, F-; default: the first of Li, Na, K, Ag, ... that is present."
+)
+radii_option = click.option(
+    "--radii",
+    type=click.Choice(["ionic", "effective", "atomic"]),
+    default="ionic",
+    show_default=True,
+    help="Radii of the framework.",
+)
+convention_option = click.option(
+    "--convention",
+    type=click.Choice(["spse", "bvlain", "softbv"]),
+    default="spse",
+    show_default=True,
+    help="Of the bond valence energy.",
+)
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads of the core; default: all that this process may use."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+notes_option = click.option("--notes", "show_notes", is_flag=True, help="Print what was assumed for each structure.")

@@ -12,7 +12,19 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fastin.cli._common import dump_json, expand_inputs, number, stderr_console, stdout_console, unique_stems
+from fastin.cli._common import (
+    dump_json,
+    expand_inputs,
+    ion_option,
+    json_option,
+    notes_option,
+    number,
+    radii_option,
+    stderr_console,
+    stdout_console,
+    threads_option,
+    unique_stems,
+)
 from fastin.errors import FastinError
 
 if TYPE_CHECKING:
@@ -177,23 +189,15 @@ def _legend(rows: list[dict[str, Any]], with_barriers: bool) -> str:
 @click.command("analyze")
 @click.argument("files", nargs=-1, type=click.Path(path_type=str))
 @click.option("--demo", is_flag=True, help="Run on the bundled example crystals.")
-@click.option("--ion", help="Mobile ion, e.g. Li, Na+, F-; default: the first of Li, Na, K, Ag, ... that is present.")
-@click.option(
-    "--radii",
-    type=click.Choice(["ionic", "effective", "atomic"]),
-    default="ionic",
-    show_default=True,
-    help="Radius table.",
-)
+@ion_option
+@radii_option
 @click.option("--barriers/--no-barriers", default=True, show_default=True, help="BVSE percolation barriers.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@json_option
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for network, grid and JSON files."
 )
-@click.option("--notes", "show_notes", is_flag=True, help="Print what was assumed for each structure.")
-@click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads of the core; default: all that this process may use."
-)
+@notes_option
+@threads_option
 def command(
     files: tuple[str, ...],
     demo: bool,

@@ -10,7 +10,19 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from fastin.cli._common import dump_json, expand_inputs, number, stderr_console, stdout_console, unique_stems
+from fastin.cli._common import (
+    convention_option,
+    dump_json,
+    expand_inputs,
+    ion_option,
+    json_option,
+    notes_option,
+    number,
+    stderr_console,
+    stdout_console,
+    threads_option,
+    unique_stems,
+)
 from fastin.errors import FastinError
 
 
@@ -42,14 +54,8 @@ def _table(rows: list[dict[str, Any]], labels: list[str]) -> Table:
 
 @click.command("barriers")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=str))
-@click.option("--ion", help="Mobile ion, e.g. Li, Na+, F-; default: the first of Li, Na, K, Ag, ... that is present.")
-@click.option(
-    "--convention",
-    type=click.Choice(["spse", "bvlain", "softbv"]),
-    default="spse",
-    show_default=True,
-    help="Of the bond valence energy.",
-)
+@ion_option
+@convention_option
 @click.option(
     "--zero",
     type=click.Choice(["network", "global"]),
@@ -61,14 +67,14 @@ def _table(rows: list[dict[str, Any]], labels: list[str]) -> Table:
 @click.option("--cutoff", type=click.FloatRange(min=2.0, max=50.0), default=10.0, show_default=True, help="A.")
 @click.option("--connectivity", type=click.Choice(["6", "26"]), default="26", show_default=True)
 @click.option("--refine/--no-refine", default=True, show_default=True, help="Polish minima and saddles off the grid.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@json_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for grids (.cube) and JSON files with the paths.",
 )
-@click.option("--notes", "show_notes", is_flag=True, help="Print what was assumed for each structure.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of the core; default: all that may be used.")
+@notes_option
+@threads_option
 def command(
     files: tuple[str, ...],
     ion: str | None,

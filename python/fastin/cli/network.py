@@ -11,7 +11,17 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from fastin.cli._common import Finite, dump_json, number, stderr_console, stdout_console
+from fastin.cli._common import (
+    Finite,
+    dump_json,
+    ion_option,
+    json_option,
+    number,
+    radii_option,
+    stderr_console,
+    stdout_console,
+    threads_option,
+)
 from fastin.errors import FastinError
 
 if TYPE_CHECKING:
@@ -132,14 +142,8 @@ def _check_suffixes(_: click.Context, parameter: click.Parameter, paths: tuple[P
 
 @click.command("network")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--ion", help="Mobile ion, e.g. Li, Na+, F-; default: the first of Li, Na, K, Ag, ... that is present.")
-@click.option(
-    "--radii",
-    type=click.Choice(["ionic", "effective", "atomic"]),
-    default="ionic",
-    show_default=True,
-    help="Radii of the framework.",
-)
+@ion_option
+@radii_option
 @click.option(
     "--clearance",
     type=click.Choice(["all", "generators"]),
@@ -159,8 +163,8 @@ def _check_suffixes(_: click.Context, parameter: click.Parameter, paths: tuple[P
     callback=_check_suffixes,
     help="Write the network: .json, .net, .cif, .vasp or .graphml; may be given several times.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads to use.")
+@json_option
+@threads_option
 def command(
     file: Path,
     ion: str | None,

@@ -11,7 +11,15 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from fastin.cli._common import dump_json, number, stderr_console, stdout_console
+from fastin.cli._common import (
+    dump_json,
+    ion_option,
+    json_option,
+    number,
+    stderr_console,
+    stdout_console,
+    threads_option,
+)
 from fastin.errors import FastinError
 
 if TYPE_CHECKING:
@@ -121,7 +129,7 @@ def _neb(paths: TransportNetwork, hop: str, folder: Path, images: int, distance:
 
 @click.command("paths")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--ion", help="Mobile ion, e.g. Li, Na+, F-; default: the first of Li, Na, K, Ag, ... that is present.")
+@ion_option
 @click.option("--cutoff-energy", type=float, help="Keep sites and hops up to this energy, eV; default: what conducts.")
 @click.option("--convention", type=click.Choice(["spse", "bvlain", "softbv"]), default="spse", show_default=True)
 @click.option("--resolution", type=float, default=0.2, show_default=True, help="Spacing of the energy grid, Å.")
@@ -143,9 +151,9 @@ def _neb(paths: TransportNetwork, hop: str, folder: Path, images: int, distance:
 )
 @click.option("--images", type=click.IntRange(min=1), default=5, show_default=True, help="Images between the ends.")
 @click.option("--supercell", type=float, help="Smallest distance between images of the ion in the NEB cell, Å.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@json_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the JSON, with sites, hops and profiles.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads to use.")
+@threads_option
 def command(
     file: Path,
     ion: str | None,

@@ -31,12 +31,61 @@ inline const char* simd_level() {
 
 namespace simd {
 
-// 2^x for -126 <= x <= 127, relative error below 2e-7 (measured in cpp/tests/test_bvse.cpp). Minimax
+// Binary layout of a floating-point type, and the constants of its exp().
+template <class Real>
+struct ExpConstants;
+
+template <>
+struct ExpConstants<float> {
+  using Bits = std::uint32_t;
+  static constexpr int kMantissa = 23, kDegree = 6;
+  static constexpr float kShift = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+  static constexpr float kLow = -87.3f, kHigh = 88.0f;
+  static constexpr float kLog2e = 1.44269504f, kLn2High = 0.693145752f, kLn2Low = 1.42860677e-6f;
+};
+
+template <>
+struct ExpConstants<double> {
+  using Bits = std::uint64_t;
+  static constexpr int kMantissa = 52, kDegree = 13;
+  static constexpr double kShift = 6755399441055744.0;  // 1.5 * 2^52
+  static constexpr double kLow = -700.0, kHigh = 700.0;
+  static constexpr double kLog2e = 1.4426950408889634;
+  static constexpr double kLn2High = 6.93147180369123816490e-1, kLn2Low = 1.90821492927058770002e-10;
+};
+
+// p * 2^n, where n is the integer that the addition of kShift left in the low bits of `shifted`.
+template <class Real>
+inline Real times_power_of_two(Real p, Real shifted) {
+  using Constants = ExpConstants<Real>;
+  typename Constants::Bits bits, power;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  std::memcpy(&power, &p, sizeof power);
+  power += bits << Constants::kMantissa;
+  Real result;
+  std::memcpy(&result, &power, sizeof result);
+  return result;
+}
+
+// 1/K! + f (1/(K+1)! + ... + f/Degree!) by Horner's rule.
+template <class Real, int Degree, int K = 0>
+inline Real exp_series(Real f) {
+  double factorial = 1.0;
+  for (int k = 2; k <= K; ++k) factorial *= k;
+  const Real coefficient = static_cast<Real>(1.0 / factorial);
+  if constexpr (K == Degree) {
+    return coefficient;
+  } else {
+    return exp_series<Real, Degree, K + 1>(f) * f + coefficient;
+  }
+}
+
+// 2^x for -126 <= x <= 127, relative error below 2e-7 (measured in cpp/tests/bvse/test_bvse.cpp). Minimax
 // polynomial of degree 6 on [-1/2, 1/2]; the integer part is read off the mantissa of x + 1.5 * 2^23 and
 // added to the exponent.
 inline float exp2_core(float x) {
-  const float shifted = x + 12582912.0f;
-  const float f = x - (shifted - 12582912.0f);
+  const float shifted = x + ExpConstants<float>::kShift;
+  const float f = x - (shifted - ExpConstants<float>::kShift);
   float p = 1.53458080e-4f;
   p = p * f + 1.33999309e-3f;
   p = p * f + 9.61848907e-3f;
@@ -44,38 +93,28 @@ inline float exp2_core(float x) {
   p = p * f + 2.40226462e-1f;
   p = p * f + 6.93147182e-1f;
   p = p * f + 1.0f;
-  std::uint32_t bits, power;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  std::memcpy(&power, &p, sizeof power);
-  power += bits << 23;
-  float result;
-  std::memcpy(&result, &power, sizeof result);
-  return result;
+  return times_power_of_two(p, shifted);
 }
 
-// exp(x) with the argument clamped to the range of normal floats: below -87.3 it returns 1.2e-38, above 88 it
-// returns exp(88). The argument is split with two-part ln 2, so that the relative error stays below 2e-7 over
-// the whole range.
-inline float exp(float x) {
-  x = x < -87.3f ? -87.3f : x;
-  x = x > 88.0f ? 88.0f : x;
-  const float shifted = x * 1.44269504f + 12582912.0f;
-  const float n = shifted - 12582912.0f;
-  const float f = (x - n * 0.693145752f) - n * 1.42860677e-6f;
-  float p = 1.38888889e-3f;
-  p = p * f + 8.33333333e-3f;
-  p = p * f + 4.16666667e-2f;
-  p = p * f + 1.66666667e-1f;
-  p = p * f + 0.5f;
-  p = p * f + 1.0f;
-  p = p * f + 1.0f;
-  std::uint32_t bits, power;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  std::memcpy(&power, &p, sizeof power);
-  power += bits << 23;
-  float result;
-  std::memcpy(&result, &power, sizeof result);
-  return result;
+// exp(x) for kLow <= x <= kHigh: the argument is split with two-part ln 2, then a Taylor series; the integer
+// part is read off the mantissa as in exp2_core.
+template <class Real, int Degree = ExpConstants<Real>::kDegree>
+inline Real exp_in_range(Real x) {
+  using Constants = ExpConstants<Real>;
+  const Real shifted = x * Constants::kLog2e + Constants::kShift;
+  const Real n = shifted - Constants::kShift;
+  const Real f = (x - n * Constants::kLn2High) - n * Constants::kLn2Low;
+  return times_power_of_two(exp_series<Real, Degree>(f), shifted);
+}
+
+// exp(x) with the argument clamped to the range of normal numbers: float [-87.3, 88], relative error below
+// 2e-7; double +-700, relative error below 1e-15.
+template <class Real>
+inline Real exp(Real x) {
+  using Constants = ExpConstants<Real>;
+  x = x < Constants::kLow ? Constants::kLow : x;
+  x = x > Constants::kHigh ? Constants::kHigh : x;
+  return exp_in_range(x);
 }
 
 // Scaled complementary error function exp(x^2) erfc(x) for x >= 0, given t = 1 / (1 + x/2): t exp(P(t)) with
@@ -102,37 +141,6 @@ inline float erfc(float x) {
   const float t = 1.0f / (1.0f + 0.5f * a);
   const float tail = t * simd::exp(log_erfcx_over_t(t) - a * a);
   return x < 0.0f ? 2.0f - tail : tail;
-}
-
-// exp(x) in double, relative error below 1e-15; the argument is clamped to +-700. Taylor series of degree 13
-// after the two-part reduction by ln 2, integer part read off the mantissa as in exp2_core.
-inline double exp(double x) {
-  x = x < -700.0 ? -700.0 : x;
-  x = x > 700.0 ? 700.0 : x;
-  const double shifted = x * 1.4426950408889634 + 6755399441055744.0;
-  const double n = shifted - 6755399441055744.0;
-  const double f = (x - n * 6.93147180369123816490e-1) - n * 1.90821492927058770002e-10;
-  double p = 1.0 / 6227020800.0;
-  p = p * f + 1.0 / 479001600.0;
-  p = p * f + 1.0 / 39916800.0;
-  p = p * f + 1.0 / 3628800.0;
-  p = p * f + 1.0 / 362880.0;
-  p = p * f + 1.0 / 40320.0;
-  p = p * f + 1.0 / 5040.0;
-  p = p * f + 1.0 / 720.0;
-  p = p * f + 1.0 / 120.0;
-  p = p * f + 1.0 / 24.0;
-  p = p * f + 1.0 / 6.0;
-  p = p * f + 0.5;
-  p = p * f + 1.0;
-  p = p * f + 1.0;
-  std::uint64_t bits, power;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  std::memcpy(&power, &p, sizeof power);
-  power += bits << 52;
-  double result;
-  std::memcpy(&result, &power, sizeof result);
-  return result;
 }
 
 // erfc(x) in double for 0 <= x <= 10, relative error below 3e-13: t exp(P(u) - x^2) with t = 1 / (1 + x/2), u

@@ -13,8 +13,8 @@
 #include <memory>
 #include <vector>
 
-#include "fastin/geometry/lattice.hpp"
 #include "fastin/base/vec3.hpp"
+#include "fastin/geometry/lattice.hpp"
 
 namespace fastin {
 

@@ -1,8 +1,8 @@
 // A smooth periodic potential energy, as the searches for stationary points see it.
 #pragma once
 
-#include "fastin/geometry/lattice.hpp"
 #include "fastin/base/vec3.hpp"
+#include "fastin/geometry/lattice.hpp"
 
 namespace fastin {
 

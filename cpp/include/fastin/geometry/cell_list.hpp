@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "fastin/base/vec3.hpp"
 #include "fastin/geometry/generator.hpp"
 #include "fastin/geometry/lattice.hpp"
-#include "fastin/base/vec3.hpp"
 
 namespace fastin {
 

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "fastin/geometry/lattice.hpp"
 #include "fastin/base/rounding.hpp"
 #include "fastin/base/vec3.hpp"
+#include "fastin/geometry/lattice.hpp"
 
 namespace fastin {
 

@@ -8,11 +8,11 @@
 #include <memory>
 #include <vector>
 
+#include "fastin/base/vec3.hpp"
 #include "fastin/geometry/bottleneck.hpp"
 #include "fastin/geometry/cell_list.hpp"
 #include "fastin/geometry/lattice.hpp"
 #include "fastin/geometry/lattice_reduction.hpp"
-#include "fastin/base/vec3.hpp"
 
 namespace fastin {
 

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "fastin/geometry/lattice.hpp"
 #include "fastin/base/vec3.hpp"
+#include "fastin/geometry/lattice.hpp"
 
 namespace fastin {
 

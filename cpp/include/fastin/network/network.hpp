@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "fastin/geometry/lattice.hpp"
-#include "fastin/network/percolation.hpp"
-#include "fastin/geometry/symmetry_orbits.hpp"
-#include "fastin/tessellation/tessellation.hpp"
 #include "fastin/base/vec3.hpp"
+#include "fastin/geometry/lattice.hpp"
+#include "fastin/geometry/symmetry_orbits.hpp"
+#include "fastin/network/percolation.hpp"
+#include "fastin/tessellation/tessellation.hpp"
 
 namespace fastin {
 

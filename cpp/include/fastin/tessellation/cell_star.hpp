@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "fastin/base/vec3.hpp"
 #include "fastin/geometry/generator.hpp"
 #include "fastin/tessellation/halfspaces.hpp"
 #include "fastin/tessellation/reduced_frame.hpp"
-#include "fastin/base/vec3.hpp"
 
 namespace fastin {
 

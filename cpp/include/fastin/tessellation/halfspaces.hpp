@@ -7,10 +7,10 @@
 #include <memory>
 #include <vector>
 
+#include "fastin/base/vec3.hpp"
 #include "fastin/geometry/cell_list.hpp"
 #include "fastin/geometry/generator.hpp"
 #include "fastin/geometry/lattice.hpp"
-#include "fastin/base/vec3.hpp"
 
 namespace fastin {
 

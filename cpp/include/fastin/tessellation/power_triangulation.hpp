@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "fastin/geometry/generator.hpp"
-#include "fastin/tessellation/halfspaces.hpp"
-#include "fastin/geometry/lattice.hpp"
 #include "fastin/base/vec3.hpp"
+#include "fastin/geometry/generator.hpp"
+#include "fastin/geometry/lattice.hpp"
+#include "fastin/tessellation/halfspaces.hpp"
 
 namespace fastin {
 

@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <vector>
 
+#include "fastin/base/vec3.hpp"
 #include "fastin/geometry/generator.hpp"
 #include "fastin/geometry/lattice.hpp"
 #include "fastin/geometry/lattice_reduction.hpp"
 #include "fastin/tessellation/tessellation.hpp"
-#include "fastin/base/vec3.hpp"
 
 namespace fastin {
 
