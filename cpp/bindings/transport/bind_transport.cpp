@@ -44,7 +44,7 @@ struct Columns {
   std::vector<Vec3> route_frac;
   std::vector<Int3> hop_image, point_cell;
   std::vector<std::uint8_t> stationary;
-  std::vector<std::int32_t> point_site;
+  std::vector<std::int32_t> point_site, site_orbit, hop_orbit;
   // The loop of hops that sets each dimension's level; empty where the network does not reach it.
   std::array<std::vector<LoopStep>, 3> loop;
   std::array<Int3, 3> translation{};
@@ -90,6 +90,7 @@ Columns compute(const In<float>& values, const BvseField& field,
   for (const TransportSite& s : transport.sites()) {
     c.site_frac.push_back(s.frac);
     c.site_energy.push_back(s.energy);
+    c.site_orbit.push_back(s.orbit);
   }
   for (const TransportHop& h : transport.hops()) c.hop_index.push_back(h.a);
   for (const TransportHop& h : transport.hops()) {
@@ -97,6 +98,7 @@ Columns compute(const In<float>& values, const BvseField& field,
     c.hop_image.push_back(h.cell);
     c.hop_energy.push_back(h.energy);
     c.hop_weight.push_back(h.weight);
+    c.hop_orbit.push_back(h.orbit);
     c.saddle_frac.push_back(h.saddle);
     c.stationary.push_back(h.stationary ? 1 : 0);
     for (const PathPoint& p : h.route) c.route_frac.push_back(p.frac);
@@ -123,6 +125,8 @@ py::dict transport_network(const In<float>& values, const BvseField& field, cons
   py::dict out;
   out["site_frac"] = adopt<double>(std::move(c.site_frac), {sites, 3});
   out["site_energy"] = adopt(std::move(c.site_energy));
+  out["site_orbit"] = adopt(std::move(c.site_orbit));
+  out["hop_orbit"] = adopt(std::move(c.hop_orbit));
   out["hop_index"] = adopt<std::int64_t>(std::move(c.hop_index), {2, hops});
   out["hop_image"] = adopt<std::int32_t>(std::move(c.hop_image), {hops, 3});
   out["hop_energy"] = adopt(std::move(c.hop_energy));

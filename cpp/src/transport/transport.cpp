@@ -41,21 +41,38 @@ TransportLandscape::TransportLandscape(GridLandscape& landscape, const EnergyFie
       options_(options),
       polisher_(landscape, field, operations, options.refine),
       basin_site_(landscape.minima().size()),
-      basin_known_(landscape.minima().size(), 0) {}
+      basin_known_(landscape.minima().size(), 0) {
+  if (operations_.empty()) operations_.push_back(identity_operation());
+}
 
-SiteLabel TransportLandscape::site_at(const StationaryPoint& minimum) {
-  Vec3 frac = minimum.frac;
-  Int3 cell = wrap_near(&frac);
+// The nearest site within the tolerance, as a periodic image.
+SiteLabel TransportLandscape::find_site(const Vec3& frac) const {
+  SiteLabel found;
+  double nearest = kSameSite;
   for (std::size_t i = 0; i < sites_.size(); ++i) {
     const Vec3 gap = frac - sites_[i].frac;
     const Vec3 whole{std::round(gap.x), std::round(gap.y), std::round(gap.z)};
-    if (norm(field_.lattice().to_cart(gap - whole)) > kSameSite) continue;
-    for (int k = 0; k < 3; ++k) cell[k] += static_cast<std::int32_t>(whole[k]);
-    return {static_cast<std::int32_t>(i), cell};
+    const double distance = norm(field_.lattice().to_cart(gap - whole));
+    if (distance > nearest) continue;
+    nearest = distance;
+    found.site = static_cast<std::int32_t>(i);
+    for (int k = 0; k < 3; ++k) found.cell[k] = static_cast<std::int32_t>(whole[k]);
   }
-  if (minimum.energy > options_.ceiling) return {};
-  sites_.push_back({frac, minimum.energy});
-  return {static_cast<std::int32_t>(sites_.size() - 1), cell};
+  return found;
+}
+
+// A new minimum comes with its whole orbit.
+SiteLabel TransportLandscape::site_at(const StationaryPoint& minimum) {
+  const SiteLabel known = find_site(minimum.frac);
+  if (known.site >= 0 || minimum.energy > options_.ceiling) return known;
+  const Vec3 frac = centred(minimum.frac, kSameSite);
+  const auto orbit = static_cast<std::int32_t>(sites_.size());
+  for (const FractionalOperation& op : operations_) {
+    Vec3 image = apply(op, frac);
+    wrap_near(&image);
+    if (find_site(image).site < 0) sites_.push_back({image, minimum.energy, orbit});
+  }
+  return find_site(minimum.frac);
 }
 
 SiteLabel TransportLandscape::site_of_basin(std::int32_t basin) {
@@ -96,29 +113,30 @@ std::vector<TransportLandscape::End> TransportLandscape::ends_at(const Vec3& fra
   return ends;
 }
 
-SiteLabel TransportLandscape::site_near(const Vec3& frac, double energy) {
-  StationaryPoint point;
-  point.frac = frac;
-  point.energy = energy;
-  return site_at(point);
-}
-
 void TransportLandscape::add_end(const SiteLabel& label, std::vector<End>* ends) {
   const auto same = [&](const End& e) { return e.site == label.site && e.cell == label.cell; };
   if (label.site >= 0 && std::none_of(ends->begin(), ends->end(), same)) ends->push_back(label);
 }
 
-// Operations that leave the saddle where it is.
-std::vector<FractionalOperation> TransportLandscape::stabiliser(const Vec3& saddle) const {
+// Operations that leave a point where it is.
+std::vector<FractionalOperation> TransportLandscape::stabiliser(const Vec3& point, double tolerance) const {
   std::vector<FractionalOperation> kept;
   for (const FractionalOperation& op : operations_) {
-    const Vec3 gap = apply(op, saddle) - saddle;
+    const Vec3 gap = apply(op, point) - point;
     const Vec3 whole{std::round(gap.x), std::round(gap.y), std::round(gap.z)};
-    if (norm(field_.lattice().to_cart(gap - whole)) > kSameSaddle) continue;
+    if (norm(field_.lattice().to_cart(gap - whole)) > tolerance) continue;
     kept.push_back(op);
     kept.back().translation -= whole;
   }
   return kept;
+}
+
+// A point found by a search next to a symmetry element, on it.
+Vec3 TransportLandscape::centred(const Vec3& point, double tolerance) const {
+  const std::vector<FractionalOperation> operations = stabiliser(point, tolerance);
+  Vec3 sum{};
+  for (const FractionalOperation& op : operations) sum += apply(op, point);
+  return operations.empty() ? point : (1.0 / static_cast<double>(operations.size())) * sum;
 }
 
 // A descent from a saddle on a symmetry element falls to one of several equivalent minima by chance; the flux
@@ -133,40 +151,79 @@ void TransportLandscape::add_images(const std::vector<FractionalOperation>& oper
     for (std::size_t n = 0; n < here->size(); ++n) {
       const SiteLabel end = (*here)[n];
       const TransportSite site = sites_[static_cast<std::size_t>(end.site)];
-      add_end(site_near(apply(op, site.frac + to_vec(end.cell)), site.energy), same_side ? here : there);
+      add_end(find_site(apply(op, site.frac + to_vec(end.cell))), same_side ? here : there);
     }
   }
 }
 
-bool TransportLandscape::new_saddle(const Vec3& frac) {
-  for (const Vec3& known : saddles_) {
+bool TransportLandscape::knows_saddle(const Vec3& frac) const {
+  return std::any_of(saddles_.begin(), saddles_.end(), [&](const Vec3& known) {
     const Vec3 gap = frac - known;
     const Vec3 whole{std::round(gap.x), std::round(gap.y), std::round(gap.z)};
-    if (norm(field_.lattice().to_cart(gap - whole)) < kSameSaddle) return false;
-  }
-  saddles_.push_back(frac);
-  return true;
+    return norm(field_.lattice().to_cart(gap - whole)) < kSameSaddle;
+  });
 }
 
+// Whether the hops from `from` on hold this one in either direction. A hop with a route is known by its ends.
+bool TransportLandscape::holds(const TransportHop& hop, std::size_t from) const {
+  const auto same = [&](const TransportHop& h, bool turned) {
+    if (turned ? h.a != hop.b || h.b != hop.a || !(h.cell == Int3{} - hop.cell)
+               : h.a != hop.a || h.b != hop.b || !(h.cell == hop.cell)) {
+      return false;
+    }
+    const Vec3 saddle = turned ? h.saddle - to_vec(h.cell) : h.saddle;
+    return !hop.route.empty() || norm(field_.lattice().to_cart(saddle - hop.saddle)) < kSameSaddle;
+  };
+  return std::any_of(hops_.begin() + static_cast<std::ptrdiff_t>(from), hops_.end(),
+                     [&](const TransportHop& h) { return same(h, false) || same(h, true); });
+}
+
+// Adds a hop and its images under all operations but for those among the hops from `from` on.
+void TransportLandscape::add_orbit(const TransportHop& hop, std::size_t from) {
+  if (holds(hop, from)) return;
+  const auto orbit = static_cast<std::int32_t>(hops_.size());
+  const Vec3 start = sites_[static_cast<std::size_t>(hop.a)].frac;
+  const Vec3 end = sites_[static_cast<std::size_t>(hop.b)].frac + to_vec(hop.cell);
+  for (const FractionalOperation& op : operations_) {
+    const SiteLabel a = find_site(apply(op, start)), b = find_site(apply(op, end));
+    if (a.site < 0 || b.site < 0) continue;
+    TransportHop image(hop);
+    image.a = a.site;
+    image.b = b.site;
+    image.cell = b.cell - a.cell;
+    image.orbit = orbit;
+    image.saddle = apply(op, hop.saddle) - to_vec(a.cell);
+    for (PathPoint& p : image.route) p.frac = apply(op, p.frac) - to_vec(a.cell);
+    if (!holds(image, from)) hops_.push_back(image);
+  }
+}
+
+// The hops over a saddle, and those over its images.
 void TransportLandscape::add_hop(const Hop& hop) {
-  if (hop.energy > options_.ceiling || !new_saddle(hop.saddle)) return;
+  if (hop.energy > options_.ceiling || knows_saddle(hop.saddle)) return;
+  const Vec3 saddle = centred(hop.saddle, kSameSaddle);
   std::vector<End> first = ends_at(hop.ends[0]), second = ends_at(hop.ends[1]);
-  const std::vector<FractionalOperation> operations = stabiliser(hop.saddle);
+  const std::vector<FractionalOperation> operations = stabiliser(saddle, kSameSaddle);
   if (operations.size() > 1) {
     Vec3 gradient;
     Mat3 hessian;
-    field_.derivatives(hop.saddle, &gradient, &hessian);
+    field_.derivatives(saddle, &gradient, &hessian);
     const Vec3 mode = symmetric_eigen(hessian).vectors[0];
     add_images(operations, mode, &first, &second);
     add_images(operations, mode, &second, &first);
   }
+  for (const FractionalOperation& op : operations_) {
+    const Vec3 image = apply(op, saddle);
+    if (!knows_saddle(image)) saddles_.push_back(image);
+  }
   const double weight = 1.0 / static_cast<double>(first.size() * second.size());
+  const std::size_t from = hops_.size();
   for (const End& a : first) {
     for (const End& b : second) {
       const Int3 cell = b.cell - a.cell;
       if (a.site == b.site && is_zero(cell)) continue;  // a bump inside one basin
-      hops_.push_back(
-          {a.site, b.site, cell, hop.energy, hop.saddle - to_vec(a.cell), weight, hop.stationary, {}});
+      add_orbit({a.site, b.site, cell, hop.energy, saddle - to_vec(a.cell), weight, hop.stationary, {}, -1},
+                from);
     }
   }
 }
@@ -188,6 +245,17 @@ void TransportLandscape::build(const RefinedPercolation& levels) {
   add_missing(levels);
   std::stable_sort(hops_.begin(), hops_.end(),
                    [](const TransportHop& x, const TransportHop& y) { return x.energy < y.energy; });
+  number_orbits();
+}
+
+// Classes are named after their first hop in the final order.
+void TransportLandscape::number_orbits() {
+  std::vector<std::int32_t> first(hops_.size(), -1);
+  for (std::size_t h = 0; h < hops_.size(); ++h) {
+    std::int32_t& name = first[static_cast<std::size_t>(hops_[h].orbit)];
+    if (name < 0) name = static_cast<std::int32_t>(h);
+    hops_[h].orbit = name;
+  }
 }
 
 // Saddles between a minimum that the grid does not resolve and the one whose basin the grid puts it in: the
@@ -213,8 +281,9 @@ std::vector<Hop> TransportLandscape::hops_below_grid(std::int32_t site, const Si
   const Lattice& lattice = field_.lattice();
   const std::vector<PathPoint> path =
       relax_string(field_, points, kStringSpacing, kStringSweeps, std::max(from.energy, to.energy));
-  *direct = {site, target.site, target.cell, std::max(from.energy, to.energy), path[path.size() / 2].frac,
-             1.0,  false,       path};
+  *direct = {
+      site,  target.site, target.cell, std::max(from.energy, to.energy), path[path.size() / 2].frac, 1.0,
+      false, path,        -1};
   std::vector<Hop> found;
   for (std::size_t i = 1; i + 1 < path.size(); ++i) {
     if (path[i].energy > direct->energy) {
@@ -239,38 +308,19 @@ std::vector<Hop> TransportLandscape::hops_below_grid(std::int32_t site, const Si
 // The grid assigns every minimum to one of its basins; minima that are not that basin's own have no pass of
 // the grid to leave by. Each is linked to the basin's, once a symmetry class.
 void TransportLandscape::link_below_grid() {
-  std::vector<std::uint8_t> linked;
+  std::vector<std::uint8_t> linked;  // by class
   for (std::size_t s = 0; s < sites_.size(); ++s) {
     linked.resize(std::max(linked.size(), sites_.size()), 0);
     const auto site = static_cast<std::int32_t>(s);
+    const auto orbit = static_cast<std::size_t>(sites_[s].orbit);
     const SiteLabel target = label(sites_[s].frac);
-    if (linked[s] != 0 || target.site < 0 || (target.site == site && is_zero(target.cell))) continue;
+    if (linked[orbit] != 0 || target.site < 0 || (target.site == site && is_zero(target.cell))) continue;
+    linked.resize(std::max(linked.size(), sites_.size()), 0);  // the label may have found a new site
+    linked[orbit] = 1;
     TransportHop direct;
     const std::vector<Hop> found = hops_below_grid(site, target, &direct);
-    const TransportSite from = sites_[s], to = sites_[static_cast<std::size_t>(target.site)];
-    std::vector<FractionalOperation> all(operations_);
-    if (all.empty()) all.push_back(identity_operation());
-    for (const FractionalOperation& op : all) {
-      const SiteLabel a = site_near(apply(op, from.frac), from.energy);
-      const SiteLabel b = site_near(apply(op, to.frac + to_vec(target.cell)), to.energy);
-      if (a.site < 0 || b.site < 0) continue;
-      linked.resize(std::max(linked.size(), sites_.size()), 0);
-      if (linked[static_cast<std::size_t>(a.site)] != 0) continue;
-      linked[static_cast<std::size_t>(a.site)] = 1;
-      for (Hop hop : found) {
-        hop.saddle = apply(op, hop.saddle);
-        for (Vec3& end : hop.ends) end = apply(op, end);
-        add_hop(hop);
-      }
-      if (!found.empty() || direct.energy > options_.ceiling) continue;
-      TransportHop image(direct);
-      image.a = a.site;
-      image.b = b.site;
-      image.cell = b.cell - a.cell;
-      image.saddle = apply(op, direct.saddle) - to_vec(a.cell);
-      for (PathPoint& p : image.route) p.frac = apply(op, p.frac) - to_vec(a.cell);
-      if (new_saddle(image.saddle)) hops_.push_back(image);
-    }
+    for (const Hop& hop : found) add_hop(hop);
+    if (found.empty() && direct.energy <= options_.ceiling) add_orbit(direct, 0);
   }
 }
 
@@ -297,7 +347,7 @@ void TransportLandscape::add_missing(const RefinedPercolation& levels) {
       const GridLandscape::Arm& arm = arms[static_cast<std::size_t>(c.first_arm)];
       saddle = landscape_.grid().frac(pass.voxel) - to_vec(arm.cell + a.cell);
     }
-    wanted.push_back({a.site, b.site, cell, c.energy, saddle, 1.0, stationary, {}});
+    wanted.push_back({a.site, b.site, cell, c.energy, saddle, 1.0, stationary, {}, -1});
     origin.push_back({&c, a.cell});
   }
   std::vector<TransportHop> all(hops_);
@@ -316,10 +366,13 @@ void TransportLandscape::add_missing(const RefinedPercolation& levels) {
     const int before = std::max(sets.rank(root_a), sets.rank(root_b));
     const auto joined = sets.join(hop.a, hop.b, hop.cell);
     if (i < own || (joined.absorbed < 0 && sets.rank(joined.root) <= before)) continue;
-    hops_.push_back(hop);
+    TransportHop added(hop);
     const auto& [connection, cell] = origin[i - own];
-    hops_.back().route = connection_path(landscape_, *connection, options_.ceiling, &field_, &polisher_);
-    for (PathPoint& p : hops_.back().route) p.frac -= to_vec(cell);
+    added.route = connection_path(landscape_, *connection, options_.ceiling, &field_, &polisher_);
+    for (PathPoint& p : added.route) p.frac -= to_vec(cell);
+    const std::size_t from = hops_.size();
+    add_orbit(added, from);
+    for (std::size_t h = from; h < hops_.size(); ++h) sets.join(hops_[h].a, hops_[h].b, hops_[h].cell);
   }
 }
 

@@ -32,8 +32,6 @@ _HEADROOM = 0.25
 _NO_CONDUCTION = 3.0
 # A network site this close to a crystallographic position of the mobile ion is that position, angstrom.
 _SAME_SITE = 0.75
-# Symmetry copies of polished stationary points agree within this, angstrom.
-_ORBIT_TOLERANCE = 0.05
 # Levels of the hops and of the refined grid that differ by more are mentioned in the notes, eV.
 _AGREEMENT = 0.01
 _EDGE_STEP = 0.1  # spacing of energies along straight edges, angstrom
@@ -94,18 +92,6 @@ def _positive(steps: Sequence[tuple[int, bool]], translation: tuple[int, int, in
         walk = [(h, not forward) for h, forward in reversed(walk)]
         translation = (-translation[0], -translation[1], -translation[2])
     return tuple(walk), translation
-
-
-def _orbits(grid: EnergyGrid, points: FloatArray) -> Ints:
-    assert grid.field is not None
-    labels: Ints = _core.point_orbits(
-        grid.cell,
-        np.ascontiguousarray(points - np.floor(points)),
-        grid.field.rotations,
-        grid.field.translations,
-        _ORBIT_TOLERANCE,
-    )
-    return labels
 
 
 def compute_paths(
@@ -219,6 +205,11 @@ def join_network(
     return _with_lengths(_compared(network_of), threads)
 
 
+def _numbered(labels: Ints) -> Ints:
+    """Classes 0, 1, ... in the order in which they come first; `labels` are the first member of each."""
+    return np.unique(labels, return_inverse=True)[1].astype(np.int32)
+
+
 def _sites(
     found: dict[str, Any],
     zero: float,
@@ -240,7 +231,7 @@ def _sites(
         frac=frac,
         energy=found["site_energy"] - zero,
         radius=clearance_at(network.framework, frac @ grid.cell, num_threads=threads),
-        orbit=_orbits(grid, frac),
+        orbit=_numbered(found["site_orbit"]),
         mobile=mobile,
         mobile_distance=near,
         occupancy=occupancy,
@@ -257,7 +248,7 @@ def _hops(found: dict[str, Any], zero: float, grid: EnergyGrid) -> Hops:
         saddle_frac=found["saddle_frac"],
         length=np.zeros(count),
         radius=np.zeros(count),
-        orbit=_orbits(grid, found["saddle_frac"]),
+        orbit=_numbered(found["hop_orbit"]),
         weight=found["hop_weight"],
         stationary=found["stationary"].astype(bool),
         routes={

@@ -1,5 +1,6 @@
 // The landscape of a mobile ion as a periodic network: sites (minima of the energy) and hops (saddles), with
-// energies and lattice offsets.
+// energies and lattice offsets. Both are closed under the operations that the field obeys: what one search
+// finds stands for its whole orbit, with the same energies to the last bit.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,7 @@ struct TransportOptions {
 struct TransportSite {
   Vec3 frac;  // in [0, 1)
   double energy;
+  std::int32_t orbit;  // the first site of its symmetry class
 };
 
 // Site a in cell 0 and site b in cell `cell` joined over a saddle, which is given unwrapped, next to them.
@@ -32,6 +34,7 @@ struct TransportHop {
   bool stationary;  // the saddle is a stationary point of index 1; else an upper bound
   // From a to b, for a connection that no saddle's descents give; empty for hops, whose way they are.
   std::vector<PathPoint> route;
+  std::int32_t orbit = -1;  // the first hop of its symmetry class, directions apart
 };
 
 // Site and cell that a point drains to.
@@ -57,17 +60,21 @@ class TransportLandscape {
  private:
   using End = SiteLabel;
   SiteLabel site_at(const StationaryPoint& minimum);
-  SiteLabel site_near(const Vec3& frac, double energy);
+  SiteLabel find_site(const Vec3& frac) const;
   SiteLabel site_of_basin(std::int32_t basin);
-  std::vector<FractionalOperation> stabiliser(const Vec3& saddle) const;
+  std::vector<FractionalOperation> stabiliser(const Vec3& point, double tolerance) const;
+  Vec3 centred(const Vec3& point, double tolerance) const;
   std::vector<End> ends_at(const Vec3& frac);
   void add_end(const SiteLabel& label, std::vector<End>* ends);
   void add_images(const std::vector<FractionalOperation>& operations, const Vec3& mode,
                   std::vector<End>* here, std::vector<End>* there);
   std::vector<Hop> hops_below_grid(std::int32_t site, const SiteLabel& target, TransportHop* direct);
   void link_below_grid();
-  bool new_saddle(const Vec3& frac);
+  bool knows_saddle(const Vec3& frac) const;
   void add_hop(const Hop& hop);
+  bool holds(const TransportHop& hop, std::size_t from) const;
+  void add_orbit(const TransportHop& hop, std::size_t from);
+  void number_orbits();
   void add_missing(const RefinedPercolation& levels);
 
   GridLandscape& landscape_;

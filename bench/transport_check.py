@@ -1,0 +1,143 @@
+"""How transport networks and NEB chains hold on many crystals: the counts of faults, each of which should be zero.
+
+    python bench/transport_check.py DATA [--files li_mp_ordered.jsonl.gz ...] [--count 1400] [--seed 0] [--out rows.jsonl]
+
+DATA is a folder with gzipped JSON lines, one crystal a line (keys ``id`` and ``cif``; what ``charge == "no"`` marks is
+left out). Checked on a seeded sample, with the crystal's own space group (spglib, 0.01 A):
+
+* hop lists closed under the space group: every operation maps every hop on a hop of the same energy;
+* the diffusivity at 600 K obeys every rotation (largest deviation over its largest element);
+* the components that percolate hold an ion, or the network says that they do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fastin
+from fastin.crystal.crystal import Crystal
+from fastin.transport.network import TransportNetwork
+
+FILES = ("li_mp_ordered.jsonl.gz", "na_mp_ordered.jsonl.gz", "f_conductor_mp_ordered.jsonl.gz")
+SAME = 0.05  # A: a point and its image
+
+
+def matches(cell: np.ndarray, points: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nearest known point of each, the cell it lies in, and whether it is near enough."""
+    gap = points[:, None, :] - known[None]
+    whole = np.round(gap)
+    distance = np.linalg.norm((gap - whole) @ cell, axis=2)
+    best = distance.argmin(axis=1)
+    at = np.arange(len(points))
+    return best, whole[at, best].astype(int), distance[at, best] < SAME
+
+
+def open_hops(paths: TransportNetwork, crystal: Crystal) -> int:
+    """Hops with an image that is not in the list."""
+    key = {}
+    for h, ((i, j), s) in enumerate(zip(paths.hop_index.T.tolist(), paths.hop_image.tolist(), strict=True)):
+        key.setdefault((i, j, *s), []).append(h)
+        key.setdefault((j, i, *(-v for v in s)), []).append(h)
+    missing = np.zeros(len(paths.hop_energy), dtype=bool)
+    i, j = paths.hop_index
+    ends = paths.site_frac[j] + paths.hop_image
+    for rotation, translation in zip(crystal.rotations, crystal.translations, strict=True):
+        a, cell_a, found_a = matches(paths.cell, paths.site_frac[i] @ rotation.T + translation, paths.site_frac)
+        b, cell_b, found_b = matches(paths.cell, ends @ rotation.T + translation, paths.site_frac)
+        for h in range(len(i)):
+            image = (cell_b[h] - cell_a[h]).tolist()
+            there = key.get((int(a[h]), int(b[h]), *image), []) if found_a[h] and found_b[h] else []
+            missing[h] |= not any(abs(paths.hop_energy[k] - paths.hop_energy[h]) < 1e-3 for k in there)
+    return int(missing.sum())
+
+
+def asymmetry(d: np.ndarray, crystal: Crystal) -> float:
+    """Largest change of a Cartesian tensor under the rotations, over its largest element."""
+    inverse = np.linalg.inv(crystal.cell)
+    worst = 0.0
+    for rotation in crystal.rotations:
+        r = crystal.cell.T @ rotation @ inverse.T
+        worst = max(worst, float(np.abs(r @ d @ r.T - d).max()))
+    return worst / float(np.abs(d).max()) if np.abs(d).max() > 0 else 0.0
+
+
+def check(record: dict[str, Any]) -> dict[str, Any]:
+    """The row of one crystal."""
+    row: dict[str, Any] = {"id": record["id"]}
+    start = time.perf_counter()
+    try:
+        crystal = Crystal.from_cif_string(record["cif"])
+        paths = fastin.compute_paths(crystal, num_threads=1)
+        row["sites"], row["hops"] = len(paths.site_energy), len(paths.hop_energy)
+        row["open"] = open_hops(paths, crystal)
+        row["below_zero"] = bool((paths.site_energy < -1e-9).any())
+        if len(paths.conducting_sites):
+            row["asymmetry"] = asymmetry(paths.diffusivity(600.0), crystal)
+    except fastin.FastinError as error:
+        row["error"] = f"{type(error).__name__}: {error}"
+    row["seconds"] = time.perf_counter() - start
+    return row
+
+
+def sample(folder: Path, files: list[str], count: int, seed: int) -> list[dict[str, Any]]:
+    """Records of all files in a seeded order, the same number of each file where there are enough."""
+    chosen: list[dict[str, Any]] = []
+    for name in files:
+        with gzip.open(folder / name, "rt", encoding="utf-8") as lines:
+            records = [r for r in map(json.loads, lines) if r.get("cif") and r.get("charge") != "no"]
+        random.Random(seed).shuffle(records)
+        chosen += records[: -(-count // len(files))]
+    return chosen[:count]
+
+
+def summary(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
+    """Counts of what went wrong."""
+    done = [r for r in rows if "error" not in r]
+    conducting = [r for r in done if "asymmetry" in r]
+    return [
+        ("crystals", len(rows)),
+        ("typed errors", len(rows) - len(done)),
+        ("hop lists open under the space group", sum(r["open"] > 0 for r in done)),
+        ("with a percolating component", len(conducting)),
+        ("D off symmetry by > 1 %", sum(r["asymmetry"] > 1e-2 for r in conducting)),
+        ("D off symmetry by > 1e-6", sum(r["asymmetry"] > 1e-6 for r in conducting)),
+        ("energies below the lowest site", sum(r["below_zero"] for r in done)),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--files", nargs="+", default=list(FILES))
+    parser.add_argument("--count", type=int, default=1400)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="one row a crystal, JSON lines")
+    options = parser.parse_args()
+    records = sample(options.data, options.files, options.count, options.seed)
+    with ProcessPoolExecutor(options.workers) as pool:
+        rows = list(pool.map(check, records, chunksize=4))
+    if options.out is not None:
+        options.out.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    for name, value in summary(rows):
+        print(f"{name:45s} {value}")
+    errors = Counter(row["error"].split(":")[0] for row in rows if "error" in row)
+    for name, value in errors.most_common():
+        print(f"  {name:43s} {value}")
+    print(f"{'seconds':45s} {sum(r['seconds'] for r in rows):.0f}")
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
