@@ -1,6 +1,6 @@
 """How transport networks and NEB chains hold on many crystals: the counts of faults, each of which should be zero.
 
-    python bench/transport_check.py DATA [--files li_mp_ordered.jsonl.gz ...] [--count 1400] [--seed 0] [--out rows.jsonl]
+    python bench/transport_check.py DATA [--files li_mp_ordered.jsonl.gz ...] [--count 1400] [--out rows.jsonl]
 
 DATA is a folder with gzipped JSON lines, one crystal a line (keys ``id`` and ``cif``; what ``charge == "no"`` marks is
 left out). Checked on a seeded sample, with the crystal's own space group (spglib, 0.01 A):

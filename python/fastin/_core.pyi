@@ -115,9 +115,9 @@ def tessellate(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDA
     """
     Periodic power diagram of spheres: vertices with generators, edges with owners, cell volumes.
     """
-def transport_network(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], points: numpy.typing.NDArray[numpy.float64], ceiling: typing.SupportsFloat | typing.SupportsIndex, margin: typing.SupportsFloat | typing.SupportsIndex = 0.12, margin_slope: typing.SupportsFloat | typing.SupportsIndex = 0.06) -> dict[str, typing.Any]:
+def transport_network(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], crystal_rotations: numpy.typing.NDArray[numpy.int32], crystal_translations: numpy.typing.NDArray[numpy.float64], points: numpy.typing.NDArray[numpy.float64], ceiling: typing.SupportsFloat | typing.SupportsIndex, margin: typing.SupportsFloat | typing.SupportsIndex = 0.12, margin_slope: typing.SupportsFloat | typing.SupportsIndex = 0.06) -> dict[str, typing.Any]:
     """
-    Sites and hops of the energy landscape up to an absolute energy, and the sites that points drain to.
+    Sites and hops of the energy landscape up to an absolute energy, closed under the operations of the crystal, and the sites that points drain to. The field obeys the first operations exactly.
     """
 def xrd_patterns(cells: numpy.typing.NDArray[numpy.float64], first: numpy.typing.NDArray[numpy.int64], frac: numpy.typing.NDArray[numpy.float64], occupancy: numpy.typing.NDArray[numpy.float64], scatterer: numpy.typing.NDArray[numpy.int32], table: numpy.typing.NDArray[numpy.float64], wavelength: typing.SupportsFloat | typing.SupportsIndex, two_theta: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex], bins: typing.SupportsInt | typing.SupportsIndex, step: typing.SupportsFloat | typing.SupportsIndex, profile: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], num_threads: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
     """

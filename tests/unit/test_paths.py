@@ -385,3 +385,69 @@ def test_short_names_are_the_columns_of_the_tables(lifepo4):
                 assert not value.flags.writeable
             with pytest.raises(AttributeError, match="cannot assign"):
                 setattr(lifepo4, name, value)
+
+
+def _closed(paths, rotations, translations):
+    """Every operation takes every hop to a hop of the same energy and class."""
+
+    def find(points):
+        gap = points[:, None, :] - paths.site_frac[None]
+        whole = np.round(gap)
+        distance = np.linalg.norm((gap - whole) @ paths.cell, axis=2)
+        best = distance.argmin(axis=1)
+        assert distance.min(axis=1).max() < 0.05
+        return best, whole[np.arange(len(points)), best].astype(int)
+
+    i, j = paths.hop_index
+    hops = {}
+    for h, (a, b, image) in enumerate(zip(i.tolist(), j.tolist(), paths.hop_image.tolist(), strict=True)):
+        hops.setdefault((a, b, *image), []).append(h)
+        hops.setdefault((b, a, *(-v for v in image)), []).append(h)
+    for rotation, translation in zip(rotations, translations, strict=True):
+        a, cell_a = find(paths.site_frac[i] @ rotation.T + translation)
+        b, cell_b = find((paths.site_frac[j] + paths.hop_image) @ rotation.T + translation)
+        for h, image in enumerate((cell_b - cell_a).tolist()):
+            there = hops[int(a[h]), int(b[h]), *image]
+            assert any(
+                paths.hop_energy[k] == paths.hop_energy[h] and paths.hop_orbit[k] == paths.hop_orbit[h] for k in there
+            )
+
+
+def _invariant(paths, rotations):
+    d = paths.diffusivity(600.0)
+    for rotation in rotations:
+        r = paths.cell.T @ rotation @ np.linalg.inv(paths.cell.T)
+        np.testing.assert_allclose(r @ d @ r.T, d, atol=1e-6 * np.abs(d).max())
+
+
+@pytest.mark.parametrize("name", ["LiCoO2", "Li3OCl", "Na3PS4_cubic", "Li3N", "LiFePO4", "CaF2"])
+def test_hops_are_closed_under_the_space_group(name):
+    """With the origin anywhere: the grid then breaks the symmetry."""
+    crystal = fastin.Crystal.from_file(FILES[name])
+    structure = crystal.to_structure()
+    structure.translate_sites(list(range(len(structure))), [0.1234, 0.2567, 0.0377])
+    shifted = fastin.Crystal.from_structure(structure)
+    paths = compute_paths(shifted)
+    _closed(paths, shifted.rotations, shifted.translations)
+    _invariant(paths, shifted.rotations)
+    home = compute_paths(crystal)
+    assert len(paths.hop_energy) == len(home.hop_energy)
+    assert np.bincount(paths.hop_orbit).tolist() == np.bincount(home.hop_orbit).tolist()
+    d = home.diffusivity(600.0)
+    np.testing.assert_allclose(paths.diffusivity(600.0), d, rtol=1e-3, atol=1e-9 * np.abs(d).max())
+
+
+def test_rounded_coordinates_keep_the_space_group():
+    """Positions off by 2e-3 A, which spglib forgives: the field obeys fewer operations than the crystal."""
+    structure = fastin.Crystal.from_file(FILES["LiCoO2"]).to_structure()
+    rng = np.random.default_rng(1)
+    for k in range(len(structure)):
+        shift = rng.normal(size=3)
+        structure.translate_sites(k, 2e-3 * shift / np.linalg.norm(shift), frac_coords=False)
+    crystal = fastin.Crystal.from_structure(structure)
+    paths = compute_paths(crystal)
+    assert len(crystal.rotations) == 36
+    assert len(paths._grid.field.rotations) < 36
+    assert len(paths.hop_energy) == 18
+    _closed(paths, crystal.rotations, crystal.translations)
+    _invariant(paths, crystal.rotations)

@@ -65,6 +65,7 @@ void find_loops(const TransportLandscape& transport, Columns* c) {
 }
 
 Columns compute(const In<float>& values, const BvseField& field,
+                const std::vector<FractionalOperation>& exact,
                 const std::vector<FractionalOperation>& operations, const std::vector<Vec3>& points,
                 double ceiling, double margin, double margin_slope) {
   const std::vector<double> energies = widen(values);
@@ -77,9 +78,9 @@ Columns compute(const In<float>& values, const BvseField& field,
   options.refine.margin_slope = margin_slope;
   GridLandscape landscape({energies.data(), shape}, 26);
   const GridPercolation grid = percolate(landscape);
-  Polisher polisher(landscape, energy, operations, options.refine);
+  Polisher polisher(landscape, energy, exact, options.refine);
   const RefinedPercolation levels = refine_percolation(landscape, grid, polisher, options.refine);
-  TransportLandscape transport(landscape, energy, operations, options);
+  TransportLandscape transport(landscape, energy, exact, operations, options);
   transport.build(levels);
   Columns c;
   for (const Vec3& p : points) {
@@ -109,15 +110,17 @@ Columns compute(const In<float>& values, const BvseField& field,
 }
 
 py::dict transport_network(const In<float>& values, const BvseField& field, const In<std::int32_t>& rotations,
-                           const In<double>& translations, const In<double>& points, double ceiling,
+                           const In<double>& translations, const In<std::int32_t>& crystal_rotations,
+                           const In<double>& crystal_translations, const In<double>& points, double ceiling,
                            double margin, double margin_slope) {
   check_shape(values, "values", {-1, -1, -1});
-  const auto operations = to_fractional_operations(rotations, translations);
+  const auto exact = to_fractional_operations(rotations, translations);
+  const auto operations = to_fractional_operations(crystal_rotations, crystal_translations);
   const std::vector<Vec3> where = to_vec3s(points, "points");
   Columns c;
   {
     const py::gil_scoped_release release;
-    c = compute(values, field, operations, where, ceiling, margin, margin_slope);
+    c = compute(values, field, exact, operations, where, ceiling, margin, margin_slope);
   }
   const auto sites = static_cast<py::ssize_t>(c.site_energy.size());
   const auto hops = static_cast<py::ssize_t>(c.hop_energy.size());
@@ -177,12 +180,13 @@ py::tuple saddle_paths(const BvseField& field, const In<double>& saddles, int nu
 }  // namespace
 
 void bind_transport(py::module_& m) {
-  m.def(
-      "transport_network", &transport_network, py::arg("values").noconvert(), py::arg("field"),
-      py::arg("rotations").noconvert(), py::arg("translations").noconvert(), py::arg("points").noconvert(),
-      py::arg("ceiling"), py::arg("margin") = RefineOptions{}.margin,
-      py::arg("margin_slope") = RefineOptions{}.margin_slope,
-      "Sites and hops of the energy landscape up to an absolute energy, and the sites that points drain to.");
+  m.def("transport_network", &transport_network, py::arg("values").noconvert(), py::arg("field"),
+        py::arg("rotations").noconvert(), py::arg("translations").noconvert(),
+        py::arg("crystal_rotations").noconvert(), py::arg("crystal_translations").noconvert(),
+        py::arg("points").noconvert(), py::arg("ceiling"), py::arg("margin") = RefineOptions{}.margin,
+        py::arg("margin_slope") = RefineOptions{}.margin_slope,
+        "Sites and hops of the energy landscape up to an absolute energy, closed under the operations of the "
+        "crystal, and the sites that points drain to. The field obeys the first operations exactly.");
   m.def("saddle_paths", &saddle_paths, py::arg("field"), py::arg("saddles").noconvert(),
         py::arg("num_threads") = 1,
         "Steepest descents from saddles to both sides: offsets, fractional points, energies.");

@@ -10,6 +10,7 @@ namespace {
 
 constexpr double kSameSite = 0.05;       // angstrom between two descents into one minimum
 constexpr double kSameSaddle = 0.02;     // angstrom between two searches that found one saddle
+constexpr double kRounded = 0.3;         // angstrom that rounded coordinates may move a stationary point by
 constexpr double kForkCurvature = 1e-4;  // eV/angstrom^2 below zero: the point is a saddle, not a minimum
 constexpr double kStringSpacing = 0.08;  // angstrom between the points of a string
 constexpr int kStringSweeps = 60;
@@ -33,13 +34,15 @@ Int3 wrap_near(Vec3* frac) {
 }  // namespace
 
 TransportLandscape::TransportLandscape(GridLandscape& landscape, const EnergyField& field,
+                                       const std::vector<FractionalOperation>& exact,
                                        const std::vector<FractionalOperation>& operations,
                                        const TransportOptions& options)
     : landscape_(landscape),
       field_(field),
       operations_(operations),
+      rounded_(operations.size() > exact.size()),
       options_(options),
-      polisher_(landscape, field, operations, options.refine),
+      polisher_(landscape, field, exact, options.refine),
       basin_site_(landscape.minima().size()),
       basin_known_(landscape.minima().size(), 0) {
   if (operations_.empty()) operations_.push_back(identity_operation());
@@ -61,6 +64,25 @@ SiteLabel TransportLandscape::find_site(const Vec3& frac) const {
   return found;
 }
 
+// A Cartesian direction under the rotation of an operation.
+Vec3 TransportLandscape::turned(const FractionalOperation& op, const Vec3& direction) const {
+  const Lattice& lattice = field_.lattice();
+  return lattice.to_cart(apply(op, lattice.to_frac(direction)) - op.translation);
+}
+
+// Where operations hold within rounding only, the image of a minimum lies next to one.
+Vec3 TransportLandscape::polished_minimum(const Vec3& frac) const {
+  if (!rounded_) return frac;
+  const StationaryPoint point = find_minimum(field_, frac, options_.refine.search);
+  return point.converged && norm(field_.lattice().to_cart(point.frac - frac)) < kRounded ? point.frac : frac;
+}
+
+Vec3 TransportLandscape::polished_saddle(const Vec3& frac, const Vec3& along) const {
+  if (!rounded_) return frac;
+  const StationaryPoint point = find_saddle(field_, frac, along, options_.refine.search);
+  return point.converged && norm(field_.lattice().to_cart(point.frac - frac)) < kRounded ? point.frac : frac;
+}
+
 // A new minimum comes with its whole orbit.
 SiteLabel TransportLandscape::site_at(const StationaryPoint& minimum) {
   const SiteLabel known = find_site(minimum.frac);
@@ -68,7 +90,7 @@ SiteLabel TransportLandscape::site_at(const StationaryPoint& minimum) {
   const Vec3 frac = centred(minimum.frac, kSameSite);
   const auto orbit = static_cast<std::int32_t>(sites_.size());
   for (const FractionalOperation& op : operations_) {
-    Vec3 image = apply(op, frac);
+    Vec3 image = polished_minimum(apply(op, frac));
     wrap_near(&image);
     if (find_site(image).site < 0) sites_.push_back({image, minimum.energy, orbit});
   }
@@ -144,10 +166,8 @@ Vec3 TransportLandscape::centred(const Vec3& point, double tolerance) const {
 // turns the path round.
 void TransportLandscape::add_images(const std::vector<FractionalOperation>& operations, const Vec3& mode,
                                     std::vector<End>* here, std::vector<End>* there) {
-  const Lattice& lattice = field_.lattice();
   for (const FractionalOperation& op : operations) {
-    const Vec3 turned = apply(op, lattice.to_frac(mode)) - op.translation;
-    const bool same_side = dot(lattice.to_cart(turned), mode) > 0.0;
+    const bool same_side = dot(turned(op, mode), mode) > 0.0;
     for (std::size_t n = 0; n < here->size(); ++n) {
       const SiteLabel end = (*here)[n];
       const TransportSite site = sites_[static_cast<std::size_t>(end.site)];
@@ -182,6 +202,12 @@ bool TransportLandscape::holds(const TransportHop& hop, std::size_t from) const 
 void TransportLandscape::add_orbit(const TransportHop& hop, std::size_t from) {
   if (holds(hop, from)) return;
   const auto orbit = static_cast<std::int32_t>(hops_.size());
+  Vec3 gradient, mode;
+  Mat3 hessian;
+  if (rounded_) {
+    field_.derivatives(hop.saddle, &gradient, &hessian);
+    mode = symmetric_eigen(hessian).vectors[0];
+  }
   const Vec3 start = sites_[static_cast<std::size_t>(hop.a)].frac;
   const Vec3 end = sites_[static_cast<std::size_t>(hop.b)].frac + to_vec(hop.cell);
   for (const FractionalOperation& op : operations_) {
@@ -193,6 +219,7 @@ void TransportLandscape::add_orbit(const TransportHop& hop, std::size_t from) {
     image.cell = b.cell - a.cell;
     image.orbit = orbit;
     image.saddle = apply(op, hop.saddle) - to_vec(a.cell);
+    if (hop.route.empty()) image.saddle = polished_saddle(image.saddle, turned(op, mode));
     for (PathPoint& p : image.route) p.frac = apply(op, p.frac) - to_vec(a.cell);
     if (!holds(image, from)) hops_.push_back(image);
   }
@@ -204,16 +231,16 @@ void TransportLandscape::add_hop(const Hop& hop) {
   const Vec3 saddle = centred(hop.saddle, kSameSaddle);
   std::vector<End> first = ends_at(hop.ends[0]), second = ends_at(hop.ends[1]);
   const std::vector<FractionalOperation> operations = stabiliser(saddle, kSameSaddle);
+  Vec3 gradient;
+  Mat3 hessian;
+  field_.derivatives(saddle, &gradient, &hessian);
+  const Vec3 mode = symmetric_eigen(hessian).vectors[0];
   if (operations.size() > 1) {
-    Vec3 gradient;
-    Mat3 hessian;
-    field_.derivatives(saddle, &gradient, &hessian);
-    const Vec3 mode = symmetric_eigen(hessian).vectors[0];
     add_images(operations, mode, &first, &second);
     add_images(operations, mode, &second, &first);
   }
   for (const FractionalOperation& op : operations_) {
-    const Vec3 image = apply(op, saddle);
+    const Vec3 image = polished_saddle(apply(op, saddle), turned(op, mode));
     if (!knows_saddle(image)) saddles_.push_back(image);
   }
   const double weight = 1.0 / static_cast<double>(first.size() * second.size());

@@ -1,6 +1,7 @@
 // The transport network of a potential whose valleys fork: every equivalent minimum shares the flux.
 #include "fastin/transport/transport.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -70,7 +71,7 @@ void forked_valley_reaches_both_wells() {
   Polisher polisher(landscape, c.field, operations, options.refine);
   const RefinedPercolation levels =
       refine_percolation(landscape, percolate(landscape), polisher, options.refine);
-  TransportLandscape transport(landscape, c.field, operations, options);
+  TransportLandscape transport(landscape, c.field, operations, operations, options);
   transport.build(levels);
   CHECK(transport.sites().size() == 2);
   const double well = std::acos(kD / (4 * kB)) / kTwoPi;
@@ -97,13 +98,39 @@ void forked_valley_reaches_both_wells() {
   CHECK_NEAR(levels.levels[1].energy, pass, 1e-8);
 }
 
+// Searches that know no symmetry, on a grid that breaks it: the network is closed all the same.
+void network_is_closed_under_the_operations() {
+  const Case c;
+  const std::vector<FractionalOperation> operations{diagonal(1, 1, 1), diagonal(1, -1, 1), diagonal(-1, 1, 1),
+                                                    diagonal(-1, -1, 1)};
+  GridLandscape landscape({c.values.data(), c.shape}, 26);
+  TransportOptions options;
+  options.ceiling = 0.0;
+  Polisher polisher(landscape, c.field, {}, options.refine);
+  TransportLandscape transport(landscape, c.field, {}, operations, options);
+  transport.build(refine_percolation(landscape, percolate(landscape), polisher, options.refine));
+  CHECK(transport.sites().size() == 2);
+  CHECK(transport.sites()[0].energy == transport.sites()[1].energy);
+  CHECK(transport.sites()[1].orbit == 0);
+  for (const TransportHop& h : transport.hops()) {
+    for (const FractionalOperation& op : operations) {
+      const Vec3 image = apply(op, h.saddle);
+      CHECK(std::any_of(transport.hops().begin(), transport.hops().end(), [&](const TransportHop& other) {
+        Vec3 gap = image - other.saddle;
+        for (int k = 0; k < 3; ++k) gap[k] -= std::round(gap[k]);
+        return norm(gap) < 1e-6 && other.energy == h.energy && other.orbit == h.orbit;
+      }));
+    }
+  }
+}
+
 void points_drain_to_their_wells() {
   const Case c;
   GridLandscape landscape({c.values.data(), c.shape}, 26);
   TransportOptions options;
   options.ceiling = 0.0;
   Polisher polisher(landscape, c.field, {}, options.refine);
-  TransportLandscape transport(landscape, c.field, {}, options);
+  TransportLandscape transport(landscape, c.field, {}, {}, options);
   transport.build(refine_percolation(landscape, percolate(landscape), polisher, options.refine));
   const SiteLabel home = transport.label({0.06, 0.2, 0.04}), away = transport.label({1.06, 0.2, -0.96});
   CHECK(home.site >= 0 && home.site == away.site);
@@ -127,6 +154,7 @@ void saddle_paths_fall_on_both_sides() {
 
 int main() {
   forked_valley_reaches_both_wells();
+  network_is_closed_under_the_operations();
   points_drain_to_their_wells();
   saddle_paths_fall_on_both_sides();
   return fastin::test::report("transport");

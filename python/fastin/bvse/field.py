@@ -236,6 +236,8 @@ def _kinds(rows: _Rows) -> tuple[list[tuple[int, float]], NDArray[np.int64]]:
 # then averaged over the operations, so that energies with and without symmetry are the same. Positions of CIFs are
 # rounded to 1e-5, which is 1e-4 A; the averaging moves atoms by less than this tolerance.
 SYMMETRY_TOLERANCE = 5e-4
+# Atoms of a crystal obey its space group within this (A): twice the precision that it is found with.
+ROUNDED = 2e-2
 
 
 def _snapped(translations: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -250,8 +252,22 @@ def _snapped(translations: NDArray[np.float64], cell: NDArray[np.float64]) -> ND
     return result
 
 
+def crystal_symmetry(crystal: Crystal, field: Field) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Operations of the crystal that the field obeys to within rounded coordinates: those of `Field` and a few more.
+
+    Args:
+        crystal: what the field was built from.
+        field: its energy.
+    """
+    if len(field.rotations) >= len(crystal.rotations):
+        return field.rotations, field.translations
+    rows = _framework_rows(crystal, field.ion)
+    _, rotations, translations = _symmetric_rows(crystal, rows, _kinds(rows)[1], ROUNDED)
+    return (rotations, translations) if len(rotations) > len(field.rotations) else (field.rotations, field.translations)
+
+
 def _symmetric_rows(
-    crystal: Crystal, rows: _Rows, kind: NDArray[np.int64]
+    crystal: Crystal, rows: _Rows, kind: NDArray[np.int64], tolerance: float = SYMMETRY_TOLERANCE
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]]:
     """Framework positions averaged over the operations that they obey closely, and those operations."""
     rotations = np.ascontiguousarray(crystal.rotations, dtype=np.int32)
@@ -262,7 +278,7 @@ def _symmetric_rows(
     occupied = np.round(rows.occupancy, 6).tolist()
     labels = [classes.setdefault(key, len(classes)) for key in zip(kind.tolist(), occupied, strict=True)]
     kept, averaged, _ = _core.site_symmetry(
-        rows.cell, rows.frac, np.array(labels, dtype=np.int32), rotations, translations, SYMMETRY_TOLERANCE
+        rows.cell, rows.frac, np.array(labels, dtype=np.int32), rotations, translations, tolerance
     )
     return averaged, rotations[kept], translations[kept]
 

@@ -169,12 +169,20 @@ def join_network(
     Raises:
         InputError: a grid read from a file, which carries no field.
     """
+    from fastin.bvse.field import crystal_symmetry
+
     threads = resolve_threads(num_threads)
     if grid.field is None:
         raise InputError(f"{grid.source}: this energy grid carries no field; compute it with compute_bvse")
     ceiling, zero = _ceiling(barriers, energy_cutoff)
     found = _core.transport_network(
-        grid.values, grid.field.core, grid.field.rotations, grid.field.translations, network.site_frac, ceiling
+        grid.values,
+        grid.field.core,
+        grid.field.rotations,
+        grid.field.translations,
+        *crystal_symmetry(crystal, grid.field),
+        network.site_frac,
+        ceiling,
     )
     framework = crystal.framework(grid.ion)
     positions = Positions(framework.mobile_frac, framework.mobile_occupancy)

@@ -45,7 +45,10 @@ struct SiteLabel {
 
 class TransportLandscape {
  public:
+  // The field obeys `exact`; it obeys `operations`, a group with all of `exact`, to within rounded
+  // coordinates.
   TransportLandscape(GridLandscape& landscape, const EnergyField& field,
+                     const std::vector<FractionalOperation>& exact,
                      const std::vector<FractionalOperation>& operations, const TransportOptions& options);
 
   // All saddles up to the ceiling, each followed down to its minima; then whatever the refined percolation
@@ -71,6 +74,9 @@ class TransportLandscape {
   std::vector<Hop> hops_below_grid(std::int32_t site, const SiteLabel& target, TransportHop* direct);
   void link_below_grid();
   bool knows_saddle(const Vec3& frac) const;
+  Vec3 turned(const FractionalOperation& op, const Vec3& direction) const;
+  Vec3 polished_minimum(const Vec3& frac) const;
+  Vec3 polished_saddle(const Vec3& frac, const Vec3& along) const;
   void add_hop(const Hop& hop);
   bool holds(const TransportHop& hop, std::size_t from) const;
   void add_orbit(const TransportHop& hop, std::size_t from);
@@ -80,6 +86,7 @@ class TransportLandscape {
   GridLandscape& landscape_;
   const EnergyField& field_;
   std::vector<FractionalOperation> operations_;
+  bool rounded_;  // images under the operations are polished again
   TransportOptions options_;
   Polisher polisher_;
   std::vector<TransportSite> sites_;
