@@ -69,10 +69,11 @@ class Refiner {
 
   double margin(double energy) const { return options_.margin + options_.margin_slope * (energy - bottom_); }
   bool in_window(double energy) const {
-    for (const double level : energy_) {
-      if (std::isfinite(level) && std::abs(energy - level) <= margin(level)) return true;
-    }
-    return false;
+    const auto near = [&](double level) {
+      return std::isfinite(level) && std::abs(energy - level) <= margin(level);
+    };
+    return std::any_of(energy_.begin(), energy_.end(), near) ||
+           std::any_of(kept_levels_.begin(), kept_levels_.end(), near);
   }
   double depth(double energy) const { return 0.5 * margin(energy); }
 
@@ -83,19 +84,48 @@ class Refiner {
       wanted.clear();
       incomplete_ = false;
       run_levels(items, &wanted);
-      bool changed = incomplete_;
+      bool learnt = false;
       std::vector<State> before;
       for (const Item& item : wanted) before.push_back(states_[static_cast<std::size_t>(item.pass)].state);
       for (std::size_t i = 0; i < wanted.size(); ++i) {
         const Item& item = wanted[i];
         if (states_[static_cast<std::size_t>(item.pass)].state != before[i])
           continue;  // known through its equals
-        changed |= improve(item);
+        learnt |= improve(item);
         improve_equals(item);
       }
-      if (!changed) return;
+      if (!learnt && !incomplete_) return;
+      keep_windows(learnt);
     }
+    --result_.rounds;
     result_.settled = false;
+    decide_as_known();
+  }
+
+  // The windows follow the levels, and the levels what lies in the windows: the two may chase each other for
+  // ever. Levels that come back with nothing learnt in between keep their windows from then on.
+  void keep_windows(bool learnt) {
+    if (learnt) visited_.clear();
+    if (std::find(visited_.begin(), visited_.end(), energy_) == visited_.end()) {
+      visited_.push_back(energy_);
+      return;
+    }
+    for (const auto& levels : visited_) kept_levels_.insert(kept_levels_.end(), levels.begin(), levels.end());
+    visited_.clear();
+  }
+
+  // The levels where the search ended before its time: what was found counts, else the grid's word. None of
+  // the lower bounds that the search goes by: a barrier from them would be too low by the whole margin.
+  void decide_as_known() {
+    final_ = true;
+    std::vector<Item> items, wanted;
+    do {
+      collect(&items);
+      incomplete_ = false;
+      const bool all = everything_;
+      run_levels(items, &wanted);
+      if (all == everything_) break;
+    } while (true);
   }
 
   // Every pass below the highest level's window, with the best knowledge of its energy.
@@ -107,12 +137,15 @@ class Refiner {
         if (std::isfinite(level)) top = std::max(top, level + margin(level));
       }
     }
+    for (const double level : kept_levels_) {
+      if (std::isfinite(level)) top = std::max(top, level + margin(level));
+    }
     const auto& passes = landscape_.passes();
     for (std::size_t i = 0; i < passes.size() && passes[i].energy <= top; ++i) {
       const auto pass = static_cast<std::int32_t>(i);
       const PassState& s = states_[i];
       if (s.state == State::raw) {
-        const bool unsure = in_window(passes[i].energy);
+        const bool unsure = !final_ && in_window(passes[i].energy);
         const double energy = unsure ? passes[i].energy - margin(passes[i].energy) : passes[i].energy;
         items->push_back({energy, pass, kByArms, unsure});
         continue;
@@ -120,7 +153,10 @@ class Refiner {
       for (std::size_t h = 0; h < s.hops.size(); ++h) {
         items->push_back({s.hops[h].energy, pass, static_cast<std::int32_t>(h), false});
       }
-      if (s.state == State::polished) items->push_back({s.residual, pass, kByArms, true});
+      if (s.state == State::polished) {
+        const double energy = final_ ? std::max(s.residual, passes[i].energy) : s.residual;
+        items->push_back({energy, pass, kByArms, !final_});
+      }
     }
     for (std::size_t i = 0; i < slopes_.size(); ++i) {
       items->push_back({slopes_[i].energy, static_cast<std::int32_t>(i), kSlope, false});
@@ -347,8 +383,11 @@ class Refiner {
   Polisher& polisher_;
   RefineOptions options_;
   double bottom_ = 0.0;
-  bool everything_ = false;  // passes above the windows count too
-  bool incomplete_ = false;  // the windows changed in this round
+  bool everything_ = false;                     // passes above the windows count too
+  bool incomplete_ = false;                     // the windows changed in this round
+  bool final_ = false;                          // no more polishing: nothing counts with a lower bound
+  std::vector<std::array<double, 3>> visited_;  // levels since something was learnt
+  std::vector<double> kept_levels_;             // whose windows stay
   std::vector<PassState> states_;
   std::vector<Slope> slopes_;
   std::vector<std::uint8_t> looked_;  // basins that were tested for a slope

@@ -33,6 +33,9 @@ int main() {
   const auto merged = u.join(4, 0, {7, -3, 2});
   CHECK(merged.absorbed >= 0 && u.rank(merged.root) == 2);
   CHECK(u.component_size(merged.root) == 5);
+  CHECK_THROWS(u.find(-1), NoConvergence);
+  CHECK_THROWS(u.find(5), NoConvergence);
+  CHECK_THROWS(u.join(0, -1, {}), NoConvergence);
 
   CHECK_THROWS(Lattice(Mat3{{Vec3{1, 0, 0}, Vec3{2, 0, 0}, Vec3{0, 0, 1}}}), DegenerateGeometry);
   CHECK_THROWS(Lattice(Mat3{{Vec3{1, 0, 0}, Vec3{0, NAN, 0}, Vec3{0, 0, 1}}}), DegenerateGeometry);

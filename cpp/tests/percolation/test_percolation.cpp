@@ -123,6 +123,36 @@ void test_refinement(const Cosines& field, const Vec3& amplitude, const Int3& sh
   for (std::size_t d = 0; d < 3; ++d) CHECK_NEAR(network.levels[d], refined.levels[d].energy, 1e-8);
 }
 
+// A search cut short at any round gives the levels of what it knew, never an index that no pass has, and
+// never a level below what the grid's error allows.
+void test_cut_short(const Cosines& field, const Vec3& amplitude, const Int3& shape) {
+  const std::vector<double> values = sample(field, shape);
+  const double bottom = -amplitude.x - amplitude.y - amplitude.z;
+  int unsettled = 0;
+  for (int rounds = 0; rounds < 8; ++rounds) {
+    GridLandscape landscape({values.data(), shape}, 26);
+    const GridPercolation grid = percolate(landscape);
+    RefineOptions options;
+    options.max_rounds = rounds;
+    Polisher polisher(landscape, field, {}, options);
+    const RefinedPercolation refined = refine_percolation(landscape, grid, polisher, options);
+    CHECK(refined.rounds <= rounds);
+    unsettled += refined.settled ? 0 : 1;
+    for (int d = 0; d < 3; ++d) {
+      const RefinedLevel& level = refined.levels[static_cast<std::size_t>(d)];
+      const double exact = bottom + 2.0 * amplitude[d],
+                   on_grid = grid.levels[static_cast<std::size_t>(d)].energy;
+      CHECK(level.energy <= std::max(exact, on_grid) + 1e-8 &&
+            level.energy >= std::min(exact, on_grid) - 1e-8);
+      CHECK(level.translations.rank() > d);
+      CHECK_NEAR(level.minimum_energy, bottom, 1e-8);
+      const PercolationPath path = trace_path(landscape, refined.connections, d + 1, &field, &polisher);
+      CHECK(path.points.size() > 2);
+    }
+  }
+  CHECK(unsettled > 0);
+}
+
 void test_grid_by_hand() {
   // A channel along the second axis, its gate at 2.
   const double wall = std::numeric_limits<double>::infinity();
@@ -151,6 +181,8 @@ int main() {
   test_searches(field, shift);
   test_refinement(field, amplitude, {15, 20, 18});
   test_refinement(field, amplitude, {11, 13, 12});
+  test_cut_short(field, amplitude, {15, 20, 18});
+  test_cut_short(field, amplitude, {11, 13, 12});
   test_grid_by_hand();
   return fastin::test::report("percolation");
 }

@@ -7,9 +7,11 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "fastin/base/error.hpp"
 #include "fastin/base/vec3.hpp"
 
 namespace fastin {
@@ -78,7 +80,10 @@ class PeriodicUnionFind {
     for (std::size_t i = 0; i < n; ++i) nodes_[i].parent = static_cast<std::int32_t>(i);
   }
 
+  // Throws NoConvergence on an index outside the set, in every build: what follows would read and write past
+  // the array.
   Found find(std::int32_t i) {
+    if (index(i) >= nodes_.size()) throw_outside(i);  // negative ones become large
     std::int32_t root = i;
     Int3 total{};
     while (at(root).parent != root) {
@@ -143,6 +148,10 @@ class PeriodicUnionFind {
     Int3 offset{};
   };
   static std::size_t index(std::int32_t i) { return static_cast<std::size_t>(i); }
+  [[noreturn]] void throw_outside(std::int32_t i) const {
+    throw NoConvergence("internal: component " + std::to_string(i) + " of " + std::to_string(nodes_.size()) +
+                        " does not exist; please report the structure");
+  }
   Node& at(std::int32_t i) { return nodes_[index(i)]; }
   TranslationLattice& lattice_of(std::int32_t root) {
     std::int32_t& k = lattice_[index(root)];

@@ -1,0 +1,56 @@
+"""Structures that once wrote past an array in the refinement, or never settled; under the sanitizer as well.
+
+Each ended the process or returned garbage when the search for levels was cut short (docs/guide/fuzzing.md has the
+command that runs this file with AddressSanitizer).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+
+import numpy as np
+import pytest
+
+import fastin
+
+
+def from_shared(shared, file: str, identifier: str) -> fastin.Crystal:
+    with gzip.open(shared / "data" / file, "rt") as lines:
+        row = next(json.loads(line) for line in lines if f'"{identifier}"' in line[:40])
+    return fastin.Crystal.from_cif_string(row["cif"])
+
+
+def check(result: fastin.Barriers) -> None:
+    values = result.values()
+    assert np.all(np.diff(values) >= 0.0)
+    assert np.all(values[np.isfinite(values)] >= 0.0)
+    for d, path in enumerate((result.path_1d, result.path_2d, result.path_3d)):
+        assert (path is None) == math.isinf(result.levels[d])
+
+
+@pytest.mark.parametrize("name", ["skew_2.cif", "sparse_178.cif"])
+def test_sparse_cells(shared, name):
+    path = shared / "cases" / "faults" / name
+    if not path.exists():
+        pytest.skip(f"{path} not found")
+    check(fastin.compute_barriers(path, num_threads=1))
+
+
+def test_windows_that_chase_their_levels(shared):
+    """mp-1518455, Li as a guest at 0.3 A: levels and windows followed each other for ever."""
+    crystal = from_shared(shared, "na_mp_ordered.jsonl.gz", "mp-1518455")
+    coarse = fastin.compute_barriers(crystal, "Li", resolution=0.3, num_threads=1)
+    check(coarse)
+    assert not coarse.flags
+    finer = fastin.compute_barriers(crystal, "Li", resolution=0.15, num_threads=1)
+    assert coarse.e3d == pytest.approx(finer.e3d, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("file", "identifier"),
+    [("na_mp_ordered.jsonl.gz", "mp-1180761"), ("o_conductor_mp_ordered.jsonl.gz", "mp-756435")],
+)
+def test_searches_that_went_on(shared, file, identifier):
+    check(fastin.compute_barriers(from_shared(shared, file, identifier), num_threads=1))
