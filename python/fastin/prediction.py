@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastin.crystal.warnings import CrystalWarning, merge_warnings, refuse_severe
-from fastin.errors import FastinError, InputError
+from fastin.errors import ConvergenceError, FastinError, InputError
 from fastin.ml._require import require
 from fastin.runtime.html import number_text, table
+from fastin.runtime.isolate import TIME_LIMIT, Failure, isolate
 
 if TYPE_CHECKING:
     from fastin.ml.checkpoint import Trained
+    from fastin.ml.conductivity import Experiment
     from fastin.ml.store import Entry
 
 _LN10 = math.log(10.0)
@@ -155,7 +157,22 @@ def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[CrystalWarning,
 
 
 def predict_entries(entries: Sequence[Entry], trained: Trained, device: str | None = None) -> list[Prediction]:
-    """Predictions for prepared graphs (see `fastin.ml.predictor.graphs_of`), in one batch."""
+    """Predictions for prepared graphs (see `fastin.ml.dataset.graphs_of`), in one batch.
+
+    Raises:
+        ConvergenceError: the model gives no finite number for one of them.
+    """
+    said = _predict_each(entries, trained, device)
+    for prediction in said:
+        if isinstance(prediction, FastinError):
+            raise prediction
+    return [prediction for prediction in said if isinstance(prediction, Prediction)]
+
+
+def _predict_each(
+    entries: Sequence[Entry], trained: Trained, device: str | None
+) -> list[Prediction | ConvergenceError]:
+    """As `predict_entries`, with the error in the place of a prediction that is no finite number."""
     from fastin.ml.store import FREE, GraphStore
     from fastin.ml.train import pick_device, predict_targets
 
@@ -168,8 +185,12 @@ def predict_entries(entries: Sequence[Entry], trained: Trained, device: str | No
     constants = trained.card.get("uncertainty", {})
     column = {name: k for k, name in enumerate(trained.targets)}
     free = [k for k, name in enumerate(trained.targets) if name == FREE]
-    out = []
+    out: list[Prediction | ConvergenceError] = []
     for i, entry in enumerate(entries):
+        if not np.isfinite(every[:, i]).all():
+            source = entry.interstitial.source
+            out.append(ConvergenceError(f"{source}: the model {trained.name} gives no finite number for it"))
+            continue
 
         def value(name: str, row: int = i) -> tuple[float, float]:
             if name not in column:
@@ -200,13 +221,18 @@ def predict_entries(entries: Sequence[Entry], trained: Trained, device: str | No
     return out
 
 
-def with_experiment(prediction: Prediction, crystal: Any) -> Prediction:
-    """Adds measured quantities where a model knows them: lithium conductors, when the forests are installed."""
+def _measured(crystal: Any, ion: str) -> Experiment | None:
+    """Measured quantities where a model knows them: lithium conductors, when the forests are installed."""
     from fastin.ml.conductivity import has_forests, predict_crystal
 
-    if not prediction.ion.startswith("Li") or not has_forests() or 3 not in crystal.number:
+    if not ion.startswith("Li") or not has_forests() or 3 not in crystal.number:
+        return None
+    return predict_crystal(crystal)
+
+
+def _with_experiment(prediction: Prediction, said: Experiment | None) -> Prediction:
+    if said is None:
         return prediction
-    said = predict_crystal(crystal)
     return replace(
         prediction,
         experimental_activation_energy=said.activation_energy,
@@ -216,6 +242,27 @@ def with_experiment(prediction: Prediction, crystal: Any) -> Prediction:
         experiment_model=said.model,
         warnings=merge_warnings(prediction.warnings, said.warnings),
     )
+
+
+def worker(
+    ion: str | None, crystals: bool, experiment: bool, strict: bool, num_threads: int
+) -> Callable[[Any], tuple[Entry, Experiment | None]]:
+    """In a worker process: the function that reads one structure and prepares what the models need of it."""
+    import fastin.ml.dataset  # noqa: F401 - no structure's time limit shall pay for imports
+
+    return partial(_prepare, ion=ion, crystals=crystals, experiment=experiment, strict=strict, num_threads=num_threads)
+
+
+def _prepare(
+    source: Any, *, ion: str | None, crystals: bool, experiment: bool, strict: bool, num_threads: int | None = None
+) -> tuple[Entry, Experiment | None]:
+    from fastin.crystal.crystal import as_crystal
+    from fastin.ml.dataset import graphs_of
+
+    crystal = as_crystal(source, strict=strict)
+    entry = graphs_of(crystal, ion, crystals=crystals, num_threads=num_threads)
+    refuse_severe(crystal.source, entry.interstitial.warnings, strict)
+    return entry, _measured(crystal, entry.interstitial.ion) if experiment else None
 
 
 def predict(
@@ -246,7 +293,9 @@ def predict(
         >>> import fastin
         >>> fastin.predict("LiFePO4.cif").activation_energy  # doctest: +SKIP
     """
-    return predict_many([source], ion, model=model, device=device, experiment=experiment, strict=strict)[0]
+    trained = load_shipped(model, device)
+    entry, said = _prepare(source, ion=ion, crystals=trained.kind == "crystal", experiment=experiment, strict=strict)
+    return _with_experiment(predict_entries([entry], trained, device)[0], said)
 
 
 def predict_many(
@@ -258,8 +307,11 @@ def predict_many(
     experiment: bool = True,
     strict: bool = False,
     on_error: str = "raise",
+    time_limit: float = TIME_LIMIT,
+    memory: int | None = None,
+    workers: int | None = None,
 ) -> list[Prediction]:
-    """`predict` for many structures in one batch.
+    """`predict` for many structures: each is read in a process that it may crash or hang, the models run in one batch.
 
     Args:
         sources: structures, each whatever `predict` takes.
@@ -269,25 +321,57 @@ def predict_many(
         experiment: as `predict`.
         strict: as `predict`.
         on_error: ``"raise"``, or ``"skip"`` to leave out structures that cannot be used.
+        time_limit: seconds for reading one structure.
+        memory: bytes that one structure may use, None for no limit.
+        workers: processes; None: one for every four structures, at most one a processor.
+
+    Raises:
+        FastinError: of the first structure that cannot be used; `LostError` where its process hung or died.
     """
     if on_error not in ("raise", "skip"):
         raise InputError(f"on_error must be raise or skip, not {on_error!r}")
-    trained = load_shipped(model, device)
-    from fastin.crystal.crystal import as_crystal
-    from fastin.ml.predictor import graphs_of
+    out = []
+    for said in predict_each(
+        sources, ion, model=model, device=device, experiment=experiment, strict=strict, time_limit=time_limit,
+        memory=memory, workers=workers,
+    ):  # fmt: skip
+        if isinstance(said, Prediction):
+            out.append(said)
+        elif on_error == "raise":
+            raise said
+    return out
 
-    entries, crystals = [], []
-    for source in sources:
-        try:
-            crystal = as_crystal(source, strict=strict)
-            entry = graphs_of(crystal, ion, crystals=trained.kind == "crystal")
-            refuse_severe(crystal.source, entry.interstitial.warnings, strict)
-            entries.append(entry)
-            crystals.append(crystal)
-        except FastinError:
-            if on_error == "raise":
-                raise
-    predictions = predict_entries(entries, trained, device)
-    if experiment:
-        return [with_experiment(p, c) for p, c in zip(predictions, crystals, strict=True)]
-    return predictions
+
+def predict_each(
+    sources: Sequence[Any],
+    ion: str | None = None,
+    *,
+    model: str | Path = "default",
+    device: str | None = None,
+    experiment: bool = True,
+    strict: bool = False,
+    time_limit: float = TIME_LIMIT,
+    memory: int | None = None,
+    workers: int | None = None,
+) -> list[Prediction | FastinError]:
+    """As `predict_many`: a prediction or an error for each structure, in their order."""
+    trained = load_shipped(model, device)
+    arguments = {"ion": ion, "crystals": trained.kind == "crystal", "experiment": experiment, "strict": strict}
+    prepared: list[Any] = [None] * len(sources)
+    for number, answer in isolate(
+        "fastin.prediction:worker", sources, arguments, time_limit=time_limit, memory=memory, workers=workers
+    ):
+        prepared[number] = answer
+    usable = [k for k, answer in enumerate(prepared) if not isinstance(answer, Failure)]
+    said = dict(zip(usable, _predict_each([prepared[k][0] for k in usable], trained, device), strict=True))
+    out: list[Prediction | FastinError] = []
+    for k, source in enumerate(sources):
+        found = said.get(k)
+        if isinstance(found, Prediction):
+            out.append(_with_experiment(found, prepared[k][1]))
+        elif found is not None:
+            out.append(found)
+        else:
+            name = str(source) if isinstance(source, str | Path) else f"structure {k + 1}"
+            out.append(prepared[k].error(name))
+    return out

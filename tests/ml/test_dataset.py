@@ -136,7 +136,7 @@ def test_command_line(tmp_path: Path) -> None:
     assert told.exit_code == 0
     assert "e1d_global: 3 usable" in told.output
     missing = CliRunner().invoke(main, ["dataset", "info", str(tmp_path / "no")])
-    assert missing.exit_code == 1
+    assert missing.exit_code == 2
     assert "not a data set" in missing.output
 
 

@@ -156,8 +156,8 @@ def test_train_and_evaluate_commands(store: GraphStore, tmp_path: Path) -> None:
     whole = CliRunner().invoke(main, ["evaluate", str(tmp_path / "run"), "--json"])
     assert json.loads(whole.output) == json.loads(scored.output)
     nothing = CliRunner().invoke(main, ["evaluate", str(tmp_path)])
-    assert nothing.exit_code == 1
+    assert nothing.exit_code == 2
     assert "no finished run" in nothing.output
     assert "--dataset" in CliRunner().invoke(main, ["evaluate", str(model)]).output
     config.write_text("model = 3 =")
-    assert CliRunner().invoke(main, ["train", str(config)]).exit_code == 1
+    assert CliRunner().invoke(main, ["train", str(config)]).exit_code == 2

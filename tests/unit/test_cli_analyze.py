@@ -131,7 +131,7 @@ def test_missing_extra_is_one_line(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     result = CliRunner().invoke(main, ["screen", str(fastin.examples()["LiCl"]), "-o", "x.parquet"])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "fastin[screen]" in result.stderr
     assert "Traceback" not in result.output
 

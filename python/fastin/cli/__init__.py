@@ -1,14 +1,32 @@
-"""The ``fastin`` command. Exit status: 0 ok, 1 some inputs failed (the rest written), 2 usage."""
+"""The ``fastin`` command, and the exit status of every subcommand (see `EXIT_STATUSES`)."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
 import click
 
 from fastin import __version__
 from fastin.errors import FastinError
+
+#: One table for all subcommands; docs/guide/exit-statuses.md explains it.
+EXIT_STATUSES = {
+    0: "everything was computed",
+    1: "some inputs failed, each with its error; the others are there",
+    2: "nothing was computed: wrong usage, an output that cannot be written, an option or file that cannot work",
+    70: "an error that fastin did not expect; please report it",
+    130: "interrupted (Ctrl-C)",
+    141: "the reader of the output went away",
+    143: "terminated (SIGTERM)",
+}
+CANNOT_RUN, UNEXPECTED, INTERRUPTED, NO_READER = 2, 70, 130, 141
 
 # subcommand -> (module with a click command named `command`, one-line help); loaded only when used.
 _COMMANDS: dict[str, tuple[str, str]] = {
@@ -31,8 +49,38 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class _OutputFailure(click.ClickException):
-    exit_code = 2
+def _leave(status: int, message: str = "") -> NoReturn:
+    with contextlib.suppress(OSError):
+        if message:
+            click.echo(message, err=True)
+    raise SystemExit(status)
+
+
+@contextlib.contextmanager
+def _statuses() -> Iterator[None]:
+    """Whatever ends a subcommand early gives its status of `EXIT_STATUSES`, and a line that says why."""
+    try:
+        yield
+    except click.exceptions.Exit:
+        raise
+    except (KeyboardInterrupt, click.Abort):
+        _leave(INTERRUPTED, "interrupted")
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(CANNOT_RUN) from error
+    except FastinError as error:
+        _leave(CANNOT_RUN, f"Error: {error}")
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            _leave(CANNOT_RUN, f"Error: {error}")
+        with contextlib.suppress(OSError, ValueError):  # what is still buffered has no reader either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(NO_READER)
+    except MemoryError:
+        _leave(UNEXPECTED, "Error: out of memory")
+    except Exception:
+        traceback.print_exc()
+        _leave(UNEXPECTED, f"Error: fastin {__version__} did not expect this; please report it with the lines above")
 
 
 class _LazyGroup(click.Group):
@@ -48,20 +96,32 @@ class _LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def invoke(self, ctx: click.Context) -> object:
-        """What a subcommand does not handle (a missing extra, a full disk) is one line, not a traceback."""
-        try:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """As click's, but with the statuses of `EXIT_STATUSES`."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, **extra)
+        with _statuses():
+            status = super().main(args, prog_name, complete_var, False, **extra)
+            sys.stdout.flush()
+            raise SystemExit(status if isinstance(status, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the subcommand; here, because click itself gives an interrupt and a lost reader the status 1."""
+        with _statuses():
             return super().invoke(ctx)
-        except FastinError as error:
-            raise click.ClickException(str(error)) from error
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of our output has seen enough: click's to handle
-                raise
-            raise _OutputFailure(str(error)) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+        with formatter.section("Exit status"):
+            formatter.write_dl([(str(status), text) for status, text in EXIT_STATUSES.items()])
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,6 +13,8 @@ import click
 import numpy as np
 from rich.console import Console
 
+from fastin.errors import InputError
+
 SUFFIXES = (".cif", ".vasp", ".poscar", ".contcar")
 STRUCTURE_NAMES = ("POSCAR", "CONTCAR")
 _TABLE_WIDTH = 200
@@ -40,20 +42,41 @@ def stderr_console() -> Console:
 
 
 def expand_inputs(arguments: Iterable[str]) -> list[Path]:
-    """Files as given, and the structures directly inside the folders given (sorted)."""
+    """Files as given, and the structures directly inside the folders given (sorted).
+
+    A folder that cannot be listed stays in the list: reading it gives the error that belongs to it.
+    """
     paths: list[Path] = []
     for argument in arguments:
         path = Path(argument)
-        if path.is_dir():
+        if not path.is_dir():
+            paths.append(path)
+            continue
+        try:
             inside = sorted(
                 p for p in path.iterdir() if p.is_file() and (p.suffix.lower() in SUFFIXES or p.name in STRUCTURE_NAMES)
             )
-            if not inside:
-                raise click.UsageError(f"the folder {path} holds no structure ({', '.join(SUFFIXES)})")
-            paths.extend(inside)
-        else:
+        except OSError:
             paths.append(path)
+            continue
+        if not inside:
+            raise click.UsageError(f"the folder {path} holds no structure ({', '.join(SUFFIXES)})")
+        paths.extend(inside)
     return paths
+
+
+def refuse_folder(path: Path) -> None:
+    """Raises the error of a folder that `expand_inputs` could not list.
+
+    Raises:
+        InputError: it is a folder.
+    """
+    if path.is_dir():
+        try:
+            next(path.iterdir(), None)
+        except OSError as error:
+            raise InputError(f"{path}: the folder cannot be listed ({error.strerror})") from None
+        raise InputError(f"{path}: a folder, not a structure")
 
 
 def unique_stems(paths: Iterable[Path]) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +13,24 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import (
     dump_json,
     expand_inputs,
     ion_option,
     json_option,
+    json_ready,
     notes_option,
     number,
     radii_option,
+    refuse_folder,
     stderr_console,
     stdout_console,
     threads_option,
     unique_stems,
 )
 from fastin.errors import FastinError
+from fastin.runtime.isolate import Failure
 
 if TYPE_CHECKING:
     from fastin.bvse.barriers import Barriers
@@ -121,6 +126,35 @@ def _public(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in row.items() if not k.startswith("_")}
 
 
+def worker(
+    ion: str | None, radii: str, barriers: bool, out: Path | None, num_threads: int
+) -> Callable[[tuple[Path, str]], dict[str, Any]]:
+    """In a worker process: the function that analyzes one (path, stem), writes its files and returns its row."""
+    import fastin.bvse.barriers
+    import fastin.crystal.crystal
+    import fastin.transport.paths  # noqa: F401 - no structure's time limit shall pay for imports
+
+    return partial(_answer, ion=ion, radii=radii, barriers=barriers, out=out, threads=num_threads)
+
+
+def _answer(
+    item: tuple[Path, str], *, ion: str | None, radii: str, barriers: bool, out: Path | None, threads: int
+) -> dict[str, Any]:
+    path, stem = item
+    try:
+        refuse_folder(path)
+        row = analyze_one(path, ion, radii, barriers, threads)
+        if out is not None:
+            _write_files(row, out, stem)
+    except (FastinError, OSError) as error:
+        return _failed(path, {"type": type(error).__name__, "message": str(error)})
+    return json_ready(_public(row))  # type: ignore[no-any-return]
+
+
+def _failed(path: Path, error: dict[str, str]) -> dict[str, Any]:
+    return {"source": str(path), "error": error}
+
+
 def _write_files(row: dict[str, Any], folder: Path, stem: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for suffix in NETWORK_FILES:
@@ -198,6 +232,7 @@ def _legend(rows: list[dict[str, Any]], with_barriers: bool) -> str:
 )
 @notes_option
 @threads_option
+@limits
 def command(
     files: tuple[str, ...],
     demo: bool,
@@ -208,6 +243,8 @@ def command(
     out: Path | None,
     show_notes: bool,
     threads: int | None,
+    time_limit: float,
+    memory: int | None,
 ) -> None:
     """Voids, bottlenecks, channels and migration barriers of each structure FILE (CIF, POSCAR, or a folder of them)."""
     paths = expand_inputs(files)
@@ -219,41 +256,61 @@ def command(
         labels += list(examples())
     if not paths:
         raise click.UsageError("name at least one FILE, or use --demo")
-    errors = stderr_console()
-    rows: list[dict[str, Any]] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    quiet = not errors.is_terminal or len(paths) < 3
-    with Progress(*columns, console=errors, transient=True, disable=quiet) as progress:
-        task = progress.add_task("analyzing", total=len(paths))
-        for path, stem in zip(paths, unique_stems(paths), strict=True):
-            try:
-                row = analyze_one(path, ion, radii, barriers, threads)
-                if out is not None:
-                    _write_files(row, out, stem)
-            except (FastinError, OSError) as error:
-                row = {"source": str(path), "error": {"type": type(error).__name__, "message": str(error)}}
-            rows.append(_public(row))
-            progress.advance(task)
+    items = list(zip(paths, unique_stems(paths), strict=True))
+    given = {"ion": ion, "radii": radii, "barriers": barriers, "out": out}
+    answers, interrupted = _run(items, given, Limits(time_limit, memory, threads))
+    done = [k for k, answer in enumerate(answers) if answer is not None]
+    rows = [
+        _failed(paths[k], error_of(paths[k], answers[k])) if isinstance(answers[k], Failure) else answers[k]
+        for k in done
+    ]
     if as_json:
         click.echo(dump_json(rows))
     else:
-        console = stdout_console()
-        console.print(_table(rows, labels, barriers))
-        computed = any("error" not in row for row in rows)
-        if computed:
-            console.print(_legend(rows, barriers), style="dim", soft_wrap=True)
-        if out is not None and computed:
-            console.print(f"files written to {escape(str(out))}", style="dim")
-        for row in rows if show_notes else ():
-            for note in row.get("notes", ()):
-                console.print(f"{escape(Path(row['source']).name)}: {escape(note)}", style="dim")
-    failed = [r for r in rows if "error" in r]
-    for row in failed:
-        errors.print(f"[red]{escape(row['error']['type'])}[/red] {escape(row['error']['message'])}", soft_wrap=True)
+        _print(rows, [labels[k] for k in done], barriers, out, show_notes)
+    failed = _print_errors(rows, as_json)
+    leave(failed, interrupted, len(done), len(paths))
+
+
+def _run(items: list[Any], given: dict[str, Any], limits: Limits) -> tuple[list[Any], bool]:
+    """The rows, behind a progress bar where somebody looks."""
+    errors = stderr_console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    quiet = not errors.is_terminal or len(items) < 3
+    with Progress(*columns, console=errors, transient=True, disable=quiet) as progress:
+        task = progress.add_task("analyzing", total=len(items))
+        return run_batch(
+            "fastin.cli.analyze:worker", items, given, limits, lambda done: progress.update(task, completed=done)
+        )
+
+
+def _print(rows: list[dict[str, Any]], labels: list[str], barriers: bool, out: Path | None, show_notes: bool) -> None:
+    console = stdout_console()
+    console.print(_table(rows, labels, barriers))
+    computed = any("error" not in row for row in rows)
+    if computed:
+        console.print(_legend(rows, barriers), style="dim", soft_wrap=True)
+    if out is not None and computed:
+        console.print(f"files written to {escape(str(out))}", style="dim")
+    for row in rows if show_notes else ():
+        for note in row.get("notes", ()):
+            console.print(f"{escape(Path(row['source']).name)}: {escape(note)}", style="dim")
+
+
+def _print_errors(rows: list[dict[str, Any]], as_json: bool) -> bool:
+    """One line an error; True where there was one."""
+    errors = stderr_console()
+    failed = False
     for row in rows:
-        if "barriers_error" in row and not as_json:
-            problem = row["barriers_error"]
-            text = escape(problem["message"])
-            errors.print(f"[yellow]{problem['type']}[/yellow] no barriers: {text}", soft_wrap=True)
-    if failed or any("barriers_error" in row for row in rows):
-        sys.exit(1)
+        if "error" in row:
+            failed = True
+            text = escape(row["error"]["message"])
+            errors.print(f"[red]{escape(row['error']['type'])}[/red] {text}", soft_wrap=True)
+    for row in rows:
+        if "barriers_error" in row:
+            failed = True
+            if not as_json:
+                problem = row["barriers_error"]
+                text = escape(problem["message"])
+                errors.print(f"[yellow]{problem['type']}[/yellow] no barriers: {text}", soft_wrap=True)
+    return failed

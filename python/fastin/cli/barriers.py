@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,60 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import (
     convention_option,
     dump_json,
     expand_inputs,
     ion_option,
     json_option,
+    json_ready,
     notes_option,
     number,
+    refuse_folder,
     stderr_console,
     stdout_console,
     threads_option,
     unique_stems,
 )
 from fastin.errors import FastinError
+from fastin.runtime.isolate import Failure
+
+
+def worker(
+    grid: dict[str, Any], barriers: dict[str, Any], ion: str | None, out: Path | None, num_threads: int
+) -> Callable[[tuple[Path, str]], dict[str, Any]]:
+    """In a worker process: the function that takes one (path, stem), writes its files and returns its row."""
+    import fastin.bvse.barriers  # noqa: F401 - no structure's time limit shall pay for imports
+
+    return partial(_answer, grid_options=grid, barrier_options=barriers, ion=ion, out=out, threads=num_threads)
+
+
+def _answer(
+    item: tuple[Path, str],
+    *,
+    grid_options: dict[str, Any],
+    barrier_options: dict[str, Any],
+    ion: str | None,
+    out: Path | None,
+    threads: int,
+) -> dict[str, Any]:
+    from fastin.bvse.barriers import compute_barriers
+    from fastin.bvse.grid import compute_bvse
+
+    path, stem = item
+    try:
+        refuse_folder(path)
+        grid = compute_bvse(path, ion, num_threads=threads, **grid_options)
+        barriers = compute_barriers(grid, num_threads=threads, **barrier_options)
+        row = barriers.to_dict()
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            grid.write(out / f"{stem}.bvse.cube")
+            (out / f"{stem}.barriers.json").write_text(dump_json(barriers.to_dict(paths=True)) + "\n", "utf-8")
+    except (FastinError, OSError) as error:
+        return {"source": str(path), "error": {"type": type(error).__name__, "message": str(error)}}
+    return json_ready(row)  # type: ignore[no-any-return]
 
 
 def _table(rows: list[dict[str, Any]], labels: list[str]) -> Table:
@@ -75,6 +116,7 @@ def _table(rows: list[dict[str, Any]], labels: list[str]) -> Table:
 )
 @notes_option
 @threads_option
+@limits
 def command(
     files: tuple[str, ...],
     ion: str | None,
@@ -88,33 +130,32 @@ def command(
     out: Path | None,
     show_notes: bool,
     threads: int | None,
+    time_limit: float,
+    memory: int | None,
 ) -> None:
     """1D, 2D and 3D percolation barriers of each structure FILE (CIF, POSCAR, or a folder of them)."""
-    from fastin.bvse.barriers import compute_barriers
-    from fastin.bvse.grid import compute_bvse
-
     paths = expand_inputs(files)
     errors = stderr_console()
-    rows: list[dict[str, Any]] = []
-    for path, stem in zip(paths, unique_stems(paths), strict=True):
-        try:
-            grid = compute_bvse(
-                path, ion, resolution=resolution, cutoff=cutoff, convention=convention, num_threads=threads
-            )
-            barriers = compute_barriers(grid, refine=refine, connectivity=int(connectivity), zero=zero)
-            row = barriers.to_dict()
-            if out is not None:
-                out.mkdir(parents=True, exist_ok=True)
-                grid.write(out / f"{stem}.bvse.cube")
-                (out / f"{stem}.barriers.json").write_text(dump_json(barriers.to_dict(paths=True)) + "\n", "utf-8")
-        except (FastinError, OSError) as error:
-            row = {"source": str(path), "error": {"type": type(error).__name__, "message": str(error)}}
-        rows.append(row)
+    given = {
+        "ion": ion,
+        "out": out,
+        "grid": {"resolution": resolution, "cutoff": cutoff, "convention": convention},
+        "barriers": {"refine": refine, "connectivity": int(connectivity), "zero": zero},
+    }
+    items = list(zip(paths, unique_stems(paths), strict=True))
+    answers, interrupted = run_batch("fastin.cli.barriers:worker", items, given, Limits(time_limit, memory, threads))
+    done = [k for k, answer in enumerate(answers) if answer is not None]
+    rows: list[dict[str, Any]] = [
+        {"source": str(paths[k]), "error": error_of(paths[k], answers[k])}
+        if isinstance(answers[k], Failure)
+        else answers[k]
+        for k in done
+    ]
     if as_json:
         click.echo(dump_json(rows))
     else:
         console = stdout_console()
-        console.print(_table(rows, [p.name for p in paths]))
+        console.print(_table(rows, [paths[k].name for k in done]))
         computed = any("error" not in row for row in rows)
         if computed:
             where = "percolating component" if zero == "network" else "cell"
@@ -127,5 +168,4 @@ def command(
     failed = [r for r in rows if "error" in r]
     for row in failed:
         errors.print(f"[red]{escape(row['error']['type'])}[/red] {escape(row['error']['message'])}", soft_wrap=True)
-    if failed:
-        sys.exit(1)
+    leave(bool(failed), interrupted, len(done), len(paths))

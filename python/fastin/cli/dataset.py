@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fastin.errors import FastinError
+from fastin.cli._batch import Limits, limits
 
 
 @click.group()
@@ -15,7 +15,7 @@ def command() -> None:
     """Build graph data sets with BVSE labels, and look at them."""
 
 
-def _build(sources: Any, out: Path, options: Any, workers: int) -> None:
+def _build(sources: Any, out: Path, options: Any, workers: int, given: Limits) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from fastin.cli._common import stderr_console, stdout_console
@@ -28,7 +28,9 @@ def _build(sources: Any, out: Path, options: Any, workers: int) -> None:
         def show(done: int, total: int) -> None:
             bar.update(line, completed=done, total=total)
 
-        manifest = build_dataset(sources, out, options, workers=workers, progress=show)
+        manifest = build_dataset(
+            sources, out, options, workers=workers, progress=show, time_limit=given.time_limit, memory=given.memory
+        )
     failed = manifest["failures"]
     console = stdout_console()
     console.print(f"{manifest['structures']} structures in {out} (version {manifest['version']})")
@@ -53,8 +55,9 @@ def _options(ion: str | None, resolution: float, convention: str, crystals: bool
 @click.option("--resolution", default=0.2, show_default=True, help="Spacing of the BVSE grid, angstrom.")
 @click.option("--convention", default="spse", show_default=True, help="BVSE convention.")
 @click.option("--crystals/--no-crystals", default=True, show_default=True, help="Keep the crystal graphs too.")
-@click.option("--workers", default=1, show_default=True, help="Processes.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option("--limit", default=0, help="Only the first so many structures.")
+@limits
 def build_command(
     sources: tuple[Path, ...],
     out: Path,
@@ -64,14 +67,14 @@ def build_command(
     crystals: bool,
     workers: int,
     limit: int,
+    time_limit: float,
+    memory: int | None,
 ) -> None:
     """Graphs and labels of CIF files, folders of them, or .jsonl(.gz) collections. Resumes where it stopped."""
     from fastin.ml.dataset import read_sources
 
-    try:
-        _build(read_sources(sources, limit), out, _options(ion, resolution, convention, crystals), workers)
-    except FastinError as error:
-        raise click.ClickException(str(error)) from None
+    options = _options(ion, resolution, convention, crystals)
+    _build(read_sources(sources, limit), out, options, workers, Limits(time_limit, memory, 1))
 
 
 @command.command("mp")
@@ -79,16 +82,22 @@ def build_command(
 @click.option("--ion", required=True, help="Mobile ion, an element that every structure holds.")
 @click.option("--api-key", envvar="MP_API_KEY", help="Materials Project key (default: the variable MP_API_KEY).")
 @click.option("--max-sites", default=160, show_default=True, help="Largest cell.")
-@click.option("--workers", default=1, show_default=True, help="Processes.")
-def mp_command(out: Path, ion: str, api_key: str | None, max_sites: int, workers: int) -> None:
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@limits
+def mp_command(
+    out: Path,
+    ion: str,
+    api_key: str | None,
+    max_sites: int,
+    workers: int,
+    time_limit: float,
+    memory: int | None,
+) -> None:
     """Graphs and labels of all ordered Materials Project structures with an element (needs mp-api and a key)."""
     from fastin.ml.materials_project import fetch_sources
 
-    try:
-        sources = fetch_sources(ion, api_key=api_key, max_sites=max_sites)
-        _build(sources, out, _options(ion, 0.2, "spse", True), workers)
-    except FastinError as error:
-        raise click.ClickException(str(error)) from None
+    sources = fetch_sources(ion, api_key=api_key, max_sites=max_sites)
+    _build(sources, out, _options(ion, 0.2, "spse", True), workers, Limits(time_limit, memory, 1))
 
 
 @command.command("info")
@@ -98,11 +107,8 @@ def info_command(folder: Path) -> None:
     from fastin.cli._common import stdout_console
     from fastin.ml.dataset import load_dataset, read_manifest
 
-    try:
-        manifest = read_manifest(folder)
-        store = load_dataset(folder)
-    except FastinError as error:
-        raise click.ClickException(str(error)) from None
+    manifest = read_manifest(folder)
+    store = load_dataset(folder)
     console = stdout_console()
     console.print(f"version {manifest['version']}, {store}, {len(manifest['failures'])} left out", markup=False)
     console.print(f"options {manifest['options']}", markup=False)

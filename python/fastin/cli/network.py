@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import (
     Finite,
     dump_json,
@@ -23,6 +24,7 @@ from fastin.cli._common import (
     threads_option,
 )
 from fastin.errors import FastinError
+from fastin.runtime.isolate import Failure
 
 if TYPE_CHECKING:
     from fastin.network.network import InterstitialNetwork
@@ -140,6 +142,32 @@ def _check_suffixes(_: click.Context, parameter: click.Parameter, paths: tuple[P
     return paths
 
 
+def worker(
+    ion: str | None,
+    options: dict[str, Any],
+    probe: float | None,
+    classes: bool,
+    out: tuple[Path, ...],
+    num_threads: int,
+) -> Callable[[Path], dict[str, Any]]:
+    """In a worker process: the function that takes one path, writes its files and returns its row."""
+    from fastin.network.network import compute_network
+
+    def answer(path: Path) -> dict[str, Any]:
+        try:
+            network = compute_network(path, ion, num_threads=num_threads, **options)
+            row = _summary(network, network.probe_radius if probe is None else probe)
+            if classes:
+                row |= _classes(network)
+            for target in out:
+                network.write(target)
+        except (FastinError, OSError) as error:
+            return {"error": {"type": type(error).__name__, "message": str(error)}}
+        return row
+
+    return answer
+
+
 @click.command("network")
 @click.argument("file", type=click.Path(path_type=Path))
 @ion_option
@@ -165,6 +193,7 @@ def _check_suffixes(_: click.Context, parameter: click.Parameter, paths: tuple[P
 )
 @json_option
 @threads_option
+@limits
 def command(
     file: Path,
     ion: str | None,
@@ -177,22 +206,21 @@ def command(
     out: tuple[Path, ...],
     as_json: bool,
     threads: int | None,
+    time_limit: float,
+    memory: int | None,
 ) -> None:
     """Voids and bottlenecks of FILE (CIF, POSCAR): free spheres, channels, symmetry classes; network files."""
-    from fastin.network.network import compute_network
-
-    try:
-        network = compute_network(
-            file, ion, radii=radii, clearance=clearance, face_centers=face_centers, exact=exact, num_threads=threads
-        )
-        row = _summary(network, network.probe_radius if probe is None else probe)
-        if reduce_:
-            row |= _classes(network)
-        for path in out:
-            network.write(path)
-    except (FastinError, OSError) as error:
-        stderr_console().print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}", soft_wrap=True)
-        sys.exit(1)
+    options = {"radii": radii, "clearance": clearance, "face_centers": face_centers, "exact": exact}
+    given = {"ion": ion, "options": options, "probe": probe, "classes": reduce_, "out": out}
+    answers, interrupted = run_batch("fastin.cli.network:worker", [file], given, Limits(time_limit, memory, threads))
+    row = answers[0]
+    if isinstance(row, Failure):
+        row = {"error": error_of(file, row)}
+    if row is None or "error" in row:
+        if row is not None:
+            text = escape(row["error"]["message"])
+            stderr_console().print(f"[red]{row['error']['type']}[/red]: {text}", soft_wrap=True)
+        leave(True, interrupted, int(row is not None), 1)
     if as_json:
         click.echo(dump_json(row))
         return

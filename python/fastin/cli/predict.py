@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
+from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.errors import FastinError
+from fastin.runtime.isolate import Failure
 
 
 @click.command()
@@ -24,6 +28,7 @@ from fastin.errors import FastinError
 )
 @click.option("--experiment/--no-experiment", default=True, show_default=True, help="Measured quantities too.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@limits
 def command(
     files: tuple[str, ...],
     ion: str | None,
@@ -33,6 +38,8 @@ def command(
     hops: tuple[tuple[float, ...], ...],
     experiment: bool,
     as_json: bool,
+    time_limit: float,
+    memory: int | None,
 ) -> None:
     """Predict activation energies and conductivities of structures (files, or folders of them) or compositions."""
     from fastin.cli._common import dump_json, stderr_console
@@ -41,14 +48,15 @@ def command(
         raise click.UsageError("give structure files, or --formula")
     if hops and not files:
         raise click.UsageError("--hop needs a structure file")
+    given = Limits(time_limit, memory, None)
     if hops:
-        _print_hops(files, ion, hops, as_json)
+        _print_hops(files, ion, hops, as_json, given)
         return
-    try:
-        compositions = _compositions(formulas)
-        predictions, failures = _structures(files, ion, model, device, experiment) if files else ([], [])
-    except FastinError as error:
-        raise click.ClickException(str(error)) from None
+    compositions, failures = _compositions(formulas)
+    predictions: list[Any] = []
+    if files:
+        predictions, unusable = _structures(files, ion, model, device, experiment, given)
+        failures += unusable
     for message in failures:
         stderr_console().print(message, style="red", markup=False, soft_wrap=True)
     if as_json:
@@ -59,65 +67,88 @@ def command(
         raise SystemExit(1)
 
 
-def _print_hops(files: tuple[str, ...], ion: str | None, hops: tuple[tuple[float, ...], ...], as_json: bool) -> None:
-    """Barriers of single hops instead of the whole crystal's."""
+def hop_worker(
+    hops: tuple[tuple[float, ...], ...], ion: str | None, num_threads: int
+) -> Callable[[Path], list[dict[str, Any]] | Failure]:
+    """In a worker process: the function that gives the barriers of the hops in one structure."""
     from dataclasses import asdict
 
-    from rich.table import Table
-
-    from fastin.cli._common import dump_json, expand_inputs, number, stdout_console
     from fastin.ml.migration import predict_hop
 
-    try:
-        found = [predict_hop(path, hop[:3], hop[3:], ion) for path in expand_inputs(files) for hop in hops]
-    except FastinError as error:
-        raise click.ClickException(str(error)) from None
+    def answer(path: Path) -> list[dict[str, Any]] | Failure:
+        try:
+            return [asdict(predict_hop(path, hop[:3], hop[3:], ion)) for hop in hops]
+        except FastinError as error:
+            return Failure(type(error).__name__, str(error))
+
+    return answer
+
+
+def _print_hops(
+    files: tuple[str, ...], ion: str | None, hops: tuple[tuple[float, ...], ...], as_json: bool, given: Limits
+) -> None:
+    """Barriers of single hops instead of the whole crystal's."""
+    from rich.table import Table
+
+    from fastin.cli._common import dump_json, expand_inputs, number, stderr_console, stdout_console
+
+    paths = expand_inputs(files)
+    answers, interrupted = run_batch("fastin.cli.predict:hop_worker", paths, {"hops": hops, "ion": ion}, given)
+    found: list[dict[str, Any]] = []
+    failed = False
+    for path, answer in zip(paths, answers, strict=True):
+        if isinstance(answer, Failure):
+            failed = True
+            message = answer.message if str(path) in answer.message else error_of(path, answer)["message"]
+            stderr_console().print(message, style="red", markup=False, soft_wrap=True)
+        else:
+            found += answer or []
     if as_json:
-        click.echo(dump_json([asdict(hop) for hop in found]))
-        return
-    table = Table("structure", "ion", "length (A)", "Ea DFT-NEB (eV)", "Ea BVSE (eV)", "warnings")
-    for hop in found:
-        said = f"{number(hop.barrier)} ± {number(hop.barrier_std)}"
-        table.add_row(
-            hop.source, hop.ion, number(hop.length), said, number(hop.bvse_barrier), "; ".join(map(str, hop.warnings))
-        )
-    stdout_console().print(table)
-    stdout_console().print(f"Ea DFT-NEB: expected value. Model: {found[0].model}", markup=False)
+        click.echo(dump_json(found))
+    elif found:
+        table = Table("structure", "ion", "length (A)", "Ea DFT-NEB (eV)", "Ea BVSE (eV)", "warnings")
+        for hop in found:
+            said = f"{number(hop['barrier'])} ± {number(hop['barrier_std'])}"
+            texts = (number(hop["length"]), said, number(hop["bvse_barrier"]), "; ".join(map(str, hop["warnings"])))
+            table.add_row(hop["source"], hop["ion"], *texts)
+        stdout_console().print(table)
+        stdout_console().print(f"Ea DFT-NEB: expected value. Model: {found[0]['model']}", markup=False)
+    leave(failed, interrupted, sum(answer is not None for answer in answers), len(paths))
 
 
-def _compositions(formulas: tuple[str, ...]) -> list[dict[str, Any]]:
+def _compositions(formulas: tuple[str, ...]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Predictions, and a message for each formula that could not be used."""
+    rows: list[dict[str, Any]] = []
+    failures: list[str] = []
     if not formulas:
-        return []
+        return rows, failures
     from dataclasses import asdict
 
-    from fastin.ml.conductivity import predict_composition
+    from fastin.errors import InputError
+    from fastin.ml.conductivity import load_forest, predict_composition
 
-    return [{"formula": formula, **asdict(predict_composition(formula))} for formula in formulas]
+    load_forest("log10_conductivity", "composition")  # a missing or damaged model is not the formula's fault
+    for formula in formulas:
+        try:
+            rows.append({"formula": formula, **asdict(predict_composition(formula))})
+        except InputError as error:
+            failures.append(str(error))
+    return rows, failures
 
 
 def _structures(
-    files: tuple[str, ...], ion: str | None, model: str, device: str | None, experiment: bool
+    files: tuple[str, ...], ion: str | None, model: str, device: str | None, experiment: bool, given: Limits
 ) -> tuple[list[Any], list[str]]:
     """Predictions, and a message for each file that could not be used."""
     from fastin.cli._common import expand_inputs
-    from fastin.crystal.crystal import as_crystal
-    from fastin.prediction import load_shipped, predict_entries, with_experiment
+    from fastin.prediction import Prediction, predict_each
 
-    trained = load_shipped(model, device)
-    from fastin.ml.predictor import graphs_of
-
-    entries, crystals, failures = [], [], []
-    for path in expand_inputs(files):
-        try:
-            crystal = as_crystal(path)
-            entries.append(graphs_of(crystal, ion, crystals=trained.kind == "crystal"))
-            crystals.append(crystal)
-        except FastinError as error:
-            failures.append(str(error))
-    predictions = predict_entries(entries, trained, device)
-    if experiment:
-        predictions = [with_experiment(p, c) for p, c in zip(predictions, crystals, strict=True)]
-    return predictions, failures
+    said = predict_each(
+        expand_inputs(files), ion, model=model, device=device, experiment=experiment,
+        time_limit=given.time_limit, memory=given.memory,
+    )  # fmt: skip
+    predictions = [p for p in said if isinstance(p, Prediction)]
+    return predictions, [str(p) for p in said if not isinstance(p, Prediction)]
 
 
 def _print(predictions: list[Any], compositions: list[dict[str, Any]]) -> None:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,14 @@ import numpy as np
 import fastin
 from fastin.crystal.nearest import NEIGHBOURS
 from fastin.errors import FastinError, InputError
-from fastin.graph.graph import build_crystal_graph, build_interstitial_graph
+from fastin.graph.graph import InterstitialGraph, build_crystal_graph, build_interstitial_graph
 from fastin.ml.store import Entry, GraphStore
+from fastin.runtime.files import write_text
+from fastin.runtime.isolate import TIME_LIMIT, Failure, isolate
 
 _SHARD = 200
+_MOST_SHARDS = 10**6
+_LOST = ("TimeoutError", "WorkerDied", "MemoryError")
 _MANIFEST = "dataset.json"
 
 
@@ -81,26 +84,44 @@ def read_sources(paths: Iterable[Path | str], limit: int = 0) -> Iterator[Source
 
 def _read_source(path: Path) -> Iterator[SourceCif]:
     if path.is_dir():
-        for file in sorted(f for f in path.glob("*.cif") if f.is_file()):
-            yield SourceCif(file.stem, file.read_text(encoding="utf-8", errors="replace"))
+        try:
+            files = sorted(f for f in path.iterdir() if f.suffix == ".cif" and f.is_file())
+        except OSError as error:
+            raise InputError(f"{path}: the folder cannot be listed ({error.strerror or error})") from None
+        for file in files:
+            yield SourceCif(file.stem, _text(file))
     elif path.suffixes[-2:] == [".jsonl", ".gz"] or path.suffix == ".jsonl":
         opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8") as stream:
-            for number, line in enumerate(stream, 1):
-                if not line.strip():
-                    continue
-                try:
-                    record = json.loads(line)
-                    text = record["cif"]
-                    name = str(record["id"])
-                except (ValueError, KeyError, TypeError) as error:
-                    raise InputError(f"{path}, line {number}: not a record with id and cif ({error})") from None
-                if text:
-                    yield SourceCif(name, str(text))
+        try:
+            with opener(path, "rt", encoding="utf-8") as stream:
+                yield from _records(path, stream)
+        except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+            raise InputError(f"{path}: cannot be read ({error})") from None
     elif path.is_file():
-        yield SourceCif(path.stem, path.read_text(encoding="utf-8", errors="replace"))
+        yield SourceCif(path.stem, _text(path))
     else:
         raise InputError(f"{path}: no such file or folder")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _records(path: Path, stream: Iterable[str]) -> Iterator[SourceCif]:
+    for number, line in enumerate(stream, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            text = record["cif"]
+            name = str(record["id"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(f"{path}, line {number}: not a record with id and cif ({error})") from None
+        if text:
+            yield SourceCif(name, str(text))
 
 
 def chemical_system(numbers: Iterable[int]) -> str:
@@ -151,6 +172,41 @@ def make_entry(source: SourceCif, options: BuildOptions) -> Entry:
     )
 
 
+def graphs_of(
+    source: Any,
+    ion: str | None = None,
+    *,
+    name: str | None = None,
+    crystals: bool = True,
+    num_threads: int | None = None,
+) -> Entry:
+    """Interstitial and crystal graph of one structure, without labels.
+
+    Args:
+        source: path, pymatgen Structure, ASE Atoms, `Crystal`, or an `InterstitialGraph` (then there is no crystal).
+        ion: mobile ion.
+        name: id of the entry; default: the source's own description.
+        crystals: build the crystal graph too.
+        num_threads: None takes the default of `set_num_threads`.
+    """
+    if isinstance(source, InterstitialGraph):
+        return Entry(name or source.source, "", chemical_system(source.atom_number), source)
+    from fastin.crystal.crystal import as_crystal
+    from fastin.network.network import compute_network
+
+    crystal = as_crystal(source)
+    network = compute_network(crystal, ion, num_threads=num_threads)
+    if len(network.site_frac) == 0 or len(network.edge_length) == 0:
+        raise InputError(f"{crystal.source}: the network has no voids or no bottlenecks")
+    return Entry(
+        id=name or crystal.source,
+        formula=crystal.formula,
+        system=chemical_system(crystal.number),
+        interstitial=build_interstitial_graph(network, crystal.framework(ion), num_threads=num_threads),
+        crystal=build_crystal_graph(crystal, num_threads=num_threads) if crystals else None,
+    )
+
+
 @cache
 def _tables() -> str:
     """Hash of the tables that come with fastin: radii, bond valence parameters, elements."""
@@ -164,27 +220,57 @@ def _digest(sources: Sequence[SourceCif], options: BuildOptions) -> str:
     return hashlib.sha256((text + "".join(f"\0{s.id}\0{s.cif}" for s in sources)).encode()).hexdigest()
 
 
-def _build_shard(sources: Sequence[SourceCif], options: BuildOptions, stem: Path) -> dict[str, Any]:
-    entries, failures = [], {}
-    for source in sources:
+def worker(options: BuildOptions, num_threads: int) -> Callable[[SourceCif], Entry | Failure]:
+    """In a worker process: the function that makes the entry of one structure."""
+    import fastin.bvse.barriers
+    import fastin.network.network  # noqa: F401
+
+    def answer(source: SourceCif) -> Entry | Failure:
         try:
-            entries.append(make_entry(source, options))
+            return make_entry(source, options)
         except FastinError as error:
-            failures[source.id] = f"{type(error).__name__}: {error}"
+            return Failure(type(error).__name__, str(error))
+
+    return answer
+
+
+def _write_shard(
+    sources: Sequence[SourceCif], answers: Sequence[Entry | Failure], options: BuildOptions, stem: Path
+) -> dict[str, Any]:
+    entries = [answer for answer in answers if not isinstance(answer, Failure)]
+    failures, lost = {}, []
+    for source, answer in zip(sources, answers, strict=True):
+        if isinstance(answer, Failure):
+            failures[source.id] = f"{answer.kind}: {answer.message}"
+            if answer.kind in _LOST:
+                lost.append(source.id)
     if entries:
         GraphStore.from_entries(entries).save(stem.with_suffix(".npz"))
     record = {"digest": _digest(sources, options), "structures": len(entries), "failures": failures}
-    stem.with_suffix(".json").write_text(json.dumps(record, indent=0))
+    if lost:
+        record["lost"] = lost
+    write_text(stem.with_suffix(".json"), json.dumps(record, indent=0))
     return record
 
 
 def _finished(stem: Path, digest: str) -> dict[str, Any] | None:
+    """What a shard's record says, if it is whole and belongs to these inputs; else it is made again."""
     try:
-        record: dict[str, Any] = json.loads(stem.with_suffix(".json").read_text())
-    except (OSError, ValueError):
+        record = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
-    complete = record.get("digest") == digest and (not record["structures"] or stem.with_suffix(".npz").is_file())
-    return record if complete else None
+    if not isinstance(record, dict) or record.get("digest") != digest or record.get("lost"):
+        return None
+    structures, failures = record.get("structures"), record.get("failures")
+    if not isinstance(structures, int) or not isinstance(failures, dict):
+        return None
+    if not structures:
+        return record
+    try:
+        whole = len(GraphStore.load(stem.with_suffix(".npz"))) == structures
+    except InputError:
+        return None
+    return record if whole else None
 
 
 def build_dataset(
@@ -194,15 +280,21 @@ def build_dataset(
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    time_limit: float = TIME_LIMIT,
+    memory: int | None = None,
 ) -> dict[str, Any]:
-    """Builds or completes a data set.
+    """Builds or completes a data set; each structure in a process that it may crash or hang.
+
+    What was lost to a limit of this machine (time, memory, a crash) is tried again by the next build.
 
     Args:
         sources: the structures; ids must be unique.
         out: folder of the data set.
         options: what to compute.
-        workers: processes (spawned, one thread each).
+        workers: processes, one thread each.
         progress: called with (shards done, shards).
+        time_limit: seconds for one structure.
+        memory: bytes that one structure may use, None for no limit.
 
     Returns:
         The manifest: version, options, structures, failures by id, label counts.
@@ -230,21 +322,35 @@ def build_dataset(
     if todo:  # until they are made, the folder must not pass for the data set it was, nor for the new one
         (folder / _MANIFEST).unlink(missing_ok=True)
     done = len(parts) - len(todo)
-    if workers > 1 and len(todo) > 1:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            arguments = ([parts[k] for k in todo], [options] * len(todo), [stems[k] for k in todo])
-            for k, record in zip(todo, pool.map(_build_shard, *arguments), strict=True):
-                records[k] = record
-                done += 1
-                if progress is not None:
-                    progress(done, len(parts))
-    else:
-        for k in todo:
-            records[k] = _build_shard(parts[k], options, stems[k])
-            done += 1
-            if progress is not None:
-                progress(done, len(parts))
+    for k, answers in _entries(parts, todo, options, workers, time_limit, memory):
+        records[k] = _write_shard(parts[k], answers, options, stems[k])
+        done += 1
+        if progress is not None:
+            progress(done, len(parts))
     return _write_manifest(folder, options, digests, [r for r in records if r is not None])
+
+
+def _entries(
+    parts: Sequence[Sequence[SourceCif]],
+    todo: Sequence[int],
+    options: BuildOptions,
+    workers: int,
+    time_limit: float,
+    memory: int | None,
+) -> Iterator[tuple[int, list[Entry | Failure]]]:
+    """The answers of each shard in the order of its structures, as soon as they are all there."""
+    place = [(k, n) for k in todo for n in range(len(parts[k]))]
+    answers: dict[int, dict[int, Entry | Failure]] = {k: {} for k in todo}
+    found = isolate(
+        "fastin.ml.dataset:worker", [parts[k][n] for k, n in place], {"options": options},
+        time_limit=time_limit, memory=memory, num_threads=1, workers=workers,
+    )  # fmt: skip
+    for number, answer in found:
+        k, n = place[number]
+        answers[k][n] = answer
+        if len(answers[k]) == len(parts[k]):
+            whole = answers.pop(k)
+            yield k, [whole[n] for n in range(len(parts[k]))]
 
 
 def _refuse_other_options(folder: Path, options: BuildOptions) -> None:
@@ -266,19 +372,19 @@ def _write_manifest(
     failures: dict[str, str] = {}
     for record in records:
         failures |= record["failures"]
+    lost = [name for record in records for name in record.get("lost", ())]  # decided by the machine, not by the inputs
     manifest = {
-        "version": hashlib.sha256("".join(digests).encode()).hexdigest()[:16],
+        "version": hashlib.sha256("".join([*digests, *lost]).encode()).hexdigest()[:16],
         "fastin": fastin.__version__,
         "options": asdict(options),
         "shards": len(records),
         "structures": sum(r["structures"] for r in records),
         "failures": failures,
     }
-    (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1))
     if manifest["structures"]:
-        labels = load_dataset(folder).labels
+        labels = _load_shards(folder, manifest["shards"]).labels
         manifest["labels"] = {name: label_summary(labels[:, k]) for k, name in enumerate(LABELS)}
-        (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+    write_text(folder / _MANIFEST, json.dumps(manifest, indent=1))
     return manifest
 
 
@@ -290,9 +396,14 @@ def read_manifest(folder: Path | str) -> dict[str, Any]:
     """
     path = Path(folder) / _MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         raise InputError(f"{folder}: not a data set (no readable {_MANIFEST})") from None
+    known = {"version": str, "options": dict, "shards": int, "structures": int, "failures": dict}
+    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(k), kind) for k, kind in known.items()):
+        raise InputError(f"{path}: damaged (it does not hold {', '.join(known)}); build the data set again")
+    if not 0 <= manifest["shards"] <= _MOST_SHARDS:
+        raise InputError(f"{path}: damaged ({manifest['shards']} shards); build the data set again")
     return manifest
 
 
@@ -300,13 +411,21 @@ def load_dataset(path: Path | str) -> GraphStore:
     """All graphs of a data set folder, or of one ``.npz`` file.
 
     Raises:
-        InputError: neither of these.
+        InputError: neither of these, or damaged; names the file.
     """
     path = Path(path)
     if path.suffix == ".npz" and path.is_file():
         return GraphStore.load(path)
     manifest = read_manifest(path)
-    stems = [path / "shards" / f"{k:05d}.npz" for k in range(manifest["shards"])]
+    store = _load_shards(path, manifest["shards"])
+    if len(store) != manifest["structures"]:
+        text = f"{path}: {len(store)} structures in the shards, {manifest['structures']} in {_MANIFEST}"
+        raise InputError(f"{text}; build the data set again, it makes what is missing")
+    return store
+
+
+def _load_shards(folder: Path, count: int) -> GraphStore:
+    stems = [folder / "shards" / f"{k:05d}.npz" for k in range(count)]
     return GraphStore.concatenate([GraphStore.load(stem) for stem in stems if stem.is_file()])
 
 

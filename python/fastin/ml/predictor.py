@@ -11,43 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastin.errors import InputError
-from fastin.graph.graph import InterstitialGraph, build_crystal_graph, build_interstitial_graph
 from fastin.ml.checkpoint import Trained, load_model, save_model
 from fastin.ml.config import TrainConfig
-from fastin.ml.dataset import chemical_system
+from fastin.ml.dataset import graphs_of
 from fastin.ml.models import MODELS
 from fastin.ml.splits import Split, grouped_split
-from fastin.ml.store import FREE, Entry, GraphStore
+from fastin.ml.store import FREE, GraphStore
 from fastin.ml.train import pick_device, predict_targets, train
 
 _SMALLEST_SET = 10
-
-
-def graphs_of(source: Any, ion: str | None = None, *, name: str | None = None, crystals: bool = True) -> Entry:
-    """Interstitial and crystal graph of one structure, without labels.
-
-    Args:
-        source: path, pymatgen Structure, ASE Atoms, `Crystal`, or an `InterstitialGraph` (then there is no crystal).
-        ion: mobile ion.
-        name: id of the entry; default: the source's own description.
-        crystals: build the crystal graph too.
-    """
-    if isinstance(source, InterstitialGraph):
-        return Entry(name or source.source, "", chemical_system(source.atom_number), source)
-    from fastin.crystal.crystal import as_crystal
-    from fastin.network.network import compute_network
-
-    crystal = as_crystal(source)
-    network = compute_network(crystal, ion)
-    if len(network.site_frac) == 0 or len(network.edge_length) == 0:
-        raise InputError(f"{crystal.source}: the network has no voids or no bottlenecks")
-    return Entry(
-        id=name or crystal.source,
-        formula=crystal.formula,
-        system=chemical_system(crystal.number),
-        interstitial=build_interstitial_graph(network, crystal.framework(ion)),
-        crystal=build_crystal_graph(crystal) if crystals else None,
-    )
 
 
 class Predictor:

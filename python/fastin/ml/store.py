@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastin.errors import InputError
 from fastin.graph.graph import CrystalGraph, InterstitialGraph
+from fastin.runtime.files import read_npz
 from fastin.runtime.openmp import _core
 
 Array = NDArray[Any]
@@ -57,6 +58,18 @@ FIELDS: dict[str, tuple[str, type[Any], tuple[int, ...]]] = {
     "crystal_vector": ("crystal", np.float32, (-1, 3)),
 }
 GROUPS = ("site", "edge", "atom", "cover_site", "cover_edge", "crystal")
+
+#: field of indices -> group that they count in, within their structure.
+_INDICES = {
+    "site_neighbour": "atom",
+    "edge_neighbour": "atom",
+    "ends": "site",
+    "cover_site": "site",
+    "cover_edge": "edge",
+    "cover_ends": "cover_site",
+    "crystal_neighbour": "crystal",
+}
+_TEXTS = ("ids", "formulas", "systems")
 
 
 @dataclass(frozen=True)
@@ -147,12 +160,50 @@ class GraphStore:
 
     @classmethod
     def load(cls, path: Path | str) -> GraphStore:
-        """Reads what `save` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            text = {n: np.char.decode(data[n], "utf-8") for n in ("ids", "formulas", "systems")}
-            pointers = {g: data[f"pointer_{g}"] for g in GROUPS}
-            arrays = {n: data[n] for n in FIELDS}
-            return cls(labels=data["labels"], pointers=pointers, arrays=arrays, **text)
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: another file, or a damaged one.
+        """
+        path = Path(path)
+        names = ["labels", *_TEXTS, *(f"pointer_{g}" for g in GROUPS), *FIELDS]
+        data = read_npz(path, names)
+        try:
+            text = {n: np.char.decode(data[n], "utf-8") for n in _TEXTS}
+            pointers = {g: np.asarray(data[f"pointer_{g}"], np.int64) for g in GROUPS}
+            store = cls(labels=data["labels"], pointers=pointers, arrays={n: data[n] for n in FIELDS}, **text)
+            store.check()
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}: not a whole store of graphs ({error})") from None
+        return store
+
+    def check(self) -> None:
+        """Every shape, pointer and index is inside what it points to.
+
+        Raises:
+            ValueError: says which is not.
+        """
+        count = len(self.ids)
+        if self.ids.ndim != 1 or any(getattr(self, n).shape != (count,) for n in _TEXTS):
+            raise ValueError("names, formulas and systems are not of one length")
+        if self.labels.shape != (count, len(LABELS)) or self.labels.dtype.kind != "f":
+            raise ValueError(f"labels of shape {self.labels.shape}")
+        for group, pointer in self.pointers.items():
+            if pointer.shape != (count + 1,) or pointer[0] != 0 or (np.diff(pointer) < 0).any():
+                raise ValueError(f"the pointer of {group} does not rise from 0 over {count} structures")
+        for name, (group, dtype, tail) in FIELDS.items():
+            values = self.arrays[name]
+            fits = values.ndim == 1 + len(tail) and all(
+                n in (m, -1) for m, n in zip(values.shape[1:], tail, strict=True)
+            )
+            if not fits or values.dtype != dtype or len(values) != self.pointers[group][-1]:
+                raise ValueError(f"{name} of shape {values.shape} and type {values.dtype}")
+        for name, target in _INDICES.items():
+            values = self.arrays[name]
+            sizes = np.diff(self.pointers[target])
+            bound = np.repeat(sizes, np.diff(self.pointers[FIELDS[name][0]])).reshape(-1, *[1] * (values.ndim - 1))
+            if ((values < 0) | (values >= bound)).any():
+                raise ValueError(f"{name} points outside its structure")
 
     @classmethod
     def concatenate(cls, stores: Sequence[GraphStore]) -> GraphStore:

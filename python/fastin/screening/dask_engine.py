@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from fastin.errors import FastinError, InputError, missing_extra
+from fastin.runtime.pool import Failure
 from fastin.screening.engine import Row, Supervisor, error_row
 from fastin.screening.inputs import Record
 
@@ -152,4 +153,4 @@ class DaskEngine:
             singles.extend(chunk)
         else:
             message = "the Dask workers that tried it died, most likely because memory ran out"
-            yield chunk[0], error_row("WorkerDied", message, 0.0)
+            yield chunk[0], error_row(Failure("WorkerDied", message))

@@ -1,0 +1,105 @@
+"""What the commands over many structures share: each in a process of its own, its limits, Ctrl-C."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from fastin.cli._common import Finite, stderr_console
+from fastin.runtime.isolate import TIME_LIMIT, Failure, isolate
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SIZE = re.compile(r"([0-9]*\.?[0-9]+)\s*([KMGT])(i?)B?", re.IGNORECASE)
+_POWER = {"K": 1, "M": 2, "G": 3, "T": 4}
+_SMALLEST = 64 * 2**20
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]
+    """An amount of memory with its unit: 500M, 4G, 1.5GiB; bytes."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes; the unit must be said, and less than a process needs for itself is refused."""
+        if isinstance(value, int):
+            return value
+        match = _SIZE.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no amount of memory; give it with its unit, e.g. 500M or 4G", param, ctx)
+        size = float(match[1]) * (1024 if match[3] else 1000) ** _POWER[match[2].upper()]
+        if not _SMALLEST <= size < 2**60:
+            self.fail(f"{value} is outside 64M to 1000000T", param, ctx)
+        return int(size)
+
+
+def limits(command: F) -> F:
+    """Adds ``--time-limit`` and ``--memory``."""
+    for option in (
+        click.option("--memory", type=Size(), help="Memory that one structure may use, e.g. 4G; default: no limit."),
+        click.option(
+            "--time-limit", type=Finite(0.001, 1e7), default=TIME_LIMIT, show_default=True, help="Seconds a structure."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Time (s) and memory (bytes) of one structure, threads of the core."""
+
+    time_limit: float
+    memory: int | None
+    threads: int | None
+
+
+def error_of(path: Path | str, failure: Failure) -> dict[str, str]:
+    """Type and message of a structure that its process did not survive; the message names the file and the remedy."""
+    remedy = {"TimeoutError": " (--time-limit)"}.get(failure.kind, "")
+    return {"type": failure.kind, "message": f"{path}: {failure.message}{remedy}"}
+
+
+def run_batch(
+    function: str,
+    items: Sequence[Any],
+    arguments: Mapping[str, Any],
+    given: Limits,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[list[Any], bool]:
+    """The answer of each item in order (a `Failure` where there is none, None where it was not begun).
+
+    Returns:
+        The answers, and True where Ctrl-C stopped the batch: what was done until then is there.
+    """
+    answers: list[Any] = [None] * len(items)
+    found = isolate(
+        function,
+        items,
+        arguments,
+        time_limit=given.time_limit,
+        memory=given.memory,
+        num_threads=given.threads,
+        progress=progress,
+    )
+    try:
+        for number, answer in found:
+            answers[number] = answer
+    except KeyboardInterrupt:
+        return answers, True
+    return answers, False
+
+
+def leave(failed: bool, interrupted: bool, done: int, total: int) -> None:
+    """Ends the command with the status of its batch; returns where all is well."""
+    if interrupted:
+        stderr_console().print(f"interrupted: {done} of {total} structures done")
+        sys.exit(130)
+    if failed:
+        sys.exit(1)

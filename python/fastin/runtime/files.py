@@ -1,0 +1,123 @@
+"""Files that appear whole or not at all, with the digest that tells a damaged one."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastin.errors import InputError
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes under a temporary name, flushes to the disk and renames: a kill leaves the old file or the new one."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_file(path: Path) -> Path:
+    """Where the SHA-256 of a file stands: ``NAME.sha256`` beside it, as ``sha256sum`` writes it."""
+    return path.with_name(path.name + ".sha256")
+
+
+def read_checked(path: Path, *, required: bool = False) -> bytes:
+    """The bytes of a file, compared with the SHA-256 beside it.
+
+    Args:
+        path: the file.
+        required: refuse a file without one; else only a wrong one is refused.
+
+    Raises:
+        InputError: it cannot be read, or its bytes are not those of the digest.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    try:
+        words = digest_file(path).read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        if required:
+            raise InputError(f"{path}: its digest {digest_file(path).name} is missing; install fastin again") from None
+        return data
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{digest_file(path)}: cannot be read ({error})") from None
+    if not words or words[0].lower() != digest(data):
+        raise InputError(f"{path}: damaged, its SHA-256 is not that of {digest_file(path).name}; get the file again")
+    return data
+
+
+_LARGEST_ARRAY = 2**33  # bytes; a damaged header may claim anything
+
+
+def read_npz(path: Path, names: Sequence[str], data: bytes | None = None) -> dict[str, NDArray[Any]]:
+    """The named arrays of an ``.npz`` without pickles; the checksum of every member is compared.
+
+    Args:
+        path: the file.
+        names: arrays that must be there; others are not read.
+        data: its bytes, where they are there already.
+
+    Raises:
+        InputError: it cannot be read, is no ``.npz``, lacks an array, or is damaged.
+    """
+    try:
+        source: Any = path.open("rb") if data is None else io.BytesIO(data)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    try:
+        with source, zipfile.ZipFile(source) as archive:
+            return {name: _member(archive, f"{name}.npy") for name in names}
+    except KeyError as error:
+        raise InputError(f"{path}: not what it should be ({error.args[0] if error.args else error})") from None
+    except (*_DAMAGED, OverflowError, TypeError, SyntaxError, RecursionError) as error:
+        raise InputError(f"{path}: no .npz file, or a damaged one ({error})") from None
+
+
+_DAMAGED = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """One array; its header is compared with the size of the member before anything is allocated."""
+    size = archive.getinfo(name).file_size
+    if size > _LARGEST_ARRAY:
+        raise ValueError(f"{name} claims {size} bytes")
+    with archive.open(name) as stream:
+        content = stream.read(size + 1)  # to the end, where the checksum is compared
+    block = io.BytesIO(content)
+    version = np.lib.format.read_magic(block)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read_header(block)
+    count = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 1
+    rest = len(content) - block.tell()
+    if dtype.hasobject or any(n < 0 for n in shape) or count * dtype.itemsize != rest:
+        raise ValueError(f"{name}: a header of shape {shape} and type {dtype} on {rest} bytes")
+    values = np.frombuffer(content, dtype, count, block.tell()).reshape(shape, order="F" if fortran else "C")
+    values = values.copy(order="K")
+    return values
