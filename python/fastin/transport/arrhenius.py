@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import f as f_distribution
 
-from fastin.errors import InputError
+from fastin.errors import InputError, missing_extra
+from fastin.transport.arrhenius_table import FloatArray, Quantity
+from fastin.transport.arrhenius_table import read_table as read_table
 from fastin.transport.kinetics import BOLTZMANN_EV
 
-FloatArray = npt.NDArray[np.float64]
-Quantity = Literal["conductivity", "diffusivity"]
-
-_ZERO_CELSIUS = 273.15
+_KINK_SIGNIFICANCE = 0.01  # probability that scatter alone bends the line so
+_KINK_ENERGY = 0.03  # eV: smaller differences of slope are not remarked upon
+_KINK_RESIDUAL = 0.01  # of ln: what lies closer to one line than this is a line
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +78,23 @@ class ArrheniusFit:
         row = np.array([1.0, x])
         return math.exp(log), math.sqrt(max(float(row @ self.covariance @ row), 0.0)) / math.log(10.0)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What speaks against one activation energy: a kink, or a line that does not rise with temperature."""
+        found = []
+        if self.activation_energy <= 0.0:
+            found.append(
+                f"the {self.quantity} does not rise with temperature (Ea = {self.activation_energy:.3f} eV): "
+                "no hopping of ions, or mistaken columns or units"
+            )
+        if (bend := _bend(self)) is not None:
+            at, below, above = bend
+            found.append(
+                f"the points bend near {at:.0f} K ({below:.3f} eV below, {above:.3f} eV above): "
+                "one line does not describe them; fit the ranges apart"
+            )
+        return tuple(found)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, with the value extrapolated to 300 K."""
         at_300, at_300_std = self.predict(300.0)
@@ -96,6 +112,7 @@ class ArrheniusFit:
             "r_squared": self.r_squared,
             f"{self.quantity}_300K_{unit}": at_300,
             "log10_300K_std": at_300_std,
+            "remarks": list(self.remarks),
         }
 
 
@@ -181,142 +198,49 @@ def _fit(
     )
 
 
-# --- tables --------------------------------------------------------------------------------------------------------
+def _bend(fit: ArrheniusFit) -> tuple[float, float, float] | None:
+    """Two straight lines that meet: (K of the meeting point, eV below, eV above), where one line will not do.
 
-# Normalised column name -> what it holds. Names are compared in lower case, without blanks, units in any bracket.
-_TEMPERATURE = {
-    "t": "K",
-    "tk": "K",
-    "temp": "K",
-    "tempk": "K",
-    "temperature": "K",
-    "temperaturek": "K",
-    "tc": "C",
-    "t°c": "C",
-    "tempc": "C",
-    "temperaturec": "C",
-    "temperature°c": "C",
-    "1000/t": "1000/T",
-    "1000/tk-1": "1000/T",
-    "1000/tk": "1000/T",
-    "1000/t1/k": "1000/T",
-}
-_BASES: dict[str, Quantity] = {
-    "sigma": "conductivity",
-    "σ": "conductivity",
-    "conductivity": "conductivity",
-    "d": "diffusivity",
-    "diffusivity": "diffusivity",
-    "diffusioncoefficient": "diffusivity",
-}
-# Unit -> factor to S/cm or cm^2/s.
-_UNITS: dict[Quantity, dict[str, float]] = {
-    "conductivity": {
-        "": 1.0, "s/cm": 1.0, "scm-1": 1.0, "spercm": 1.0, "scm": 1.0,
-        "ms/cm": 1e-3, "mscm-1": 1e-3, "mspercm": 1e-3, "mscm": 1e-3,
-        "s/m": 1e-2, "sm-1": 1e-2, "sperm": 1e-2,
-    },
-    "diffusivity": {
-        "": 1.0, "cm2/s": 1.0, "cm^2/s": 1.0, "cm2s-1": 1.0, "cm2pers": 1.0,
-        "m2/s": 1e4, "m^2/s": 1e4, "m2s-1": 1e4, "m2pers": 1e4,
-    },
-}  # fmt: skip
-_LOGARITHM = re.compile(r"log(10)?")
-
-
-def _value_column(name: str) -> tuple[Quantity, float, bool] | None:
-    """Quantity, factor to its unit and whether the column holds log10, for a normalised column name."""
-    log = _LOGARITHM.match(name)
-    rest = name[log.end() :] if log else name
-    for base in sorted(_BASES, key=len, reverse=True):
-        factor = _UNITS[_BASES[base]].get(rest[len(base) :]) if rest.startswith(base) else None
-        if factor is not None:
-            return _BASES[base], factor, log is not None
-    return None
-
-
-def _normal_name(name: str) -> str:
-    text = name.strip().lower()
-    for character in " _()[]{}":
-        text = text.replace(character, "")
-    return text
-
-
-@dataclass(frozen=True, eq=False)
-class ArrheniusTable:
-    """Columns of a data file: temperatures in K and values in S/cm or cm^2/s."""
-
-    quantity: Quantity
-    temperature: FloatArray
-    value: FloatArray
-
-
-def read_table(path: str | Path) -> ArrheniusTable:
-    """Reads temperatures and conductivities or diffusivities from a CSV file with a header.
-
-    Columns are recognised by name: temperature (``T``, ``temperature_K``, ``T (°C)``, ``1000/T``) and one of
-    ``sigma``, ``sigma (S/cm)``, ``sigma (mS/cm)``, ``sigma (S/m)``, ``log10_sigma``, ``D (cm2/s)``, ``D (m2/s)``,
-    ``log10_D``. Separators are comma, semicolon, tab or blanks; lines that begin with # are comments.
-
-    Raises:
-        InputError: an unreadable file, no such columns, a cell that is not a number; the message names the line.
+    The F test of the two added parameters against one line, over all places between points for the bend.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    rows = [(n, row) for n, row in enumerate(_rows(text), 1) if row and any(c.strip() for c in row)]
-    if len(rows) < 2:
-        raise InputError(f"{path}: a header line and at least one line of data are needed")
-    header = rows[0][1]
-    names = [_normal_name(c) for c in header]
-    t_column = next((k for k, n in enumerate(names) if n in _TEMPERATURE), None)
-    v_column = next((k for k, n in enumerate(names) if _value_column(n)), None)
-    if t_column is None or v_column is None:
-        missing = "temperature" if t_column is None else "conductivity or diffusivity"
-        raise InputError(
-            f"{path}: no column for the {missing} among {', '.join(header)}; name them, for example, "
-            "temperature_K and sigma_S/cm"
-        )
-    t = np.array([_number(row, t_column, path, n) for n, row in rows[1:]])
-    v = np.array([_number(row, v_column, path, n) for n, row in rows[1:]])
-    kind = _TEMPERATURE[names[t_column]]
-    found = _value_column(names[v_column])
-    assert found is not None
-    quantity, factor, logarithm = found
-    if kind == "C":
-        t = t + _ZERO_CELSIUS
-    elif kind == "1000/T":
-        t = np.divide(1000.0, t, out=np.full_like(t, np.nan), where=t != 0)
-    v = factor * (10.0**v if logarithm else v)
-    return ArrheniusTable(quantity, t, v)
+    x = -1.0 / (BOLTZMANN_EV * fit.temperature)
+    y = np.log(fit.value * fit.temperature if fit.quantity == "conductivity" else fit.value)
+    places = np.unique(x)
+    free = len(x) - 4
+    if len(places) < 5 or free < 1:
+        return None
+    line = np.c_[np.ones(len(x)), x]
+    single = float(np.sum((y - line @ np.linalg.lstsq(line, y, rcond=None)[0]) ** 2))
+    if math.sqrt(single / len(x)) < _KINK_RESIDUAL:
+        return None
+    best, at, slopes = math.inf, 0.0, np.zeros(3)
+    for place in np.linspace(places[1], places[-2], 60):
+        design = np.c_[line, np.maximum(x - place, 0.0)]
+        found = np.linalg.lstsq(design, y, rcond=None)[0]
+        rest = float(np.sum((y - design @ found) ** 2))
+        if rest < best:
+            best, at, slopes = rest, float(place), found
+    below, above = float(slopes[1]), float(slopes[1] + slopes[2])
+    statistic = (single - best) / 2.0 / max(best / free, 1e-12)
+    if abs(above - below) < _KINK_ENERGY or float(f_distribution.sf(statistic, 2, free)) > _KINK_SIGNIFICANCE:
+        return None
+    return -1.0 / (BOLTZMANN_EV * at), below, above
 
 
-def _rows(text: str) -> list[list[str]]:
-    """Cells of each line, numbered as in the file; comments become empty rows."""
-    lines = ["" if line.lstrip().startswith("#") else line for line in text.splitlines()]
-    sample = next((line for line in lines if line.strip()), "")
-    delimiter = next((d for d in (",", ";", "\t") if d in sample), None)
-    if delimiter is None:
-        return [line.split() for line in lines]
-    return list(csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter))
-
-
-def _number(row: Sequence[str], column: int, path: Path, line: int) -> float:
-    try:
-        return float(row[column].strip())
-    except (IndexError, ValueError) as error:
-        raise InputError(f"{path}, line {line}: no number in column {column + 1}") from error
+#: Colour and marker of each series, told apart also by colour-blind readers (Okabe and Ito) and in grey.
+_SERIES = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#56b4e9", "v"), ("#e69f00", "P"))
 
 
 def plot_arrhenius(
-    fit: ArrheniusFit, path: str | Path, *, prediction: tuple[FloatArray, FloatArray] | None = None
+    fits: ArrheniusFit | Mapping[str, ArrheniusFit],
+    path: str | Path,
+    *,
+    prediction: tuple[FloatArray, FloatArray] | None = None,
 ) -> Path:
-    """Plot of log10(sigma T) (or log10 D) against 1000 / T, with the line, its uncertainty and a prediction.
+    """Plot of log10(sigma T) (or log10 D) against 1000 / T: points, lines with their uncertainty, a prediction.
 
     Args:
-        fit: what to draw.
+        fits: what to draw: one fit, or several by the name that the legend gives them.
         path: image file; the suffix picks the format (png, pdf, svg).
         prediction: temperatures (K) and values (S/cm or cm^2/s) of a model, drawn dashed.
 
@@ -324,34 +248,47 @@ def plot_arrhenius(
         The path written.
 
     Raises:
+        InputError: fits of different quantities, or a file that cannot be written.
         MissingDependencyError: matplotlib is not installed.
     """
-    from fastin.errors import missing_extra
-
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise missing_extra("matplotlib", "view") from error
-    conductivity = fit.quantity == "conductivity"
-
-    def height(t: FloatArray, v: FloatArray) -> FloatArray:
-        result: FloatArray = np.log10(v * t if conductivity else v)
-        return result
-
+    series = {"data": fits} if isinstance(fits, ArrheniusFit) else dict(fits)
+    if not series or len({fit.quantity for fit in series.values()}) != 1:
+        raise InputError("one plot holds fits of one quantity: all conductivities, or all diffusivities")
+    conductivity = next(iter(series.values())).quantity == "conductivity"
     figure = Figure(figsize=(5.0, 4.0), layout="constrained")
     axes = figure.subplots()
-    axes.plot(1000.0 / fit.temperature, height(fit.temperature, fit.value), "o", color="#1f4e79", label="data")
-    t = 1000.0 / np.linspace(1000.0 / max(fit.temperature.max(), 300.0), 1000.0 / min(fit.temperature.min(), 300.0), 80)
-    line = np.array([fit.predict(float(x)) for x in t])
-    label = f"fit: {fit.activation_energy:.3f} eV"
-    axes.plot(1000.0 / t, height(t, line[:, 0]), "-", color="#1f4e79", lw=1.2, label=label)
-    if np.isfinite(line[:, 1]).all():
-        centre = height(t, line[:, 0])
-        axes.fill_between(1000.0 / t, centre - line[:, 1], centre + line[:, 1], color="#1f4e79", alpha=0.15, lw=0)
+    for k, (name, fit) in enumerate(series.items()):
+        _draw(axes, fit, name, *_SERIES[k % len(_SERIES)])
     if prediction is not None:
-        axes.plot(1000.0 / prediction[0], height(*prediction), "--", color="#c55a11", lw=1.4, label="network")
+        axes.plot(1000.0 / prediction[0], _height(conductivity, *prediction), "k--", lw=1.4, label="network (BVSE)")
     axes.set_xlabel("1000 / T  (1/K)")
     axes.set_ylabel("log10(sigma T / S K cm$^{-1}$)" if conductivity else "log10(D / cm$^2$ s$^{-1}$)")
-    axes.legend(frameon=False)
-    figure.savefig(str(path), dpi=160)
+    axes.legend(frameon=False, fontsize="small")
+    try:
+        figure.savefig(str(path), dpi=160)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot write the plot ({error})") from None
     return Path(path)
+
+
+def _height(conductivity: bool, t: FloatArray, v: FloatArray) -> FloatArray:
+    return np.asarray(np.log10(v * t if conductivity else v))
+
+
+def _draw(axes: Any, fit: ArrheniusFit, name: str, color: str, marker: str) -> None:
+    conductivity = fit.quantity == "conductivity"
+    std = fit.activation_energy_std
+    energy = f"{fit.activation_energy:.3f} ± {std:.3f} eV" if math.isfinite(std) else f"{fit.activation_energy:.3f} eV"
+    points = _height(conductivity, fit.temperature, fit.value)
+    axes.plot(1000.0 / fit.temperature, points, marker, color=color, ms=5, label=f"{name}: {energy}")
+    warmest, coldest = max(fit.temperature.max(), 300.0), min(fit.temperature.min(), 300.0)
+    t = 1000.0 / np.linspace(1000.0 / warmest, 1000.0 / coldest, 80)
+    line = np.array([fit.predict(float(x)) for x in t])
+    centre = _height(conductivity, t, line[:, 0])
+    axes.plot(1000.0 / t, centre, "-", color=color, lw=1.2)
+    if np.isfinite(line[:, 1]).all():
+        axes.fill_between(1000.0 / t, centre - line[:, 1], centre + line[:, 1], color=color, alpha=0.15, lw=0)
