@@ -1,9 +1,9 @@
 """What experiments say: conductivity and activation energy of lithium conductors from the shipped forests.
 
 BVSE barriers alone do not track measurements, so these models are fitted to the measurements themselves (OBELiX
-training split). Each quantity has two models, chosen by the grouped cross-validation of ``bench/ml_experiments.py``:
-one that needs the formula only, and one for crystals, which also sees the lattice (space group, volume per atom) and,
-where that helped, three numbers of the ion's network (`STRUCTURE`).
+training split). Each quantity has two models, chosen by grouped cross-validation
+(``bench/experiments/ml_experiments.py``): one that needs the formula only, and one for crystals, which also sees the
+lattice (space group, volume per atom) and, where that helped, three numbers of the ion's network (`STRUCTURE`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Markdown of the learning results: python bench/ml_table.py bench/results/ml_compare_paper_size.json [...]"""
+"""Markdown of the learning results: python bench/experiments/ml_table.py bench/results/ml_*.json."""
 
 from __future__ import annotations
 

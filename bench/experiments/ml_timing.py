@@ -1,6 +1,6 @@
 """(e): what a prediction costs against the exact BVSE barrier, per structure, in CPU time of one thread.
 
-python bench/ml_timing.py --dataset DIR --cifs li_mp_ordered.jsonl.gz --structures 100
+python bench/experiments/ml_timing.py --dataset DIR --cifs li_mp_ordered.jsonl.gz --structures 100
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from ml_common import arguments, start, write
+from common import arguments, start, write
 
 import fastin
 from fastin.ml.dataset import read_sources

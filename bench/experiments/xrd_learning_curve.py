@@ -8,7 +8,7 @@ are drawn from it, and all rows of the second half are scored, by the same draws
 scores the first half, the other way round). All labels: five folds grouped by chemical system over everything, each
 half's rows scored by the setting that the other half chose.
 
-    python bench/xrd_learning_curve.py SHARED_DATA_FOLDER bench/results/xrd_learning_curve.json [--stage NAME]...
+    python bench/experiments/xrd_learning_curve.py DATA bench/results/xrd_learning_curve.json [--stage NAME]...
 
 Results are saved after every run; a second call goes on where the first one stopped.
 """
@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import spread
 
 from fastin.xrd import augment
 from fastin.xrd.baselines import BASELINES, Baseline
@@ -410,10 +411,6 @@ def faithful(bench: Bench, out: Path, minutes: float, checkpoint: Path | None) -
     record |= {"cpu_s_of_last_call": round(time.process_time() - start, 1), "settings": config.to_dict()}
     out.write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    return {"mean": round(float(np.mean(values)), 4), "deviation": round(float(np.std(values, ddof=1)), 4)}
 
 
 def paired(runs: dict[str, Any], series: str, method: str, reference_method: str, score: str) -> dict[str, Any]:

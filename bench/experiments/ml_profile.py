@@ -1,4 +1,6 @@
-"""Where a training step spends its time: python bench/ml_profile.py --dataset DIR --model in-gcn --threads 1
+"""Where a training step spends its time.
+
+    python bench/experiments/ml_profile.py --dataset DIR --model in-gcn --threads 1
 
 Batches of 64 over the whole set. Shares are of the wall time of a step: operators of torch, and the rest, which is
 Python (that of `fastin.ml.rows`, which calls operators in its own gradients, included).
@@ -10,7 +12,7 @@ import time
 
 import numpy as np
 import torch
-from ml_common import SETTINGS, arguments, start, write
+from common import SETTINGS, arguments, start, write
 from torch.profiler import ProfilerActivity, profile
 
 from fastin.ml.data import TensorStore

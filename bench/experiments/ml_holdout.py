@@ -1,14 +1,14 @@
 """(c): Li3N, Li7La3Zr2O12 and LiFePO4 held out of training, against BVSE and published values (Table 2).
 
-python bench/ml_holdout.py --dataset DIR --model percolation    (its run in bench/ml_compare.py, random split 0)
-python bench/ml_holdout.py --dataset DIR --trained default     (a model whose card says that they were held out)
+python bench/experiments/ml_holdout.py --dataset DIR --model percolation   (its run in ml_compare.py, random split 0)
+python bench/experiments/ml_holdout.py --dataset DIR --trained default    (a model whose card says they were held out)
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ml_common import SETTINGS, arguments, configure, held_out, run, start, write
+from common import SETTINGS, arguments, configure, held_out, run, start, write
 
 import fastin
 from fastin.crystal.examples import examples

@@ -1,13 +1,13 @@
 """(d): sensitivity of in-gcn to learning rate and batch size (the paper's Fig. 6).
 
-python bench/ml_sensitivity.py --dataset DIR
+python bench/experiments/ml_sensitivity.py --dataset DIR
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ml_common import arguments, configure, run, start, write
+from common import arguments, configure, run, start, write
 
 from fastin.ml.dataset import load_dataset
 

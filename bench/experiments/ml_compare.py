@@ -1,6 +1,6 @@
 """(a) and (b): interstitial networks against crystal graphs, over random and grouped splits, and by barrier.
 
-    python bench/ml_compare.py --dataset DIR --models in-gcn crystal-gcn cgcnn percolation --splits 10
+    python bench/experiments/ml_compare.py --dataset DIR --models in-gcn crystal-gcn cgcnn percolation --splits 10
 
 The compounds of the paper's Table 2 are in the test part of every split. Every (model, split, seed) has its own run
 folder and continues where it stopped; the table is of what is finished. ``--limit 2300`` is about the paper's number.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ml_common import SETTINGS, arguments, configure, held_out, run, start, write
+from common import SETTINGS, arguments, configure, held_out, run, start, write
 
 from fastin.ml.dataset import load_dataset
 from fastin.ml.metrics import summarise

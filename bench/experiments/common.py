@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import platform
 from dataclasses import replace
@@ -18,7 +19,7 @@ from fastin.ml.dataset import read_manifest
 from fastin.ml.store import GraphStore
 from fastin.ml.train import train
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 #: Targets of the network model: the paper's, and the three that track experiment better.
 TARGETS = ("e1d_global", "e1d_network", "e2d_network", "e3d_network")
 
@@ -50,6 +51,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 #: Compounds of the paper's Table 2: never trained on in any comparison, so that (c) is a by-product of (a).
 HELD_OUT = ("Li3N", "Li7La3Zr2O12", "LiFePO4")
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """Rows of a gzipped JSON-lines file."""
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        return [json.loads(line) for line in stream if line.strip()]
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Mean, standard deviation and number of values."""
+    return {"mean": round(float(np.mean(values)), 4), "deviation": round(float(np.std(values, ddof=1)), 4)}
 
 
 def held_out(store: GraphStore) -> tuple[str, ...]:

@@ -7,12 +7,12 @@ any labelled material is used. A ridge-penalised logistic regression with 10+10 
 predicted barriers (`heads`) or its last hidden layer (`hidden`) beside the pattern itself on the axis of `ElasticNet`
 (`axis`, which uses no unlabelled pattern but the mean). Classifying reads the pattern alone.
 
-Protocol of bench/xrd_learning_curve.py: the setting with the best macro-F1 on rows of one half of the chemical systems
+Protocol of xrd_learning_curve.py: the setting with the best macro-F1 on rows of one half of the chemical systems
 (120 draws, three folds grouped by system) is scored on the other half with the draws of that script, and paired with
 its supervised network, whose runs must be in its file.
 
     fastin screen DATA/li_mp_ordered.jsonl.gz -o screened.parquet
-    python bench/xrd_pretext.py DATA screened.parquet \\
+    python bench/experiments/xrd_pretext.py DATA screened.parquet \\
         bench/results/xrd_learning_curve.json bench/results/xrd_pretext.json
 
 Trained networks' outputs are kept beside the screened table; a second call reads them.
@@ -31,10 +31,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import spread
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from xrd_learning_curve import HALVES_SEED, spread
+from xrd_learning_curve import HALVES_SEED
 
 from fastin.xrd import augment
 from fastin.xrd.dataset import chemical_system, load_labelled, load_unlabelled

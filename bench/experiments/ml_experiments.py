@@ -1,6 +1,6 @@
 """Item 5: conductivities, activation energies and NEB barriers by trees on several sets of features, grouped CV.
 
-    python bench/ml_experiments.py --shared ../shared --cache features.json --out bench/results/ml_experiments.json
+    python bench/experiments/ml_experiments.py --shared DATA_FOLDER [--cache features.json] [--out RESULT.json]
 
 Groups of the cross-validation are connected components of equal DOI or equal composition (OBELiX), of equal host
 composition without the mobile ion (NEB): no paper, composition or host is on both sides. Models and features were
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import gzip
 import json
 import math
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import RESULTS, records
 from scipy.stats import spearmanr
 
 import fastin
@@ -59,11 +59,6 @@ FILES = {
     "formula + lattice + structure": "structure",
     "formula + hop": "hop",
 }
-
-
-def records(path: Path) -> list[dict[str, Any]]:
-    with gzip.open(path, "rt", encoding="utf-8") as stream:
-        return [json.loads(line) for line in stream if line.strip()]
 
 
 def cached(cache: Path | None, jobs: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -420,7 +415,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("features.json"))
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "results" / "ml_experiments.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "ml_experiments.json")
     parser.add_argument("--sets", nargs="+", default=["obelix", "neb"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)

@@ -1,10 +1,10 @@
 """Joins finished runs into the model that fastin ships: one file, uncertainty fitted on the validation part, card.
 
-    python bench/ml_ship.py --dataset DIR --runs RUNS --train 3 --name default --out FOLDER
-    python bench/ml_ship.py --dataset DIR --members RUNS/a RUNS/b [...] --name default --out FOLDER
+    python bench/experiments/ml_ship.py --dataset DIR --runs RUNS --train 3 --name default --out FOLDER
+    python bench/experiments/ml_ship.py --dataset DIR --members RUNS/a RUNS/b [...] --name default --out FOLDER
 
 The first form trains what is missing (seeds of `percolation` on random split 0, the first of them being the run of
-``bench/ml_compare.py``). All members must have the same split. Nothing was chosen on its test part.
+``bench/experiments/ml_compare.py``). All members must have the same split. Nothing was chosen on its test part.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ml_common import configure, held_out, run
+from common import configure, held_out, run
 
 from fastin.ml.checkpoint import Trained, load_model, save_model
 from fastin.ml.dataset import load_dataset, read_manifest

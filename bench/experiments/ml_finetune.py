@@ -1,6 +1,6 @@
 """Item 5: the shipped network model fine-tuned on measured conductivities, against trees, in grouped cross-validation.
 
-    python bench/ml_finetune.py --shared ../shared --folds 3 --epochs 100 --learning-rate 2e-3
+    python bench/experiments/ml_finetune.py --shared ../shared --folds 3 --epochs 100 --learning-rate 2e-3
 
 Rows of OBELiX's training split with a CIF. The network model starts from the shipped weights (`percolation`, learned
 energies of voids and bottlenecks; what depends on the old targets starts anew) and is trained on the measurement
@@ -20,6 +20,7 @@ from typing import Any
 import ml_experiments as experiments
 import numpy as np
 import torch
+from common import RESULTS
 
 import fastin
 from fastin.errors import FastinError
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--largest", type=int, default=3000, help="voids of a graph; larger ones count as unusable")
     parser.add_argument("--scratch", action="store_true", help="random weights instead of the shipped ones")
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "results" / "ml_finetune.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "ml_finetune.json")
     options = parser.parse_args()
     fastin.set_num_threads(1)
     torch.set_num_threads(1)
