@@ -378,6 +378,8 @@ def test_short_names_are_the_columns_of_the_tables(lifepo4):
 
     for table, prefix in (("sites", "site_"), ("hops", "hop_"), ("voids", "void_"), ("positions", "mobile_")):
         for column in fields(getattr(lifepo4, table)):
+            if column.name.startswith("basin_"):
+                continue
             name = column.name if column.name.startswith("edge_") else prefix + column.name
             value = getattr(lifepo4, name)
             assert value is getattr(getattr(lifepo4, table), column.name)
@@ -451,3 +453,63 @@ def test_rounded_coordinates_keep_the_space_group():
     assert len(paths.hop_energy) == 18
     _closed(paths, crystal.rotations, crystal.translations)
     _invariant(paths, crystal.rotations)
+
+
+def test_positions_belong_to_the_basins_that_hold_them(lifepo4):
+    """Small steps down the gradient, and nothing else, end on the site."""
+    field = lifepo4._grid.field
+    inverse = np.linalg.inv(lifepo4.cell)
+    pairs = lifepo4.positions
+    assert pairs.basin_position.tolist() == [0, 1, 2, 3]
+    for k, site, cell in zip(pairs.basin_position, pairs.basin_site, pairs.basin_cell, strict=True):
+        x = lifepo4.mobile_frac[k] + 1e-3
+        for _ in range(400):
+            _, gradient, _ = field.derivatives(x[None])
+            x = x - 0.005 * gradient[0] @ inverse
+        np.testing.assert_allclose(x, lifepo4.site_frac[site] + cell, atol=0.01)
+        assert lifepo4.site_mobile[site] == k
+    assert lifepo4.site_occupancy.sum() == pytest.approx(4.0)
+
+
+def test_split_minima_share_a_position():
+    """Li3N: Li2 lies on the mirror plane between two minima, Li1 on a hill whose valleys are other positions'."""
+    paths = compute_paths(FILES["Li3N"])
+    pairs = paths.positions
+    assert np.bincount(pairs.basin_position, minlength=3).tolist() == [0, 2, 2]
+    np.testing.assert_allclose(paths.site_occupancy, 0.5)
+    assert [w.code for w in paths.warnings] == ["ion-off-site"]
+    assert paths.conducting_ions == pytest.approx(2.0)
+
+
+def test_wyckoff_letters():
+    """Rhombohedral LiCoO2: Li on 3a, the tetrahedra beside it on 6c (Orman and Wiseman, Acta Cryst. C40, 12 (1984))."""
+    paths = compute_paths(FILES["LiCoO2"])
+    assert set(paths.mobile_wyckoff) == {"3a"}
+    assert {w for w, k in zip(paths.site_wyckoff, paths.site_mobile, strict=True) if k >= 0} == {"3a"}
+    assert {w for w, k in zip(paths.site_wyckoff, paths.site_mobile, strict=True) if k < 0} == {"6c"}
+    structure = fastin.Crystal.from_file(FILES["LiCoO2"]).to_structure()
+    primitive = compute_paths(structure.get_primitive_structure())
+    assert sorted(set(primitive.site_wyckoff)) == ["3a", "6c"]
+
+
+def test_conductivity_counts_the_ions_that_are_there(lifepo4):
+    from dataclasses import replace
+
+    assert lifepo4.conducting_ions == pytest.approx(4.0)
+    np.testing.assert_array_equal(lifepo4.occupied_levels, lifepo4.levels)
+    half = replace(lifepo4.positions, occupancy=0.5 * lifepo4.mobile_occupancy)
+    some = replace(lifepo4, positions=half)
+    np.testing.assert_allclose(some.conductivity(300.0), 0.5 * lifepo4.conductivity(300.0))
+    np.testing.assert_allclose(some.diffusivity(300.0), lifepo4.diffusivity(300.0))
+    none = replace(half, occupancy=np.zeros(4))
+    empty = replace(lifepo4, positions=none)
+    assert empty.conducting_ions == 0
+    assert not empty.conductivity(300.0).any()
+    assert np.isinf(empty.occupied_levels).all()
+    np.testing.assert_allclose(empty.diffusivity(300.0), lifepo4.diffusivity(300.0))
+
+
+def test_no_site_lies_below_the_lowest(lifepo4, licoo2):
+    for paths in (lifepo4, licoo2, compute_paths(FILES["Li10GeP2S12"])):
+        assert paths.site_energy.min() == 0.0
+        assert paths.zero_energy == pytest.approx(paths.barriers.energy_minimum, abs=1e-6)

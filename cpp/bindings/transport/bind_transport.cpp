@@ -42,9 +42,11 @@ struct Columns {
   std::vector<double> site_energy, hop_energy, hop_weight;
   std::vector<std::int64_t> hop_index, route_start{0};
   std::vector<Vec3> route_frac;
-  std::vector<Int3> hop_image, point_cell;
+  std::vector<Int3> hop_image, point_cell, basin_cell;
   std::vector<std::uint8_t> stationary;
   std::vector<std::int32_t> point_site, site_orbit, hop_orbit;
+  // Pairs (position, site whose basin holds it).
+  std::vector<std::int32_t> basin_position, basin_site;
   // The loop of hops that sets each dimension's level; empty where the network does not reach it.
   std::array<std::vector<LoopStep>, 3> loop;
   std::array<Int3, 3> translation{};
@@ -67,7 +69,7 @@ void find_loops(const TransportLandscape& transport, Columns* c) {
 Columns compute(const In<float>& values, const BvseField& field,
                 const std::vector<FractionalOperation>& exact,
                 const std::vector<FractionalOperation>& operations, const std::vector<Vec3>& points,
-                double ceiling, double margin, double margin_slope) {
+                const std::vector<Vec3>& positions, double ceiling, double margin, double margin_slope) {
   const std::vector<double> energies = widen(values);
   const Int3 shape{static_cast<std::int32_t>(values.shape(0)), static_cast<std::int32_t>(values.shape(1)),
                    static_cast<std::int32_t>(values.shape(2))};
@@ -87,6 +89,13 @@ Columns compute(const In<float>& values, const BvseField& field,
     const SiteLabel label = transport.label(p);
     c.point_site.push_back(label.site);
     c.point_cell.push_back(label.cell);
+  }
+  for (std::size_t k = 0; k < positions.size(); ++k) {
+    for (const SiteLabel& label : transport.basins(positions[k])) {
+      c.basin_position.push_back(static_cast<std::int32_t>(k));
+      c.basin_site.push_back(label.site);
+      c.basin_cell.push_back(label.cell);
+    }
   }
   for (const TransportSite& s : transport.sites()) {
     c.site_frac.push_back(s.frac);
@@ -111,16 +120,17 @@ Columns compute(const In<float>& values, const BvseField& field,
 
 py::dict transport_network(const In<float>& values, const BvseField& field, const In<std::int32_t>& rotations,
                            const In<double>& translations, const In<std::int32_t>& crystal_rotations,
-                           const In<double>& crystal_translations, const In<double>& points, double ceiling,
-                           double margin, double margin_slope) {
+                           const In<double>& crystal_translations, const In<double>& points,
+                           const In<double>& positions, double ceiling, double margin, double margin_slope) {
   check_shape(values, "values", {-1, -1, -1});
   const auto exact = to_fractional_operations(rotations, translations);
   const auto operations = to_fractional_operations(crystal_rotations, crystal_translations);
   const std::vector<Vec3> where = to_vec3s(points, "points");
+  const std::vector<Vec3> ions = to_vec3s(positions, "positions");
   Columns c;
   {
     const py::gil_scoped_release release;
-    c = compute(values, field, exact, operations, where, ceiling, margin, margin_slope);
+    c = compute(values, field, exact, operations, where, ions, ceiling, margin, margin_slope);
   }
   const auto sites = static_cast<py::ssize_t>(c.site_energy.size());
   const auto hops = static_cast<py::ssize_t>(c.hop_energy.size());
@@ -147,6 +157,10 @@ py::dict transport_network(const In<float>& values, const BvseField& field, cons
     loops.append(py::make_tuple(steps, py::make_tuple(t.x, t.y, t.z)));
   }
   out["loops"] = loops;
+  const auto pairs = static_cast<py::ssize_t>(c.basin_site.size());
+  out["basin_position"] = adopt(std::move(c.basin_position));
+  out["basin_site"] = adopt(std::move(c.basin_site));
+  out["basin_cell"] = adopt<std::int32_t>(std::move(c.basin_cell), {pairs, 3});
   out["point_site"] = adopt(std::move(c.point_site));
   out["point_cell"] = adopt<std::int32_t>(std::move(c.point_cell), {labels, 3});
   return out;
@@ -183,8 +197,8 @@ void bind_transport(py::module_& m) {
   m.def("transport_network", &transport_network, py::arg("values").noconvert(), py::arg("field"),
         py::arg("rotations").noconvert(), py::arg("translations").noconvert(),
         py::arg("crystal_rotations").noconvert(), py::arg("crystal_translations").noconvert(),
-        py::arg("points").noconvert(), py::arg("ceiling"), py::arg("margin") = RefineOptions{}.margin,
-        py::arg("margin_slope") = RefineOptions{}.margin_slope,
+        py::arg("points").noconvert(), py::arg("positions").noconvert(), py::arg("ceiling"),
+        py::arg("margin") = RefineOptions{}.margin, py::arg("margin_slope") = RefineOptions{}.margin_slope,
         "Sites and hops of the energy landscape up to an absolute energy, closed under the operations of the "
         "crystal, and the sites that points drain to. The field obeys the first operations exactly.");
   m.def("saddle_paths", &saddle_paths, py::arg("field"), py::arg("saddles").noconvert(),

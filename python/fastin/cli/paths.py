@@ -40,8 +40,8 @@ def _kinetics(paths: TransportNetwork, temperature: float, prefactor: float) -> 
     if not len(paths.conducting_sites):
         return None
     model = paths.hop_model(prefactor)
-    d = model.diffusivity(temperature)
-    along, mean = model.activation_energy(temperature, 1.5 * temperature)
+    d = paths.diffusivity(temperature, prefactor=prefactor)
+    along, mean = paths.activation_energy(temperature, 1.5 * temperature)
     out: dict[str, Any] = {
         "temperature_K": temperature,
         "prefactor_Hz": prefactor,
@@ -50,7 +50,8 @@ def _kinetics(paths: TransportNetwork, temperature: float, prefactor: float) -> 
         "activation_energy_xyz_eV": along,
         "activation_energy_eV": mean,
     }
-    if paths.mobile_occupancy.sum() > 0:
+    if len(paths.positions):
+        out["ions_counted"] = paths.conducting_ions
         sigma = paths.conductivity(temperature, prefactor=prefactor)
         out["conductivity_S_per_cm"] = sigma
         out["conductivity_mean_S_per_cm"] = float(np.trace(sigma)) / 3
@@ -60,7 +61,7 @@ def _kinetics(paths: TransportNetwork, temperature: float, prefactor: float) -> 
 def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
     console = stdout_console()
     console.print(escape(repr(paths)))
-    console.print(f"energies above the lowest site of the percolating component; cutoff {paths.energy_cutoff:.2f} eV\n")
+    console.print(f"energies above the lowest site; cutoff {paths.energy_cutoff:.2f} eV\n")
     sites = Table(
         box=None, header_style="bold", pad_edge=False, title="sites, one a symmetry class", title_justify="left"
     )

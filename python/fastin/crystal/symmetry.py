@@ -58,3 +58,35 @@ def find_space_group(
         int(found.number),
         found.crystallographic_orbits.astype(np.int64),
     )
+
+
+def wyckoff_letters(
+    cell: NDArray[np.float64], frac: NDArray[np.float64], kind: NDArray[np.int32], symprec: float = SYMPREC
+) -> tuple[str, ...]:
+    """Wyckoff letters with the multiplicities of the conventional cell, "24d"; empty where spglib finds none.
+
+    Points of different kinds may lie on each other. Letters depend on the origin that spglib chooses: compare only
+    those of one call.
+
+    Args:
+        cell: (3, 3) lattice vectors in rows (A).
+        frac: (P, 3) fractional positions: every atom of the crystal, then other points, closed under its space group.
+        kind: (P,) label of what sits there.
+        symprec: distance (A) within which a point counts as mapped.
+    """
+    import spglib
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            found = spglib.get_symmetry_dataset((cell, frac, kind), symprec=symprec)
+        except getattr(spglib, "SpglibError", RuntimeError):
+            found = None
+    if found is None:
+        return ("",) * len(frac)
+    cells = abs(np.linalg.det(cell) / np.linalg.det(found.std_lattice))
+    count = np.bincount(found.crystallographic_orbits, minlength=len(frac))
+    return tuple(
+        f"{round(count[orbit] / cells)}{letter}"
+        for orbit, letter in zip(found.crystallographic_orbits.tolist(), found.wyckoffs, strict=True)
+    )

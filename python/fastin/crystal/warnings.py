@@ -40,6 +40,12 @@ WARNING_CODES: dict[str, WarningCode] = {
     "oxidation-ambiguous": WarningCode(False, "another set of oxidation states is about as likely"),
     "ion-guessed": WarningCode(False, "another mobile ion is about as likely as the one chosen"),
     "parameters-derived": WarningCode(False, "bond valence parameters of a pair are derived or doubtful"),
+    "ion-shared-site": WarningCode(
+        False, "other species share the ion's own positions: they act beyond an exclusion radius only"
+    ),
+    "path-without-ion": WarningCode(False, "the part of the landscape that percolates holds no ion of the crystal"),
+    "ion-off-site": WarningCode(False, "the landscape holds no site at a position of the ion"),
+    "resolution-coarse": WarningCode(False, "the energy grid is coarser than what barriers were tested with"),
     "vacuum": WarningCode(False, "a molecule, wire or slab in vacuum: the ion's paths lead through empty space"),
     "outside-training": WarningCode(False, "the structure lies outside what the model was trained on"),
 }

@@ -128,11 +128,7 @@ class HopModel:
         Returns:
             (3, 3) tensor, S/cm.
         """
-        volume = abs(float(np.linalg.det(self.cell))) * _CM3_PER_A3
-        density = ions_per_cell / volume
-        factor = density * charge**2 * ELEMENTARY_CHARGE / (BOLTZMANN_EV * temperature)
-        result: FloatArray = factor * self.diffusivity(temperature)
-        return result
+        return nernst_einstein(self.diffusivity(temperature), self.cell, temperature, ions_per_cell, charge)
 
     def activation_energy(self, low: float = 300.0, high: float = 600.0) -> tuple[FloatArray, float]:
         """Effective activation energy from D(T) at two temperatures.
@@ -144,22 +140,54 @@ class HopModel:
         Raises:
             InputError: temperatures that are not positive and different.
         """
-        if not (low > 0 and high > 0 and low != high):
-            raise InputError(f"two different positive temperatures are needed, not {low} K and {high} K")
-        d_low, d_high = self.diffusivity(low), self.diffusivity(high)
-        inverse = 1.0 / (BOLTZMANN_EV * low) - 1.0 / (BOLTZMANN_EV * high)
-
-        def slope(a: float, b: float) -> float:
-            return math.log(b / a) / inverse if a > 0 and b > 0 else math.inf
-
-        along = np.array([slope(float(d_low[k, k]), float(d_high[k, k])) for k in range(3)])
-        return along, slope(float(np.trace(d_low)), float(np.trace(d_high)))
+        check_temperatures(low, high)
+        return slopes(self.diffusivity(low), self.diffusivity(high), low, high)
 
     def along(self, tensor: FloatArray) -> FloatArray:
         """(3,) values of a Cartesian tensor along the cell vectors a, b, c: ``u . D u``."""
         unit = self.cell / np.linalg.norm(self.cell, axis=1)[:, None]
         values: FloatArray = np.einsum("ki,ij,kj->k", unit, tensor, unit)
         return values
+
+
+def nernst_einstein(
+    diffusivity: FloatArray, cell: FloatArray, temperature: float, ions_per_cell: float, charge: float
+) -> FloatArray:
+    """(3, 3) conductivity, S/cm, of that many ions with this diffusivity (cm^2/s): ``n (z e)^2 D / kT``."""
+    density = ions_per_cell / (abs(float(np.linalg.det(cell))) * _CM3_PER_A3)
+    result: FloatArray = diffusivity * (density * charge**2 * ELEMENTARY_CHARGE / _thermal(temperature))
+    return result
+
+
+def check_temperatures(low: float, high: float) -> None:
+    """Refuses temperatures that no slope can be taken between.
+
+    Raises:
+        InputError: they are not positive and different.
+    """
+    if not (low > 0 and high > 0 and low != high):
+        raise InputError(f"two different positive temperatures are needed, not {low} K and {high} K")
+
+
+def slopes(d_low: FloatArray, d_high: FloatArray, low: float, high: float) -> tuple[FloatArray, float]:
+    """Activation energies between two temperatures (K).
+
+    Args:
+        d_low: (3, 3) diffusivity at the first.
+        d_high: at the second.
+        low: first temperature.
+        high: second temperature.
+
+    Returns:
+        (3,) along the Cartesian axes and the one of the mean diffusivity, eV; infinite where D is zero.
+    """
+    inverse = 1.0 / (BOLTZMANN_EV * low) - 1.0 / (BOLTZMANN_EV * high)
+
+    def slope(a: float, b: float) -> float:
+        return math.log(b / a) / inverse if a > 0 and b > 0 else math.inf
+
+    along = np.array([slope(float(d_low[k, k]), float(d_high[k, k])) for k in range(3)])
+    return along, slope(float(np.trace(d_low)), float(np.trace(d_high)))
 
 
 def _thermal(temperature: float) -> float:

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fastin.crystal.symmetry import wyckoff_letters
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
 from fastin.runtime import html
-from fastin.runtime.openmp import _core
 from fastin.runtime.parts import Column
 from fastin.runtime.threads import resolve_threads
 from fastin.transport import neb, tables
-from fastin.transport.kinetics import DEFAULT_PREFACTOR, HopModel
+from fastin.transport.components import Component, components, conducting, occupied_levels
+from fastin.transport.kinetics import DEFAULT_PREFACTOR, HopModel, check_temperatures, nernst_einstein, slopes
 from fastin.transport.parts import FloatArray, Hops, Ints, Loop, Positions, Sites, Voids, periodic_distances
 from fastin.transport.profiles import HopProfile, TransportPath, hop_profiles, join_profiles
 
@@ -49,7 +50,7 @@ class TransportNetwork:
         ion: the mobile ion.
         cell: (3, 3) lattice vectors in rows, angstrom.
         energy_cutoff: sites and hops up to this energy are kept, eV.
-        zero_energy: absolute energy of the zero: the lowest site of the component that percolates, eV.
+        zero_energy: absolute energy of the zero: the lowest site, the minimum of the whole landscape, eV.
         barriers: percolation barriers of the same landscape.
         network: the interstitial network of the same crystal.
         sites: minima of the energy (`Sites`).
@@ -215,27 +216,65 @@ class TransportNetwork:
             raise InputError(f"{self.source}: this transport network carries no crystal")
         return self._crystal
 
+    @cached_property
+    def _wyckoff(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Letters of the positions of the mobile ion and of the sites."""
+        crystal = self.crystal
+        first = crystal.first_rows
+        kind = crystal.orbit if len(crystal.orbit) else np.arange(len(first))
+        frac = np.concatenate([crystal.frac[first], self.positions.frac, self.sites.frac])
+        at = periodic_distances(self.cell, self.positions.frac, crystal.frac[first]).argmin(axis=1)
+        kinds = np.concatenate([kind, len(first) + kind[at], 2 * len(first) + self.sites.orbit])
+        letters = wyckoff_letters(self.cell, frac, kinds.astype(np.int32))
+        sites = len(frac) - len(self.sites)
+        return letters[len(first) : sites], letters[sites:]
+
+    @property
+    def site_wyckoff(self) -> tuple[str, ...]:
+        """(S,) multiplicity and Wyckoff letter of each site, "24d", in the setting that spglib chooses."""
+        return self._wyckoff[1]
+
+    @property
+    def mobile_wyckoff(self) -> tuple[str, ...]:
+        """(K,) multiplicity and Wyckoff letter of each position of the mobile ion, in the same setting."""
+        return self._wyckoff[0]
+
     # --- kinetics ---
 
     @cached_property
-    def conducting_sites(self) -> npt.NDArray[np.int64]:
-        """Sites of the components that percolate in one dimension or more below the cutoff."""
-        dims, start, sites, _, _ = _core.channels(
-            np.zeros(len(self.site_energy)), self.hop_index, self.hop_image, np.zeros(len(self.hop_energy)), -1.0
-        )
-        parts = [sites[start[k] : start[k + 1]] for k, d in enumerate(dims) if d > 0]
-        return np.sort(np.concatenate(parts)).astype(np.int64) if parts else np.zeros(0, dtype=np.int64)
+    def conducting_components(self) -> tuple[Component, ...]:
+        """Components that percolate below the cutoff: those that hold an ion of the crystal, or all where none does."""
+        return tuple(conducting(components(len(self.sites), self.hops, self.positions)))
 
-    def hop_model(self, prefactor: float = DEFAULT_PREFACTOR) -> HopModel:
-        """The conducting sites and their hops as a Markov chain.
+    @cached_property
+    def conducting_sites(self) -> npt.NDArray[np.int64]:
+        """Sites of `conducting_components`, in rising order."""
+        parts = [part.sites for part in self.conducting_components]
+        return np.sort(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
+
+    @property
+    def conducting_ions(self) -> float:
+        """Ions of the cell in the basins of conducting sites: those that `conductivity` counts."""
+        return sum(part.ions for part in self.conducting_components)
+
+    @cached_property
+    def occupied_levels(self) -> FloatArray:
+        """(3,) energies at which a component that holds an ion percolates in 1, 2, 3 dimensions, eV; inf for none."""
+        return occupied_levels(len(self.sites), self.hops, self.positions)
+
+    def hop_model(
+        self, prefactor: float = DEFAULT_PREFACTOR, *, sites: npt.NDArray[np.int64] | None = None
+    ) -> HopModel:
+        """Sites and their hops as a Markov chain.
 
         Args:
             prefactor: attempt frequency, Hz.
+            sites: whole components, by ids in rising order; None takes the conducting sites.
 
         Raises:
             InputError: nothing percolates below the cutoff.
         """
-        sites = self.conducting_sites
+        sites = self.conducting_sites if sites is None else sites
         if not len(sites):
             raise InputError(
                 f"{self.source}: no path percolates below {self.energy_cutoff:.2f} eV; raise energy_cutoff to see hops"
@@ -254,30 +293,47 @@ class TransportNetwork:
         )
 
     def diffusivity(self, temperature: float, *, prefactor: float = DEFAULT_PREFACTOR) -> FloatArray:
-        """(3, 3) tracer diffusivity of independent ions on the conducting sites, cm^2/s (module `kinetics`)."""
-        return self.hop_model(prefactor).diffusivity(temperature)
+        """(3, 3) tracer diffusivity of independent ions on the conducting sites, cm^2/s (module `kinetics`).
+
+        Ions do not leave their component: the mean over the components, each with the ions that it holds. Where none
+        holds an ion, that of one ion in equilibrium over all of them.
+
+        Raises:
+            InputError: a temperature that is not positive; nothing percolates below the cutoff.
+        """
+        if not self.conducting_ions > 0:
+            return self.hop_model(prefactor).diffusivity(temperature)
+        total = np.zeros((3, 3))
+        for part in self.conducting_components:
+            total += part.ions * self.hop_model(prefactor, sites=part.sites).diffusivity(temperature)
+        return total / self.conducting_ions
 
     def conductivity(
         self, temperature: float, *, prefactor: float = DEFAULT_PREFACTOR, ions_per_cell: float | None = None
     ) -> FloatArray:
-        """(3, 3) ionic conductivity by Nernst-Einstein, S/cm.
+        """(3, 3) ionic conductivity by Nernst-Einstein, S/cm: an order of magnitude (`docs/guide/energies.md`).
 
         Args:
             temperature: K.
             prefactor: attempt frequency, Hz.
-            ions_per_cell: None takes the mobile ions of the crystal.
+            ions_per_cell: None takes the ions that the crystal holds on the conducting sites (`conducting_ions`); zero
+                where its ions sit elsewhere.
 
         Raises:
             InputError: a guest ion without `ions_per_cell`; nothing percolates.
         """
-        count = float(self.mobile_occupancy.sum()) if ions_per_cell is None else ions_per_cell
-        if not count > 0:
+        if ions_per_cell is None and not len(self.positions):
             raise InputError(f"{self.source}: the crystal holds no {self.ion.symbol}; give ions_per_cell")
-        return self.hop_model(prefactor).conductivity(temperature, count, self.ion.charge)
+        count = self.conducting_ions if ions_per_cell is None else ions_per_cell
+        if not (math.isfinite(count) and count >= 0):
+            raise InputError(f"ions_per_cell must be a number of 0 or more, not {ions_per_cell}")
+        d = self.diffusivity(temperature, prefactor=prefactor)
+        return nernst_einstein(d, self.cell, temperature, count, self.ion.charge)
 
     def activation_energy(self, low: float = 300.0, high: float = 600.0) -> tuple[FloatArray, float]:
         """Effective activation energy of D(T): (3,) along x, y, z and of the mean, eV."""
-        return self.hop_model().activation_energy(low, high)
+        check_temperatures(low, high)
+        return slopes(self.diffusivity(low), self.diffusivity(high), low, high)
 
     # --- outputs ---
 

@@ -23,9 +23,11 @@ class Sites(Table):
         energy: (S,) eV, on the zero of the network.
         radius: (S,) clearance of the framework's spheres there, angstrom.
         orbit: (S,) symmetry class.
-        mobile: (S,) the crystallographic position of the mobile ion that the site is, or -1 (vacant).
-        mobile_distance: (S,) to the nearest such position, angstrom; inf where there is none.
-        occupancy: (S,) occupancy of that position, 0 for vacant interstitials.
+        mobile: (S,) the crystallographic position of the mobile ion in the site's basin of descent, the nearest of
+            several; -1 where there is none: a vacant interstitial.
+        mobile_distance: (S,) to the nearest position of any site, angstrom; inf where the crystal holds no such ion.
+        occupancy: (S,) ions that the crystal holds in the site's basin; a position on the ridge between several basins
+            counts with an equal share in each.
     """
 
     frac: FloatArray
@@ -96,18 +98,33 @@ class Voids(Table):
 
 @dataclass(frozen=True, eq=False)
 class Positions(Table):
-    """Crystallographic positions of the mobile ion.
+    """Crystallographic positions of the mobile ion, and the sites that they belong to.
+
+    A position belongs to the site that steepest descent from it reaches; one on a ridge, as on a symmetry element
+    between split minima, to each of the sites beside it.
 
     Attributes:
         frac: (K, 3).
         occupancy: (K,).
+        basin_position: (M,) pairs of a position and a site whose basin holds it: the position, in rising order.
+        basin_site: (M,) the site.
+        basin_cell: (M, 3) cell of that site, seen from the position in its home cell.
     """
 
     frac: FloatArray
     occupancy: FloatArray
+    basin_position: Ints
+    basin_site: Ints
+    basin_cell: Ints
 
     def __len__(self) -> int:
         return len(self.occupancy)
+
+    def shares(self) -> FloatArray:
+        """(M,) ions that each pair stands for: the position's occupancy over the number of its sites."""
+        count = np.bincount(self.basin_position, minlength=len(self))
+        shares: FloatArray = (self.occupancy / np.maximum(count, 1))[self.basin_position]
+        return shares
 
 
 #: The hops of a cheapest path with their directions, and its translation in cells; empty where there is none.

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastin.crystal.warnings import merge_warnings
+from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import InputError
+from fastin.runtime.arrays import sum_by
 from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
 from fastin.transport.network import TransportNetwork
@@ -30,8 +31,7 @@ __all__ = ["HopProfile", "TransportNetwork", "TransportPath", "compute_paths", "
 _HEADROOM = 0.25
 # A dimensionality whose barrier is higher than this is no conduction; it does not raise the default cutoff, eV.
 _NO_CONDUCTION = 3.0
-# A network site this close to a crystallographic position of the mobile ion is that position, angstrom.
-_SAME_SITE = 0.75
+_SAME_DISTANCE = 0.02  # angstrom between two distances that count as equal: rounded coordinates
 # Levels of the hops and of the refined grid that differ by more are mentioned in the notes, eV.
 _AGREEMENT = 0.01
 _EDGE_STEP = 0.1  # spacing of energies along straight edges, angstrom
@@ -39,18 +39,15 @@ _EDGE_STEP = 0.1  # spacing of energies along straight edges, angstrom
 _NETWORK_OPTIONS = ("radii", "clearance", "face_centers", "use_symmetry")
 
 
-def _ceiling(barriers: Barriers, cutoff: float | None) -> tuple[float, float]:
-    """Absolute energy up to which sites and hops are kept, and the zero."""
+def _ceiling(barriers: Barriers, cutoff: float | None) -> float:
+    """Absolute energy up to which sites and hops are kept."""
+    if cutoff is not None:
+        return barriers.energy_minimum + cutoff
     finite = np.flatnonzero(np.isfinite(barriers.levels))
     if not len(finite):
-        zero = barriers.energy_minimum
-        return zero + (cutoff if cutoff is not None else _NO_CONDUCTION), zero
+        return barriers.energy_minimum + _NO_CONDUCTION
     useful = [d for d in finite if barriers.values("network")[d] <= _NO_CONDUCTION]
-    top = useful[-1] if useful else finite[0]
-    zero = float(barriers.network_minimum[top])
-    if cutoff is not None:
-        return zero + cutoff, zero
-    return float(barriers.levels[top]) + _HEADROOM, zero
+    return float(barriers.levels[useful[-1] if useful else finite[0]]) + _HEADROOM
 
 
 def _edge_energies(network: InterstitialNetwork, grid: EnergyGrid, zero: float, threads: int) -> FloatArray:
@@ -113,8 +110,8 @@ def compute_paths(
     Args:
         source: path, pymatgen ``Structure``, ASE ``Atoms`` or `Crystal`.
         ion: element or species; None takes the most usual mobile ion present.
-        energy_cutoff: keep sites and hops up to this energy (eV) above the lowest site of the percolating component;
-            None keeps 0.25 eV more than the highest percolation level below 3 eV.
+        energy_cutoff: keep sites and hops up to this energy (eV) above the lowest site; None keeps 0.25 eV more than
+            the highest percolation level below 3 eV.
         num_threads: None takes the default.
         oxidation_states: as for `Crystal`.
         strict: refuse a crystal with severe warnings.
@@ -174,7 +171,8 @@ def join_network(
     threads = resolve_threads(num_threads)
     if grid.field is None:
         raise InputError(f"{grid.source}: this energy grid carries no field; compute it with compute_bvse")
-    ceiling, zero = _ceiling(barriers, energy_cutoff)
+    ceiling = _ceiling(barriers, energy_cutoff)
+    framework = crystal.framework(grid.ion)
     found = _core.transport_network(
         grid.values,
         grid.field.core,
@@ -182,10 +180,11 @@ def join_network(
         grid.field.translations,
         *crystal_symmetry(crystal, grid.field),
         network.site_frac,
+        np.ascontiguousarray(framework.mobile_frac),
         ceiling,
     )
-    framework = crystal.framework(grid.ion)
-    positions = Positions(framework.mobile_frac, framework.mobile_occupancy)
+    zero = float(found["site_energy"].min(initial=barriers.energy_minimum))
+    positions = _positions(found, grid.cell, framework.mobile_frac, framework.mobile_occupancy)
     network_of = TransportNetwork(
         source=crystal.source,
         ion=grid.ion,
@@ -210,7 +209,17 @@ def join_network(
         _crystal=crystal,
         _grid=grid,
     )
-    return _with_lengths(_compared(network_of), threads)
+    return _with_lengths(_doubted(_compared(network_of)), threads)
+
+
+def _positions(found: dict[str, Any], cell: FloatArray, frac: FloatArray, occupancy: FloatArray) -> Positions:
+    """The positions and their sites; those on a ridge only have the sites to which no other position is nearer."""
+    position, site, image = found["basin_position"], found["basin_site"], found["basin_cell"]
+    distance = periodic_distances(cell, found["site_frac"], frac)
+    single = np.bincount(position, minlength=len(frac))[position] == 1
+    own = np.linalg.norm((found["site_frac"][site] + image - frac[position]) @ cell, axis=1)
+    keep = single | (own <= distance.min(axis=1, initial=np.inf)[site] + _SAME_DISTANCE)
+    return Positions(frac, occupancy, position[keep], site[keep], image[keep])
 
 
 def _numbered(labels: Ints) -> Ints:
@@ -230,19 +239,17 @@ def _sites(
 
     frac = found["site_frac"]
     distance = periodic_distances(grid.cell, frac, positions.frac)
-    nearest = distance.argmin(axis=1) if len(positions) else np.zeros(len(distance), dtype=np.int64)
-    near = distance.min(axis=1, initial=np.inf)
-    mobile = np.where(near <= _SAME_SITE, nearest, -1).astype(np.int32)
-    occupancy = np.zeros(len(mobile))
-    occupancy[mobile >= 0] = positions.occupancy[mobile[mobile >= 0]]
+    mobile = np.full(len(frac), -1, dtype=np.int32)
+    order = np.argsort(-distance[positions.basin_site, positions.basin_position], kind="stable")
+    mobile[positions.basin_site[order]] = positions.basin_position[order]  # the nearest comes last
     return Sites(
         frac=frac,
         energy=found["site_energy"] - zero,
         radius=clearance_at(network.framework, frac @ grid.cell, num_threads=threads),
         orbit=_numbered(found["site_orbit"]),
         mobile=mobile,
-        mobile_distance=near,
-        occupancy=occupancy,
+        mobile_distance=distance.min(axis=1, initial=np.inf),
+        occupancy=sum_by(positions.basin_site, positions.shares(), len(frac)),
     )
 
 
@@ -278,6 +285,35 @@ def _compared(paths: TransportNetwork) -> TransportNetwork:
             "than the grid, or equivalent valleys that it tells apart; a smaller resolution settles which"
         )
     return replace(paths, notes=(*paths.notes, *notes)) if notes else paths
+
+
+def _doubted(paths: TransportNetwork) -> TransportNetwork:
+    """Adds warnings where the ions of the crystal are not where the landscape percolates, or off its sites."""
+    warnings = []
+    for d, (level, own) in enumerate(zip(paths.levels, paths.occupied_levels, strict=True), 1):
+        if not len(paths.positions) or not math.isfinite(level) or own - level <= _AGREEMENT:
+            continue
+        beyond = f"only from {own:.3f} eV" if math.isfinite(own) else f"not below {paths.energy_cutoff:.2f} eV"
+        warnings.append(
+            CrystalWarning(
+                "path-without-ion",
+                f"what percolates in {d}D from {level:.3f} eV above the lowest site holds no {paths.ion.symbol} of the "
+                f"crystal; what holds one does so {beyond}",
+                f"{d}D",
+            )
+        )
+    off = np.setdiff1d(np.arange(len(paths.positions)), paths.positions.basin_position)
+    if len(off):
+        where = ", ".join(f"({', '.join(f'{v:.4f}' for v in x)})" for x in paths.mobile_frac[off[:3]])
+        warnings.append(
+            CrystalWarning(
+                "ion-off-site",
+                f"{len(off)} of {len(paths.positions)} positions of {paths.ion.symbol} lie in no basin of a site "
+                "below the cutoff: their ions are not counted",
+                where + (", ..." if len(off) > 3 else ""),
+            )
+        )
+    return replace(paths, warnings=merge_warnings(paths.warnings, warnings)) if warnings else paths
 
 
 def _with_lengths(paths: TransportNetwork, threads: int) -> TransportNetwork:

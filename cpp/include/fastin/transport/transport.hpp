@@ -59,6 +59,9 @@ class TransportLandscape {
   // By rising energy.
   const std::vector<TransportHop>& hops() const { return hops_; }
   SiteLabel label(const Vec3& frac);
+  // Sites whose basins of steepest descent hold a point: more than one where it lies on the ridge between
+  // them, as on a symmetry element; none above the ceiling.
+  std::vector<SiteLabel> basins(const Vec3& frac);
 
  private:
   using End = SiteLabel;
@@ -95,6 +98,9 @@ class TransportLandscape {
   std::vector<SiteLabel> basin_site_;
   std::vector<std::uint8_t> basin_known_;
 };
+
+// Minima that steepest descent from a point reaches: more than one from the ridge between them.
+std::vector<StationaryPoint> fall(const EnergyField& field, const Vec3& frac, const SearchOptions& options);
 
 // Path of steepest descent through a saddle: from the minimum on one side to that on the other.
 std::vector<PathPoint> saddle_path(const EnergyField& field, const Vec3& saddle);
