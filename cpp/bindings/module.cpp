@@ -1,6 +1,9 @@
 // The extension module: exception table and one bind_*() a subject.
 #include <pybind11/pybind11.h>
 
+#include <new>
+#include <stdexcept>
+
 #include "fastin/base/error.hpp"
 
 namespace py = pybind11;
@@ -39,6 +42,10 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       raise_as("GeometryError", e);
     } catch (const fastin::NoConvergence& e) {
       raise_as("ConvergenceError", e);
+    } catch (const std::bad_alloc&) {
+      raise_as("ResourceError", std::runtime_error("the computation ran out of memory"));
+    } catch (const std::length_error&) {  // a vector longer than any memory
+      raise_as("ResourceError", std::runtime_error("the computation would need more memory than can exist"));
     }
   });
   fastin::bind::bind_runtime(m);

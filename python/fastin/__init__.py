@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         MissingDependencyError,
         MissingParameterError,
         OxidationStateError,
+        ResourceError,
     )
     from fastin.runtime.config import show_config
     from fastin.runtime.threads import get_num_threads, num_threads, set_num_threads
@@ -35,6 +36,7 @@ _HOME = {
     "MissingDependencyError": "fastin.errors",
     "MissingParameterError": "fastin.errors",
     "OxidationStateError": "fastin.errors",
+    "ResourceError": "fastin.errors",
     "Crystal": "fastin.crystal.crystal",
     "CrystalWarning": "fastin.crystal.warnings",
     "WARNING_CODES": "fastin.crystal.warnings",

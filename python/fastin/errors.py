@@ -31,6 +31,10 @@ class ConvergenceError(FastinError, RuntimeError):
     """An iteration or an internal certificate failed; please report the structure."""
 
 
+class ResourceError(FastinError, MemoryError):
+    """The work would take more memory or time than is allowed; the message names the number that makes it large."""
+
+
 class MissingDependencyError(FastinError, ImportError):
     """An optional library is not installed; the message names the extra to install."""
 

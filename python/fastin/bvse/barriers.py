@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin.bvse.grid import EnergyGrid, compute_bvse
+from fastin.bvse.grid import EnergyGrid, compute_bvse, require_grid_memory
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
 from fastin.runtime.html import number_text, numbers_text, table
@@ -322,6 +322,7 @@ def compute_barriers(
             given = ", ".join(([] if ion is None else ["ion"]) + sorted(bvse_options))
             raise InputError(f"{source_or_grid.source}: the energy grid has already fixed {given}")
         grid = source_or_grid
+        require_grid_memory(grid.values.shape, grid.cell)
     else:
         grid = compute_bvse(source_or_grid, ion, num_threads=num_threads, **bvse_options)
     notes = list(grid.notes)

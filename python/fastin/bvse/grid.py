@@ -17,8 +17,9 @@ from fastin.bvse.files import parse_title, read_grid, write_grid
 from fastin.bvse.pairs import element_table
 from fastin.crystal.ions import MobileIon, OxidationStates
 from fastin.crystal.warnings import CrystalWarning, refuse_severe
-from fastin.errors import InputError
+from fastin.errors import InputError, ResourceError
 from fastin.runtime.html import number_text, numbers_text, table
+from fastin.runtime.memory import memory_limit, require
 from fastin.runtime.threads import resolve_threads
 
 __all__ = ["CONVENTIONS", "EnergyGrid", "Field", "build_field", "compute_bvse", "grid_shape"]
@@ -218,6 +219,36 @@ def _grid_operations(
 _MOST_GROWTH = 1.3
 
 
+# Bytes a point: the grid in float32, in float64 for the percolation, and the links between its points (20), with
+# minima and passes (measured: 21 to 24 where few points make the process' own size visible).
+_POINT_BYTES = 24
+
+
+def require_grid_memory(shape: tuple[int, ...], cell: NDArray[np.float64]) -> None:
+    """Refuses a grid that, with the search for barriers on it, would not fit into the memory allowed.
+
+    Args:
+        shape: points along each axis.
+        cell: (3, 3) rows are lattice vectors (A), for the message.
+
+    Raises:
+        ResourceError: names the cell's edges and the resolution that would fit.
+    """
+    points = math.prod(shape)
+    if points * _POINT_BYTES <= 2**25:
+        return
+    lengths = np.linalg.norm(cell, axis=1)
+    spacing = float(np.max(lengths / shape))
+    limit = memory_limit()
+    coarser = spacing * (points * _POINT_BYTES / limit) ** (1.0 / 3.0) if limit else spacing
+    edges, counts = " x ".join(f"{x:.6g}" for x in lengths), " x ".join(map(str, shape))
+    require(
+        points * _POINT_BYTES,
+        f"a grid of {counts} points (cell edges {edges} A, {spacing:.3g} A apart)",
+        f"check the cell edges, or use a resolution of {math.ceil(100.0 * coarser) / 100.0:g} A",
+    )
+
+
 def grid_shape(field: Field, resolution: float) -> tuple[int, int, int]:
     """Points along each axis: spacing at most `resolution`, commensurate with the space group where that costs nothing.
 
@@ -234,7 +265,11 @@ def grid_shape(field: Field, resolution: float) -> tuple[int, int, int]:
     a, b, c = (max(1, math.ceil(length / resolution - 1e-9)) for length in lengths)
     base = (a, b, c)
     if a * b * c > 2**31 - 1:
-        raise InputError(f"a grid of {a} x {b} x {c} points is too large: use a coarser resolution than {resolution} A")
+        edges = " x ".join(f"{length:.6g}" for length in lengths)
+        raise InputError(
+            f"a grid of {a} x {b} x {c} points is too large (cell edges {edges} A): check the cell edges, or use a "
+            f"coarser resolution than {resolution} A"
+        )
     denominators = _denominators(field.translations)
     rational = (denominators > 0).all(axis=1)
     if np.count_nonzero(rational) < 2:
@@ -285,6 +320,7 @@ def compute_bvse(
     Raises:
         MissingParameterError: no bond valence parameters for a pair of species; names it.
         InputError: arguments out of range, unreadable source, empty framework, severe warnings where `strict`.
+        ResourceError: the grid would not fit into the memory allowed (`fastin.runtime.memory`).
         OxidationStateError: no oxidation states could be assigned.
 
     Example:
@@ -302,8 +338,8 @@ def compute_bvse(
     refuse_severe(crystal.source, field.warnings, strict)
     try:
         values = fill_grid(field, resolution, shape=shape, symmetry=symmetry, num_threads=num_threads)
-    except InputError as error:
-        raise InputError(f"{crystal.source}: {error}") from None
+    except (InputError, ResourceError) as error:
+        raise type(error)(f"{crystal.source}: {error}") from None
     return EnergyGrid(
         values=values,
         cell=field.cell,
@@ -334,6 +370,7 @@ def fill_grid(
     if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > 2**31 - 1:
         raise InputError(f"shape must be three positive numbers with a product below 2^31, not {tuple(shape)}")
     shape = (int(shape[0]), int(shape[1]), int(shape[2]))
+    require_grid_memory(shape, field.cell)
     rotations, shifts = _grid_operations(shape, field.rotations, field.translations)
     if not symmetry:
         rotations, shifts = rotations[:0], shifts[:0]

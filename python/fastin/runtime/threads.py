@@ -33,7 +33,7 @@ def _cgroup_quota() -> int | None:
 def _automatic() -> int:
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if text.isdigit() and int(text) > 0:
-        return int(text)
+        return min(int(text), _most_threads())
     limits = [_core.max_threads()]
     if hasattr(os, "sched_getaffinity"):
         limits.append(len(os.sched_getaffinity(0)))
@@ -43,12 +43,18 @@ def _automatic() -> int:
     return max(1, min(limits))
 
 
+def _most_threads() -> int:
+    """More threads than processors only cost: results do not depend on their number. A few are always granted."""
+    return max(16, os.cpu_count() or 1)
+
+
 def resolve_threads(num_threads: int | None) -> int:
     """Thread count for one call.
 
     Args:
         num_threads: the caller's wish; ``None`` takes the default of `set_num_threads`, else ``OMP_NUM_THREADS``,
-            else the smallest of the runtime's maximum, the CPU affinity and the cgroup quota.
+            else the smallest of the runtime's maximum, the CPU affinity and the cgroup quota. More than the machine
+            has processors (and more than 16) are not started.
 
     Raises:
         ValueError: below 1.
@@ -56,10 +62,10 @@ def resolve_threads(num_threads: int | None) -> int:
     if num_threads is not None:
         if num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, not {num_threads}")
-        return 1 if in_forked_child() else int(num_threads)
+        return 1 if in_forked_child() else min(int(num_threads), _most_threads())
     if in_forked_child():
         return 1
-    return _default if _default is not None else _automatic()
+    return min(_default, _most_threads()) if _default is not None else _automatic()
 
 
 def set_num_threads(num_threads: int | None) -> None:
