@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BvseField', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'free_spheres', 'has_openmp', 'landscape_network', 'max_threads', 'nearest_atoms', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
+__all__: list[str] = ['BvseField', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'free_spheres', 'has_openmp', 'landscape_network', 'lattice_gas', 'max_threads', 'nearest_atoms', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
 class BvseField:
     """
     Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse.grid).
@@ -64,6 +64,10 @@ def free_spheres(site_radius: numpy.typing.NDArray[numpy.float64], edge_index: n
 def landscape_network(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex, margin: typing.SupportsFloat | typing.SupportsIndex, margin_slope: typing.SupportsFloat | typing.SupportsIndex, cutoff: typing.SupportsFloat | typing.SupportsIndex) -> dict[str, typing.Any]:
     """
     Minima and saddles of the field up to an absolute energy (nan: the highest percolation level).
+    """
+def lattice_gas(energy: numpy.typing.NDArray[numpy.float64], move_start: numpy.typing.NDArray[numpy.int64], target: numpy.typing.NDArray[numpy.int32], reverse: numpy.typing.NDArray[numpy.int64], barrier: numpy.typing.NDArray[numpy.float64], prefactor: numpy.typing.NDArray[numpy.float64], step: numpy.typing.NDArray[numpy.float64], pair_start: numpy.typing.NDArray[numpy.int64], pair_site: numpy.typing.NDArray[numpy.int32], pair_energy: numpy.typing.NDArray[numpy.float64], ions: typing.SupportsInt | typing.SupportsIndex, replicas: typing.SupportsInt | typing.SupportsIndex, levels: typing.SupportsInt | typing.SupportsIndex, piece_events: typing.SupportsInt | typing.SupportsIndex, warmup_events: typing.SupportsInt | typing.SupportsIndex, sweeps: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> dict[str, typing.Any]:
+    """
+    Rejection-free kinetic Monte Carlo of a lattice gas: squared displacements of the ions and of their sum.
     """
 def max_threads() -> int:
     """

@@ -34,27 +34,25 @@ py::dict lattice_gas(const In<double>& energy, const In<std::int64_t>& move_star
                      const In<double>& barrier, const In<double>& prefactor, const In<double>& step,
                      const In<std::int64_t>& pair_start, const In<std::int32_t>& pair_site,
                      const In<double>& pair_energy, std::size_t ions, std::size_t replicas,
-                     std::size_t blocks, std::size_t parts, std::uint64_t block_events,
-                     std::uint64_t warmup_events, std::size_t sweeps, std::uint64_t seed, int num_threads) {
+                     std::size_t levels, std::uint64_t piece_events, std::uint64_t warmup_events,
+                     std::size_t sweeps, std::uint64_t seed, int num_threads) {
   const LatticeGas gas = to_gas(energy, move_start, target, reverse, barrier, prefactor, step, pair_start,
                                 pair_site, pair_energy);
-  const LatticeGasRun run{ions,          replicas, blocks, parts,      block_events,
-                          warmup_events, sweeps,   seed,   num_threads};
+  const LatticeGasRun run{ions, replicas, levels, piece_events, warmup_events, sweeps, seed, num_threads};
   LatticeGasResult result;
   {
     const py::gil_scoped_release release;
     result = run_lattice_gas(gas, run);
   }
   py::dict out;
-  out["block_time"] = result.block_time;
+  out["piece_time"] = result.piece_time;
   py::list rows;
   for (LatticeGasReplica& r : result.replicas) {
     py::dict row;
     row["events"] = r.events;
     row["tracer"] = tensors(std::move(r.tracer));
-    row["tracer_part"] = tensors(std::move(r.tracer_part));
     row["charge"] = tensors(std::move(r.charge));
-    row["charge_part"] = tensors(std::move(r.charge_part));
+    row["pieces"] = r.pieces;
     row["occupation"] = adopt(std::move(r.occupation));
     row["moves"] = adopt(std::move(r.moves));
     rows.append(row);
@@ -70,8 +68,8 @@ void bind_lattice_gas(py::module_& m) {
         py::arg("target").noconvert(), py::arg("reverse").noconvert(), py::arg("barrier").noconvert(),
         py::arg("prefactor").noconvert(), py::arg("step").noconvert(), py::arg("pair_start").noconvert(),
         py::arg("pair_site").noconvert(), py::arg("pair_energy").noconvert(), py::arg("ions"),
-        py::arg("replicas"), py::arg("blocks"), py::arg("parts"), py::arg("block_events"),
-        py::arg("warmup_events"), py::arg("sweeps"), py::arg("seed"), py::arg("num_threads") = 1,
+        py::arg("replicas"), py::arg("levels"), py::arg("piece_events"), py::arg("warmup_events"),
+        py::arg("sweeps"), py::arg("seed"), py::arg("num_threads") = 1,
         "Rejection-free kinetic Monte Carlo of a lattice gas: squared displacements of the ions and of their "
         "sum.");
 }

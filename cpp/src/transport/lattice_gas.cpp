@@ -41,72 +41,68 @@ void add_square(Tensor6* sum, const Vec3& d, double weight) {
   (*sum)[5] += weight * d.x * d.y;
 }
 
-// Displacements since the start of a block and of its current piece.
+// Displacements since the last multiple of 2^l pieces, for every level l.
 class Displacements {
  public:
-  Displacements(const LatticeGasState& state, std::size_t parts) : state_(state), parts_(parts) { restart(); }
+  Displacements(const LatticeGasState& state, std::size_t levels)
+      : state_(state),
+        start_(levels + 1, state.displacement()),
+        start_sum_(levels + 1, state.total_displacement()),
+        tracer_(levels + 1),
+        charge_(levels + 1) {}
 
-  void restart() {
-    block_ = piece_ = state_.displacement();
-    block_sum_ = piece_sum_ = state_.total_displacement();
-    tracer_part_ = charge_part_ = Tensor6{};
-  }
+  std::size_t pieces() const { return pieces_; }
 
   void end_piece() {
-    const auto weight = 1.0 / (static_cast<double>(block_.size()) * static_cast<double>(parts_));
-    for (std::size_t n = 0; n < piece_.size(); ++n) {
-      add_square(&tracer_part_, state_.displacement()[n] - piece_[n], weight);
+    ++pieces_;
+    const std::vector<Vec3>& now = state_.displacement();
+    const double weight = 1.0 / static_cast<double>(now.size());
+    for (std::size_t l = 0; l < start_.size() && pieces_ % (std::size_t{1} << l) == 0; ++l) {
+      Tensor6 tracer{}, charge{};
+      for (std::size_t n = 0; n < now.size(); ++n) add_square(&tracer, now[n] - start_[l][n], weight);
+      add_square(&charge, state_.total_displacement() - start_sum_[l], weight);
+      tracer_[l].push_back(tracer);
+      charge_[l].push_back(charge);
+      start_[l] = now;
+      start_sum_[l] = state_.total_displacement();
     }
-    add_square(&charge_part_, state_.total_displacement() - piece_sum_, weight);
-    piece_ = state_.displacement();
-    piece_sum_ = state_.total_displacement();
   }
 
-  void end_block(LatticeGasReplica* out) {
-    const auto weight = 1.0 / static_cast<double>(block_.size());
-    Tensor6 tracer{}, charge{};
-    for (std::size_t n = 0; n < block_.size(); ++n) {
-      add_square(&tracer, state_.displacement()[n] - block_[n], weight);
-    }
-    add_square(&charge, state_.total_displacement() - block_sum_, weight);
-    out->tracer.push_back(tracer);
-    out->tracer_part.push_back(tracer_part_);
-    out->charge.push_back(charge);
-    out->charge_part.push_back(charge_part_);
-    restart();
+  void collect(LatticeGasReplica* out) const {
+    out->pieces = pieces_;
+    for (const auto& level : tracer_) out->tracer.insert(out->tracer.end(), level.begin(), level.end());
+    for (const auto& level : charge_) out->charge.insert(out->charge.end(), level.begin(), level.end());
   }
 
  private:
   const LatticeGasState& state_;
-  std::size_t parts_;
-  std::vector<Vec3> block_, piece_;
-  Vec3 block_sum_, piece_sum_;
-  Tensor6 tracer_part_{}, charge_part_{};
+  std::size_t pieces_ = 0;
+  std::vector<std::vector<Vec3>> start_;
+  std::vector<Vec3> start_sum_;
+  std::vector<std::vector<Tensor6>> tracer_, charge_;
 };
 
-void measure(LatticeGasState* state, const LatticeGasRun& run, double block_time, LatticeGasReplica* out) {
+void measure(LatticeGasState* state, const LatticeGasRun& run, double piece, LatticeGasReplica* out) {
   state->start_counting();
-  Displacements displacements(*state, run.parts);
-  const double piece = block_time / static_cast<double>(run.parts);
-  const std::uint64_t limit = 8 * run.block_events * run.blocks;
+  Displacements displacements(*state, run.levels);
+  const std::size_t wanted = std::size_t{1} << run.levels;
+  const std::uint64_t limit = 8 * run.piece_events * wanted;
   double left = piece;  // to the end of the piece
-  std::size_t pieces = 0;
-  while (out->tracer.size() < run.blocks) {
+  while (displacements.pieces() < wanted && out->events < limit) {
     double wait = state->draw_wait();
-    while (wait >= left) {  // nothing moves before the piece ends
+    while (wait >= left && displacements.pieces() < wanted) {  // nothing moves before the piece ends
       state->pass(left);
       wait -= left;
       left = piece;
       displacements.end_piece();
-      if (++pieces % run.parts == 0) displacements.end_block(out);
-      if (out->tracer.size() == run.blocks) break;
     }
-    if (out->tracer.size() == run.blocks || out->events >= limit) break;
+    if (displacements.pieces() == wanted) break;
     state->pass(wait);
     left -= wait;
     state->move();
     ++out->events;
   }
+  displacements.collect(out);
   out->occupation = state->occupation();
   out->moves = state->moves();
 }
@@ -168,8 +164,8 @@ LatticeGasResult run_lattice_gas(const LatticeGas& gas, const LatticeGasRun& run
   gas.check();
   require(run.ions >= 1 && run.ions <= gas.sites(),
           std::to_string(run.ions) + " ions on " + std::to_string(gas.sites()) + " sites");
-  require(run.replicas >= 1 && run.blocks >= 1 && run.parts >= 2 && run.block_events >= 1,
-          "replicas, blocks and block_events must be positive, parts at least 2");
+  require(run.replicas >= 1 && run.levels <= 20 && run.piece_events >= 1,
+          "replicas and piece_events must be positive, levels at most 20");
   LatticeGasResult result;
   result.replicas.resize(run.replicas);
   std::vector<LatticeGasState> states;
@@ -191,9 +187,9 @@ LatticeGasResult run_lattice_gas(const LatticeGas& gas, const LatticeGasRun& run
   const double time = std::accumulate(spent.begin(), spent.end(), 0.0);
   const double count = std::accumulate(taken.begin(), taken.end(), 0.0);
   if (!(count > 0.0)) return result;
-  result.block_time = static_cast<double>(run.block_events) * time / count;
+  result.piece_time = static_cast<double>(run.piece_events) * time / count;
   parallel_for(run.replicas, run.num_threads,
-               [&](std::size_t r, int) { measure(&states[r], run, result.block_time, &result.replicas[r]); });
+               [&](std::size_t r, int) { measure(&states[r], run, result.piece_time, &result.replicas[r]); });
   return result;
 }
 

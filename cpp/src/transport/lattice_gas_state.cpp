@@ -12,7 +12,12 @@ namespace fastin {
 
 namespace {
 
-constexpr int kFillTries = 20;
+constexpr int kFillTries = 5;
+// Displacing one ion to make room for another is tried this often a site before giving up.
+constexpr std::size_t kMakeRoomTries = 400;
+
+// Weights below this are not divided by: they may have lost digits.
+constexpr double kSmallWeight = 1e-150;
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -25,6 +30,7 @@ LatticeGasState::LatticeGasState(const LatticeGas& gas, std::size_t ions, Random
       rate_(gas.target.size(), 0.0),
       lone_rate_(gas.target.size()),
       pair_of_move_(gas.target.size(), 0.0),
+      pair_weight_of_move_(gas.target.size(), 1.0),
       hard_of_move_(gas.target.size(), 0),
       has_company_(gas.sites(), 0),
       displacement_(ions),
@@ -45,6 +51,7 @@ LatticeGasState::LatticeGasState(const LatticeGas& gas, std::size_t ions, Random
           ++hard_of_move_[m];
         } else {
           pair_of_move_[m] += gas.pair_energy[p];
+          pair_weight_of_move_[m] = std::exp(0.5 * pair_of_move_[m]);
         }
       }
     }
@@ -60,6 +67,7 @@ bool LatticeGasState::try_fill_all(std::size_t ions) {
   ion_at_.assign(gas_.sites(), -1);
   blockers_.assign(gas_.sites(), 0);
   company_.assign(gas_.sites(), 0.0);
+  half_weight_.assign(gas_.sites(), 1.0);
   site_of_.clear();
   std::vector<std::pair<double, std::uint64_t>> key(gas_.sites());
   for (std::size_t s = 0; s < key.size(); ++s) key[s] = {gas_.energy[s], random_.bits()};
@@ -71,6 +79,31 @@ bool LatticeGasState::try_fill_all(std::size_t ions) {
     if (blockers_[s] > 0) continue;
     site_of_.push_back(static_cast<std::int32_t>(s));
     fill(s, static_cast<std::int32_t>(site_of_.size() - 1));
+  }
+  return make_room(ions);
+}
+
+// Densely packed sites that exclude each other: the ion in the way moves to the new place, until others fit
+// in.
+bool LatticeGasState::make_room(std::size_t ions) {
+  const auto sites = static_cast<std::uint32_t>(gas_.sites());
+  for (std::size_t k = 0; k < kMakeRoomTries * sites && site_of_.size() < ions; ++k) {
+    const std::size_t s = random_.below(sites);
+    if (filled(s) || blockers_[s] > 1) continue;
+    if (blockers_[s] == 0) {
+      site_of_.push_back(static_cast<std::int32_t>(s));
+      fill(s, static_cast<std::int32_t>(site_of_.size() - 1));
+      continue;
+    }
+    for (std::size_t p = at(gas_.pair_start[s]); p < at(gas_.pair_start[s + 1]); ++p) {
+      const auto other = static_cast<std::size_t>(gas_.pair_site[p]);
+      if (!std::isinf(gas_.pair_energy[p]) || !filled(other)) continue;
+      const std::int32_t ion = ion_at_[other];
+      clear(other);
+      fill(s, ion);
+      site_of_[static_cast<std::size_t>(ion)] = static_cast<std::int32_t>(s);
+      break;
+    }
   }
   return site_of_.size() == ions;
 }
@@ -131,8 +164,11 @@ double LatticeGasState::move_rate(std::size_t site, std::size_t m) const {
   // The mover does not meet itself at its target.
   const double here = company_[site], there = company_[target] - pair_of_move_[m];
   const double up = gas_.energy[target] + there - gas_.energy[site] - here;
-  const double barrier = std::max({gas_.barrier[m] + 0.5 * (there - here), 0.0, up});
-  return gas_.prefactor[m] * std::exp(-barrier);
+  const double middle = gas_.barrier[m] + 0.5 * (there - here), end = std::max(0.0, up);
+  if (middle >= end && half_weight_[site] > kSmallWeight && half_weight_[target] > kSmallWeight) {
+    return lone_rate_[m] * (half_weight_[target] * pair_weight_of_move_[m] / half_weight_[site]);
+  }
+  return gas_.prefactor[m] * std::exp(-std::max(middle, end));
 }
 
 void LatticeGasState::renew_site(std::size_t site) {
@@ -188,6 +224,13 @@ void LatticeGasState::move() {
   displacement_[static_cast<std::size_t>(ion)] += gas_.step[m];
   total_ += gas_.step[m];
   ++moves_[m];
+  for (const std::size_t site : {from, to}) {
+    if (!has_company_[site]) continue;
+    for (std::size_t p = at(gas_.pair_start[site]); p < at(gas_.pair_start[site + 1]); ++p) {
+      const auto other = static_cast<std::size_t>(gas_.pair_site[p]);
+      half_weight_[other] = std::exp(-0.5 * company_[other]);
+    }
+  }
   for (const std::size_t site : {from, to}) {
     renew_around(site);
     for (std::size_t p = at(gas_.pair_start[site]); p < at(gas_.pair_start[site + 1]); ++p) {

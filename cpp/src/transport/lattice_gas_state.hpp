@@ -36,6 +36,7 @@ class LatticeGasState {
  private:
   bool filled(std::size_t site) const { return ion_at_[site] >= 0; }
   bool try_fill_all(std::size_t ions);
+  bool make_room(std::size_t ions);
   void fill(std::size_t site, std::int32_t ion);
   void clear(std::size_t site);
   double move_rate(std::size_t site, std::size_t m) const;
@@ -45,16 +46,18 @@ class LatticeGasState {
 
   const LatticeGas& gas_;
   Random random_;
-  RateTree tree_;                           // one entry a site: the sum over its moves
-  std::vector<double> rate_;                // of each move
-  std::vector<double> lone_rate_;           // of each move without company, Hz
-  std::vector<double> pair_of_move_;        // finite pair energy of the move's two ends, kT
-  std::vector<std::int32_t> hard_of_move_;  // 1 where its two ends exclude each other
-  std::vector<std::uint8_t> has_company_;   // the site has finite pair energies
-  std::vector<std::int32_t> ion_at_;        // -1 for an empty site
-  std::vector<std::int32_t> blockers_;      // ions on sites that exclude this one
-  std::vector<double> company_;             // finite pair energies with the ions around, kT
-  std::vector<std::int32_t> site_of_;       // of each ion
+  RateTree tree_;                            // one entry a site: the sum over its moves
+  std::vector<double> rate_;                 // of each move
+  std::vector<double> lone_rate_;            // of each move without company, Hz
+  std::vector<double> pair_of_move_;         // finite pair energy of the move's two ends, kT
+  std::vector<double> pair_weight_of_move_;  // exp of half of it
+  std::vector<std::int32_t> hard_of_move_;   // 1 where its two ends exclude each other
+  std::vector<std::uint8_t> has_company_;    // the site has finite pair energies
+  std::vector<std::int32_t> ion_at_;         // -1 for an empty site
+  std::vector<std::int32_t> blockers_;       // ions on sites that exclude this one
+  std::vector<double> company_;              // finite pair energies with the ions around, kT
+  std::vector<double> half_weight_;          // exp(-company / 2)
+  std::vector<std::int32_t> site_of_;        // of each ion
   std::vector<Vec3> displacement_;
   Vec3 total_{};
   std::vector<std::uint8_t> touched_;

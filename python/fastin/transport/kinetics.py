@@ -86,7 +86,7 @@ class HopModel:
 
     def occupations(self, temperature: float) -> FloatArray:
         """(S,) equilibrium probabilities ``exp(-E_i / kT) / Z``."""
-        weight = np.exp(-(self.site_energy - self.site_energy.min()) / _thermal(temperature))
+        weight = np.exp(-(self.site_energy - self.site_energy.min()) / thermal_energy(temperature))
         p: FloatArray = weight / weight.sum()
         return p
 
@@ -103,7 +103,7 @@ class HopModel:
         Raises:
             InputError: a temperature that is not positive.
         """
-        kt = _thermal(temperature)
+        kt = thermal_energy(temperature)
         if len(self.hop_energy) == 0 or not np.isfinite(self.hop_energy).any():
             return np.zeros((3, 3))
         lowest = float(self.hop_energy.min())
@@ -112,8 +112,8 @@ class HopModel:
         base = float(self.site_energy.min())
         partition = np.exp(-(self.site_energy - base) / kt).sum()
         scale = math.exp(-(lowest - base) / kt) / float(partition)
-        image = _tree_images(len(self.site_energy), self.hop_index, self.hop_image, flux)
-        tensor = _eliminate(len(self.site_energy), self.hop_index, image.astype(np.float64), flux)
+        image = tree_images(len(self.site_energy), self.hop_index, self.hop_image, flux)
+        tensor = covariance_rate(len(self.site_energy), self.hop_index, image.astype(np.float64), flux)
         result: FloatArray = self.cell.T @ tensor @ self.cell * (scale * _CM2_PER_A2)
         return result
 
@@ -155,7 +155,7 @@ def nernst_einstein(
 ) -> FloatArray:
     """(3, 3) conductivity, S/cm, of that many ions with this diffusivity (cm^2/s): ``n (z e)^2 D / kT``."""
     density = ions_per_cell / (abs(float(np.linalg.det(cell))) * _CM3_PER_A3)
-    result: FloatArray = diffusivity * (density * charge**2 * ELEMENTARY_CHARGE / _thermal(temperature))
+    result: FloatArray = diffusivity * (density * charge**2 * ELEMENTARY_CHARGE / thermal_energy(temperature))
     return result
 
 
@@ -190,13 +190,18 @@ def slopes(d_low: FloatArray, d_high: FloatArray, low: float, high: float) -> tu
     return along, slope(float(np.trace(d_low)), float(np.trace(d_high)))
 
 
-def _thermal(temperature: float) -> float:
+def thermal_energy(temperature: float) -> float:
+    """Thermal energy kT, eV.
+
+    Raises:
+        InputError: a temperature that is not positive.
+    """
     if not (math.isfinite(temperature) and temperature > 0):
         raise InputError(f"the temperature must be positive, not {temperature} K")
     return BOLTZMANN_EV * temperature
 
 
-def _tree_images(
+def tree_images(
     sites: int, index: npt.NDArray[np.int64], image: npt.NDArray[np.int32], flux: FloatArray
 ) -> npt.NDArray[np.int64]:
     """(H, 3) lattice offsets of the hops after moving sites by whole cells: zero on a tree of the largest fluxes."""
@@ -219,7 +224,7 @@ def _tree_images(
     return moved
 
 
-def _eliminate(sites: int, index: npt.NDArray[np.int64], step: FloatArray, flux: FloatArray) -> FloatArray:
+def covariance_rate(sites: int, index: npt.NDArray[np.int64], step: FloatArray, flux: FloatArray) -> FloatArray:
     """Half the covariance rate of the walk with these fluxes and displacements, by elimination of all sites."""
     weight = np.zeros((sites, sites))
     first = np.zeros((sites, sites, 3))  # flux-weighted mean displacement i -> j

@@ -11,13 +11,14 @@ ends and never below either end. Rates so defined are in detailed balance with t
 
 `LatticeGas.occupations` and `mean_field_diffusivity` are the Bethe (quasi-chemical) approximation: exact for single
 sites without pairs (Fermi occupations; H. A. Bethe, Proc. R. Soc. A 150, 552 (1935)) and on networks of pairs without
-loops. The conduction network has the equilibrium number of attempts over each hop as its conductance, which is exact for
-a non-interacting lattice gas on a Bravais lattice (D = D_0 (1 - c)) and neglects correlations elsewhere.
+loops. The conduction network has the equilibrium number of attempts over each hop as its conductance, which is exact
+for a non-interacting lattice gas on a Bravais lattice (D = D_0 (1 - c)) and neglects correlations elsewhere; it fails
+in one dimension near complete filling, where defects cannot pass each other.
 `fastin.transport.simulation` has the exact kinetic Monte Carlo.
 
 What it lacks: concerted moves of several ions, relaxation of the framework around vacancies and interstitials, and
-energies of the sites that depend on which of them are filled beyond the pair repulsion. Barriers that only a chain of ions
-moving together gets over (garnets, Li10GeP2S12) are overestimated.
+energies of the sites that depend on which of them are filled beyond the pair repulsion. Barriers that only a chain of
+ions moving together gets over (garnets, Li10GeP2S12) are overestimated.
 """
 
 from __future__ import annotations
@@ -32,13 +33,12 @@ import numpy.typing as npt
 
 from fastin.errors import ConvergenceError, InputError
 from fastin.transport.kinetics import (
-    BOLTZMANN_EV,
-    ELEMENTARY_CHARGE,
     FloatArray,
     HopModel,
-    _eliminate,
-    _thermal,
-    _tree_images,
+    covariance_rate,
+    nernst_einstein,
+    thermal_energy,
+    tree_images,
 )
 
 Ints = npt.NDArray[np.int64]
@@ -47,15 +47,16 @@ COULOMB_EV_A = 14.399645
 """e^2 / (4 pi eps_0), eV angstrom (CODATA 2018)."""
 
 _CM2_PER_A2 = 1e-16
-_CM3_PER_A3 = 1e-24
 # The messages of the Bethe equations have converged when none changes by more than this (log of a weight).
 _BETHE_TOLERANCE = 1e-10
-_BETHE_ROUNDS = 4000
+_BETHE_ROUNDS = 1500
+# A content within this share of what the sites can hold fills them.
+_FULL = 1e-6
 
 
 @dataclass(frozen=True)
 class Repulsion:
-    """Screened Coulomb repulsion of the mobile ions, ``14.4 z^2 / (permittivity r) exp(-r / screening)`` up to a cutoff.
+    """Screened Coulomb repulsion of the ions, ``14.4 z^2 / (permittivity r) exp(-r / screening)`` up to a cutoff.
 
     Attributes:
         permittivity: relative, of the static response between two ions.
@@ -63,7 +64,7 @@ class Repulsion:
         cutoff: pairs farther apart do not see each other, angstrom: about the distance of the nearest neighbours.
     """
 
-    permittivity: float = 10.0
+    permittivity: float = 20.0
     screening: float = 4.0
     cutoff: float = 4.5
 
@@ -116,7 +117,7 @@ class LatticeGas:
         sites = len(self.model.site_energy)
         if not (math.isfinite(self.ions_per_cell) and 0 < self.ions_per_cell <= sites):
             raise InputError(
-                f"{self.ions_per_cell:g} ions a cell on {sites} sites: give a content above 0 that the sites can hold, or "
+                f"{self.ions_per_cell:g} ions a cell on {sites} sites: give a content above 0 that they hold, or "
                 "raise energy_cutoff to find more sites"
             )
         if not (math.isfinite(self.exclusion) and self.exclusion >= 0):
@@ -159,16 +160,19 @@ class LatticeGas:
         return p
 
     def _bethe(self, temperature: float) -> tuple[FloatArray, FloatArray, float]:
-        """Log odds of the sites, log messages of the directed pairs (2P: forward, then backward), mu / kT."""
-        kt = _thermal(temperature)
+        """Log odds of the sites, log messages of the directed pairs (2P: forward, then backward), mu / kT.
+
+        An infinite mu: all places are filled.
+        """
+        kt = thermal_energy(temperature)
         energy = self.model.site_energy / kt
         content = self.ions_per_cell
         solver = _Bethe(energy, self.pairs, kt)
         spread = float(energy.max() - energy.min()) + 60.0
         low, high = float(energy.min()) - spread, float(energy.max()) + spread
         if solver.surplus(high, content) < 0:
-            if not len(self.pairs.energy) and content >= len(energy):  # every site is filled
-                return solver.solve(high)[0], solver.message, high
+            if solver.surplus(high, content) > -_FULL * content:
+                return solver.solve(high), solver.message, math.inf
             raise InputError(
                 f"{content:g} ions a cell do not fit on {len(energy)} sites that exclude each other within "
                 f"{self.exclusion:g} A: lower the exclusion radius, or raise energy_cutoff to find more sites"
@@ -181,7 +185,7 @@ class LatticeGas:
                 low = middle
             else:
                 high = middle
-        r, _ = solver.solve(0.5 * (low + high))
+        r = solver.solve(0.5 * (low + high))
         return r, solver.message, 0.5 * (low + high)
 
     def attempts(self, temperature: float) -> tuple[FloatArray, float]:
@@ -190,8 +194,10 @@ class LatticeGas:
         Returns:
             (H,) rates divided by a common scale, and the natural logarithm of that scale in 1/s.
         """
-        kt = _thermal(temperature)
+        kt = thermal_energy(temperature)
         r, message, mu = self._bethe(temperature)
+        if math.isinf(mu):
+            return np.zeros(len(self.model.hop_energy)), 0.0
         count = len(self.pairs.energy)
         sites = len(r)
         i, j = self.model.hop_index
@@ -216,8 +222,8 @@ class LatticeGas:
         used = flux > 0
         index, image = self.model.hop_index[:, used], self.model.hop_image[used]
         sites = len(self.model.site_energy)
-        moved = _tree_images(sites, index, image, flux[used])
-        tensor = _eliminate(sites, index, moved.astype(np.float64), flux[used])
+        moved = tree_images(sites, index, image, flux[used])
+        tensor = covariance_rate(sites, index, moved.astype(np.float64), flux[used])
         cell = self.model.cell
         scale = math.exp(max(log_scale, -700.0)) if log_scale < 700 else math.inf
         result: FloatArray = cell.T @ tensor @ cell * (scale / self.ions_per_cell * _CM2_PER_A2)
@@ -229,11 +235,8 @@ class LatticeGas:
 
     def conductivity_of(self, diffusivity: FloatArray, temperature: float, content: float | None = None) -> FloatArray:
         """Conductivity of a charge diffusivity (cm^2/s), S/cm: ``n (z e)^2 D / kT``."""
-        volume = abs(float(np.linalg.det(self.model.cell))) * _CM3_PER_A3
-        density = (self.ions_per_cell if content is None else content) / volume
-        factor = density * self.charge**2 * ELEMENTARY_CHARGE / (BOLTZMANN_EV * temperature)
-        result: FloatArray = factor * np.asarray(diffusivity)
-        return result
+        ions = self.ions_per_cell if content is None else content
+        return nernst_einstein(np.asarray(diffusivity), self.model.cell, temperature, ions, self.charge)
 
 
 def _fermi(log_odds: FloatArray) -> FloatArray:
@@ -259,35 +262,31 @@ class _Bethe:
         self.back = np.concatenate([np.arange(count, 2 * count), np.arange(count)])
         self.message = np.full(2 * count, -1.0)  # log weight of the source without the target
 
-    def solve(self, mu: float) -> tuple[FloatArray, bool]:
+    def solve(self, mu: float) -> FloatArray:
         """Log odds of the sites at a chemical potential."""
         bare = mu - self.energy
         if not len(self.message):
-            return bare, True
-        mix = 0.5
+            return bare
         m = self.message
-        last = math.inf
         for k in range(_BETHE_ROUNDS):
             seen = _log_sum(m, self.factor)  # what the target feels from the source
             felt = np.bincount(self.target, seen, len(bare))
             new = bare[self.source] + felt[self.source] - seen[self.back]
             change = float(np.abs(new - m).max())
-            m = m + mix * (new - m)
+            m = m + (0.5 if k < 150 else 0.2 if k < 400 else 0.05) * (new - m)
             if change < _BETHE_TOLERANCE * (1.0 + float(np.abs(new).max())):
                 self.message = m
-                return bare + felt, True
-            if k % 50 == 49:
-                if change > 0.9 * last:
-                    mix = max(0.02, 0.7 * mix)
-                last = change
+                return bare + felt
+            if k >= 700 and change > 0.01:
+                break
         raise ConvergenceError(
-            "the Bethe equations of the lattice gas do not converge: the exclusion or repulsion is near an ordering; the "
-            "kinetic Monte Carlo does not need them"
+            "the Bethe equations of the lattice gas do not converge: the exclusion or repulsion is near an ordering; "
+            "the kinetic Monte Carlo does not need them"
         )
 
     def surplus(self, mu: float, content: float) -> float:
         """Ions in excess of the content; small differences from whole numbers keep their digits."""
-        r, _ = self.solve(mu)
+        r = self.solve(mu)
         filled = r > 0
         return float(_fermi(r[~filled]).sum() - _fermi(-r[filled]).sum() + (np.count_nonzero(filled) - content))
 
@@ -335,7 +334,7 @@ def _company(
     for seen in field.values():
         # A neighbour of both ends is counted once, with the mean of its two messages.
         weight = sum(w for w, _ in seen) / len(seen)
-        total += float(_log_sum(np.float64(weight), np.float64(-0.5 * sum(v for _, v in seen))))
+        total += float(_log_sum(np.array(weight), np.array(-0.5 * sum(v for _, v in seen))))
     return total
 
 

@@ -19,9 +19,10 @@ from fastin.errors import InputError
 from fastin.runtime import html
 from fastin.runtime.parts import Column
 from fastin.runtime.threads import resolve_threads
-from fastin.transport import neb, tables
+from fastin.transport import filling, neb, simulation, tables
 from fastin.transport.components import Component, components, conducting, occupied_levels
 from fastin.transport.kinetics import DEFAULT_PREFACTOR, HopModel, check_temperatures, nernst_einstein, slopes
+from fastin.transport.lattice_gas import LatticeGas, Repulsion
 from fastin.transport.parts import FloatArray, Hops, Ints, Loop, Positions, Sites, Voids, periodic_distances
 from fastin.transport.profiles import HopProfile, TransportPath, hop_profiles, join_profiles
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fastin.crystal.crystal import Crystal
     from fastin.crystal.ions import MobileIon
     from fastin.network.network import InterstitialNetwork
+    from fastin.transport.simulation import Simulation
 
 _NO_ROUTE = np.zeros((0, 3))
 
@@ -334,6 +336,93 @@ class TransportNetwork:
         """Effective activation energy of D(T): (3,) along x, y, z and of the mean, eV."""
         check_temperatures(low, high)
         return slopes(self.diffusivity(low), self.diffusivity(high), low, high)
+
+    def lattice_gas(
+        self,
+        *,
+        ions_per_cell: float | None = None,
+        exclusion: float | None = None,
+        repulsion: Repulsion | None = None,
+        prefactor: float = DEFAULT_PREFACTOR,
+    ) -> LatticeGas:
+        """All sites at the crystal's own content, with ions that exclude each other: occupations, mean field.
+
+        Args:
+            ions_per_cell: None takes the content of the crystal.
+            exclusion: sites closer than this (angstrom) are not filled together; None takes the shortest contact
+                usual for the ion, or less where the crystal's own positions are nearer (`fastin.transport.filling`).
+            repulsion: screened Coulomb energy of ions farther apart; None for none.
+            prefactor: attempt frequency, Hz.
+
+        Raises:
+            InputError: a guest ion without `ions_per_cell`; more ions than sites.
+        """
+        return filling.lattice_gas(
+            self.source,
+            self.ion,
+            self.cell,
+            self.sites,
+            self.hops,
+            self.positions,
+            ions_per_cell=ions_per_cell,
+            exclusion=exclusion,
+            repulsion=repulsion,
+            prefactor=prefactor,
+        )
+
+    def simulate(
+        self,
+        temperature: float,
+        *,
+        ions_per_cell: float | None = None,
+        exclusion: float | None = None,
+        repulsion: Repulsion | None = None,
+        prefactor: float = DEFAULT_PREFACTOR,
+        supercell: Sequence[int] | None = None,
+        events: int = 2_000_000,
+        replicas: int = 8,
+        samples: int = 512,
+        seed: int = 0,
+        num_threads: int | None = None,
+    ) -> Simulation:
+        """Kinetic Monte Carlo at the crystal's own content: tracer and charge diffusivity, Haven ratio, conductivity.
+
+        Ions exclude each other and move one at a time: concerted moves and the framework's relaxation are lacking, see
+        `fastin.transport.lattice_gas`.
+
+        Args:
+            temperature: K.
+            ions_per_cell: as for `lattice_gas`.
+            exclusion: as for `lattice_gas`.
+            repulsion: as for `lattice_gas`.
+            prefactor: attempt frequency, Hz.
+            supercell: three multiples of the cell vectors; None takes 12 A between opposite faces.
+            events: moves to count, all replicas together.
+            replicas: independent runs, spread over the threads.
+            samples: pieces of time in a replica.
+            seed: the result depends on it and not on the number of threads.
+            num_threads: None takes the default.
+
+        Raises:
+            InputError: a guest ion without `ions_per_cell`, more ions than find places, a supercell in which an ion
+                meets its own image.
+        """
+        gas = self.lattice_gas(
+            ions_per_cell=ions_per_cell, exclusion=exclusion, repulsion=repulsion, prefactor=prefactor
+        )
+        try:
+            return simulation.run(
+                gas,
+                temperature,
+                supercell=supercell,
+                events=events,
+                replicas=replicas,
+                samples=samples,
+                seed=seed,
+                num_threads=num_threads,
+            )
+        except InputError as error:
+            raise InputError(f"{self.source}: {error}") from error
 
     # --- outputs ---
 

@@ -1,13 +1,18 @@
 """Kinetic Monte Carlo of a lattice gas: tracer and charge diffusivity, Haven ratio and conductivity with errors.
 
-The core draws every move from the exact sums of all rates (rejection-free); replicas start from independent equilibrium
-configurations (Metropolis, ions moved between any two sites). Diffusivities are slopes of the mean square displacement:
-``D = (<d^2(t)> - <d^2(t / 8)>) / (2 (t - t / 8))`` a direction with blocks of duration t, so that the constant that fast
-moves to and fro add does not count. Errors are standard errors over blocks, or over replicas where those are larger.
+The core draws every move from the exact sums of all rates (rejection-free); replicas start from independent
+equilibrium configurations (Metropolis, ions moved between any two sites).
 
-The tracer diffusivity counts the ions' own displacements, the charge diffusivity that of their sum (divided by their
-number); their ratio is the Haven ratio, and ``sigma = n (z e)^2 D_charge / kT``. See `fastin.transport.lattice_gas` for the
-model and what it lacks.
+Diffusivities are slopes of the mean square displacement between a time t / 8 and a time t, so that the constant that
+fast moves to and fro add does not count: ``D = (<d^2(t)> - <d^2(t / 8)>) / (2 (t - t / 8))`` a direction. Of the times
+1, 2, 4, ... pieces of the run, the one after the shortest whose slopes agree with those of all longer ones within two
+errors is taken.
+Errors are standard errors over the blocks of duration t, or over replicas where those are larger. Where the ions have
+hardly left their places by then, whatever the number of moves, all results are NaN and a note says so.
+
+The tracer diffusivity counts the ions' own displacements, the charge diffusivity that of their sum (its square divided
+by their number); their ratio is the Haven ratio, and ``sigma = n (z e)^2 D_charge / kT``. See
+`fastin.transport.lattice_gas` for the model and what it lacks.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,20 +28,25 @@ import numpy.typing as npt
 from fastin.errors import ConvergenceError, InputError
 from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
-from fastin.transport.kinetics import DEFAULT_PREFACTOR, FloatArray, HopModel, _thermal
-from fastin.transport.lattice_gas import LatticeGas, Repulsion, checked_multiples, neighbours
+from fastin.transport.kinetics import FloatArray, thermal_energy
+from fastin.transport.lattice_gas import LatticeGas, checked_multiples
 
-if TYPE_CHECKING:
-    from fastin.transport.paths import TransportNetwork
-
-__all__ = ["Repulsion", "Simulation", "default_supercell", "exclusion_radius", "lattice_gas", "run", "simulate"]
+__all__ = ["Simulation", "default_supercell", "run"]
 
 _CM2_PER_A2 = 1e-16
-_PARTS = 8  # pieces of a block
+_HALVINGS = 3  # the slope of the mean square displacement is taken between t / 2^3 and t
+_FEWEST = 32  # blocks, all replicas together: the longest time has at least so many
+_PLATEAU = 2.0  # errors within which the slopes of longer times agree
+# Net displacements by the length of a hop, all ions and blocks together, that a result needs.
+_NET_MOVES = 30.0
 _WARM_UP = 0.1  # share of the moves
 _SWEEPS = 200  # Metropolis tries an ion before the run
 _SPACING = 12.0  # default distance between opposite faces of the supercell, angstrom
+_DEFECTS = 10.0
+_AUTOMATIC_SITES = 4_000
 _MOST_SITES = 200_000
+# With fewer thermal defects on average a finite cell holds too few of them.
+_FEW_DEFECTS = 3.0
 # Relative error of the mean charge diffusivity from which a result is called rough.
 _ROUGH = 0.3
 
@@ -53,7 +63,8 @@ class Simulation:
         events: moves counted, all replicas together.
         replicas: independent runs.
         blocks: samples that the averages are taken over, all replicas together.
-        block_time: duration of one, s.
+        block_time: duration of one, s: the time t of the module's formula.
+        converged: the ions left their places, and the slope no longer depends on the time; results are NaN otherwise.
         tracer: (3, 3) tracer diffusivity, cm^2/s.
         tracer_error: (3, 3).
         charge: (3, 3) charge (conductivity) diffusivity, cm^2/s.
@@ -80,6 +91,7 @@ class Simulation:
     replicas: int
     blocks: int
     block_time: float
+    converged: bool
     tracer: FloatArray
     tracer_error: FloatArray
     charge: FloatArray
@@ -119,8 +131,12 @@ class Simulation:
         return out
 
 
-def default_supercell(gas: LatticeGas) -> tuple[int, int, int]:
-    """Multiples with 12 A between opposite faces, enough that no ion meets its own image."""
+def default_supercell(gas: LatticeGas, temperature: float) -> tuple[int, int, int]:
+    """Multiples of the cell vectors for a run.
+
+    12 A between opposite faces, no ion beside its own image, and, as far as 4,000 sites allow, ten thermal defects
+    (ions and vacancies away from a full or empty site) on average.
+    """
     cell = gas.model.cell
     spacing = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
     multiples = [max(1, math.ceil(_SPACING / s - 1e-9)) for s in spacing]
@@ -129,7 +145,25 @@ def default_supercell(gas: LatticeGas) -> tuple[int, int, int]:
         for step in own:
             while not (np.asarray(step) % multiples).any():
                 multiples[int(np.argmax(np.abs(step)))] += 1
+    defects = _defects(gas, temperature)
+    if defects * _AUTOMATIC_SITES < _DEFECTS * len(gas.model.site_energy):  # out of reach
+        return multiples[0], multiples[1], multiples[2]
+    while defects * math.prod(multiples) < _DEFECTS:
+        k = int(np.argmin(spacing * multiples))
+        larger = [m + (n == k) for n, m in enumerate(multiples)]
+        if len(gas.model.site_energy) * math.prod(larger) > _AUTOMATIC_SITES:
+            break
+        multiples = larger
     return multiples[0], multiples[1], multiples[2]
+
+
+def _defects(gas: LatticeGas, temperature: float) -> float:
+    """Vacancies or interstitials a cell in the mean field; infinite where that fails."""
+    try:
+        p = gas.occupations(temperature)
+    except (ConvergenceError, InputError):
+        return math.inf
+    return float(np.minimum(p, 1.0 - p).sum())
 
 
 def _tiled(gas: LatticeGas, multiples: tuple[int, int, int], kt: float) -> dict[str, Any]:
@@ -144,7 +178,7 @@ def _tiled(gas: LatticeGas, multiples: tuple[int, int, int], kt: float) -> dict[
         return number
 
     def lists(i: Any, j: Any, image: Any) -> tuple[Any, Any, Any, Any]:
-        """Directed entries of one cell by their first site: order, starts, and tiled targets and cells of the targets."""
+        """Directed entries of one cell by their first site: order, starts, and the tiled targets and their cells."""
         first, second = np.concatenate([i, j]), np.concatenate([j, i])
         offset = np.concatenate([image, -image]).astype(np.int64)
         order = np.argsort(first, kind="stable")
@@ -166,7 +200,8 @@ def _tiled(gas: LatticeGas, multiples: tuple[int, int, int], kt: float) -> dict[
     barrier = np.concatenate([saddle - energy[i], saddle - energy[j]])[order]
     prefactor = np.broadcast_to(np.asarray(model.prefactor, dtype=np.float64), (hops,))
     step = model.displacements()
-    pair_order, pair_start, pair_site, _ = lists(*gas.pairs.index, gas.pairs.image)
+    pair_i, pair_j = gas.pairs.index
+    pair_order, pair_start, pair_site, _ = lists(pair_i, pair_j, gas.pairs.image)
     pair_energy = np.concatenate([gas.pairs.energy, gas.pairs.energy])[pair_order] / kt
     n = len(cells)
     return {
@@ -191,7 +226,7 @@ def run(
     supercell: Sequence[int] | None = None,
     events: int = 2_000_000,
     replicas: int = 8,
-    blocks: int = 64,
+    samples: int = 512,
     seed: int = 0,
     num_threads: int | None = None,
 ) -> Simulation:
@@ -203,7 +238,7 @@ def run(
         supercell: three multiples of the cell vectors; None takes 12 A between opposite faces.
         events: moves to count, all replicas together.
         replicas: independent runs, spread over the threads.
-        blocks: samples a replica.
+        samples: pieces of time in a replica, rounded up to a power of two (64 or more).
         seed: any non-negative integer; the result depends on it and not on the number of threads.
         num_threads: None takes the default.
 
@@ -211,29 +246,34 @@ def run(
         InputError: a supercell in which an ion would meet its own image, a content that rounds to no ion or finds no
             place, numbers out of range.
     """
-    kt = _thermal(temperature)
-    if events < 1 or replicas < 1 or blocks < 2 or seed < 0:
+    kt = thermal_energy(temperature)
+    if events < 1 or replicas < 1 or samples < 1 or seed < 0:
         raise InputError(
-            f"events and replicas must be positive, blocks at least 2, the seed not negative: got {events}, {replicas}, "
-            f"{blocks}, {seed}"
+            "events, replicas and samples must be positive, the seed not negative: got "
+            f"{events}, {replicas}, {samples}, {seed}"
         )
-    multiples = default_supercell(gas) if supercell is None else checked_multiples(supercell)
+    levels = max(6, math.ceil(math.log2(samples)))
+    multiples = default_supercell(gas, temperature) if supercell is None else checked_multiples(supercell)
     cells = math.prod(multiples)
     sites = len(gas.model.site_energy) * cells
     if sites > _MOST_SITES:
         raise InputError(f"a supercell of {multiples} holds {sites} sites, more than {_MOST_SITES}: give a smaller one")
     ions = round(gas.ions_per_cell * cells)
     notes = _content_notes(gas, ions, cells, sites)
+    defects = _defects(gas, temperature) * cells
+    if ions < sites and defects < _FEW_DEFECTS:
+        notes.append(
+            f"the supercell holds {defects:.2g} thermal defects on average, too few for its size not to "
+            "matter: enlarge it"
+        )
     arrays = _tiled(gas, multiples, kt)
     order = arrays.pop("order")
-    block_events = max(1, round(events / (replicas * blocks)))
     found = _core.lattice_gas(
         **arrays,
         ions=ions,
         replicas=replicas,
-        blocks=blocks,
-        parts=_PARTS,
-        block_events=block_events,
+        levels=levels,
+        piece_events=max(1, round(events / (replicas * 2**levels))),
         warmup_events=max(100, round(_WARM_UP * events / replicas)),
         sweeps=_SWEEPS,
         seed=seed,
@@ -244,7 +284,7 @@ def run(
     except (ConvergenceError, InputError) as error:
         mean_field = np.full((3, 3), np.nan)
         notes.append(f"no mean field: {error}")
-    return _gathered(gas, temperature, multiples, ions, found, order, mean_field, notes, blocks * replicas)
+    return _gathered(gas, temperature, multiples, ions, found, order, mean_field, notes, levels)
 
 
 def _content_notes(gas: LatticeGas, ions: int, cells: int, sites: int) -> list[str]:
@@ -278,6 +318,60 @@ def _spread(samples: FloatArray, replica: npt.NDArray[np.int64]) -> FloatArray:
     return out
 
 
+@dataclass(frozen=True)
+class _Slopes:
+    """Samples of the diffusivity at one time."""
+
+    time: float  # s
+    tracer: FloatArray  # (n, 6) cm^2/s
+    charge: FloatArray  # (n, 6)
+    replica: npt.NDArray[np.int64]  # (n,)
+
+    def means(self) -> FloatArray:
+        """(2,) of the traces of tracer and charge."""
+        return np.array([self.tracer[:, :3].sum(axis=1).mean(), self.charge[:, :3].sum(axis=1).mean()])
+
+    def errors(self) -> FloatArray:
+        """(2,) their errors."""
+        traces = np.stack([self.tracer[:, :3].sum(axis=1), self.charge[:, :3].sum(axis=1)], axis=1)
+        return _spread(traces, self.replica)
+
+
+def _slopes(found: dict[str, Any], levels: int) -> list[_Slopes]:
+    """By rising time; as many times as leave enough blocks."""
+    out = []
+    for level in range(_HALVINGS, levels + 1):
+        time = found["piece_time"] * 2**level
+        scale = _CM2_PER_A2 / (2.0 * time * (1.0 - 0.5**_HALVINGS))
+        columns: dict[str, list[FloatArray]] = {"tracer": [], "charge": []}
+        replica = []
+        for k, row in enumerate(found["replicas"]):
+            counts = [row["pieces"] >> n for n in range(levels + 1)]
+            start = np.concatenate([[0], np.cumsum(counts)])
+            n = counts[level]
+            for name, samples in columns.items():
+                whole = row[name][start[level] : start[level] + n]
+                short = start[level - _HALVINGS]
+                parts = row[name][short : short + n * 2**_HALVINGS].reshape(n, 2**_HALVINGS, 6)
+                samples.append(scale * (whole - parts.mean(axis=1)))
+            replica.append(np.full(n, k))
+        if sum(map(len, replica)) < _FEWEST:
+            break
+        out.append(
+            _Slopes(time, np.concatenate(columns["tracer"]), np.concatenate(columns["charge"]), np.concatenate(replica))
+        )
+    return out
+
+
+def _plateau(slopes: Sequence[_Slopes]) -> tuple[_Slopes, bool]:
+    """The time after the shortest whose slopes agree with those of all longer times, and whether there is one."""
+    means, errors = [s.means() for s in slopes], [s.errors() for s in slopes]
+    for k in range(len(slopes) - 1):
+        if all((np.abs(means[k] - means[n]) <= _PLATEAU * errors[n]).all() for n in range(k + 1, len(slopes))):
+            return slopes[k + 1], True
+    return slopes[-1], False
+
+
 def _gathered(
     gas: LatticeGas,
     temperature: float,
@@ -287,53 +381,42 @@ def _gathered(
     order: npt.NDArray[np.int64],
     mean_field: FloatArray,
     notes: list[str],
-    wanted: int,
+    levels: int,
 ) -> Simulation:
-    cells, sites = math.prod(multiples), len(gas.model.site_energy)
-    rows, time = found["replicas"], found["block_time"]
-    hops = len(gas.model.hop_energy)
+    cells, sites, hops = math.prod(multiples), len(gas.model.site_energy), len(gas.model.hop_energy)
+    rows, moves = found["replicas"], int(sum(r["events"] for r in found["replicas"]))
     count = np.zeros(2 * hops, dtype=np.int64)
-    if time > 0:
-        scale = _CM2_PER_A2 / (2.0 * time * (1.0 - 1.0 / _PARTS))
-        tracer = scale * np.concatenate([r["tracer"] - r["tracer_part"] for r in rows])
-        charge = scale * np.concatenate([r["charge"] - r["charge_part"] for r in rows])
-        replica = np.concatenate([np.full(len(r["tracer"]), k) for k, r in enumerate(rows)])
+    occupation = np.full(sites, np.nan)
+    if found["piece_time"] > 0:
         occupation = np.mean([r["occupation"].reshape(cells, sites).mean(axis=0) for r in rows], axis=0)
         for r in rows:
             count[order] += r["moves"].reshape(cells, 2 * hops).sum(axis=0).astype(np.int64)
+        if any(r["pieces"] < 2**levels for r in rows):
+            notes.append("some replicas met much faster moves than the warm-up did and were cut off")
+        slopes = _slopes(found, levels)
     else:  # nothing can move in any replica
-        tracer = charge = np.zeros((2, 6))
-        replica = np.zeros(2, dtype=np.int64)
-        occupation = np.full(sites, np.nan)
         notes.append("no move is possible: no empty site beside an ion")
-    if len(tracer) < wanted and time > 0:
-        notes.append(
-            f"{len(tracer)} of {wanted} blocks: some replicas met much faster moves than the warm-up did and were cut off"
-        )
-    if len(tracer) < 2:
-        raise ConvergenceError(
-            "the run was cut off before two blocks were complete: a few moves are far faster than the rest; simulate at a "
-            "higher temperature or with more events"
-        )
+        slopes = [_Slopes(0.0, np.zeros((2, 6)), np.zeros((2, 6)), np.zeros(2, dtype=np.int64))]
+    best, converged = _judged(gas, slopes, ions, moves, notes)
+    nan = 1.0 if converged else math.nan
+    tracer, charge, replica = best.tracer * nan, best.charge * nan, best.replica
     sum_t, sum_c = tracer[:, :3].sum(axis=1), charge[:, :3].sum(axis=1)
-    haven = float(sum_t.mean() / sum_c.mean()) if sum_c.mean() > 0 else math.nan
-    haven_error = math.nan
-    if math.isfinite(haven):
+    haven = haven_error = math.nan
+    if sum_c.mean() > 0:
+        haven = float(sum_t.mean() / sum_c.mean())
         haven_error = float(_spread((sum_t - haven * sum_c) / sum_c.mean(), replica))
     factor = float(gas.conductivity_of(np.array(1.0), temperature, ions / cells))
-    mean_sigma, mean_error = factor * sum_c.mean() / 3.0, factor * float(_spread(sum_c, replica)) / 3.0
-    if mean_error > _ROUGH * abs(mean_sigma):
-        notes.append("the conductivity is known to an order of magnitude at best: give more events or a higher temperature")
     charge_tensor, charge_error = _tensor(charge.mean(axis=0)), _tensor(_spread(charge, replica))
     return Simulation(
         temperature=temperature,
         supercell=multiples,
         ions=ions,
         sites=sites * cells,
-        events=int(sum(r["events"] for r in rows)),
+        events=moves,
         replicas=len(rows),
-        blocks=len(tracer) if time > 0 else 0,
-        block_time=time,
+        blocks=len(replica) if best.time > 0 else 0,
+        block_time=best.time,
+        converged=converged,
         tracer=_tensor(tracer.mean(axis=0)),
         tracer_error=_tensor(_spread(tracer, replica)),
         charge=charge_tensor,
@@ -342,9 +425,9 @@ def _gathered(
         haven_error=haven_error,
         conductivity=factor * charge_tensor,
         conductivity_error=factor * charge_error,
-        mean_conductivity=float(mean_sigma),
-        mean_conductivity_error=float(mean_error),
-        mean_tracer=float(sum_t.mean() / 3.0),
+        mean_conductivity=factor * float(sum_c.mean()) / 3.0,
+        mean_conductivity_error=factor * float(_spread(sum_c, replica)) / 3.0,
+        mean_tracer=float(sum_t.mean()) / 3.0,
         mean_tracer_error=float(_spread(sum_t, replica)) / 3.0,
         occupation=occupation,
         hop_count=count.reshape(2, hops),
@@ -353,96 +436,28 @@ def _gathered(
     )
 
 
-# Shortest distance of like ions in 99 of 100 ordered crystals of the Materials Project (13,797 with Li, 6,594 with Na),
-# angstrom: two sites closer than this are not filled together.
-_SHORTEST_CONTACT = {"Li": 1.77, "Na": 2.11}
-# For other ions this many ionic radii (effective, six-fold), about the ratio for sodium (2.11 / 1.02).
-_CONTACT_RADII = 2.0
-# The exclusion radius stays below the distance of positions that are filled together by this factor.
-_ROOM = 0.98
-# Two positions whose occupancies add up to more than this are filled together at times.
-_TOGETHER = 1.02
-
-# Contents this close to a whole number of ions a cell, in relation to it, are that number.
-_WHOLE = 2e-3
-
-
-def exclusion_radius(paths: TransportNetwork) -> float:
-    """Distance below which two sites are not filled together, angstrom.
-
-    The shortest contact usual for the ion, but less than the distance of any two positions of the crystal whose
-    occupancies add up to more than one: those are filled together at times.
-    """
-    from fastin.crystal.radii import ionic_radius
-
-    usual = _SHORTEST_CONTACT.get(paths.ion.element)
-    if usual is None:
-        usual = _CONTACT_RADII * ionic_radius(paths.ion.number, paths.ion.charge, 6, "effective").value
-    i, j, _, distance = neighbours(paths.cell, paths.mobile_frac, usual)
-    together = paths.mobile_occupancy[i] + paths.mobile_occupancy[j] > _TOGETHER
-    return min(usual, _ROOM * float(distance[together].min(initial=math.inf)))
-
-
-def _content(occupancies: float) -> float:
-    near = float(round(occupancies))
-    return near if abs(occupancies - near) <= _WHOLE * near else occupancies
-
-
-def lattice_gas(
-    paths: TransportNetwork,
-    *,
-    ions_per_cell: float | None = None,
-    exclusion: float | None = None,
-    repulsion: Repulsion | None = None,
-    prefactor: float = DEFAULT_PREFACTOR,
-) -> LatticeGas:
-    """The lattice gas of a transport network: all its sites, also those that no path leads through.
-
-    Args:
-        paths: the transport network.
-        ions_per_cell: None takes the content of the crystal; refined contents within 0.2 % of a whole number are taken
-            as that number, because occupancies are rounded (0.333).
-        exclusion: sites closer than this (angstrom) are not filled together; None takes `exclusion_radius`.
-        repulsion: of ions farther apart; None for none.
-        prefactor: attempt frequency, Hz.
-
-    Raises:
-        InputError: a guest ion without `ions_per_cell`; more ions than sites.
-    """
-    count = _content(float(paths.mobile_occupancy.sum())) if ions_per_cell is None else ions_per_cell
-    if not count > 0:
-        raise InputError(f"{paths.source}: the crystal holds no {paths.ion.symbol}; give ions_per_cell")
-    model = HopModel(
-        cell=paths.cell,
-        site_frac=paths.site_frac,
-        site_energy=paths.site_energy,
-        hop_index=paths.hop_index,
-        hop_image=paths.hop_image,
-        hop_energy=paths.hop_energy,
-        prefactor=prefactor * paths.hop_weight,
-    )
-    radius = exclusion_radius(paths) if exclusion is None else exclusion
-    try:
-        return LatticeGas(model, count, float(paths.ion.charge), radius, repulsion)
-    except InputError as error:
-        raise InputError(f"{paths.source}: {error}") from error
-
-
-def simulate(
-    paths: TransportNetwork,
-    temperature: float,
-    *,
-    ions_per_cell: float | None = None,
-    exclusion: float | None = None,
-    repulsion: Repulsion | None = None,
-    prefactor: float = DEFAULT_PREFACTOR,
-    **options: Any,
-) -> Simulation:
-    """Kinetic Monte Carlo on a transport network at the crystal's own content; see `lattice_gas` and `run`."""
-    gas = lattice_gas(
-        paths, ions_per_cell=ions_per_cell, exclusion=exclusion, repulsion=repulsion, prefactor=prefactor
-    )
-    try:
-        return run(gas, temperature, **options)
-    except InputError as error:
-        raise InputError(f"{paths.source}: {error}") from error
+def _judged(gas: LatticeGas, slopes: list[_Slopes], ions: int, moves: int, notes: list[str]) -> tuple[_Slopes, bool]:
+    """The slopes to report, and whether they may be reported."""
+    if not slopes:
+        notes.append("the run was cut off before enough blocks were complete: a few moves are far faster than the rest")
+        return _Slopes(0.0, np.zeros((2, 6)), np.zeros((2, 6)), np.zeros(2, dtype=np.int64)), False
+    if not moves:
+        return slopes[-1], True  # zero is the answer
+    best, plateau = _plateau(slopes)
+    step = gas.model.displacements()
+    hop = math.sqrt(float((step**2).sum(axis=1).mean()))
+    # Squared displacements beyond the moves to and fro, of the ions one by one and of their sum.
+    tracer, charge = best.means() * 2.0 * best.time * len(best.tracer) * ions / (_CM2_PER_A2 * hop**2)
+    if min(tracer, charge) < _NET_MOVES:
+        notes.append(
+            f"{moves} moves, nearly all of them to and fro: no net displacement to measure; simulate at a higher "
+            "temperature or with more events (mean_field_conductivity needs no sampling)"
+        )
+        return best, False
+    if not plateau:
+        notes.append("the mean square displacement is not yet linear in time: give more events or a higher temperature")
+        return best, False
+    mean, error = best.means(), best.errors()
+    if error[1] > _ROUGH * mean[1]:
+        notes.append("the conductivity has a large error: give more events or a higher temperature")
+    return best, True

@@ -36,10 +36,9 @@ struct LatticeGas {
 struct LatticeGasRun {
   std::size_t ions = 1;
   std::size_t replicas = 4;  // independent runs from independent equilibrium configurations
-  std::size_t blocks = 32;   // samples of the displacement in each
-  std::size_t parts = 8;     // pieces of a block; displacements are sampled over a piece and over a block
-  std::uint64_t block_events =
-      10000;  // wanted moves in a block: sets its duration from the warm-up's mean rate
+  std::size_t levels = 9;    // displacements are sampled over 1, 2, 4, ... 2^levels pieces of time
+  std::uint64_t piece_events =
+      500;  // wanted moves in a piece: sets its duration from the warm-up's mean rate
   std::uint64_t warmup_events = 20000;
   std::size_t sweeps = 100;  // of the Metropolis sampling of the first configuration: tries per ion
   std::uint64_t seed = 0;
@@ -51,15 +50,16 @@ using Tensor6 = std::array<double, 6>;
 
 struct LatticeGasReplica {
   std::uint64_t events = 0;  // moves after the warm-up
-  // For each completed block: mean over ions of the squared displacement over the block and, averaged, over
-  // its pieces; the square of the sum over all ions divided by their number; angstrom^2.
-  std::vector<Tensor6> tracer, tracer_part, charge, charge_part;
+  // Squared displacements, angstrom^2: the mean over the ions, and the square of their sum divided by their
+  // number. All samples over one piece, then those over two, over four, ...; `pieces` >> l of level l.
+  std::vector<Tensor6> tracer, charge;
+  std::size_t pieces = 0;            // completed
   std::vector<double> occupation;    // share of the time that each site is filled
   std::vector<std::uint64_t> moves;  // how often each move was taken
 };
 
 struct LatticeGasResult {
-  double block_time = 0.0;  // s; 0 where nothing can move
+  double piece_time = 0.0;  // s; 0 where nothing can move
   std::vector<LatticeGasReplica> replicas;
 };
 
@@ -69,7 +69,7 @@ struct LatticeGasResult {
 // next move is drawn from the exact sums of all rates, the waiting time is exponential. A move's barrier with
 // company is that of the lone ion changed by half the difference of the pair energies at its ends, and never
 // lies below either end; both directions see one saddle, which is detailed balance. A replica stops early,
-// with the blocks it has completed, when it needs more than eight times the wanted moves.
+// with the pieces it has completed, when it needs more than eight times the wanted moves.
 //
 // Throws InvalidInput for inconsistent lists, and where so many ions find no place.
 LatticeGasResult run_lattice_gas(const LatticeGas& gas, const LatticeGasRun& run);
