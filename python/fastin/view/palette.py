@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastin.crystal import elements
 
@@ -33,3 +37,59 @@ def colour(number: int) -> str:
         return _COLOURS[symbol]
     red, green, blue = colorsys.hls_to_rgb((number * 0.137) % 1.0, 0.58, 0.42)
     return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
+
+
+# Linear RGB as seen without the green-sensitive cones: G. M. Machado, M. M. Oliveira and L. A. F. Fernandes, IEEE Trans.
+# Vis. Comput. Graph. 15, 1291 (2009), severity 1.
+_DEUTERANOPIA = np.array(
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+)
+_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])  # sRGB, D65
+_APART = 18.0  # CIELAB units between two colours of one picture
+
+
+def _lab(linear: NDArray[np.float64]) -> NDArray[np.float64]:
+    """CIELAB of linear sRGB."""
+    ratio = _TO_XYZ @ np.clip(linear, 0, 1) / _TO_XYZ.sum(axis=1)
+    f = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio * (29 / 6) ** 2 / 3 + 4 / 29)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def _looks(text: str) -> NDArray[np.float64]:
+    """(2, 3) CIELAB of #rrggbb for full colour vision and without green-sensitive cones."""
+    code = np.array([int(text[k : k + 2], 16) / 255 for k in (1, 3, 5)])
+    linear = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
+    return np.stack([_lab(linear), _lab(_DEUTERANOPIA @ linear)])
+
+
+def _shades(text: str) -> list[str]:
+    """A colour, then lighter and darker ones of the same hue."""
+    hue, light, full = colorsys.rgb_to_hls(*(int(text[k : k + 2], 16) / 255 for k in (1, 3, 5)))
+    found = [text]
+    for step in np.arange(0.04, 0.5, 0.04):
+        for level in (light + step, light - step):
+            if 0.14 <= level <= 0.9:
+                shade = colorsys.hls_to_rgb(hue, level, full)
+                found.append("#" + "".join(f"{round(255 * part):02x}" for part in shade))
+    return found
+
+
+def colours_of(numbers: Iterable[int]) -> dict[int, str]:
+    """Colours of the elements of one picture, told apart with and without red-green vision.
+
+    Where two are too much alike, the second takes a lighter or darker shade of its own colour.
+    """
+    chosen: dict[int, str] = {}
+    taken: list[NDArray[np.float64]] = []
+    for number in numbers:
+        best, widest = "", -1.0
+        for shade in _shades(colour(number)):
+            seen = _looks(shade)
+            gap = min((float(np.linalg.norm(seen - other, axis=1).min()) for other in taken), default=np.inf)
+            if gap > widest:
+                best, widest = shade, gap
+            if gap >= _APART:
+                break
+        chosen[number] = best
+        taken.append(_looks(best))
+    return chosen

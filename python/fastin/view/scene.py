@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from fastin.crystal import elements
 from fastin.errors import FastinError, InputError
-from fastin.view.palette import ENERGY, SERIES, colour
+from fastin.view.palette import ENERGY, SERIES, colours_of
 
 _GRID_POINTS = 60_000  # points of the energy grid that a page carries
-_GRID_CAP = 8.0  # eV above the minimum
+_GRID_CAP = 8.0  # eV above the zero
 _SLIDER_TOP = 4.0  # eV
 _MAX_VOIDS = 1500
+_MANY_VOIDS = 300  # in the cell; pictures with more begin without
 _MAX_EDGES = 4000
 _MAX_HOPS = 80
 _MANY_POLYHEDRA = 24  # in the cell; more of them hide everything else, so pictures begin without
@@ -83,9 +84,20 @@ def _atoms(crystal: Any, mobile_number: int | None) -> list[dict[str, Any]]:
                 "charge": round(float(crystal.charge[first]), 2),
                 "bond": round(float(bonds[first]), 3),
                 "text": f"{crystal.label[first]}: " + " + ".join(species),
+                "shares": _shares(crystal, rows),
             }
         )
     return atoms
+
+
+def _shares(crystal: Any, rows: NDArray[np.int64]) -> list[tuple[str, float]]:
+    """Elements of a position with their occupancies, the commonest first; scaled where they exceed the position."""
+    amounts: dict[str, float] = {}
+    for row in rows:
+        symbol = elements.symbol(int(crystal.number[row]))
+        amounts[symbol] = amounts.get(symbol, 0.0) + float(crystal.occupancy[row])
+    total = max(1.0, sum(amounts.values()))
+    return [(s, round(a / total, 4)) for s, a in sorted(amounts.items(), key=lambda item: -item[1])]
 
 
 def _bond_lengths(crystal: Any) -> NDArray[np.float64]:
@@ -138,17 +150,20 @@ def _polyhedra(crystal: Any, mobile_number: int | None) -> list[dict[str, Any]]:
 
 def _looks(numbers: Any) -> dict[str, dict[str, Any]]:
     looks = {}
-    for number in sorted({int(n) for n in numbers}):
+    present = [int(n) for n in np.unique(numbers)]
+    common = sorted(present, key=lambda n: -np.count_nonzero(numbers == n))  # the commonest keep their usual colours
+    colours = colours_of(common)
+    for number in present:
         # between 0.25 and 0.6 A, growing with the row of the periodic table: balls, not space-filling
         size = 0.25 + 0.055 * float(np.searchsorted((1, 3, 11, 19, 37, 55, 87), number, side="right"))
-        looks[elements.symbol(number)] = {"colour": colour(number), "radius": round(size, 3)}
+        looks[elements.symbol(number)] = {"colour": colours[number], "radius": round(size, 3)}
     return looks
 
 
-def _voids(network: Any, grid: Any, lowest: float) -> list[dict[str, Any]]:
+def _voids(network: Any, grid: Any, zero: float) -> list[dict[str, Any]]:
     keep = np.flatnonzero(network.site_radius >= _VISIBLE_VOID)
     keep = keep[np.argsort(-network.site_radius[keep], kind="stable")][:_MAX_VOIDS]
-    energies = grid.interpolate(network.site_frac[keep]) - lowest if grid is not None else np.full(len(keep), np.nan)
+    energies = grid.interpolate(network.site_frac[keep]) - zero if grid is not None else np.full(len(keep), np.nan)
     return [
         {
             "frac": _rounded(network.site_frac[site]),
@@ -201,8 +216,24 @@ def _nearest_image(
     return best
 
 
-def _grid_data(grid: Any, barriers: Any) -> dict[str, Any]:
-    """The grid thinned to what a page can carry, as 16-bit codes of the energy above the minimum."""
+def _zero(grid: Any, barriers: Any) -> float:
+    """What every energy of the scene is measured from (eV): the zero of the cheapest path, as the barriers are."""
+    if barriers is not None:
+        bottoms = barriers.network_minimum if barriers.zero == "network" else [barriers.energy_minimum]
+        finite = [float(e) for e in bottoms if math.isfinite(e)]
+        if finite:
+            return finite[0]
+    return float(grid.minimum) if grid is not None else math.nan
+
+
+def _span(barriers: Any) -> float:
+    """Top of the energies' colours (eV): a round number above the cheapest path's barrier."""
+    value = float(barriers.values()[0]) if barriers is not None else math.inf
+    return next((top for top in (0.25, 0.5, 1.0, 1.5, 2.0) if value <= 0.95 * top), 3.0)
+
+
+def _grid_data(grid: Any, barriers: Any, zero: float) -> dict[str, Any]:
+    """The grid thinned to what a page can carry, as 16-bit codes of the energy above `zero`."""
     import base64
 
     shape = np.array(grid.values.shape)
@@ -213,12 +244,12 @@ def _grid_data(grid: Any, barriers: Any) -> dict[str, Any]:
     if not np.array_equal(thinned, shape):
         points = np.stack(np.meshgrid(*[np.arange(n) / n for n in thinned], indexing="ij"), axis=-1)
         values = grid.interpolate(points.reshape(-1, 3)).reshape(thinned)
-    above = np.clip(np.asarray(values, dtype=float) - grid.minimum, 0.0, _GRID_CAP)
+    above = np.clip(np.asarray(values, dtype=float) - zero, 0.0, _GRID_CAP)
     level = 1.0
     if barriers is not None:
         finite = [float(e) for e in barriers.levels if math.isfinite(e)]
         if finite:  # just above the pass of the cheapest path, so that its channel is open
-            level = min(_SLIDER_TOP * 0.9, finite[0] - grid.minimum + 0.05)
+            level = min(_SLIDER_TOP * 0.9, finite[0] - zero + 0.05)
     codes = np.round(above / _GRID_CAP * 65535).astype("<u2")
     return {
         "shape": thinned.tolist(),
@@ -237,6 +268,8 @@ def _paths(barriers: Any) -> list[dict[str, Any]]:
         along = " ".join(str(int(t)) for t in path.translation)
         paths.append(
             {
+                "dimensions": d,
+                "barrier": round(float(barriers.values()[d - 1]), 5),
                 "name": f"{d}D: {float(barriers.values()[d - 1]):.3f} eV along [{along}]",
                 "frac": _rounded(path.frac),
                 "energy": _rounded(path.energy),
@@ -304,7 +337,7 @@ def build_scene(
     notes: list[str] = list(crystal.notes)
     results = _compute(crystal, ion, wanted, notes, progress or (lambda stage: None), resolution, convention)
     network, grid, barriers = results.get("network"), results.get("grid"), results.get("barriers")
-    lowest = float(grid.minimum) if grid is not None else math.nan
+    zero = _zero(grid, barriers)
     ion_text = f"mobile {mobile.symbol}" + (" as a guest" if mobile.guest else "")
     polyhedra = _polyhedra(crystal, None if mobile.guest else mobile.number)
     data: dict[str, Any] = {
@@ -316,13 +349,14 @@ def build_scene(
         "atoms": _atoms(crystal, None if mobile.guest else mobile.number),
         "polyhedra": polyhedra,
         "show_polyhedra": len(polyhedra) <= _MANY_POLYHEDRA,
-        "voids": _voids(network, grid, lowest) if network is not None else [],
+        "show_voids": network is not None and len(network.site_radius) <= _MANY_VOIDS,
+        "voids": _voids(network, grid, zero) if network is not None else [],
         "edges": _edges(network) if network is not None else [],
         "radius_span": 1.0,
-        "energy_span": 3.0,
+        "energy_span": _span(barriers),
         "ramp": list(ENERGY),
         "series": list(SERIES),
-        "grid": _grid_data(grid, barriers) if grid is not None else None,
+        "grid": _grid_data(grid, barriers, zero) if grid is not None else None,
         "paths": _paths(barriers) if barriers is not None else [],
         "hops": results.get("hops", []),
         "xrd": _pattern(results.get("peaks")),
@@ -394,7 +428,10 @@ def _method(crystal: Any, results: Mapping[str, Any], resolution: float) -> list
     """How the numbers were made: what a caption has to say."""
     import fastin
 
-    lines = [("program", f"fastin {fastin.__version__}"), ("source", crystal.source)]
+    lines = [
+        ("program", f"fastin {fastin.__version__}"),
+        ("source", crystal.source.replace("\\", "/").rpartition("/")[2]),
+    ]
     grid, barriers, network = (results.get(name) for name in ("grid", "barriers", "network"))
     if grid is not None:
         points = " × ".join(map(str, grid.shape))
