@@ -52,6 +52,7 @@ _HOME = {
     "describe": "fastin.descriptors",
     "predict": "fastin.prediction",
     "Prediction": "fastin.prediction",
+    "view": "fastin.view",
     "xrd_pattern": "fastin.xrd.pattern",
     "screen": "fastin.screening",
     "ScreenResult": "fastin.screening",

@@ -44,7 +44,8 @@ def page(browser: Any, base: str) -> Iterator[Any]:
 
 def _result(page: Any) -> Any:
     """The drawn picture inside the result page."""
-    page.wait_for_selector("iframe")
+    page.wait_for_selector("iframe, [role=alert]")
+    assert page.locator("[role=alert]").count() == 0, page.inner_text("main")
     frame = page.frame_locator("iframe")
     frame.locator("html[data-ready='3d']").wait_for(state="attached")
     return frame

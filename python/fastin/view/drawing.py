@@ -74,7 +74,8 @@ class _Builder:
         at = np.array(list(frac), dtype=float)
         low, high = np.ceil(-margin - at).astype(int), np.floor(self.repeat + margin - at).astype(int)
         ranges = [range(a, b + 1) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
-        return np.array(list(itertools.product(*ranges)), dtype=float).reshape(-1, 3) + at
+        shifted: Floats = np.array(list(itertools.product(*ranges)), dtype=float).reshape(-1, 3) + at
+        return shifted
 
     def look(self, symbol: str) -> dict[str, Any]:
         found: dict[str, Any] = self.data["elements"].get(symbol, {"colour": "#b0b0b0", "radius": 0.5})
@@ -203,7 +204,8 @@ def grid_values(data: dict[str, Any]) -> Floats:
 
     grid = data["grid"]
     codes = np.frombuffer(base64.b64decode(grid["data"]), dtype="<u2").astype(float)
-    return (codes / 65535 * grid["cap"]).reshape(grid["shape"])
+    values: Floats = (codes / 65535 * grid["cap"]).reshape(grid["shape"])
+    return values
 
 
 def build_drawing(data: dict[str, Any], show: Iterable[str], level: float | None = None) -> Drawing:

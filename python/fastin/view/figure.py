@@ -38,8 +38,8 @@ def rotation_of(cell: NDArray[np.float64], view: str | tuple[float, float] | Non
 
     Args:
         cell: (3, 3) lattice vectors in rows.
-        view: "a", "b" or "c" looks down that axis; two angles (degrees) turn the standing crystal (c up, b to the right)
-            about the vertical and then about the horizontal, as a tuple or as "30,20"; None is "-24,11.5".
+        view: "a", "b" or "c" looks down that axis; two angles (degrees) turn the standing crystal (c up, b to the
+            right) about the vertical and then about the horizontal, as a tuple or as "30,20"; None is "-24,11.5".
 
     Raises:
         InputError: neither.
@@ -53,7 +53,7 @@ def rotation_of(cell: NDArray[np.float64], view: str | tuple[float, float] | Non
         turn, tilt = (
             _STAND if view is None else (float(v) for v in (view.split(",") if isinstance(view, str) else view))
         )
-    except ValueError:
+    except (TypeError, ValueError):
         turn = tilt = math.nan
     if not (math.isfinite(turn) and math.isfinite(tilt)):
         raise InputError(f"view must be a, b, c or two angles in degrees such as 30,20, not {view!r}")
@@ -213,13 +213,15 @@ def draw_pattern(axes: Any, data: dict[str, Any]) -> None:
 
 
 def caption(scene: Scene, width: int, most: int = 6) -> str:
-    """How the picture was made, and what was assumed; lines of at most `width` characters."""
+    """How the picture was made, what may be wrong and what was assumed; lines of at most `width` characters."""
     lines = textwrap.wrap("; ".join(f"{name}: {value}" for name, value in scene.data["method"]) + ".", width)
-    notes = [line for note in scene.notes for line in textwrap.wrap("Note: " + note, width, subsequent_indent="  ")]
+    said = [f"Warning ({warning['code']}): {warning['text']}" for warning in scene.data["warnings"]]
+    said += [f"Note: {note}" for note in scene.notes]
+    more = [line for text in said for line in textwrap.wrap(text, width, subsequent_indent="  ")]
     room = max(1, most - len(lines))
-    if len(notes) > room:
-        notes = [*notes[: room - 1], f"… {len(scene.notes)} notes in all; `fastin view` lists them on the page."]
-    return "\n".join([*lines, *notes])
+    if len(more) > room:
+        more = [*more[: room - 1], f"… {len(said)} warnings and notes in all, listed on the structure's page."]
+    return "\n".join([*lines, *more])
 
 
 def figure_of(

@@ -26,8 +26,8 @@ def isosurface(values: ArrayLike, level: float, repeat: tuple[int, int, int] = (
     """Boundary of the region below `level` in a block of cells, closed where the block cuts it.
 
     Surface nets (S. F. F. Gibson, MICCAI 1998): one corner in each cut cube of the grid, at the mean of its edge
-    crossings; one quadrangle for each cut grid edge. The block is wrapped in one layer of points that are outside and lie
-    in its faces, so what reaches a face ends there in a flat cap.
+    crossings; one quadrangle for each cut grid edge. The block is wrapped in one layer of points that are outside and
+    lie in its faces, so what reaches a face ends there in a flat cap.
 
     Args:
         values: (na, nb, nc) one cell of the periodic grid, end points not repeated.

@@ -16,14 +16,14 @@ from fastin.view.scene import Scene, build_scene
 def page_of(scene: Scene) -> str:
     """The page of a computed scene. Every text of the structure enters as JSON and is shown as text, never as HTML."""
     assets = files("fastin.view") / "assets"
-    page, renderer, script = (
-        (assets / name).read_text(encoding="utf-8") for name in ("view.html", "renderer.js", "view.js")
+    page, renderer, charts, script = (
+        (assets / name).read_text(encoding="utf-8") for name in ("view.html", "renderer.js", "charts.js", "view.js")
     )
     text = json.dumps(scene.data, ensure_ascii=False, allow_nan=False)
     for escaped in "<>&":
         text = text.replace(escaped, f"\\u{ord(escaped):04x}")
     # from the bottom up: the last place is the page's own, whatever the texts hold
-    for name, content in (("script", script), ("renderer", renderer), ("scene", text)):
+    for name, content in (("script", script), ("charts", charts), ("renderer", renderer), ("scene", text)):
         before, _, after = page.rpartition("{{" + name + "}}")
         page = before + content + after
     return page.replace("{{title}}", html.escape(str(scene.data["name"])), 1)

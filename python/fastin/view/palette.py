@@ -39,8 +39,8 @@ def colour(number: int) -> str:
     return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
 
 
-# Linear RGB as seen without the green-sensitive cones: G. M. Machado, M. M. Oliveira and L. A. F. Fernandes, IEEE Trans.
-# Vis. Comput. Graph. 15, 1291 (2009), severity 1.
+# Linear RGB as seen without the green-sensitive cones: G. M. Machado, M. M. Oliveira and L. A. F. Fernandes, IEEE
+# Trans. Vis. Comput. Graph. 15, 1291 (2009), severity 1.
 _DEUTERANOPIA = np.array(
     [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
 )

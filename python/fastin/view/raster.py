@@ -198,10 +198,9 @@ class _Band:
         index = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
         x, y = x0[owner] + index % wide[owner], y0[owner] + index // wide[owner]
         px, py = x + 0.5 - corners[owner, 0, 0], y + 0.5 - corners[owner, 0, 1]
-        hit1 = _inside(
-            gradient[owner, 0] * px + gradient[owner, 1] * py, gradient[owner, 2] * px + gradient[owner, 3] * py
-        )
-        self._fragments(owner[hit1], x[hit1], y[hit1], corners, gradient, normals, colour, opacity)
+        g = gradient[owner]
+        within = _inside(g[:, 0] * px + g[:, 1] * py, g[:, 2] * px + g[:, 3] * py)
+        self._fragments(owner[within], x[within], y[within], corners, gradient, normals, colour, opacity)
 
     def _fragments(
         self, owner: Any, x: Any, y: Any, corners: Any, gradient: Any, normals: Any, colour: Any, opacity: float
@@ -266,8 +265,8 @@ def render(drawing: Drawing, camera: Camera, oversample: int = 2) -> NDArray[np.
             band.rod(*rod)
         for mesh in meshes:
             band.mesh(*mesh)
-        for ball in glass:
-            band.ball(*ball)
+        for bubble in glass:
+            band.ball(*bubble)
         image = band.finish()
         rows, columns = image.shape[0] // oversample, image.shape[1] // oversample
         bands.append(image.reshape(rows, oversample, columns, oversample, 4).mean(axis=(1, 3)))

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin.crystal import elements
+from fastin.crystal.warnings import merge_warnings
 from fastin.errors import FastinError, InputError
-from fastin.view.palette import ENERGY, SERIES, colours_of
+from fastin.view import atoms
+from fastin.view.atoms import rounded
+from fastin.view.palette import ENERGY, SERIES
 
 _GRID_POINTS = 60_000  # points of the energy grid that a page carries
 _GRID_CAP = 8.0  # eV above the zero
@@ -25,7 +27,6 @@ _MANY_VOIDS = 300  # in the cell; pictures with more begin without
 _MAX_EDGES = 4000
 _MAX_HOPS = 80
 _MANY_POLYHEDRA = 24  # in the cell; more of them hide everything else, so pictures begin without
-_SHELL = 1.25  # anions within this times the shortest distance belong to a cation's polyhedron
 _VISIBLE_VOID = 0.35  # A; smaller holes between atoms are no place for an ion
 _VISIBLE_BOTTLENECK = 0.2  # A
 
@@ -52,112 +53,8 @@ def _number(value: float) -> float | str | None:
     return "inf" if math.isinf(value) else round(float(value), 5)
 
 
-def _rounded(array: Any) -> Any:
-    return np.round(np.asarray(array, dtype=float), 5).tolist()
-
-
 def _text_of_barrier(value: float) -> str:
     return "does not percolate" if math.isinf(value) else f"{value:.3f} eV"
-
-
-def _atoms(crystal: Any, mobile_number: int | None) -> list[dict[str, Any]]:
-    """One entry a position: the dominant species draws it, the text names them all."""
-    atoms = []
-    bonds = _bond_lengths(crystal)
-    for position in np.unique(crystal.position):
-        rows = np.flatnonzero(crystal.position == position)
-        first = rows[np.argmax(crystal.occupancy[rows])]
-        number = int(crystal.number[first])
-        total = float(crystal.occupancy[rows].sum())
-        species = [
-            elements.species_name(int(crystal.number[r]), round(float(crystal.charge[r]), 2))
-            + (f" {crystal.occupancy[r]:.2f}" if crystal.occupancy[r] < 0.999 else "")
-            for r in rows
-        ]
-        mobile = mobile_number is not None and bool(np.any(crystal.number[rows] == mobile_number))
-        atoms.append(
-            {
-                "symbol": elements.symbol(number),
-                "frac": _rounded(crystal.frac[first]),
-                "occupancy": round(min(1.0, total), 3),
-                "mobile": mobile,
-                "charge": round(float(crystal.charge[first]), 2),
-                "bond": round(float(bonds[first]), 3),
-                "text": f"{crystal.label[first]}: " + " + ".join(species),
-                "shares": _shares(crystal, rows),
-            }
-        )
-    return atoms
-
-
-def _shares(crystal: Any, rows: NDArray[np.int64]) -> list[tuple[str, float]]:
-    """Elements of a position with their occupancies, the commonest first; scaled where they exceed the position."""
-    amounts: dict[str, float] = {}
-    for row in rows:
-        symbol = elements.symbol(int(crystal.number[row]))
-        amounts[symbol] = amounts.get(symbol, 0.0) + float(crystal.occupancy[row])
-    total = max(1.0, sum(amounts.values()))
-    return [(s, round(a / total, 4)) for s, a in sorted(amounts.items(), key=lambda item: -item[1])]
-
-
-def _bond_lengths(crystal: Any) -> NDArray[np.float64]:
-    """(N,) distance from each cation row to its nearest anion, 0 for anions and where there is none."""
-    lengths = np.zeros(len(crystal.number))
-    anions = crystal.frac[crystal.charge < 0]
-    if not len(anions):
-        return lengths
-    shifts = np.array(np.meshgrid(*[(-1, 0, 1)] * 3)).reshape(3, -1).T
-    images = (anions[None] + shifts[:, None]).reshape(-1, 3) @ crystal.cell
-    for row in np.flatnonzero(crystal.charge > 0):
-        lengths[row] = np.sqrt(((images - crystal.frac[row] @ crystal.cell) ** 2).sum(axis=1).min())
-    return lengths
-
-
-def _polyhedra(crystal: Any, mobile_number: int | None) -> list[dict[str, Any]]:
-    """Coordination polyhedra of the framework's cations with four to eight anions around them."""
-    from scipy.spatial import ConvexHull, QhullError
-
-    anions = crystal.frac[crystal.charge < 0]
-    if not len(anions):
-        return []
-    shifts = np.array(np.meshgrid(*[(-1, 0, 1)] * 3)).reshape(3, -1).T
-    images, rows_of = np.unique(np.round((anions[None] + shifts[:, None]).reshape(-1, 3), 6), axis=0, return_index=True)
-    numbers = np.tile(crystal.number[crystal.charge < 0], len(shifts))[rows_of]
-    bonds = _bond_lengths(crystal)
-    found = []
-    for position in np.unique(crystal.position):
-        rows = np.flatnonzero(crystal.position == position)
-        first = rows[np.argmax(crystal.occupancy[rows])]
-        if crystal.charge[first] <= 0 or (mobile_number is not None and mobile_number in crystal.number[rows]):
-            continue
-        distance = np.linalg.norm((images - crystal.frac[first]) @ crystal.cell, axis=1)
-        inside = distance < _SHELL * bonds[first]
-        corners = images[inside]
-        if not 4 <= len(corners) <= 8:
-            continue
-        try:
-            faces = ConvexHull(corners @ crystal.cell).simplices
-        except QhullError:
-            continue  # planar
-        symbol = elements.symbol(int(crystal.number[first]))
-        centre, points = _rounded(crystal.frac[first]), _rounded(corners)
-        symbols = [elements.symbol(int(number)) for number in numbers[inside]]
-        found.append(
-            {"symbol": symbol, "centre": centre, "points": points, "symbols": symbols, "faces": faces.tolist()}
-        )
-    return found
-
-
-def _looks(numbers: Any) -> dict[str, dict[str, Any]]:
-    looks = {}
-    present = [int(n) for n in np.unique(numbers)]
-    common = sorted(present, key=lambda n: -np.count_nonzero(numbers == n))  # the commonest keep their usual colours
-    colours = colours_of(common)
-    for number in present:
-        # between 0.25 and 0.6 A, growing with the row of the periodic table: balls, not space-filling
-        size = 0.25 + 0.055 * float(np.searchsorted((1, 3, 11, 19, 37, 55, 87), number, side="right"))
-        looks[elements.symbol(number)] = {"colour": colours[number], "radius": round(size, 3)}
-    return looks
 
 
 def _voids(network: Any, grid: Any, zero: float) -> list[dict[str, Any]]:
@@ -166,7 +63,7 @@ def _voids(network: Any, grid: Any, zero: float) -> list[dict[str, Any]]:
     energies = grid.interpolate(network.site_frac[keep]) - zero if grid is not None else np.full(len(keep), np.nan)
     return [
         {
-            "frac": _rounded(network.site_frac[site]),
+            "frac": rounded(network.site_frac[site]),
             "radius": round(float(network.site_radius[site]), 4),
             "energy": _number(float(energy)) if energy < _GRID_CAP else (_GRID_CAP if energy == energy else None),
             "text": f"void {site}: radius {network.site_radius[site]:.3f} Å"
@@ -190,9 +87,9 @@ def _edges(network: Any) -> list[dict[str, Any]]:
         at = at + np.round((start + end) / 2 - at)
         edges.append(
             {
-                "from": _rounded(start),
-                "to": _rounded(end),
-                "at": _rounded(_nearest_image(at, start, end, network.cell)),
+                "from": rounded(start),
+                "to": rounded(end),
+                "at": rounded(_nearest_image(at, start, end, network.cell)),
                 "radius": round(float(radius[edge]), 4),
                 "text": f"bottleneck {edge}: radius {radius[edge]:.3f} Å, edge {network.edge_length[edge]:.2f} Å",
             }
@@ -271,8 +168,8 @@ def _paths(barriers: Any) -> list[dict[str, Any]]:
                 "dimensions": d,
                 "barrier": round(float(barriers.values()[d - 1]), 5),
                 "name": f"{d}D: {float(barriers.values()[d - 1]):.3f} eV along [{along}]",
-                "frac": _rounded(path.frac),
-                "energy": _rounded(path.energy),
+                "frac": rounded(path.frac),
+                "energy": rounded(path.energy),
                 "translation": [int(t) for t in path.translation],
             }
         )
@@ -293,7 +190,7 @@ def _hops(paths: Any) -> list[dict[str, Any]]:
                 "radius": _number(row["bottleneck_radius_A"]),
                 "multiplicity": row["multiplicity"],
                 "dimensions": row["dimensions"],
-                "frac": _rounded(paths.profile(row["hop"]).frac),
+                "frac": rounded(paths.profile(row["hop"]).frac),
             }
         )
     return hops
@@ -335,18 +232,20 @@ def build_scene(
     crystal = as_crystal(source)
     mobile = crystal.resolve_ion(ion)
     notes: list[str] = list(crystal.notes)
-    results = _compute(crystal, ion, wanted, notes, progress or (lambda stage: None), resolution, convention)
+    results: dict[str, Any] = {"crystal": crystal}
+    results |= _compute(crystal, ion, wanted, notes, progress or (lambda stage: None), resolution, convention)
     network, grid, barriers = results.get("network"), results.get("grid"), results.get("barriers")
+    warnings = merge_warnings(*(result.warnings for result in results.values() if hasattr(result, "warnings")))
     zero = _zero(grid, barriers)
     ion_text = f"mobile {mobile.symbol}" + (" as a guest" if mobile.guest else "")
-    polyhedra = _polyhedra(crystal, None if mobile.guest else mobile.number)
+    polyhedra = atoms.polyhedra(crystal, None if mobile.guest else mobile.number)
     data: dict[str, Any] = {
         "name": title or crystal.formula,
         "subtitle": f"{crystal.formula}, {crystal.space_group} (no. {crystal.space_group_number}), {ion_text}",
         "ion": mobile.symbol,
-        "cell": _rounded(crystal.cell),
-        "elements": _looks(crystal.number),
-        "atoms": _atoms(crystal, None if mobile.guest else mobile.number),
+        "cell": rounded(crystal.cell),
+        "elements": atoms.looks(crystal.number),
+        "atoms": atoms.atoms(crystal, None if mobile.guest else mobile.number),
         "polyhedra": polyhedra,
         "show_polyhedra": len(polyhedra) <= _MANY_POLYHEDRA,
         "show_voids": network is not None and len(network.site_radius) <= _MANY_VOIDS,
@@ -362,6 +261,7 @@ def build_scene(
         "xrd": _pattern(results.get("peaks")),
         "facts": _facts(crystal, network, barriers),
         "method": _method(crystal, results, resolution),
+        "warnings": [warning.to_dict() | {"text": str(warning)} for warning in warnings],
         "notes": notes,
     }
     return Scene(data, notes, results)
@@ -415,9 +315,9 @@ def _pattern(peaks: Any) -> dict[str, Any] | None:
     if peaks is None or not len(peaks):
         return None
     return {
-        "two_theta": _rounded(peaks.two_theta),
-        "intensity": _rounded(peaks.intensity),
-        "spacing": _rounded(peaks.spacing),
+        "two_theta": rounded(peaks.two_theta),
+        "intensity": rounded(peaks.intensity),
+        "spacing": rounded(peaks.spacing),
         "hkl": peaks.hkl.tolist(),
         "range": [0, 90],
         "label": f"Cu Kα ({peaks.wavelength:.4f} Å)",

@@ -18,16 +18,16 @@ vec3 shade(vec3 base, vec3 n, float z) {
 }
 `;
   const SPHERE_V = COMMON + `
-in vec2 corner; in vec4 ball; in vec4 tint;
-out vec2 vUV; out vec4 vTint; out float vZ; out float vR;
+in vec2 corner; in vec4 ball; in vec4 tint; in vec4 other;
+out vec2 vUV; out vec4 vTint; out vec4 vOther; out float vZ; out float vR;
 void main() {
   vec4 p = uView * vec4(ball.xyz, 1.0);
-  vUV = corner * 1.02; vTint = tint; vZ = p.z; vR = ball.w;
+  vUV = corner * 1.02; vTint = tint; vOther = other; vZ = p.z; vR = ball.w;
   gl_Position = vec4((p.xy + corner * 1.02 * ball.w) * uScale + uShift, -p.z / uDepth, 1.0);
 }`;
   const SPHERE_F = `#version 300 es
 precision highp float;
-in vec2 vUV; in vec4 vTint; in float vZ; in float vR; out vec4 color;` + SHADE + `
+in vec2 vUV; in vec4 vTint; in vec4 vOther; in float vZ; in float vR; out vec4 color;` + SHADE + `
 uniform float uGlass;
 void main() {
   float d = dot(vUV, vUV);
@@ -35,7 +35,8 @@ void main() {
   vec3 n = vec3(vUV, sqrt(1.0 - d));
   float z = vZ + n.z * vR;
   gl_FragDepth = 0.5 - 0.5 * z / uDepth;
-  vec3 c = shade(vTint.rgb, n, z);
+  float part = fract(atan(vUV.x, vUV.y) / 6.28318530718 + 1.0); // a mixed site is a pie, clockwise from the top
+  vec3 c = shade(part < vOther.a ? vTint.rgb : vOther.rgb, n, z);
   float edge = 1.0 - n.z;
   if (uGlass > 0.5) { color = vec4(c, clamp(vTint.a * (0.55 + 0.9 * edge * edge), 0.0, 1.0)); color.rgb *= color.a; }
   else { color = vec4(c * (1.0 - 0.35 * smoothstep(0.80, 1.0, sqrt(d))), 1.0); }
@@ -111,7 +112,7 @@ void main() {
       if (!gl) throw new Error("this browser offers no WebGL2");
       this.gl = gl;
       this.canvas = canvas;
-      this.sphere = program(gl, SPHERE_V, SPHERE_F, ["corner", "ball", "tint"]);
+      this.sphere = program(gl, SPHERE_V, SPHERE_F, ["corner", "ball", "tint", "other"]);
       this.rod = program(gl, ROD_V, ROD_F, ["shape", "from", "to", "tint"]);
       this.mesh = program(gl, MESH_V, MESH_F, ["place", "normal"]);
       const buffer = (data) => {
@@ -197,13 +198,15 @@ void main() {
     drawBalls(balls, glass) {
       if (!balls.length) return;
       const gl = this.gl, u = this.use(this.sphere), data = [];
-      for (const b of balls) data.push(...b.p, b.r, b.c[0], b.c[1], b.c[2], b.c[3] ?? 1);
+      for (const b of balls) // other: rgb of the rest of a mixed site, share of the first
+        data.push(...b.p, b.r, b.c[0], b.c[1], b.c[2], b.c[3] ?? 1, ...(b.other || [1, 1, 1, 2]));
       gl.uniform1f(u.uGlass, glass ? 1 : 0);
       gl.bindBuffer(gl.ARRAY_BUFFER, this.corners);
       this.attribute(0, 2, 0, 0, 0);
       this.upload(data);
-      this.attribute(1, 4, 32, 0, 1);
-      this.attribute(2, 4, 32, 16, 1);
+      this.attribute(1, 4, 48, 0, 1);
+      this.attribute(2, 4, 48, 16, 1);
+      this.attribute(3, 4, 48, 32, 1);
       gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, balls.length);
     }
 
@@ -280,15 +283,19 @@ void main() {
   }
 
   // Isosurface of a periodic grid over the cells [0, repeat): surface nets (Gibson 1998): one vertex a cut cube, at the
-  // mean of its edge crossings; one quad a cut grid edge.
+  // mean of its edge crossings; one quad a cut grid edge. The block is wrapped in one layer of points that are outside
+  // and lie in its faces: the surface is closed where the block cuts it. The same as fastin.view.isosurface.
   Renderer.isosurface = function (values, shape, repeat, level) {
-    const size = shape.map((n, k) => n * repeat[k] + 1), [nx, ny, nz] = size, [a, b, c] = shape;
-    const at = (i, j, k) => values[((i % a) * b + (j % b)) * c + (k % c)];
+    const size = shape.map((n, k) => n * repeat[k] + 3), [nx, ny, nz] = size, [a, b, c] = shape, last = size.map((n) => n - 3);
+    const block = new Float32Array(nx * ny * nz).fill(1e3);
+    for (let i = 1; i < nx - 1; i++) for (let j = 1; j < ny - 1; j++) for (let k = 1; k < nz - 1; k++)
+      block[(i * ny + j) * nz + k] = values[(((i - 1) % a) * b + ((j - 1) % b)) * c + ((k - 1) % c)] - level;
+    const at = (i, j, k) => block[(i * ny + j) * nz + k];
     const vertex = new Int32Array((nx - 1) * (ny - 1) * (nz - 1)).fill(-1), places = [], indices = [];
     const cube = new Float32Array(8);
     for (let i = 0; i < nx - 1; i++) for (let j = 0; j < ny - 1; j++) for (let k = 0; k < nz - 1; k++) {
       let inside = 0;
-      for (let q = 0; q < 8; q++) { cube[q] = at(i + (q & 1), j + ((q >> 1) & 1), k + (q >> 2)) - level; if (cube[q] < 0) inside++; }
+      for (let q = 0; q < 8; q++) { cube[q] = at(i + (q & 1), j + ((q >> 1) & 1), k + (q >> 2)); if (cube[q] < 0) inside++; }
       if (inside === 0 || inside === 8) continue;
       let x = 0, y = 0, z = 0, n = 0;
       for (let q = 0; q < 8; q++) for (const bit of [1, 2, 4]) {
@@ -298,15 +305,15 @@ void main() {
         x += (q & 1) + (bit === 1 ? t : 0); y += ((q >> 1) & 1) + (bit === 2 ? t : 0); z += (q >> 2) + (bit === 4 ? t : 0); n++;
       }
       vertex[(i * (ny - 1) + j) * (nz - 1) + k] = places.length / 3;
-      places.push((i + x / n) / a, (j + y / n) / b, (k + z / n) / c);
+      [i + x / n, j + y / n, k + z / n].forEach((v, q) => places.push(Math.min(last[q], Math.max(0, v - 1)) / shape[q]));
     }
     const id = (i, j, k) => vertex[(i * (ny - 1) + j) * (nz - 1) + k];
+    const quad = (p, q, r, s, flip) => { if (flip) indices.push(p, q, r, p, r, s); else indices.push(p, r, q, p, s, r); };
     for (let i = 0; i < nx - 1; i++) for (let j = 0; j < ny - 1; j++) for (let k = 0; k < nz - 1; k++) {
-      const here = at(i, j, k) < level;
-      const quad = (p, q, r, s, flip) => { if (flip) indices.push(p, q, r, p, r, s); else indices.push(p, r, q, p, s, r); };
-      if (j > 0 && k > 0 && here !== at(i + 1, j, k) < level) quad(id(i, j - 1, k - 1), id(i, j, k - 1), id(i, j, k), id(i, j - 1, k), here);
-      if (i > 0 && k > 0 && here !== at(i, j + 1, k) < level) quad(id(i - 1, j, k - 1), id(i - 1, j, k), id(i, j, k), id(i, j, k - 1), here);
-      if (i > 0 && j > 0 && here !== at(i, j, k + 1) < level) quad(id(i - 1, j - 1, k), id(i, j - 1, k), id(i, j, k), id(i - 1, j, k), here);
+      const here = at(i, j, k) < 0;
+      if (j > 0 && k > 0 && here !== at(i + 1, j, k) < 0) quad(id(i, j - 1, k - 1), id(i, j, k - 1), id(i, j, k), id(i, j - 1, k), here);
+      if (i > 0 && k > 0 && here !== at(i, j + 1, k) < 0) quad(id(i - 1, j, k - 1), id(i - 1, j, k), id(i, j, k), id(i, j, k - 1), here);
+      if (i > 0 && j > 0 && here !== at(i, j, k + 1) < 0) quad(id(i - 1, j - 1, k), id(i, j - 1, k), id(i, j, k), id(i - 1, j, k), here);
     }
     return { places, indices };
   };

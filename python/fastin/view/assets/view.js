@@ -2,10 +2,9 @@
 (function () {
   const $ = (id) => document.getElementById(id);
   const S = JSON.parse($("scene").textContent);
-  const NS = "http://www.w3.org/2000/svg";
+  const { fix } = Charts;
 
   // ---- numbers, colours, geometry
-  const fix = (v, n) => (v === null || v === undefined ? "–" : v === "inf" || !isFinite(v) ? "∞" : v.toFixed(n));
   const hex = (h) => [1, 3, 5].map((k) => parseInt(h.slice(k, k + 2), 16) / 255);
   function ramp(stops) {
     const list = stops.map(hex);
@@ -19,7 +18,7 @@
   // needle-shaped cells are shown doubled along their short axes
   const lengths = S.cell.map((v) => Math.hypot(...v));
   const base = lengths.map((l) => (l < 0.4 * Math.max(...lengths) && S.atoms.length <= 60 ? 2 : 1)), repeat = [...base];
-  const show = { atoms: true, bonds: true, polyhedra: true, mobile: true, voids: true, edges: false, path: true, surface: true, all: false };
+  const show = { atoms: true, bonds: true, polyhedra: S.show_polyhedra, mobile: true, voids: S.show_voids, edges: false, path: true, surface: true, all: false };
 
   function decodeGrid(g) {
     const text = atob(g.data), bytes = new Uint8Array(text.length);
@@ -34,7 +33,7 @@
   // ---- 3D scene
   let view = null;
   try { view = new Renderer($("gl")); } catch (error) {
-    $("stage").append(Object.assign(document.createElement("p"), { className: "muted", style: "padding:60px 18px", textContent: "No 3D picture: " + error.message }));
+    $("space").append(Object.assign(document.createElement("p"), { className: "muted", style: "padding:60px 18px", textContent: "No 3D picture: " + error.message }));
   }
 
   // every image of a fractional position inside the shown block, boundaries included
@@ -45,6 +44,11 @@
     return out;
   }
   const element = (symbol) => S.elements[symbol] || { colour: "#b0b0b0", radius: 0.5 };
+  // a mixed or partly occupied site: its second part
+  function rest(shares) {
+    if (shares.length === 1 && shares[0][1] > 0.995) return null;
+    return [...(shares.length > 1 ? hex(element(shares[1][0]).colour) : [1, 1, 1]), shares[0][1]];
+  }
   const voidColour = (e) => (e === null || !S.grid ? hex("#7aa7d9") : energyColour(e / S.energy_span));
   let objects = [];
 
@@ -60,7 +64,7 @@
       for (const f of images(atom.frac, 0.011)) {
         const p = cart(f);
         if (atom.mobile && atom.occupancy < 0.99) glass.push({ p, r, c: [...colour, 0.35 + 0.6 * atom.occupancy] });
-        else solids.push({ p, r, c: colour });
+        else solids.push({ p, r, c: colour, other: rest(atom.shares) });
         label(p, r, atom.text);
         if (!atom.mobile) atoms.push({ p, atom, colour });
       }
@@ -69,7 +73,7 @@
     if (show.bonds && show.atoms) bonds(atoms, rods);
     cellEdges(rods);
     if (show.voids) for (const v of S.voids) {
-      if (!show.all && v.energy !== null && v.energy > S.energy_span) continue; // no ion goes there
+      if (!show.all && v.energy !== null && v.energy > S.energy_span) continue; // above the cheapest path
       const c = voidColour(v.energy), r = Math.max(0.08, Math.min(0.5 * v.radius, 1.1));
       for (const f of images(v.frac, 0.011)) { const p = cart(f); glass.push({ p, r, c: [...c, 0.5] }); label(p, r, v.text); }
     }
@@ -151,9 +155,8 @@
   }
   // every piece of the path is drawn where it falls in the shown block: the path is periodic
   function drawPath(path, rods, solids, label) {
-    const span = Math.max(...path.energy, 1e-6);
     for (let k = 0; k + 1 < path.frac.length; k++) {
-      const middle = path.frac[k].map((v, q) => (v + path.frac[k + 1][q]) / 2), e = path.energy[k], c = energyColour(e / span);
+      const middle = path.frac[k].map((v, q) => (v + path.frac[k + 1][q]) / 2), e = path.energy[k], c = energyColour(e / S.energy_span);
       for (const image of images(middle, 0)) {
         const shift = image.map((v, q) => v - middle[q]), a = cart(path.frac[k].map((v, q) => v + shift[q])), b = cart(path.frac[k + 1].map((v, q) => v + shift[q]));
         rods.push({ a, b, ra: 0.17, rb: 0.17, c });
@@ -196,24 +199,76 @@
     queued = true;
     requestAnimationFrame(() => { queued = false; view.draw(); overlay(); });
   }
+  function arrows(g, height) {
+    const x0 = 46, y0 = height - 44;
+    g.font = "italic 600 14px system-ui, sans-serif";
+    g.textAlign = "center";
+    g.textBaseline = "middle";
+    g.strokeStyle = g.fillStyle = "#1b2733";
+    g.lineWidth = 2;
+    ["a", "b", "c"].forEach((name, k) => {
+      const l = Math.hypot(...S.cell[k]), v = view.eye(S.cell[k].map((t, q) => t / l + view.centre[q]));
+      g.beginPath(); g.moveTo(x0, y0); g.lineTo(x0 + 27 * v[0], y0 - 27 * v[1]); g.stroke();
+      if (Math.hypot(v[0], v[1]) > 0.15) g.fillText(name, x0 + 37 * v[0], y0 - 37 * v[1]);
+    });
+  }
   function overlay() {
     const canvas = $("over"), ratio = window.devicePixelRatio || 1;
     canvas.width = canvas.clientWidth * ratio;
     canvas.height = canvas.clientHeight * ratio;
-    const g = canvas.getContext("2d"), x0 = 46, y0 = canvas.clientHeight - 44;
+    const g = canvas.getContext("2d");
     g.scale(ratio, ratio);
-    g.font = "600 13px system-ui, sans-serif";
-    g.textAlign = "center";
-    g.textBaseline = "middle";
-    ["a", "b", "c"].map((name, k) => {
-      const l = Math.hypot(...S.cell[k]), v = view.eye(S.cell[k].map((t, q) => t / l + view.centre[q]));
-      return [name, v, ["#c8332b", "#2b9348", "#1f6feb"][k]];
-    }).sort((p, q) => p[1][2] - q[1][2]).forEach(([name, v, colour]) => {
-      g.strokeStyle = g.fillStyle = colour;
-      g.lineWidth = 2.5;
-      g.beginPath(); g.moveTo(x0, y0); g.lineTo(x0 + 27 * v[0], y0 - 27 * v[1]); g.stroke();
-      g.fillText(name, x0 + 36 * v[0], y0 - 36 * v[1]);
-    });
+    arrows(g, canvas.clientHeight);
+  }
+  // the picture with heading, legend, colour bar and method, three times as fine as on the screen
+  function snapshot() {
+    const gl = $("gl"), w = gl.clientWidth, h = gl.clientHeight, fine = 3, canvas = document.createElement("canvas"), g = canvas.getContext("2d");
+    const lines = wrap(g, S.method.map(([name, value]) => `${name}: ${value}`).join("; ") + "." + S.warnings.map((x) => ` Warning (${x.code}): ${x.text}`).join(""), w - 24);
+    const head = 52, foot = 66 + 14 * lines.length;
+    canvas.width = w * fine;
+    canvas.height = (h + head + foot) * fine;
+    g.scale(fine, fine);
+    g.fillStyle = "#fff";
+    g.fillRect(0, 0, w, h + head + foot);
+    view.quality = fine / Math.min(2, window.devicePixelRatio || 1);
+    view.draw();
+    g.drawImage(gl, 0, head, w, h);
+    view.quality = 1;
+    g.save(); g.translate(0, head); arrows(g, h); g.restore();
+    g.fillStyle = "#1b2733";
+    g.textAlign = "left";
+    g.textBaseline = "alphabetic";
+    g.font = "700 18px system-ui, sans-serif"; g.fillText(S.name, 12, 24);
+    g.font = "14px system-ui, sans-serif"; g.fillText(S.subtitle, 12, 44);
+    let x = 12, y = head + h + 22;
+    const room = (width) => { if (x > 12 && x + width > w - 12) { x = 12; y += 22; } };
+    for (const [symbol, look] of Object.entries(S.elements)) {
+      room(60);
+      g.fillStyle = look.colour; g.beginPath(); g.arc(x + 6, y - 5, 6, 0, 7); g.fill(); g.strokeStyle = "#1b2733"; g.lineWidth = 0.7; g.stroke();
+      g.fillStyle = "#1b2733"; g.fillText(symbol, x + 17, y);
+      x += 34 + g.measureText(symbol).width;
+    }
+    if (grid && show.surface) { const text = `isosurface, ${level.toFixed(2)} eV`; room(190); g.fillStyle = "#8ec2f8"; g.fillRect(x, y - 11, 22, 11); g.fillStyle = "#1b2733"; g.fillText(text, x + 28, y); x += 44 + g.measureText(text).width; }
+    if (grid) {
+      room(300);
+      const fill = g.createLinearGradient(x + 12, 0, x + 132, 0);
+      ENERGY.forEach((c, k) => fill.addColorStop(k / (ENERGY.length - 1), c));
+      g.fillStyle = fill; g.fillRect(x + 14, y - 11, 120, 11);
+      g.fillStyle = "#1b2733"; g.fillText("0", x, y); g.fillText(`${S.energy_span} eV (path, voids)`, x + 140, y);
+    }
+    g.font = "11px system-ui, sans-serif";
+    g.fillStyle = "#4f5d6b";
+    lines.forEach((line, k) => g.fillText(line, 12, h + head + foot - 8 - 14 * (lines.length - 1 - k)));
+    return canvas;
+  }
+  function wrap(g, text, width) {
+    g.font = "11px system-ui, sans-serif";
+    const lines = [""];
+    for (const word of text.split(" ")) {
+      const longer = lines[lines.length - 1] + (lines[lines.length - 1] ? " " : "") + word;
+      if (g.measureText(longer).width > width) lines.push(word); else lines[lines.length - 1] = longer;
+    }
+    return lines;
   }
 
   function frame() {
@@ -228,14 +283,11 @@
   }
   function fit() { // as large as the stage allows in this orientation
     let x = 1, y = 1;
-    const margin = S.polyhedra.length ? 2 : 0.9;
-    for (let a = 0; a <= 1; a++) for (let b = 0; b <= 1; b++) for (let c = 0; c <= 1; c++) {
-      const v = view.eye(cart([a * repeat[0], b * repeat[1], c * repeat[2]]));
-      x = Math.max(x, Math.abs(v[0]) + margin);
-      y = Math.max(y, Math.abs(v[1]) + margin);
-    }
+    const reach = (p, r) => { const v = view.eye(p); x = Math.max(x, Math.abs(v[0]) + r); y = Math.max(y, Math.abs(v[1]) + r); };
+    for (let a = 0; a <= 1; a++) for (let b = 0; b <= 1; b++) for (let c = 0; c <= 1; c++) reach(cart([a * repeat[0], b * repeat[1], c * repeat[2]]), 0.3);
+    for (const ball of view.solids) reach(ball.p, ball.r);
     const w = $("gl").clientWidth || 1, h = $("gl").clientHeight || 1, s = w > h ? [h / w, 1] : [1, w / h];
-    view.zoom = Math.min(0.98 / (x * s[0]), 0.86 / (y * s[1])) * view.radius;
+    view.zoom = Math.min(0.96 / (x * s[0]), 0.96 / (y * s[1])) * view.radius;
     view.pan = [0, 0];
   }
   function stand() { // b to the right, c up, turned a little
@@ -271,7 +323,7 @@
     if (S.edges.length) toggle("edges", "bottlenecks");
     if (S.paths.length) toggle("path", "path");
     if (grid) toggle("surface", "isosurface");
-    action("more cells", () => { const more = repeat[0] === base[0] ? 2 : 1; base.forEach((n, k) => { repeat[k] = n * more; }); frame(); fit(); build(); surface(); });
+    action("more cells", () => { const more = repeat[0] === base[0] ? 2 : 1; base.forEach((n, k) => { repeat[k] = n * more; }); frame(); build(); fit(); surface(); });
     for (const k of [0, 1, 2]) action("abc"[k], () => {
       const axes = [[1, 2, 0], [2, 0, 1], [0, 1, 2]][k], unit = (v) => { const l = Math.hypot(...v); return v.map((x) => x / l); };
       const cross = (u, v) => [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
@@ -281,12 +333,11 @@
       paint();
     });
     action("save PNG", () => {
-      view.quality = 2; view.draw();
       const link = document.createElement("a");
-      link.href = $("gl").toDataURL("image/png");
+      link.href = snapshot().toDataURL("image/png");
       link.download = (S.name || "crystal").replace(/[^\w.-]+/g, "_") + ".png";
       link.click();
-      view.quality = 1; paint();
+      paint();
     });
     const canvas = $("gl"), pointers = new Map();
     let pinch = 0;
@@ -301,106 +352,89 @@
         const [p, q] = [...pointers.values()], d = Math.hypot(p[0] - q[0], p[1] - q[1]);
         if (pinch) view.zoom = Math.max(0.3, Math.min(12, (view.zoom * d) / pinch));
         pinch = d;
-      } else if (e.shiftKey || e.buttons === 2) { view.pan[0] += (2 * dx) / canvas.clientWidth; view.pan[1] -= (2 * dy) / canvas.clientHeight; } else view.turn(dx * 0.009, dy * 0.009);
+      } else if (pointers.size === 1 && e.pointerType === "touch") view.turn(dx * 0.009, 0); // up and down scrolls the page
+      else if (e.shiftKey || e.buttons === 2) { view.pan[0] += (2 * dx) / canvas.clientWidth; view.pan[1] -= (2 * dy) / canvas.clientHeight; } else view.turn(dx * 0.009, dy * 0.009);
       paint();
     };
     canvas.oncontextmenu = (e) => e.preventDefault();
     canvas.onpointerleave = () => { $("tip").style.display = "none"; };
     canvas.ondblclick = () => { stand(); paint(); };
-    canvas.addEventListener("wheel", (e) => { e.preventDefault(); view.zoom = Math.max(0.3, Math.min(12, view.zoom * Math.exp(-e.deltaY * 0.0012))); paint(); }, { passive: false });
-    new ResizeObserver(paint).observe($("stage"));
+    // the wheel zooms once the crystal has been chosen; before, it scrolls the page
+    canvas.addEventListener("wheel", (e) => { if (document.activeElement !== canvas && !e.ctrlKey) return; e.preventDefault(); view.zoom = Math.max(0.3, Math.min(12, view.zoom * Math.exp(-e.deltaY * 0.0012))); paint(); }, { passive: false });
+    canvas.onkeydown = (e) => {
+      const step = 0.09, pan = (x, y) => { view.pan[0] += x * 0.06; view.pan[1] += y * 0.06; }, zoom = (f) => { view.zoom = Math.max(0.3, Math.min(12, view.zoom * f)); };
+      const run = {
+        ArrowLeft: () => (e.shiftKey ? pan(-1, 0) : view.turn(-step, 0)), ArrowRight: () => (e.shiftKey ? pan(1, 0) : view.turn(step, 0)),
+        ArrowUp: () => (e.shiftKey ? pan(0, 1) : view.turn(0, -step)), ArrowDown: () => (e.shiftKey ? pan(0, -1) : view.turn(0, step)),
+        "+": () => zoom(1.15), "=": () => zoom(1.15), "-": () => zoom(1 / 1.15), Home: stand,
+      }[e.key];
+      if (!run || e.ctrlKey || e.metaKey || e.altKey) return;
+      e.preventDefault();
+      run();
+      paint();
+    };
+    canvas.setAttribute("aria-label", `${S.subtitle}: crystal in three dimensions. Arrow keys rotate, plus and minus zoom, shift and arrow keys move, Home resets.`);
+    canvas.title = "drag or arrow keys: rotate; click, then wheel, or + and -: zoom; shift: move; double click: reset";
+    let width = 0;
+    new ResizeObserver(() => { if (!width) fit(); width = canvas.clientWidth; paint(); }).observe($("space"));
   }
   function hover(e) {
-    const tip = $("tip"), unit = view.pixelsPerAngstrom();
+    const unit = view.pixelsPerAngstrom();
     let best = null, depth = -Infinity;
     for (const o of objects) {
       const [x, y, z] = view.project(o.p);
       if (Math.hypot(x - e.offsetX, y - e.offsetY) < Math.max(4, o.r * unit) && z + o.r > depth) { best = o; depth = z + o.r; }
     }
-    tip.style.display = best ? "block" : "none";
-    if (!best) return;
-    tip.textContent = best.text;
-    tip.style.left = Math.min(window.innerWidth - 240, e.clientX + 14) + "px";
-    tip.style.top = e.clientY + 12 + "px";
+    tip(best ? best.text : null, e);
+  }
+  function tip(text, e) {
+    const node = $("tip");
+    node.style.display = text === null ? "none" : "block";
+    if (text === null) return;
+    node.textContent = text;
+    node.style.left = Math.max(4, Math.min(window.innerWidth - 240, e.clientX + 14)) + "px";
+    node.style.top = e.clientY + 12 + "px";
   }
 
   // ---- charts and tables
-  function svg(tag, attributes, parent, text) {
-    const node = document.createElementNS(NS, tag);
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-    if (text !== undefined) node.textContent = text;
-    if (parent) parent.append(node);
-    return node;
-  }
-  function steps(low, high, count) {
-    const raw = (high - low) / count || 1, power = 10 ** Math.floor(Math.log10(raw)), step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw), out = [];
-    for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + 1e-9 * step; t += step) out.push(Number(t.toPrecision(10)));
-    return out;
-  }
-  function axes(w, h, box, xr, yr, xlabel, ylabel) {
-    const root = svg("svg", { viewBox: `0 0 ${w} ${h}`, role: "img" }), [l, t, r, b] = box;
-    const X = (v) => l + ((v - xr[0]) / (xr[1] - xr[0] || 1)) * (r - l), Y = (v) => b - ((v - yr[0]) / (yr[1] - yr[0] || 1)) * (b - t);
-    for (const v of steps(xr[0], xr[1], (r - l) / 70)) svg("text", { x: X(v), y: b + 14, "text-anchor": "middle", fill: "#5c6b7a" }, root, String(v));
-    for (const v of steps(yr[0], yr[1], Math.max(2, (b - t) / 36))) {
-      svg("line", { x1: l, x2: r, y1: Y(v), y2: Y(v), stroke: "#eef1f5" }, root);
-      svg("text", { x: l - 6, y: Y(v) + 4, "text-anchor": "end", fill: "#5c6b7a" }, root, String(v));
-    }
-    svg("line", { x1: l, x2: r, y1: b, y2: b, stroke: "#c3ccd6" }, root);
-    svg("text", { x: (l + r) / 2, y: h - 3, "text-anchor": "middle", fill: "#5c6b7a" }, root, xlabel);
-    svg("text", { x: 11, y: (t + b) / 2, "text-anchor": "middle", fill: "#5c6b7a", transform: `rotate(-90 11 ${(t + b) / 2})` }, root, ylabel);
-    return { root, X, Y };
-  }
   function profile() {
     if (pathIndex < 0) return ($("profilecard").hidden = true);
-    const path = S.paths[pathIndex], x = [0], p = path.frac.map(cart);
-    for (let k = 1; k < p.length; k++) x.push(x[k - 1] + Math.hypot(p[k][0] - p[k - 1][0], p[k][1] - p[k - 1][1], p[k][2] - p[k - 1][2]));
-    const top = Math.max(...path.energy, 0.02), low = Math.min(0, ...path.energy), w = 470, h = 212;
-    const { root, X, Y } = axes(w, h, [48, 18, w - 12, h - 34], [0, x[x.length - 1] || 1], [low, top * 1.12], "distance along the path (Å)", "energy (eV)");
-    const line = x.map((v, k) => `${X(v).toFixed(1)},${Y(path.energy[k]).toFixed(1)}`);
-    svg("polygon", { points: `${X(0)},${Y(low)} ${line.join(" ")} ${X(x[x.length - 1])},${Y(low)}`, fill: "#1f6feb", opacity: 0.12 }, root);
-    svg("polyline", { points: line.join(" "), fill: "none", stroke: "#1f6feb", "stroke-width": 2.2, "stroke-linejoin": "round" }, root);
-    const peak = path.energy.indexOf(Math.max(...path.energy));
-    svg("circle", { cx: X(x[peak]), cy: Y(path.energy[peak]), r: 4, fill: "#c8332b" }, root);
-    svg("text", { x: Math.min(w - 70, Math.max(90, X(x[peak]))), y: Y(path.energy[peak]) - 8, "text-anchor": "middle", fill: "#c8332b", "font-weight": 600 }, root, fix(path.energy[peak], 3) + " eV");
-    $("profile").replaceChildren(root);
+    $("profile").replaceChildren(...Charts.profile(S, cart, pathIndex, $("profile").clientWidth));
   }
-  const HOP_HELP = { "→ eV": "barrier forward", "← eV": "barrier backward", "radius Å": "narrowest clearance on the way", n: "hops of this kind in the cell", path: "part of the cheapest path in so many dimensions" };
   function hops() {
     if (!S.hops.length) return ($("hopcard").hidden = true);
-    const table = document.createElement("table"), head = table.createTHead().insertRow();
-    for (const text of ["hop", "→ eV", "← eV", "length Å", "radius Å", "n", "path"]) head.append(Object.assign(document.createElement("th"), { textContent: text, title: HOP_HELP[text] || "" }));
-    const body = table.createTBody();
-    S.hops.forEach((h, k) => {
-      const row = body.insertRow();
-      row.dataset.hop = k;
-      for (const text of [h.name, fix(h.forward, 3), fix(h.backward, 3), fix(h.length, 2), fix(h.radius, 2), String(h.multiplicity), h.dimensions ? h.dimensions + "D" : ""]) row.insertCell().textContent = text;
-      if (h.dimensions) row.style.fontWeight = "600";
-      row.onclick = () => { hop = hop === k ? -1 : k; for (const r of body.rows) r.className = Number(r.dataset.hop) === hop ? "on" : ""; build(); };
+    const table = Charts.hops(S, () => hop, (k) => {
+      hop = hop === k ? -1 : k;
+      table.order();
+      const row = $("hops").querySelector(`tr[data-hop="${k}"] button`);
+      if (row) row.focus({ preventScroll: true });
+      build();
     });
-    $("hops").replaceChildren(table);
+    $("hops").replaceChildren(table.node);
   }
   function pattern() {
     if (!S.xrd) return ($("xrdcard").hidden = true);
-    const w = 1180, h = 170, { root, X, Y } = axes(w, h, [46, 8, w - 10, h - 32], [S.xrd.range[0], S.xrd.range[1]], [0, 1.05], "2θ (degrees)", "intensity");
-    const d = S.xrd.two_theta.map((t, k) => `M${X(t).toFixed(1)} ${Y(0).toFixed(1)}V${Y(S.xrd.intensity[k]).toFixed(1)}`).join("");
-    svg("path", { d, stroke: "#33475b", "stroke-width": 1.4, fill: "none" }, root);
     $("xrdtitle").textContent = "Powder pattern, " + S.xrd.label;
-    $("xrd").replaceChildren(root);
+    const chart = Charts.pattern(S.xrd, $("xrd"), tip, (range) => { $("xrdrange").textContent = range.map((v) => v.toFixed(1)).join("–") + "°"; });
+    $("xrdin").onclick = () => chart.zoom(0.6);
+    $("xrdout").onclick = () => chart.zoom(1 / 0.6);
+    $("xrdall").onclick = chart.reset;
+    window.addEventListener("resize", () => { chart.draw(); profile(); });
   }
   function legend() {
-    const used = [...new Set(S.atoms.map((a) => a.symbol))];
-    for (const symbol of used) {
+    const mixed = new Set(S.atoms.filter((a) => a.shares.length > 1).flatMap((a) => a.shares.map(([symbol]) => symbol)));
+    for (const [symbol, look] of Object.entries(S.elements)) {
       const item = document.createElement("span"), dot = document.createElement("span");
       dot.className = "dot";
-      dot.style.background = element(symbol).colour;
-      item.append(dot, symbol);
+      dot.style.background = look.colour;
+      item.append(dot, symbol + (mixed.has(symbol) ? " (mixed site)" : ""));
       $("legend").append(item);
     }
-    if (S.voids.length && grid) {
+    if (grid) {
       const item = document.createElement("span"), bar = document.createElement("span");
       bar.className = "ramp";
       bar.style.background = `linear-gradient(90deg, ${ENERGY.join(",")})`;
-      item.append("voids: 0", bar, fix(S.energy_span, 1) + " eV");
+      item.append("path and voids: 0", bar, S.energy_span + " eV");
       $("legend").append(item);
     }
   }
@@ -409,12 +443,19 @@
     $("subtitle").textContent = S.subtitle;
     for (const [name, value] of S.facts) $("facts").append(Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value }));
     for (const [name, value] of S.method) $("method").append(Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value }));
+    for (const warning of S.warnings) {
+      const line = document.createElement("div"), code = document.createElement("b");
+      line.className = "card warning" + (warning.severe ? " severe" : "");
+      code.textContent = `Warning (${warning.code}): `;
+      line.append(code, warning.text);
+      $("warnings").append(line);
+    }
     if (!S.notes.length) return ($("notes").hidden = true);
     for (const note of S.notes) $("notes").append(Object.assign(document.createElement("div"), { textContent: note }));
   }
   function slider() {
     if (!grid) return;
-    const text = () => { $("leveltext").textContent = `isosurface: minimum + ${level.toFixed(2)} eV`; };
+    const text = () => { $("leveltext").textContent = `isosurface ${level.toFixed(2)} eV`; };
     $("level").hidden = !view;
     $("slider").value = Math.round((1000 * level) / S.grid.top);
     let waiting = 0;
@@ -430,6 +471,6 @@
   profile();
   hops();
   pattern();
-  if (view) { controls(); frame(); stand(); build(); surface(); view.draw(); overlay(); }
+  if (view) { controls(); frame(); build(); stand(); surface(); view.draw(); overlay(); }
   document.documentElement.dataset.ready = view ? "3d" : "flat";
 })();

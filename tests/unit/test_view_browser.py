@@ -1,0 +1,228 @@
+"""The view page in a driven browser: keyboard, phone, tables, powder pattern, saved picture."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from browser import chromium, watch
+
+import fastin
+from fastin.view import build_scene
+from fastin.view.drawing import grid_values
+from fastin.view.isosurface import isosurface
+from fastin.view.page import page_of
+
+EXAMPLES = fastin.examples()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def scene() -> Any:
+    return build_scene(EXAMPLES["Li10GeP2S12"], resolution=0.35)
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any, scene: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    path = tmp_path_factory.mktemp("view") / "v.html"
+    path.write_text(page_of(scene), encoding="utf-8")
+    opened = browser.new_page(viewport={"width": 1300, "height": 900})
+    said = watch(opened)
+    opened.goto(path.as_uri())
+    opened.wait_for_selector("html[data-ready='3d']", state="attached")
+    yield opened
+    assert said == []
+    opened.close()
+
+
+def _pixels(page: Any) -> str:
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return str(page.eval_on_selector("#gl", "node => node.toDataURL()"))
+
+
+def _until(page: Any, expression: str) -> None:
+    """Waits; playwright's own waiting evaluates in the page, whose policy refuses that."""
+    for _ in range(100):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(expression)
+
+
+def test_keys_turn_and_zoom_the_crystal(page: Any) -> None:
+    page.focus("#gl")
+    start = _pixels(page)
+    seen = {start}
+    for key in ("ArrowLeft", "ArrowUp", "+", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+        now = _pixels(page)
+        assert now not in seen, key
+        seen.add(now)
+    page.keyboard.press("Home")
+    assert _pixels(page) == start
+    assert "Arrow keys rotate" in page.get_attribute("#gl", "aria-label")
+
+
+def test_the_wheel_scrolls_the_page_until_the_crystal_is_chosen(page: Any) -> None:
+    page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
+    before = _pixels(page)
+    box = page.locator("#gl").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.mouse.wheel(0, 240)
+    _until(page, "scrollY > 0")
+    assert _pixels(page) == before
+    page.evaluate("() => scrollTo(0, 0)")
+    page.focus("#gl")
+    page.mouse.wheel(0, -240)
+    for _ in range(100):
+        if _pixels(page) != before:
+            break
+    assert _pixels(page) != before
+    assert page.evaluate("scrollY") == 0
+    page.keyboard.press("Home")
+
+
+def test_hops_sort_by_keyboard_and_show_themselves(page: Any, scene: Any) -> None:
+    header = page.locator("#hops th button").nth(1)
+    header.focus()
+    page.keyboard.press("Enter")
+    assert page.get_attribute("#hops th:nth-child(2)", "aria-sort") == "ascending"
+    column = [float(text) for text in page.locator("#hops td:nth-child(2)").all_inner_texts()]
+    assert column == sorted(column)
+    page.keyboard.press("Enter")
+    assert page.get_attribute("#hops th:nth-child(2)", "aria-sort") == "descending"
+    column = [float(text) for text in page.locator("#hops td:nth-child(2)").all_inner_texts()]
+    assert column == sorted(column, reverse=True)
+    before = _pixels(page)
+    page.locator("#hops tbody button").first.focus()
+    page.keyboard.press("Enter")
+    assert _pixels(page) != before
+    assert page.locator("#hops tr.on").count() == 1
+    shown = int(page.get_attribute("#hops tr.on", "data-hop"))
+    first = [float(text) for text in page.locator("#hops tr.on td").nth(7).inner_text().split()]
+    assert np.allclose(first, np.array(scene.data["hops"][shown]["frac"][0]) % 1, atol=6e-4)
+
+
+def test_powder_pattern_has_indices_tips_and_zoom(page: Any, scene: Any) -> None:
+    strongest = int(np.argmax(scene.data["xrd"]["intensity"]))
+    text = "".join(str(abs(i)) for i in scene.data["xrd"]["hkl"][strongest])
+    assert text in [label.replace("\u0305", "") for label in page.locator("#xrd text.hkl").all_text_contents()]
+    page.locator("#xrd").scroll_into_view_if_needed()
+    box = page.locator("#xrd svg").bounding_box()
+    x = 46 + (box["width"] - 56) * scene.data["xrd"]["two_theta"][strongest] / 90
+    page.mouse.move(box["x"] + x, box["y"] + 60)
+    assert f"{scene.data['xrd']['two_theta'][strongest]:.3f}" in page.inner_text("#tip")
+    few = page.locator("#xrd text.hkl").count()
+    page.mouse.move(box["x"] + 300, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 600, box["y"] + 60)
+    page.mouse.up()
+    low, high = (float(part) for part in page.inner_text("#xrdrange").rstrip("°").split("–"))
+    assert 15 < low < 30
+    assert 35 < high < 50
+    page.locator("#xrd svg").focus()
+    page.keyboard.press("Home")
+    assert page.inner_text("#xrdrange") == "0.0–90.0°"
+    assert page.locator("#xrd text.hkl").count() == few
+    page.keyboard.press("+")
+    assert page.inner_text("#xrdrange") == "18.0–72.0°"
+    page.keyboard.press("Home")
+
+
+def test_charts_have_names_and_coinciding_paths_are_both_named(page: Any, browser: Any, tmp_path: Path) -> None:
+    for name in page.locator("svg[role=img]").evaluate_all("nodes => nodes.map(n => n.getAttribute('aria-label'))"):
+        assert len(name) > 20
+    path = tmp_path / "lipo.html"
+    path.write_text(page_of(build_scene(EXAMPLES["Li3OCl"], resolution=0.35, parts=["energies"])), encoding="utf-8")
+    other = browser.new_page()
+    other.goto(path.as_uri())
+    assert "1D, 2D, 3D: " in other.inner_text("#profile .keys")
+    other.close()
+
+
+def test_method_and_legend(page: Any) -> None:
+    text = page.inner_text("main")
+    for part in (f"fastin {fastin.__version__}", "BVSE", "spse", "zero", "spacing", "radii", "Li10GeP2S12.cif"):
+        assert part in text
+    assert "Ge (mixed site)" in page.inner_text("#legend")
+
+
+def test_saved_picture_has_the_legend(page: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    with page.expect_download() as download:
+        page.click("button:text-is('save PNG')")
+    download.value.save_as(tmp_path / "p.png")
+    with Image.open(tmp_path / "p.png") as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    width = page.eval_on_selector("#gl", "node => node.clientWidth")
+    assert pixels.shape[1] == 3 * width
+    foot = pixels[-400:]
+    germanium = np.array([0x66, 0x8F, 0x8F])
+    assert (np.abs(foot - germanium).sum(axis=2) < 12).sum() > 200  # its dot in the legend
+
+
+def test_surface_of_the_page_is_that_of_the_figures(page: Any, scene: Any) -> None:
+    grid = scene.data["grid"]
+    expected = isosurface(grid_values(scene.data), grid["level"], (2, 1, 1))
+    found = page.evaluate(
+        """([values, shape, level]) => {
+          const s = Renderer.isosurface(Float32Array.from(values), shape, [2, 1, 1], level);
+          return [s.places.length / 3, s.indices.length / 3, Math.min(...s.places), Math.max(...s.places)];
+        }""",
+        [grid_values(scene.data).ravel().tolist(), grid["shape"], grid["level"]],
+    )
+    assert found[:2] == [len(expected.frac), len(expected.triangles)]
+    assert found[2:] == pytest.approx([0.0, 2.0])
+
+
+def test_phone(browser: Any, scene: Any, tmp_path: Path) -> None:
+    """390 px: nothing wider; a finger moving up over the crystal scrolls the page, sideways it turns the crystal."""
+    path = tmp_path / "v.html"
+    path.write_text(page_of(scene), encoding="utf-8")
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-ready='3d']", state="attached")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    box = page.locator("#gl").bounding_box()
+    session = context.new_cdp_session(page)
+
+    def swipe(dx: float, dy: float) -> None:
+        x, y = box["x"] + 150, box["y"] + 250
+        for k in range(11):
+            kind = "touchMove" if k else "touchStart"
+            at = {"x": x + dx * k / 10, "y": y + dy * k / 10}
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [at]})
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    before = _pixels(page)
+    swipe(0, -200)
+    _until(page, "scrollY > 50")
+    for _ in range(100):  # the page glides on, and would take a jump back
+        page.evaluate("() => scrollTo(0, 0)")
+        page.wait_for_timeout(100)
+        if page.evaluate("scrollY") == 0:
+            break
+    assert page.evaluate("scrollY") == 0
+    assert _pixels(page) == before
+    swipe(120, 0)
+    assert _pixels(page) != before
+    assert page.evaluate("scrollY") == 0
+    context.close()
+
+
+def test_big_cells_begin_without_polyhedra() -> None:
+    assert build_scene(EXAMPLES["LiFePO4"], parts=[]).data["show_polyhedra"]
+    assert not build_scene(EXAMPLES["Li7La3Zr2O12_cubic"], parts=[]).data["show_polyhedra"]
