@@ -25,18 +25,11 @@ KernelTerm kernel_term(const WindowedTerm& term) {
 
 namespace {
 
-#if defined(__GNUC__)
-#define FASTIN_INLINE __attribute__((always_inline))  // a clone's body must hold the whole loop
-#else
-#define FASTIN_INLINE
-#endif
-
 // Adds the windowed pair energy of every atom at n points; `pair(r, k)` is the energy at distance r without
 // weight and window.
 template <class Pair>
-FASTIN_INLINE inline void add_pairs(const KernelTerm& term, const Neighbors& atoms, const float* x,
-                                    const float* y, const float* z, std::size_t n, float* energy,
-                                    const Pair& pair) {
+FASTIN_INLINE void add_pairs(const KernelTerm& term, const Neighbors& atoms, const float* x, const float* y,
+                             const float* z, std::size_t n, float* energy, const Pair& pair) {
   const KernelTerm k = term;
   const std::size_t count = atoms.count;
   const float *ax = atoms.x.data(), *ay = atoms.y.data(), *az = atoms.z.data(), *aw = atoms.weight.data();
@@ -80,13 +73,17 @@ struct Coulomb {
 
 }  // namespace
 
-FASTIN_CLONES void add_morse(const KernelTerm& term, const Neighbors& atoms, const float* x, const float* y,
-                             const float* z, std::size_t n, float* energy) {
+FASTIN_CLONED(void, add_morse,
+              (const KernelTerm& term, const Neighbors& atoms, const float* x, const float* y, const float* z,
+               std::size_t n, float* energy),
+              (term, atoms, x, y, z, n, energy)) {
   add_pairs(term, atoms, x, y, z, n, energy, Morse{});
 }
 
-FASTIN_CLONES void add_coulomb(const KernelTerm& term, const Neighbors& atoms, const float* x, const float* y,
-                               const float* z, std::size_t n, float* energy) {
+FASTIN_CLONED(void, add_coulomb,
+              (const KernelTerm& term, const Neighbors& atoms, const float* x, const float* y, const float* z,
+               std::size_t n, float* energy),
+              (term, atoms, x, y, z, n, energy)) {
   add_pairs(term, atoms, x, y, z, n, energy, Coulomb{});
 }
 

@@ -58,7 +58,8 @@ constexpr double kTwoOverRootPi = 1.12837916709551257390;
 
 }  // namespace
 
-FASTIN_CLONES void add_morse_block(PointBlock& block, bool derivatives, PointSums& sums) {
+FASTIN_CLONED(void, add_morse_block, (PointBlock & block, bool derivatives, PointSums& sums),
+              (block, derivatives, sums)) {
   const std::size_t n = pad(block);
   PointSums s = sums;
   for (std::size_t i = 0; i < n; i += kPointLanes) {
@@ -84,7 +85,8 @@ FASTIN_CLONES void add_morse_block(PointBlock& block, bool derivatives, PointSum
   block.count = 0;
 }
 
-FASTIN_CLONES void add_coulomb_block(PointBlock& block, bool derivatives, PointSums& sums) {
+FASTIN_CLONED(void, add_coulomb_block, (PointBlock & block, bool derivatives, PointSums& sums),
+              (block, derivatives, sums)) {
   const std::size_t n = pad(block);
   PointSums s = sums;
   for (std::size_t i = 0; i < n; i += kPointLanes) {

@@ -65,8 +65,9 @@ std::uint32_t lowest_bit(std::uint32_t m) { return m & (~m + 1u); }
 
 // Sets bits base, base + 1, base + 2 of lower[k] where the neighbour at k - 1, k, k + 1 of another row is
 // below row[k]; `earlier`: that row has the smaller indices, so that ties count as below. Interior k only.
-FASTIN_CLONES
-void mark_row(const double* row, const double* other, int n, bool earlier, int base, std::uint32_t* lower) {
+FASTIN_CLONED(void, mark_row,
+              (const double* row, const double* other, int n, bool earlier, int base, std::uint32_t* lower),
+              (row, other, n, earlier, base, lower)) {
   const std::uint32_t b0 = 1u << base, b1 = 1u << (base + 1), b2 = 1u << (base + 2);
   if (earlier) {
     for (int k = 1; k < n - 1; ++k) {
@@ -81,16 +82,14 @@ void mark_row(const double* row, const double* other, int n, bool earlier, int b
   }
 }
 
-FASTIN_CLONES
-void mark_own_row(const double* row, int n, std::uint32_t* lower) {
+FASTIN_CLONED(void, mark_own_row, (const double* row, int n, std::uint32_t* lower), (row, n, lower)) {
   for (int k = 1; k < n - 1; ++k) {
     const double v = row[k];
     lower[k] |= (row[k - 1] <= v ? 1u << 12 : 0u) | (row[k + 1] < v ? 1u << 14 : 0u);
   }
 }
 
-FASTIN_CLONES
-bool any_nan(const double* values, std::size_t n) {
+FASTIN_CLONED(bool, any_nan, (const double* values, std::size_t n), (values, n)) {
   unsigned bad = 0;
   for (std::size_t i = 0; i < n; ++i) bad |= values[i] == values[i] ? 0u : 1u;
   return bad != 0;

@@ -49,9 +49,10 @@ struct Best {
 
 }  // namespace
 
-FASTIN_CLONES
-RayHit shoot_ray(const HalfspaceView& list, const Vec3& origin, const Vec3& direction, GeneratorCode skip_a,
-                 GeneratorCode skip_b) {
+FASTIN_CLONED(RayHit, shoot_ray,
+              (const HalfspaceView& list, const Vec3& origin, const Vec3& direction, GeneratorCode skip_a,
+               GeneratorCode skip_b),
+              (list, origin, direction, skip_a, skip_b)) {
   const double ox = origin.x, oy = origin.y, oz = origin.z;
   const double ux = direction.x, uy = direction.y, uz = direction.z;
   const double ou = dot(origin, direction), uu = norm2(direction);

@@ -144,8 +144,10 @@ inline void form_factors(const Scatterer& kind, const double* s2, double* f) {
 }
 
 // |F|^2 of every reflection of the rows; s2 = (sin(theta) / wavelength)^2 of the same reflections is given.
-FASTIN_CLONES void squared_structure_factors(const HalfSphere& sphere, const PhaseTables& t, const double* s2,
-                                             double* squared, double* base_re, double* base_im) {
+FASTIN_CLONED(void, squared_structure_factors,
+              (const HalfSphere& sphere, const PhaseTables& t, const double* s2, double* squared,
+               double* base_re, double* base_im),
+              (sphere, t, s2, squared, base_re, base_im)) {
   const Int3 reach = sphere.reach;
   for (const Row& row : sphere.rows) {
     const auto h = static_cast<std::size_t>(row.h + reach.x), k = static_cast<std::size_t>(row.k + reach.y);

@@ -1,35 +1,54 @@
-// The only file with ISA attributes: FASTIN_CLONES builds a hot leaf kernel for baseline x86-64, x86-64-v3
-// (AVX2) and x86-64-v4 (AVX-512) and picks one at load time. glibc on x86-64 only (needs ifunc); elsewhere it
-// is empty. Below it, exponentials without branches or library calls, which the compiler vectorises inside
-// such kernels.
+// The only file with ISA attributes: FASTIN_CLONED builds a hot leaf kernel for baseline x86-64, x86-64-v3
+// (AVX2) and x86-64-v4 (AVX-512), and one of them is picked when the program is loaded: the highest that the
+// processor has, or the one that the environment variable FASTIN_SIMD names, if that is lower. Below it,
+// exponentials without branches or library calls, which the compiler vectorises inside such kernels.
+//
+// Kernel files are compiled with -fno-trapping-math (CMakeLists.txt): without it GCC does not turn the
+// selections `a < b ? a : b` into packed instructions for AVX2, SSE2 and NEON. tests/test_vector_code.py
+// looks at the result.
 #pragma once
 
-#include <cstddef>  // defines __GLIBC__ where the C library is glibc
 #include <cstdint>
 #include <cstring>
 
-#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && \
-    !defined(__clang__) && !defined(FASTIN_NO_CLONES)
-#define FASTIN_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#define FASTIN_HAS_CLONES 1
+#if defined(__GNUC__)
+#define FASTIN_INLINE inline __attribute__((always_inline))  // a clone's body must hold the whole loop
 #else
-#define FASTIN_CLONES
+#define FASTIN_INLINE inline
+#endif
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define FASTIN_HAS_CLONES 1
+#define FASTIN_CLONE_AT(level) static __attribute__((noinline, target("arch=" level)))
+// Defines `result name parameters` by the body that follows; `arguments` are the parameters' names.
+#define FASTIN_CLONED(result, name, parameters, arguments)                                             \
+  static FASTIN_INLINE result name##_body parameters;                                                  \
+  static __attribute__((noinline)) result name##_baseline parameters { return name##_body arguments; } \
+  FASTIN_CLONE_AT("x86-64-v3") result name##_v3 parameters { return name##_body arguments; }           \
+  FASTIN_CLONE_AT("x86-64-v4") result name##_v4 parameters { return name##_body arguments; }           \
+  static const auto name##_chosen = ::fastin::simd::choose(&name##_baseline, &name##_v3, &name##_v4);  \
+  result name parameters { return name##_chosen arguments; }                                           \
+  static FASTIN_INLINE result name##_body parameters
+#else
 #define FASTIN_HAS_CLONES 0
+#define FASTIN_CLONED(result, name, parameters, arguments) result name parameters
 #endif
 
 namespace fastin {
 
-// "x86-64-v4", "x86-64-v3" or "baseline": the level that FASTIN_CLONES resolves to on this machine.
-inline const char* simd_level() {
-#if FASTIN_HAS_CLONES
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4")) return "x86-64-v4";
-  if (__builtin_cpu_supports("x86-64-v3")) return "x86-64-v3";
-#endif
-  return "baseline";
-}
+// "x86-64-v4", "x86-64-v3" or "baseline": the level that the kernels run at in this process. Throws
+// InvalidInput where FASTIN_SIMD names none of them.
+const char* simd_level();
 
 namespace simd {
+
+enum class Level { baseline, v3, v4 };
+Level level();  // decided once
+
+template <class Function>
+Function choose(Function baseline, Function v3, Function v4) {
+  return level() == Level::v4 ? v4 : level() == Level::v3 ? v3 : baseline;
+}
 
 // Binary layout of a floating-point type, and the constants of its exp().
 template <class Real>

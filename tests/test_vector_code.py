@@ -1,0 +1,106 @@
+"""The clones of the hot kernels: each runs, gives the same numbers, and is made of packed instructions."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from fastin.runtime.openmp import _core
+
+LEVELS = ("baseline", "x86-64-v3", "x86-64-v4")
+CLONED = ("add_morse", "add_coulomb", "add_morse_block", "add_coulomb_block", "squared_structure_factors")
+SUFFIX = {"baseline": "baseline", "x86-64-v3": "v3", "x86-64-v4": "v4"}
+
+x86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="clones are for x86-64")
+
+NUMBERS = """
+import json, fastin
+import numpy as np
+from fastin.bvse.grid import build_field
+path = fastin.examples()["LiFePO4"]
+grid = fastin.compute_bvse(path, "Li", resolution=0.6, num_threads=1)
+points = np.random.default_rng(0).random((40, 3))
+energy, gradient, _ = build_field(fastin.Crystal.from_file(path), "Li").derivatives(points, num_threads=1)
+network = fastin.compute_network(path, "Li")
+barriers = fastin.compute_barriers(path, "Li")
+pattern = fastin.xrd_pattern(path)[1]
+print(json.dumps({
+    "level": fastin.show_config(as_dict=True)["simd"],
+    "grid": np.minimum(grid.values, 20.0).ravel().tolist(),
+    "energy": np.minimum(energy, 20.0).tolist(),
+    "gradient": gradient[energy < 20.0].ravel().tolist(),
+    "spheres": [*network.free_sphere_radii, len(network.site_radius), len(network.edge_length)],
+    "barriers": [barriers.e1d, barriers.e2d, barriers.e3d],
+    "pattern": pattern.tolist(),
+}))
+"""
+
+
+def numbers(level: str) -> dict[str, object]:
+    out = subprocess.run(
+        [sys.executable, "-c", NUMBERS],
+        env={**os.environ, "FASTIN_SIMD": level},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(out.stdout))
+
+
+@x86
+def test_every_level_gives_the_same_numbers() -> None:
+    highest = LEVELS.index(_core.simd_level())
+    found = {level: numbers(level) for level in LEVELS[: highest + 1]}
+    assert [f["level"] for f in found.values()] == list(LEVELS[: highest + 1])
+    reference = found["baseline"]
+    for level, other in found.items():
+        for name in ("grid", "energy", "gradient", "spheres", "barriers", "pattern"):
+            a, b = np.array(reference[name]), np.array(other[name])
+            np.testing.assert_allclose(b, a, rtol=2e-6, atol=2e-5, err_msg=f"{name} at {level}")
+
+
+def test_an_unknown_level_is_an_error_that_names_it() -> None:
+    code = "import fastin; fastin.show_config()"
+    out = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "FASTIN_SIMD": "avx9"}, capture_output=True, text=True
+    )
+    assert out.returncode != 0
+    assert "FASTIN_SIMD must be" in out.stderr
+
+
+def instructions(library: str) -> dict[str, Counter[str]]:
+    """Packed and scalar floating-point instructions of each function of a library."""
+    text = subprocess.run(
+        ["objdump", "-d", "-C", "--no-show-raw-insn", library], capture_output=True, text=True, check=True
+    ).stdout
+    found: dict[str, Counter[str]] = {}
+    name = ""
+    for line in text.splitlines():
+        if header := re.match(r"[0-9a-f]+ <(?:.*::)?(\w+)\(", line):
+            name = header.group(1)
+        elif got := re.search(r"\tv?(?:mul|add|sub|div|sqrt|fn?m(?:add|sub)\d{3})(ss|sd|ps|pd)\b", line):
+            kind = "packed" if got.group(1).startswith("p") else "scalar"
+            found.setdefault(name, Counter())[kind] += 1
+    return found
+
+
+@x86
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="objdump (binutils) is not installed")
+def test_every_clone_is_made_of_packed_instructions() -> None:
+    found = instructions(str(_core.__file__))
+    if not any(name.startswith("add_morse") for name in found):
+        pytest.skip("the extension carries no symbols (stripped)")
+    for kernel in CLONED:
+        for level in LEVELS:
+            counts = found.get(f"{kernel}_{SUFFIX[level]}")
+            assert counts is not None, f"{kernel} has no clone for {level}"
+            assert counts["packed"] > counts["scalar"], f"{kernel} is scalar code at {level}: {counts}"
