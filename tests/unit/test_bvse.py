@@ -127,6 +127,22 @@ def test_grid_is_commensurate_where_it_costs_nothing():
         grid_shape(field, 0.001)
 
 
+def test_supercells_keep_every_operation():
+    """5,184 operations on 216 atoms: translations and rotations are averaged apart."""
+    structure = rocksalt(a=5.13)
+    structure.make_supercell(3)
+    field = build_field(Crystal.from_structure(structure), "Li")
+    assert len(field.rotations) == 192 * 27
+    reduced = fill_grid(field, 0.5, num_threads=1)
+    plain = fill_grid(field, 0.5, symmetry=False, num_threads=1)
+    assert np.abs(reduced - plain)[plain < 20].max() < 1e-4
+    structure.translate_sites([150], [0.0, 0.0, 0.002 / 15.39])  # within spglib's precision, not within ours
+    broken = build_field(Crystal.from_structure(structure), "Li")
+    assert len(broken.rotations) <= 96
+    plain = fill_grid(broken, 0.5, symmetry=False)
+    assert np.abs(fill_grid(broken, 0.5) - plain)[plain < 20].max() < 1e-4
+
+
 def test_operations_that_atoms_break_are_dropped():
     structure = olivine()
     structure.translate_sites([8], [0.004, 0.0, 0.0])  # 0.04 A: spglib sees it too

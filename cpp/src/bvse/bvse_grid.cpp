@@ -52,7 +52,8 @@ class OrbitMap {
 // remainder.
 class IndexMap {
  public:
-  IndexMap(const GridOperation& g, const Shape& s) : shape_(s), rotation_(g.rotation) {
+  // `tables`: memory for speed.
+  IndexMap(const GridOperation& g, const Shape& s, bool tables) : shape_(s), rotation_(g.rotation) {
     const std::array<std::int32_t, 3> n{s.a, s.b, s.c};
     for (std::size_t a = 0; a < 3; ++a) {
       std::int64_t lowest = g.shift[a];
@@ -68,7 +69,7 @@ class IndexMap {
       shift_[a] = static_cast<std::int32_t>(g.shift[a] + turns * n[a]);
       inverse_[a] = 1.0 / n[a];
     }
-    tabulate(n);
+    if (tables) tabulate(n);
   }
 
   std::size_t operator()(std::int32_t i, std::int32_t j, std::int32_t k) const {
@@ -147,8 +148,9 @@ Tiles make_tiles(const Lattice& lattice, const Shape& s, const std::vector<GridO
   const bool symmetric = operations.size() > 1;
   std::vector<IndexMap> maps;
   if (symmetric) {
+    constexpr std::size_t kMostTables = 1024;  // a few kB each; supercells have 10^5 operations
     maps.reserve(operations.size());
-    for (const GridOperation& g : operations) maps.emplace_back(g, s);
+    for (const GridOperation& g : operations) maps.emplace_back(g, s, operations.size() <= kMostTables);
   }
   const std::array<std::int32_t, 3> block = block_shape(lattice, s);
   const std::array<std::int32_t, 3> count{(s.a + block[0] - 1) / block[0], (s.b + block[1] - 1) / block[1],

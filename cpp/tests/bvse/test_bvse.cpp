@@ -247,6 +247,48 @@ void test_symmetry() {
   CHECK(worst < 1e-4);
 }
 
+// A supercell's operations are its translations times the point group's: the sites still end where the
+// crystal of one cell has them, and an atom out of place removes what it breaks.
+void test_supercell_symmetry() {
+  const std::vector<Operation> operations = tetragonal_operations();
+  const std::array<int, 3> times{4, 4, 3};  // the fourfold axis keeps a and b equal
+  const Lattice lattice(Mat3{{Vec3{4.6 * 4, 0, 0}, Vec3{0, 4.6 * 4, 0}, Vec3{0, 0, 7.3 * 3}}});
+  const auto shrunk = [&](Vec3 x, int i, int j, int k) {
+    x += Vec3{static_cast<double>(i), static_cast<double>(j), static_cast<double>(k)};
+    return Vec3{x.x / times[0], x.y / times[1], x.z / times[2]};
+  };
+  std::vector<Vec3> frac;
+  std::vector<std::int32_t> kind;
+  std::vector<Operation> all;
+  for (int i = 0; i < times[0]; ++i)
+    for (int j = 0; j < times[1]; ++j)
+      for (int k = 0; k < times[2]; ++k) {
+        for (const Operation& g : operations) {
+          Operation h = g;
+          h.translation = shrunk(g.translation, i, j, k);
+          all.push_back(h);
+          frac.push_back(shrunk(g.apply({0.21, 0.34, 0.12}), i, j, k));
+          kind.push_back(0);
+        }
+        for (const double half : {0.0, 0.5}) {
+          frac.push_back(shrunk({half, half, half}, i, j, k));
+          kind.push_back(1);
+        }
+      }
+  const std::vector<Vec3> exact = frac;
+  const SiteSymmetry perfect = site_symmetry(lattice, frac, kind, all, 5e-4);
+  CHECK(perfect.kept.size() == all.size() && perfect.largest_shift < 1e-12);
+  std::vector<Vec3> noisy = frac;
+  for (std::size_t i = 0; i < noisy.size(); ++i) noisy[i].x += 1e-6 * static_cast<double>(i % 7);
+  const SiteSymmetry mended = site_symmetry(lattice, noisy, kind, all, 5e-4);
+  CHECK(mended.kept.size() == all.size() && mended.largest_shift > 1e-5 && mended.largest_shift < 3e-4);
+  CHECK(site_symmetry(lattice, mended.frac, kind, all, 5e-4).largest_shift < 1e-12);
+  std::vector<Vec3> broken = frac;
+  broken[17].z += 0.003;
+  const SiteSymmetry rest = site_symmetry(lattice, broken, kind, all, 5e-4);
+  CHECK(!rest.kept.empty() && rest.kept.size() <= 8);
+}
+
 }  // namespace
 
 int main() {
@@ -255,5 +297,6 @@ int main() {
   test_overlap_and_arguments();
   test_grid_matches_points();
   test_symmetry();
+  test_supercell_symmetry();
   return fastin::test::report("bvse");
 }

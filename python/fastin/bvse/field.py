@@ -242,12 +242,12 @@ ROUNDED = 2e-2
 
 def _snapped(translations: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
     """Translations with each component that is a fraction (denominator up to 24) within the tolerance made exact."""
-    denominators = np.arange(1, 25)
-    near = np.round(translations[..., None] * denominators) / denominators
-    hit = np.abs(near - translations[..., None]) * np.linalg.norm(cell, axis=1)[:, None] < SYMMETRY_TOLERANCE
-    first = hit.argmax(axis=-1)[..., None]  # the smallest denominator that fits
-    exact = np.take_along_axis(near, first, axis=-1)[..., 0]
-    snapped = np.where(hit.any(axis=-1), exact, translations)
+    snapped = translations.copy()
+    lengths = np.linalg.norm(cell, axis=1)
+    for denominator in range(24, 0, -1):  # the smallest that fits comes last; one at a time: supercells have 10^5
+        near = np.round(translations * denominator) / denominator
+        hit = np.abs(near - translations) * lengths < SYMMETRY_TOLERANCE
+        snapped[hit] = near[hit]
     result: NDArray[np.float64] = snapped - np.floor(snapped)
     return result
 
