@@ -39,7 +39,6 @@ _MAX_CHUNK = 64
 _PREFETCH_BYTES = 32768  # a chunk that surely fits in the socket's buffer may be sent while the worker is busy
 _RECYCLE_ITEMS = 5000
 _RECYCLE_BYTES = 1536 * 2**20
-_ATTEMPTS = 2  # a worker's death may have another cause than the item it was at
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -88,6 +87,7 @@ class Target:
         threads: of the core in each process.
         memory: bytes that a process may allocate; None for no limit. Beyond it the item fails with a MemoryError.
         time_limit: seconds for one item.
+        attempts: how often an item is tried whose process dies: its death may have another cause.
     """
 
     function: str
@@ -95,6 +95,7 @@ class Target:
     threads: int = 1
     memory: int | None = None
     time_limit: float = 300.0
+    attempts: int = 2
 
 
 @dataclass(frozen=True)
@@ -284,6 +285,11 @@ class Pool(Generic[T]):
         self._workers.clear()
         self._again.clear()
 
+    def kill(self) -> None:
+        """Kills the processes and nothing else: for another thread than the one that waits for the answers."""
+        for worker in list(self._workers):
+            worker.process.kill()
+
     def _task(self, item: T) -> Task[T]:
         self._number += 1
         name, data, size = self._pack(item)
@@ -350,7 +356,7 @@ class Pool(Generic[T]):
         if worker.queue:
             task = worker.queue.popleft()
             self._deaths[task.number] = self._deaths.get(task.number, 0) + 1
-            if self._deaths[task.number] >= _ATTEMPTS:
+            if self._deaths[task.number] >= self.target.attempts:
                 log.warning("%s: %s", task.name, cause)
                 del self._deaths[task.number]
                 seconds = time.monotonic() - worker.since

@@ -1,21 +1,27 @@
 """Questions to a results table: the best rows by a column, under a condition, read-only.
 
 The condition is SQL, evaluated by DuckDB on the table in memory. The connection can see nothing else: no file, no
-network, no extension, no Python object, and its configuration is locked before the condition is read.
+network, no extension, no Python object, and its configuration is locked before the condition is read. It runs in a
+process of its own that is killed when its time is over and cannot allocate more than it was granted: one costly
+scalar function heeds neither DuckDB's interrupt nor its memory limit.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 from fastin.errors import InputError, missing_extra
-from fastin.screening.store import KEY, read_results
+from fastin.runtime.pool import Failure, Pool, Target
+from fastin.screening.store import KEY, check_results, read_results
 
 TIME_LIMIT = 30.0
+MEMORY = 2 * 2**30  # bytes for one query
 DEFAULT_COLUMNS = ("id", "formula", "ion", "space_group")
 _HIDDEN = frozenset({KEY, "seconds"})
 
@@ -25,13 +31,13 @@ def _quoted(name: str) -> str:
 
 
 @contextmanager
-def _sandbox(table: Any) -> Iterator[Any]:
+def _sandbox(table: Any, memory: int) -> Iterator[Any]:
     """A DuckDB connection that holds the table `results` and can reach nothing else."""
     try:
         import duckdb
     except ImportError as error:
         raise missing_extra("duckdb", "screen") from error
-    connection = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": "2GB"})
+    connection = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": f"{memory * 3 // 4 // 2**20}MiB"})
     try:
         connection.register("given", table)
         connection.execute("CREATE TABLE results AS SELECT row_number() OVER () AS input_row, * FROM given")
@@ -50,23 +56,18 @@ def _sandbox(table: Any) -> Iterator[Any]:
         connection.close()
 
 
-def _select(connection: Any, statement: str, time_limit: float) -> Any:
+def _select(connection: Any, statement: str) -> Any:
     import duckdb
 
-    timer = threading.Timer(time_limit, connection.interrupt)
-    timer.daemon = True
-    timer.start()
     try:
         statements = connection.extract_statements(statement)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise InputError("the condition must be one SQL expression")
         return connection.sql(statement).to_arrow_table()
-    except duckdb.InterruptException as error:
-        raise InputError(f"the condition took longer than {time_limit:g} s") from error
+    except duckdb.OutOfMemoryException as error:
+        raise MemoryError from error
     except duckdb.Error as error:
         raise InputError(f"the condition cannot be evaluated: {str(error).splitlines()[0]}") from error
-    finally:
-        timer.cancel()
 
 
 def _column(table: Any, name: str) -> str:
@@ -79,6 +80,107 @@ def _column(table: Any, name: str) -> str:
     raise InputError(f"no column {name!r}; there are: {shown}")
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a table; see `top`."""
+
+    by: str
+    where: str | None = None
+    limit: int = 20
+    descending: bool = False
+    columns: tuple[str, ...] | None = None
+
+
+def _answer(table: Any, question: Question, memory: int) -> Any:
+    by = _column(table, question.by)
+    names = question.columns
+    wanted = [_column(table, name) for name in names] if names else _default_columns(table, by)
+    numeric = str(table.schema.field(by).type) in ("double", "int64")
+    conditions = [f"{_quoted(by)} IS NOT NULL"]
+    if numeric:
+        conditions.append(f"isfinite({_quoted(by)}::DOUBLE)")
+    if question.where and question.where.strip():
+        # the newline keeps a trailing comment from swallowing the parenthesis
+        conditions.append(f"(\n{question.where}\n)")
+    order = "DESC" if question.descending else "ASC"
+    statement = (
+        f"SELECT {', '.join(_quoted(name) for name in wanted)} FROM results WHERE {' AND '.join(conditions)} "
+        f"ORDER BY {_quoted(by)} {order}, input_row LIMIT {int(question.limit)}"
+    )
+    with _sandbox(table, memory) as connection:
+        return _select(connection, statement)
+
+
+def worker(results: Any, memory: int) -> Callable[[Question], Any]:
+    """In a worker process: the function that answers a `Question` from the table (or the path of one)."""
+    try:
+        import duckdb  # noqa: F401 - no question's time limit shall pay for imports
+    except ImportError as error:
+        raise missing_extra("duckdb", "screen") from error
+    try:
+        table = results if hasattr(results, "column_names") else read_results(results)
+    except InputError as error:
+        unreadable = Failure(type(error).__name__, str(error))
+        return lambda _: unreadable
+    return lambda question: _answer(table, question, memory)
+
+
+class Questions:
+    """Answers questions to one table, one at a time, in a process that is kept between them.
+
+    Args:
+        results: path of a finished or running screening, or a `pyarrow.Table`.
+        time_limit: seconds for one question.
+        memory: bytes for one question.
+    """
+
+    def __init__(
+        self, results: str | os.PathLike[str] | Any, *, time_limit: float = TIME_LIMIT, memory: int = MEMORY
+    ) -> None:
+        self._limit = time_limit
+        self._memory = memory
+        given = results if hasattr(results, "column_names") else Path(results)
+        target = Target(
+            "fastin.screening.query:worker", {"results": given, "memory": memory}, 2, memory, time_limit, attempts=1
+        )
+        self._pool: Pool[Question] = Pool(target, 1, keep=True)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def ask(self, question: Question) -> Any:
+        """A `pyarrow.Table`.
+
+        Raises:
+            InputError: see `top`.
+        """
+        with self._lock:
+            found = [answer for answer in self._pool.answers(iter([question])) if answer is not None]
+        answer = found[0][1]
+        if not isinstance(answer, Failure):
+            return answer
+        if answer.kind == "TimeoutError":
+            raise InputError(f"the condition took longer than {self._limit:g} s")
+        if answer.kind == "MemoryError":
+            raise InputError(f"the condition needs more memory than the {self._memory / 2**30:.3g} GiB of a query")
+        if answer.kind == "WorkerDied":
+            raise InputError(f"the condition cannot be evaluated: {answer.message}")
+        raise answer.error("")
+
+    def kill(self) -> None:
+        """Ends the question at work, from any thread."""
+        self._pool.kill()
+
+    def close(self) -> None:
+        """Ends the process."""
+        with self._lock:
+            self._pool.close()
+
+
 def top(
     results: str | os.PathLike[str] | Any,
     by: str,
@@ -88,43 +190,38 @@ def top(
     descending: bool = False,
     columns: list[str] | None = None,
     time_limit: float = TIME_LIMIT,
+    memory: int = MEMORY,
 ) -> Any:
     """The best rows of a results table.
 
     Args:
         results: path of a finished or running screening, or a `pyarrow.Table`.
         by: column to sort by; rows without a finite value there are left out.
-        where: SQL condition on the columns, e.g. ``"e3d < 0.4 AND free_sphere_a > 0.6"``.
+        where: SQL condition on the columns, e.g. ``"e3d < 0.4 AND free_sphere_a > 0.6"``; it runs in a process of its
+            own, which is killed when it exceeds its limits.
         limit: number of rows.
         descending: largest first.
         columns: columns to show; by default the identity, `by`, and those that the barriers and the network fill.
         time_limit: seconds for the query.
+        memory: bytes for the query.
 
     Returns:
         A `pyarrow.Table`.
 
     Raises:
-        InputError: no such column, or a condition that is no single SQL expression or reaches outside the table.
+        InputError: no such column, or a condition that is no single SQL expression, reaches outside the table or
+            exceeds its limits.
     """
-    table: Any = results if hasattr(results, "column_names") else read_results(results)
-    by = _column(table, by)
-    wanted = [_column(table, name) for name in columns] if columns else _default_columns(table, by)
     if limit < 1:
         raise InputError(f"limit must be at least 1, not {limit}")
-    numeric = str(table.schema.field(by).type) in ("double", "int64")
-    conditions = [f"{_quoted(by)} IS NOT NULL"]
-    if numeric:
-        conditions.append(f"isfinite({_quoted(by)}::DOUBLE)")
-    if where and where.strip():
-        # the newline keeps a trailing comment from swallowing the parenthesis
-        conditions.append(f"(\n{where}\n)")
-    order = "DESC" if descending else "ASC"
-    statement = (
-        f"SELECT {', '.join(_quoted(name) for name in wanted)} FROM results WHERE {' AND '.join(conditions)} "
-        f"ORDER BY {_quoted(by)} {order}, input_row LIMIT {int(limit)}"
-    )
-    with _sandbox(table) as connection:
-        return _select(connection, statement, time_limit)
+    question = Question(by, where, limit, descending, tuple(columns) if columns else None)
+    if not where or not where.strip():
+        table: Any = results if hasattr(results, "column_names") else read_results(results)
+        return _answer(table, question, memory)
+    if not hasattr(results, "column_names"):
+        check_results(results)
+    with Questions(results, time_limit=time_limit, memory=memory) as questions:
+        return questions.ask(question)
 
 
 def _default_columns(table: Any, by: str) -> list[str]:

@@ -7,6 +7,7 @@ import gzip
 import html
 import json
 import os
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -24,6 +25,9 @@ _SHOWN = (
     "channel_dimensionality", "largest_sphere", "activation_energy", "log10_conductivity", "error_type",
 )  # fmt: skip
 _HIDDEN = frozenset({KEY, SECONDS})
+_LINKS = "\0view"  # no column of a table is called that
+_LINK = re.compile(r"https?://|[^:/?#\\]*([/?#]|$)", re.IGNORECASE)
+_UNCLEAR = re.compile(r"[\x00-\x20\\]")
 _NUMERIC = frozenset({"double", "int64", "bool", "float", "int32"})
 
 
@@ -32,8 +36,20 @@ def _first(names: list[str], *wanted: str) -> str:
     return next((name for name in wanted if name in names), names[0] if names else "")
 
 
-def _pack(table: Any) -> tuple[list[dict[str, Any]], bytes]:
-    """Column descriptions and the block that holds their values."""
+def _is_link(address: str) -> bool:
+    """True for http(s) and relative addresses: nothing that runs, nothing that browsers read otherwise than we do."""
+    return bool(_LINK.match(address)) and not _UNCLEAR.search(address)
+
+
+def _links(table: Any, views: Mapping[str, str]) -> list[str | None]:
+    for address in views.values():
+        if not _is_link(address):
+            raise InputError(f"views must be http(s) or relative addresses, not {address!r}")
+    return [views.get(uid) for uid in table["id"].to_pylist()]
+
+
+def _pack(table: Any, links: list[str | None] | None = None) -> tuple[list[dict[str, Any]], bytes]:
+    """Column descriptions and the block that holds their values; the links of the rows as a column apart."""
     columns: list[dict[str, Any]] = []
     blocks: list[bytes] = []
     size = 0
@@ -62,6 +78,12 @@ def _pack(table: Any) -> tuple[list[dict[str, Any]], bytes]:
             description |= {"type": "text", "offset": append(codes.tobytes())}
             description |= {"words_offset": append(text), "words_bytes": len(text)}
         columns.append(description)
+    if links is not None:
+        words: dict[str | None, int] = {}
+        codes = np.array([words.setdefault(link, len(words)) for link in links], dtype="<u4")
+        text = json.dumps(list(words)).encode()
+        description = {"name": _LINKS, "label": "", "help": "", "type": "text", "offset": append(codes.tobytes())}
+        columns.append(description | {"words_offset": append(text), "words_bytes": len(text), "link": True})
     return columns, b"".join(blocks)
 
 
@@ -87,14 +109,9 @@ def report_html(
     table: Any = read_results(results) if given_path else results
     if table.num_rows == 0:
         raise InputError("the table has no rows")
-    if view_url is not None and not view_url.startswith(("http://", "https://", "/", "./")):
+    if view_url is not None and not (_is_link(view_url) and view_url.startswith(("http://", "https://", "/", "./"))):
         raise InputError(f"view_url must be an http(s) address or a relative path starting with ./, not {view_url!r}")
-    if views is not None:
-        import pyarrow as pa
-
-        column = pa.array([views.get(uid) for uid in table["id"].to_pylist()], pa.string())
-        table = table.append_column("view", column)
-    columns, block = _pack(table)
+    columns, block = _pack(table, None if views is None else _links(table, views))
     numeric = [c["name"] for c in columns if c["type"] == "number"]
     failed = table["error_type"].is_valid().to_pylist().count(True) if "error_type" in table.column_names else 0
     barrier = _first(numeric, "e3d", "e2d", "e1d")

@@ -122,10 +122,11 @@
     body.replaceChildren(fragment);
   }
   function viewOf(i) {
-    const c = columns.get("view");
-    if (c) return c.words[c.codes[i]];
-    const id = columns.get("id");
-    return meta.view_url && id ? meta.view_url.replace("{id}", encodeURIComponent(id.words[id.codes[i]])) : null;
+    const c = meta.columns.find((d) => d.link), id = columns.get("id");
+    const url = c ? c.words[c.codes[i]]
+      : meta.view_url && id ? meta.view_url.replace("{id}", () => encodeURIComponent(id.words[id.codes[i]])) : null;
+    // http(s), or relative: no colon before the first / ? or #; no character that browsers drop
+    return url && /^(https?:\/\/|[^:/?#\\]*([/?#]|$))/i.test(url) && !/[\u0000-\u0020\\]/.test(url) ? url : null;
   }
 
   // ---- charts
@@ -317,7 +318,7 @@
   $("c3").onmouseleave = () => { $("tip").style.display = "none"; };
 
   $("columns").onclick = () => {
-    $("choices").replaceChildren(...meta.columns.filter((c) => c.name !== "view").map((c) => {
+    $("choices").replaceChildren(...meta.columns.filter((c) => !c.link).map((c) => {
       const label = document.createElement("label"), box = document.createElement("input");
       box.type = "checkbox";
       box.checked = shown.includes(c.name);
