@@ -39,21 +39,24 @@ class Size(click.ParamType):  # type: ignore[type-arg]
         return int(size)
 
 
+memory_option = click.option(
+    "--memory",
+    type=Size(),
+    help="Memory for all structures at work together, e.g. 4G. [default: three quarters of what is free]",
+)
+
+
 def limits(command: F) -> F:
     """Adds ``--time-limit`` and ``--memory``."""
-    for option in (
-        click.option("--memory", type=Size(), help="Memory that one structure may use, e.g. 4G; default: no limit."),
-        click.option(
-            "--time-limit", type=Finite(0.001, 1e7), default=TIME_LIMIT, show_default=True, help="Seconds a structure."
-        ),
-    ):
-        command = option(command)
-    return command
+    timed = click.option(
+        "--time-limit", type=Finite(0.001, 1e7), default=TIME_LIMIT, show_default=True, help="Seconds a structure."
+    )
+    return timed(memory_option(command))
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Time (s) and memory (bytes) of one structure, threads of the core."""
+    """Time (s) of one structure, memory (bytes) of all at work together, threads of the core."""
 
     time_limit: float
     memory: int | None

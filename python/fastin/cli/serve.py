@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from fastin.cli._batch import memory_option
 from fastin.cli._common import Finite
 from fastin.errors import FastinError, missing_extra
 
@@ -26,6 +27,7 @@ def _is_loopback(host: str) -> bool:
 @click.option("--max-upload", type=Finite(0.001, 1000.0), default=10.0, show_default=True, help="Largest upload (MB).")
 @click.option("--time-limit", type=Finite(0.1, 86400.0), default=60.0, show_default=True, help="Seconds a structure.")
 @click.option("--allow-host", "hosts", multiple=True, help="Further name under which the server may be addressed.")
+@memory_option
 def command(
     host: str,
     port: int,
@@ -34,6 +36,7 @@ def command(
     max_upload: float,
     time_limit: float,
     hosts: tuple[str, ...],
+    memory: int | None,
 ) -> None:
     """Local web application: upload a structure, see its page, take the files; browse and query a results table."""
     try:
@@ -42,6 +45,7 @@ def command(
         click.echo(f"Error: {missing_extra('uvicorn', 'screen')}", err=True)
         sys.exit(2)
     from fastin.serve.app import Settings, create_app
+    from fastin.serve.server import configuration
 
     if not _is_loopback(host):
         click.echo(f"Warning: {host} is reachable from other machines, and there is no login.", err=True)
@@ -53,6 +57,7 @@ def command(
                 sources=sources,
                 max_upload=round(max_upload * 1e6),
                 time_limit=time_limit,
+                memory_bytes=None if memory is None else share_of_memory(2, memory),
                 hosts=names,
             )
         )
@@ -60,4 +65,7 @@ def command(
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
     click.echo(f"http://{f'[{host}]' if ':' in host else host}:{port}  (Ctrl-C stops)")
-    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, limit_concurrency=64)
+    server = uvicorn.Server(configuration(app, host=host, port=port))
+    server.run()
+    if not server.started:  # the address is taken; uvicorn has said so
+        sys.exit(2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import re
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -24,13 +25,19 @@ try:
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise missing_extra("starlette", "screen") from error
 
+from fastin.runtime.memory import share_of_memory
 from fastin.screening import inputs
+from fastin.screening.query import Question, Questions
 from fastin.serve import forms, pages
 from fastin.serve.guards import FRAME_POLICY, SCRIPT_POLICY, Guards
 from fastin.serve.jobs import BusyError, Job, Jobs
 
 _QUERY_SECONDS = 10.0
+_QUERY_MEMORY = 2**30
 _MAX_ROWS = 1000
+_PARALLEL = 2  # computations, and questions, at a time
+_WAITING_QUESTIONS = 8
+_MOST_MEMORY = 6 * 2**30  # bytes of one computation, where the machine has as much
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,8 @@ class Settings:
         sources: what was screened: rows of the table can be opened from there, and from nowhere else.
         max_upload: bytes.
         time_limit: seconds for one upload.
-        memory_bytes: address space of one computation.
+        memory_bytes: what one computation may allocate; None takes its share of what the machine has free, at most
+            6 GiB.
         file_bytes: largest file that it may write; a larger grid is not offered.
         keep: uploads that stay.
         hosts: names under which the server may be addressed.
@@ -52,7 +60,7 @@ class Settings:
     sources: tuple[str, ...] = ()
     max_upload: int = 10_000_000
     time_limit: float = 60.0
-    memory_bytes: int = 6 * 2**30
+    memory_bytes: int | None = None
     file_bytes: int = 64 * 2**20
     keep: int = 50
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
@@ -60,6 +68,18 @@ class Settings:
 
 def _script_page(text: str, policy: str = SCRIPT_POLICY) -> HTMLResponse:
     return HTMLResponse(text, headers={"content-security-policy": policy})
+
+
+class _Guarded(Starlette):
+    """With the guards around everything: refusals of an unknown host and unexpected errors carry their headers too."""
+
+    def __init__(self, *, max_bytes: int, **options: Any) -> None:
+        self._max_bytes = max_bytes
+        super().__init__(**options)
+
+    def build_middleware_stack(self) -> Any:
+        """As Starlette's, inside `Guards`."""
+        return Guards(super().build_middleware_stack(), self._max_bytes)
 
 
 class _Application:
@@ -70,6 +90,9 @@ class _Application:
         self.jobs: Jobs | None = None
         self._report: str | None = None
         self._table: Any = None
+        self._questions: list[Questions] = []
+        self._free: asyncio.Queue[Questions] | None = None
+        self._asking = 0
         self._sources = inputs.expand(list(settings.sources)) if settings.sources else None
 
     @contextlib.asynccontextmanager
@@ -77,12 +100,37 @@ class _Application:
         """The folder of the uploads lives as long as the server."""
         with tempfile.TemporaryDirectory(prefix="fastin-serve-") as root:
             settings = self.settings
-            limits = (settings.time_limit, settings.memory_bytes, settings.file_bytes, settings.keep)
-            self.jobs = Jobs(Path(root), *limits)
+            memory = settings.memory_bytes or min(_MOST_MEMORY, share_of_memory(_PARALLEL) or _MOST_MEMORY)
+            self.jobs = Jobs(Path(root), settings.time_limit, memory, settings.file_bytes, settings.keep, _PARALLEL)
+            if settings.results is not None:
+                limits = {"time_limit": _QUERY_SECONDS, "memory": min(_QUERY_MEMORY, memory)}
+                self._questions = [Questions(settings.results, **limits) for _ in range(_PARALLEL)]
+            self._free = asyncio.Queue()
+            for questions in self._questions:
+                self._free.put_nowait(questions)
             try:
                 yield
             finally:
+                for questions in self._questions:
+                    questions.kill()
                 await self.jobs.close()
+                for questions in self._questions:
+                    await asyncio.to_thread(questions.close)
+
+    async def _ask(self, question: Question) -> Any:
+        """The answer of whichever process is free; a few may wait for one."""
+        assert self._free is not None
+        if self._asking >= _WAITING_QUESTIONS:
+            raise HTTPException(503, "Too many questions wait already; try again in a minute.")
+        self._asking += 1
+        try:
+            questions = await self._free.get()
+            try:
+                return await asyncio.to_thread(questions.ask, question)
+            finally:
+                self._free.put_nowait(questions)
+        finally:
+            self._asking -= 1
 
     def _all(self) -> Jobs:
         assert self.jobs is not None
@@ -174,17 +222,15 @@ class _Application:
 
     async def query(self, request: Request) -> Response:
         """Best rows under a condition; as JSON with ``format=json``."""
-        from fastin.screening.query import top
-
         table = await asyncio.to_thread(self._results)
         columns = [name for name in table.column_names if name != "record_key"]
         by = request.query_params.get("by") or next((c for c in ("e3d", "e1d") if c in columns), columns[0])
         where = request.query_params.get("where", "")[:1000]
         limit_text = request.query_params.get("limit", "20")
-        limit = max(1, min(_MAX_ROWS, int(limit_text))) if limit_text.isdigit() and len(limit_text) < 7 else 20
+        limit = max(1, min(_MAX_ROWS, int(limit_text))) if re.fullmatch("[0-9]{1,6}", limit_text) else 20
         found, problem = None, ""
         try:
-            found = await asyncio.to_thread(top, table, by, where=where, limit=limit, time_limit=_QUERY_SECONDS)
+            found = await self._ask(Question(by, where, limit))
         except FastinError as error:
             problem = str(error)
         if request.query_params.get("format") == "json":
@@ -197,6 +243,9 @@ class _Application:
     async def structure(self, request: Request) -> Response:
         """The page of one row: its structure is looked up by name among what the operator gave, nowhere else."""
         uid = request.query_params.get("id", "")
+        if request.method == "POST":
+            async with request.form(max_files=0, max_fields=4) as form:
+                uid = str(form.get("id", ""))
         if self._sources is None:
             raise HTTPException(404, "the server was started without --data")
         record = await asyncio.to_thread(self._find, uid)
@@ -216,6 +265,12 @@ def _finite(value: Any) -> Any:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return HTMLResponse(pages.message(f"{error.status_code}", str(error.detail)), status_code=error.status_code)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    if isinstance(error, MemoryError):
+        return HTMLResponse(pages.message("Error", "The memory of the server does not suffice for this."), 500)
+    return HTMLResponse(pages.message("Error", "The server met an error that it did not expect; it is in its log."), 500)
 
 
 async def _fastin_error(request: Request, error: Exception) -> Response:
@@ -243,15 +298,15 @@ def create_app(settings: Settings | None = None) -> Starlette:
         Route("/job/{token}/file/{name}", application.file),
         Route("/results", application.results),
         Route("/query", application.query),
-        Route("/structure", application.structure),
+        Route("/structure", application.structure, methods=["GET", "POST"]),
     ]
     middleware = [
         Middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False),
-        Middleware(Guards, max_bytes=settings.max_upload),
     ]
-    return Starlette(
+    return _Guarded(
+        max_bytes=settings.max_upload,
         routes=routes,
         middleware=middleware,
         lifespan=application.lifespan,
-        exception_handlers={HTTPException: _http_error, FastinError: _fastin_error},
+        exception_handlers={HTTPException: _http_error, FastinError: _fastin_error, Exception: _unexpected},
     )

@@ -1,7 +1,8 @@
-"""One upload in a process of its own: ``python -m fastin.serve.compute FOLDER``, request as JSON on standard input.
+"""One upload in a process of its own: ``python -m fastin.serve.compute FOLDER LIFELINE``, request on standard input.
 
 Writes the files of `FILES` that could be made and ``result.json`` into FOLDER. The server kills the process when its
-time is over, so whatever a file does to the parser, it does it here.
+time is over, so whatever a file does to the parser, it does it here. When the server itself is gone the lifeline closes
+and the process ends; should even that not reach it, its processor time is limited.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import resource
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fastin.errors import FastinError
+from fastin.runtime.worker import die_with_parent, first_to_go, limit_cpu, limit_memory
 
 #: name of each file -> what it is
 FILES = {
@@ -32,6 +35,9 @@ FILES = {
 
 #: file that names what the computation has begun, a line each
 PROGRESS = "progress"
+
+#: exit status that says that not even the result could be written (EX_IOERR)
+NO_SPACE = 74
 
 
 def _write_files(results: dict[str, Any], folder: Path) -> list[str]:
@@ -97,19 +103,30 @@ def answer(request: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Entry point."""
+    folder, lifeline = Path(sys.argv[1]), int(sys.argv[2])
+    die_with_parent(lifeline)
+    first_to_go()
     request = json.load(sys.stdin)
-    folder = Path(sys.argv[1])
-    for kind, name in ((resource.RLIMIT_AS, "memory_bytes"), (resource.RLIMIT_FSIZE, "file_bytes")):
-        limit = int(request[name])
-        resource.setrlimit(kind, (limit, limit))
+    limit_memory(int(request["memory_bytes"]))
+    limit_cpu(float(request["cpu_seconds"]))
+    limit = int(request["file_bytes"])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file that grows too large is an OSError
     warnings.simplefilter("ignore")
     try:
         result = answer(request, folder)
     except OSError as error:
         result = {"error": f"the results cannot be written: {error.strerror or error}", "type": "OSError"}
     except MemoryError:
-        result = {"error": "the structure needs more memory than the server grants", "type": "MemoryError"}
-    (folder / "result.json").write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
+        granted = int(request["memory_bytes"]) / 2**30
+        result = {
+            "error": f"the structure needs more memory than the {granted:.3g} GiB that this server grants (--memory)",
+            "type": "MemoryError",
+        }
+    try:
+        (folder / "result.json").write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
+    except OSError:
+        sys.exit(NO_SPACE)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import sys
 import time
 from collections import OrderedDict
@@ -14,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastin.serve.compute import FILES, PROGRESS
+from fastin.runtime.pool import words_of_status
+from fastin.serve.compute import FILES, NO_SPACE, PROGRESS
 
 _WAITING = 16
+_CPU_MARGIN = 30.0  # s of processor time beyond the time limit, which nobody keeps when the server is killed
 
 
 class BusyError(Exception):
@@ -71,7 +74,7 @@ class Jobs:
     Args:
         root: folder of the server.
         time_limit: seconds for one upload.
-        memory_bytes: address space of one computation.
+        memory_bytes: what one computation may allocate.
         file_bytes: largest file that it may write.
         keep: number of answered uploads that stay.
         parallel: computations at a time.
@@ -82,7 +85,7 @@ class Jobs:
     ) -> None:
         self._root = root
         self._time_limit = time_limit
-        self._limits = {"memory_bytes": memory_bytes, "file_bytes": file_bytes}
+        self._limits = {"memory_bytes": memory_bytes, "file_bytes": file_bytes, "cpu_seconds": time_limit + _CPU_MARGIN}
         self._keep = keep
         self._slots = asyncio.Semaphore(parallel)
         self._waiting = 0
@@ -148,25 +151,34 @@ class Jobs:
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-W", "ignore", "-m", "fastin.serve.compute", str(folder),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-            env=environment,
-        )  # fmt: skip
+        theirs, lifeline = os.pipe()  # closes when the server is gone, however it went
         try:
-            await asyncio.wait_for(process.communicate(json.dumps(request).encode()), self._time_limit)
-            job.result = self._read(folder, process.returncode)
-        except TimeoutError:
-            job.result = {"error": f"stopped after {self._time_limit:g} s", "type": "TimeoutError"}
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-W", "ignore", "-m", "fastin.serve.compute", str(folder), str(theirs),
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+                env=environment, pass_fds=(theirs,),
+            )  # fmt: skip
+            try:
+                await asyncio.wait_for(process.communicate(json.dumps(request).encode()), self._time_limit)
+                job.result = self._read(folder, process.returncode or 0)
+            except TimeoutError:
+                job.result = {"error": f"stopped after {self._time_limit:g} s", "type": "TimeoutError"}
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            os.close(theirs)
+            os.close(lifeline)
 
     @staticmethod
-    def _read(folder: Path, status: int | None) -> dict[str, Any]:
+    def _read(folder: Path, status: int) -> dict[str, Any]:
+        """The result, or what the end of the process says: a crash, a full disk and a lack of memory are three things."""
+        if status == NO_SPACE:
+            return {"error": "the disk of the server is full", "type": "OSError"}
         try:
             result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return {"error": f"the computation ended with status {status}, most likely out of memory", "type": "Died"}
+            kind = "MemoryError" if status == -signal.SIGKILL else "Died"
+            return {"error": words_of_status(status), "type": kind}
         return result

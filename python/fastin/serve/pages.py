@@ -68,6 +68,16 @@ def message(title: str, text: str) -> str:
     return layout(title, f"<h1>{escape(title)}</h1><p class='bad' role='alert'>{escape(text)}</p>{_BACK}")
 
 
+def confirm_structure(uid: str) -> str:
+    """What a link from elsewhere to the page of one row shows: nothing is computed before somebody here says so."""
+    return layout(
+        "Open a structure",
+        f"<h1>Open a structure</h1><p>A link from another page asks for <b>{escape(uid[:120])}</b>.</p>"
+        f"<form action='/structure' method='post'><input type='hidden' name='id' value='{escape(uid, quote=True)}'>"
+        f"<button>compute it</button></form>{_BACK}",
+    )
+
+
 def _form(max_megabytes: float) -> str:
     conventions = "".join(f"<option>{escape(name)}</option>" for name in CONVENTIONS)
     parts = "".join(
