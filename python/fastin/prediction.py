@@ -322,7 +322,7 @@ def predict_many(
         strict: as `predict`.
         on_error: ``"raise"``, or ``"skip"`` to leave out structures that cannot be used.
         time_limit: seconds for reading one structure.
-        memory: bytes that one structure may use, None for no limit.
+        memory: bytes for all structures at work together; None takes three quarters of what is free.
         workers: processes; None: one for every four structures, at most one a processor.
 
     Raises:

@@ -179,6 +179,7 @@ def test_amounts_of_memory() -> None:
     size = Size()
     assert size.convert("4G", None, None) == 4_000_000_000
     assert size.convert("1.5GiB", None, None) == 3 * 2**29
+    assert size.convert("4000000000", None, None) == 4_000_000_000
     for text in ("4", "nan", "-1G", "1e9G", "10K", "", "4 gigs", "99999999999T"):
         with pytest.raises(Exception, match=r"memory|outside"):
             size.convert(text, None, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,31 +11,31 @@ from typing import Any, TypeVar
 import click
 
 from fastin.cli._common import Finite, stderr_console
+from fastin.errors import InputError
 from fastin.runtime.isolate import TIME_LIMIT, Failure, isolate
+from fastin.runtime.memory import parse_memory
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SIZE = re.compile(r"([0-9]*\.?[0-9]+)\s*([KMGT])(i?)B?", re.IGNORECASE)
-_POWER = {"K": 1, "M": 2, "G": 3, "T": 4}
 _SMALLEST = 64 * 2**20
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
-    """An amount of memory with its unit: 500M, 4G, 1.5GiB; bytes."""
+    """An amount of memory: 500MB, 4G, 1.5GiB; bytes."""
 
     name = "SIZE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Bytes; the unit must be said, and less than a process needs for itself is refused."""
+        """Bytes; less than a process needs for itself is refused."""
         if isinstance(value, int):
             return value
-        match = _SIZE.fullmatch(str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is no amount of memory; give it with its unit, e.g. 500M or 4G", param, ctx)
-        size = float(match[1]) * (1024 if match[3] else 1000) ** _POWER[match[2].upper()]
+        try:
+            size = parse_memory(str(value))
+        except InputError as error:
+            self.fail(str(error), param, ctx)
         if not _SMALLEST <= size < 2**60:
-            self.fail(f"{value} is outside 64M to 1000000T", param, ctx)
-        return int(size)
+            self.fail(f"{value} is outside 64 MiB to 1 EiB", param, ctx)
+        return size
 
 
 memory_option = click.option(

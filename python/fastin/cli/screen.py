@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from fastin.cli._batch import memory_option
 from fastin.cli._common import Finite
 from fastin.errors import FastinError
 
@@ -108,6 +109,7 @@ def _summary(result: Any, quiet: bool) -> None:
 @click.option("-j", "--workers", type=click.IntRange(1), help="Worker processes. [default: one a core]")
 @click.option("--scheduler", help="Address of a Dask scheduler (tcp://...): compute there.")
 @click.option("--time-limit", type=Finite(0.001, 1e7), default=300.0, show_default=True, help="Seconds a structure.")
+@memory_option
 @click.option("--option", "pairs", multiple=True, metavar="NAME=VALUE", help="Option of tasks, e.g. resolution=0.3.")
 @click.option("--recompute", is_flag=True, help="Compute rows of another version or other options again.")
 @click.option("--restart", is_flag=True, help="Forget the rows that are there.")
@@ -122,6 +124,7 @@ def command(
     workers: int | None,
     scheduler: str | None,
     time_limit: float,
+    memory: int | None,
     pairs: tuple[str, ...],
     recompute: bool,
     restart: bool,
@@ -148,8 +151,8 @@ def command(
         with _progress_bar(quiet) as progress:
             result = screen(
                 list(inputs), out, ion=ion, tasks=names, workers=workers, scheduler=scheduler, options=_options(pairs),
-                resume="recompute" if recompute else not restart, time_limit=time_limit, retry_errors=retry_errors,
-                progress=progress, worker_log=log_file,
+                resume="recompute" if recompute else not restart, time_limit=time_limit, memory=memory,
+                retry_errors=retry_errors, progress=progress, worker_log=log_file,
             )  # fmt: skip
     except KeyboardInterrupt as stop:
         click.echo(f"stopped; {out} keeps the rows so far: run the same command to continue", err=True)

@@ -10,6 +10,7 @@ import click
 from fastin.cli._batch import memory_option
 from fastin.cli._common import Finite
 from fastin.errors import FastinError, missing_extra
+from fastin.runtime.memory import share_of_memory
 
 
 def _is_loopback(host: str) -> bool:

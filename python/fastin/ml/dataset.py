@@ -30,7 +30,7 @@ from fastin.runtime.isolate import TIME_LIMIT, Failure, isolate
 
 _SHARD = 200
 _MOST_SHARDS = 10**6
-_LOST = ("TimeoutError", "WorkerDied", "MemoryError")
+_LOST = ("TimeoutError", "WorkerDied", "MemoryError", "ResourceError")
 _MANIFEST = "dataset.json"
 
 
@@ -294,7 +294,7 @@ def build_dataset(
         workers: processes, one thread each.
         progress: called with (shards done, shards).
         time_limit: seconds for one structure.
-        memory: bytes that one structure may use, None for no limit.
+        memory: bytes for all structures at work together; None takes three quarters of what is free.
 
     Returns:
         The manifest: version, options, structures, failures by id, label counts.

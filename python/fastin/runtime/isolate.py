@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from fastin.runtime.memory import share_of_memory
 from fastin.runtime.pool import Failure, Pool, Target
 from fastin.runtime.threads import get_num_threads, resolve_threads
 
@@ -48,7 +49,7 @@ def isolate(
         items: picklable.
         arguments: picklable.
         time_limit: seconds for one item.
-        memory: bytes that a process may allocate, None for no limit.
+        memory: bytes for all processes together; None takes three quarters of what the machine has free.
         num_threads: threads of each process; None shares the processors out.
         workers: processes; None: one for every four items, at most one a processor.
         progress: called with the number of items answered.
@@ -60,7 +61,7 @@ def isolate(
         return
     count, threads = shared_out(len(items), num_threads, workers)
     given = {**(arguments or {}), "num_threads": threads}
-    target = Target(function, given, threads, memory, time_limit)
+    target = Target(function, given, threads, share_of_memory(count, memory), time_limit)
     pool: Pool[tuple[int, Any]] = Pool(target, count, pack=lambda pair: (str(pair[0]), pair[1], 0))
     done = 0
     sendable: list[tuple[int, Any]] = []

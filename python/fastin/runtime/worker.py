@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from fastin.errors import FastinError
+from fastin.runtime.memory import format_bytes, set_memory_limit
 from fastin.runtime.pool import Failure, Target
 
 _CPU_MARGIN = 60  # s of processor time beyond the time limit: only a supervisor that is gone lets a worker use them
@@ -53,6 +54,7 @@ def limit_memory(size: int | None) -> None:
     """
     if size is None:
         return
+    set_memory_limit(size)  # what the computations estimate beforehand is held against it too
     try:
         import resource
     except ImportError:  # pragma: no cover - not on Windows
@@ -97,7 +99,7 @@ def _resident_bytes() -> int:
 
 def out_of_memory(size: int | None) -> Failure:
     """The answer of an item for which memory did not suffice."""
-    granted = "there is" if size is None else f"the {size / 2**30:.3g} GiB that one process may use (--memory)"
+    granted = "there is" if size is None else f"the {format_bytes(size)} that its process may use (--memory)"
     return Failure("MemoryError", f"needs more memory than {granted}")
 
 
@@ -114,9 +116,9 @@ def answer_to(function: Callable[[Any], Any], item: Any, memory: int | None) -> 
     """The answer, or a `Failure` that names the exception: whatever an item does to the code, it is that item's."""
     try:
         return function(item)
-    except MemoryError:
-        return out_of_memory(memory)
     except Exception as error:
+        if isinstance(error, MemoryError) and not isinstance(error, FastinError):
+            return out_of_memory(memory)
         return Failure(type(error).__name__, str(error)[:2000] or type(error).__name__)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import fastin
 from fastin.errors import InputError
+from fastin.runtime.memory import parse_memory, share_of_memory
 from fastin.runtime.threads import get_num_threads
 from fastin.screening import inputs
 from fastin.screening.engine import Row, Supervisor
@@ -148,10 +149,12 @@ def _engine(
     records: int | None,
     scheduler: Any,
     time_limit: float,
+    memory: int | str | None,
     stack: ExitStack,
     log_file: Any,
 ) -> Engine:
     if scheduler is not None:
+        config["memory"] = None if memory is None else parse_memory(memory)  # of each process there
         from fastin.screening.dask_engine import DaskEngine
 
         engine: Engine = stack.enter_context(DaskEngine(config, scheduler, time_limit))
@@ -162,6 +165,7 @@ def _engine(
         raise InputError(f"workers must be at least 1, not {count}")
     count = min(count, max(1, records or count))  # a process for each of a few records, and no more
     config["threads"] = max(1, cores // count)
+    config["memory"] = share_of_memory(count, memory)
     if log_file is None:
         return Supervisor(config, count, time_limit)
     return Supervisor(config, count, time_limit, stack.enter_context(open(log_file, "ab")))  # noqa: PTH123
@@ -184,6 +188,7 @@ def screen(
     resume: Resume = True,
     options: Mapping[str, Any] | None = None,
     time_limit: float = 300.0,
+    memory: int | str | None = None,
     retry_errors: bool = False,
     progress: Callable[[Progress], None] | None = None,
     worker_log: str | os.PathLike[str] | None = None,
@@ -205,6 +210,9 @@ def screen(
             again; False starts over.
         options: keyword options of the tasks, e.g. ``{"resolution": 0.3}``.
         time_limit: seconds for one structure; it is stopped after that and its row says TimeoutError.
+        memory: for all processes on this machine together (bytes, or a text such as ``"8GB"``), each has its share;
+            None takes three quarters of what is free. A structure that needs more has a row that says so. On Dask: for
+            each process, None without a limit.
         retry_errors: computes rows again that hold an error.
         progress: called a few times a second.
         worker_log: file that receives what the worker processes print.
@@ -227,6 +235,8 @@ def screen(
     resolved = resolve_tasks(names)
     facts = check_options(resolved, options or {})
     config = {"tasks": [task.name for task in resolved], "ion": ion, "options": dict(options or {}), "threads": 1}
+    if memory is not None:
+        parse_memory(memory)
     schema = make_schema(column for task in resolved for column in task.columns)
     manifest = {
         "fastin": fastin.__version__,
@@ -241,7 +251,7 @@ def screen(
     with ExitStack() as stack:
         stack.callback(store.close)
         stream = _Stream(expanded, store.done(retry_errors=retry_errors), state)
-        engine = _engine(config, workers, state.total, scheduler, time_limit, stack, worker_log)
+        engine = _engine(config, workers, state.total, scheduler, time_limit, memory, stack, worker_log)
         try:
             _collect(engine, stream, store, state, progress, start)
         finally:

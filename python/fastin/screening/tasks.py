@@ -15,7 +15,9 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from fastin.errors import InputError, missing_extra
+from fastin.errors import FastinError, InputError, missing_extra
+from fastin.runtime.memory import memory_limit
+from fastin.runtime.worker import out_of_memory
 from fastin.screening.catalogue import TASKS
 from fastin.screening.job import Job, PartialError, Scalar, Task, load_crystal
 
@@ -136,6 +138,9 @@ def _failure_columns(failures: list[tuple[str, Exception]]) -> dict[str, Scalar]
     if not failures:
         return {}
     error = failures[0][1]
+    if isinstance(error, MemoryError) and not isinstance(error, FastinError):
+        lost = out_of_memory(memory_limit())
+        error = MemoryError(lost.message)
     return {
         "failed_tasks": ",".join(name for name, _ in failures),
         "error_type": type(error).__name__,

@@ -53,6 +53,7 @@ class Settings:
             6 GiB.
         file_bytes: largest file that it may write; a larger grid is not offered.
         keep: uploads that stay.
+        pause_seconds: longest silence of a client inside a request.
         hosts: names under which the server may be addressed.
     """
 
@@ -63,6 +64,7 @@ class Settings:
     memory_bytes: int | None = None
     file_bytes: int = 64 * 2**20
     keep: int = 50
+    pause_seconds: float = 20.0
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -73,13 +75,13 @@ def _script_page(text: str, policy: str = SCRIPT_POLICY) -> HTMLResponse:
 class _Guarded(Starlette):
     """With the guards around everything: refusals of an unknown host and unexpected errors carry their headers too."""
 
-    def __init__(self, *, max_bytes: int, **options: Any) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, *, max_bytes: int, pause_seconds: float, **options: Any) -> None:
+        self._limits = (max_bytes, pause_seconds)
         super().__init__(**options)
 
     def build_middleware_stack(self) -> Any:
         """As Starlette's, inside `Guards`."""
-        return Guards(super().build_middleware_stack(), self._max_bytes)
+        return Guards(super().build_middleware_stack(), *self._limits)
 
 
 class _Application:
@@ -103,8 +105,10 @@ class _Application:
             memory = settings.memory_bytes or min(_MOST_MEMORY, share_of_memory(_PARALLEL) or _MOST_MEMORY)
             self.jobs = Jobs(Path(root), settings.time_limit, memory, settings.file_bytes, settings.keep, _PARALLEL)
             if settings.results is not None:
-                limits = {"time_limit": _QUERY_SECONDS, "memory": min(_QUERY_MEMORY, memory)}
-                self._questions = [Questions(settings.results, **limits) for _ in range(_PARALLEL)]
+                granted = min(_QUERY_MEMORY, memory)
+                self._questions = [
+                    Questions(settings.results, time_limit=_QUERY_SECONDS, memory=granted) for _ in range(_PARALLEL)
+                ]
             self._free = asyncio.Queue()
             for questions in self._questions:
                 self._free.put_nowait(questions)
@@ -270,7 +274,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _unexpected(request: Request, error: Exception) -> Response:
     if isinstance(error, MemoryError):
         return HTMLResponse(pages.message("Error", "The memory of the server does not suffice for this."), 500)
-    return HTMLResponse(pages.message("Error", "The server met an error that it did not expect; it is in its log."), 500)
+    return HTMLResponse(
+        pages.message("Error", "The server met an error that it did not expect; it is in its log."), 500
+    )
 
 
 async def _fastin_error(request: Request, error: Exception) -> Response:
@@ -305,6 +311,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     ]
     return _Guarded(
         max_bytes=settings.max_upload,
+        pause_seconds=settings.pause_seconds,
         routes=routes,
         middleware=middleware,
         lifespan=application.lifespan,

@@ -75,27 +75,30 @@ class Guards:
             self._at_work[has_body] -= 1
 
     async def _answer(self, scope: Any, receive: Any, send: Any, refusal: HTMLResponse | None) -> None:
-        started = False
-        complete = False
+        started = complete = failed = False
         seen = 0
         latest = time.monotonic() + self._body
 
         async def limited() -> Any:
-            nonlocal seen, complete
+            nonlocal seen, complete, failed
             if complete:  # after the body only the end of the connection can come, whenever it likes
                 return await receive()
             try:
                 event = await asyncio.wait_for(receive(), max(0.0, min(self._pause, latest - time.monotonic())))
             except TimeoutError:
+                failed = True
                 raise _TooSlow from None
             complete = event["type"] != "http.request" or not event.get("more_body", False)
             seen += len(event.get("body", b""))
             if seen > self._max:
+                failed = True
                 raise _TooLarge
             return event
 
         async def guarded(event: Any) -> None:
             nonlocal started
+            if failed and not started:  # what the application makes of it: the answer is given below
+                return
             if event["type"] == "http.response.start":
                 started = True
                 out = MutableHeaders(scope=event)
@@ -117,10 +120,12 @@ class Guards:
         except _TooLarge:
             if not started:
                 await self._drain(receive)
+                failed = False
                 await self._too_large()(scope, receive, guarded)
         except _TooSlow:
             if started:
                 return
+            failed = False
             text = "The request did not arrive in time; try again."
             response = HTMLResponse(pages.message("Too slow", text), 408, headers={"connection": "close"})
             await response(scope, receive, guarded)

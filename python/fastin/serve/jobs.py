@@ -173,7 +173,7 @@ class Jobs:
 
     @staticmethod
     def _read(folder: Path, status: int) -> dict[str, Any]:
-        """The result, or what the end of the process says: a crash, a full disk and a lack of memory are three things."""
+        """The result, or what the process's end says: a crash, a full disk and a lack of memory are three things."""
         if status == NO_SPACE:
             return {"error": "the disk of the server is full", "type": "OSError"}
         try:
