@@ -96,7 +96,7 @@ def test_conditions_end_at_their_limits() -> None:
 
 
 def test_a_costly_question_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastin.serve.app._QUERY_SECONDS", 3.0)
+    monkeypatch.setattr("fastin.serve.app._QUERY_SECONDS", 1.0)
     pq.write_table(TABLE, tmp_path / "r.parquet")
     with _serve(results=str(tmp_path / "r.parquet")) as fresh:
         waiting = [
