@@ -1,65 +1,66 @@
-"""Oxidation states from composition and bonding: a bounded search that takes well under a millisecond.
+"""Oxidation states from composition, bonding and bond lengths: a bounded search, well under a millisecond.
 
-1. Every site plays the part of an anion or of a cation. Nonmetals bonded to nonmetals more electronegative than
-   themselves are cation centres (P in PO4 or PS4, S in SO4, C in CO3, H in OH); other nonmetals are anions; metals are
-   cations. Without nonmetals the most electronegative element that forms anions is one (Zintl phases); an alloy
-   without any has no charges.
-2. Anions have the charge of their closed shell, reduced by one for every bond to an anion of their own element
-   (disulfides, Zintl phases). Bonds between oxygen or nitrogen atoms count when nothing else is neutral (peroxides,
-   azides); O2 units shorter than 1.42 A are superoxide.
-3. Cations take the first combination of known states that makes the real, fractional composition neutral (order of
-   trial: see _neutral); a far likelier one, by the frequencies of the states in the ICSD, overrules it. Where several
-   combinations are neutral, a note says so: the caller can give oxidation states.
-4. If none is neutral, one element of variable valence gets a fractional average (mixed valence); if that is impossible
-   too, the combination nearest to neutrality is kept and its residue reported.
+1. Every site plays the part of an anion or of a cation: `crystal.bonding` tells them apart by covalent bonds, and
+   says what bonded groups (peroxide, azide, cyanide, P2S6 4-, closo boranes...) carry.
+2. Among the combinations of known states that make the real, fractional composition neutral, the likeliest is taken:
+   each element costs -ln of the frequency of its state beside these anions in the ICSD. Where that leaves a doubt, the
+   bond valence sums of the sites join in (`crystal.state_likelihood`).
+3. If no combination is neutral, or only a very unlikely one, one element of variable valence may take a fractional
+   average (mixed valence). If that is impossible too, the combination nearest to neutrality is kept and its residue
+   reported. Refined occupancies rarely balance: a residue within 2 % stays one where vacancies can explain it and no
+   metal of easily variable valence is there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin.crystal.elements import column, element, species_name, symbol
+from fastin.crystal.bonding import CLOSED_SHELL, Parts, Rows, proposals, row_pairs, tables
+from fastin.crystal.elements import species_name, symbol
+from fastin.crystal.state_likelihood import Surroundings, redox_cost, state_costs
 from fastin.crystal.warnings import CrystalWarning
 from fastin.runtime.arrays import sum_by
 
-# Elements that form monoatomic or polyatomic anions in ionic crystals, with the charge of their closed shell.
-CLOSED_SHELL = {
-    **{1: -1, 6: -4, 7: -3, 8: -2, 9: -1, 14: -4, 15: -3, 16: -2, 17: -1, 32: -4, 33: -3, 34: -2, 35: -1},
-    **{50: -4, 51: -3, 52: -2, 53: -1, 83: -3, 5: -3, 82: -4, 79: -1, 78: -2, 85: -1, 84: -2},
-}
-_NONMETALS = frozenset({1, 6, 7, 8, 9, 15, 16, 17, 33, 34, 35, 52, 53})
-_METALLOIDS = frozenset({5, 14, 32, 50, 51, 82, 83})
-_HIGHEST_FIRST = frozenset({*_NONMETALS, 14, 32, 51})  # tried from the highest state down, others from the lowest up
+__all__ = ["CLOSED_SHELL", "Assignment", "assign_oxidation_states"]
+
 _VARIABLE = frozenset(
     {*range(22, 30), *range(40, 48), *range(73, 80), 50, 51, 58, 59, 62, 63, 65, 69, 70, 81, 82, 83, 92, 93, 94}
 )
-_BOND_REACH = 3.3  # A: no bond to a nonmetal is longer
-_FULL = 0.95  # occupancy from which a contact between two positions is surely a bond, not an alternative
-_TOO_NEAR = 0.5  # A: nearer positions are alternatives of each other
-_BOND_SLACK = 0.45  # A beyond the sum of covalent radii: counts as a bond
-_SUPEROXIDE = 1.42  # A: O-O is 1.49 in peroxides, 1.28-1.34 in superoxides
+_REDOX = frozenset({23, 24, 25, 26, 27, 28, 29, 42, 44, 45, 75, 76, 77})  # change their valence with composition
 _NEUTRAL = 1e-4  # e a cell
 _ROUNDING = 2e-3  # of the anions' charge: what rounded occupancies can miss
-_RESIDUE_SHARE = 0.02  # of the positive charge: accepted without mixed valence when the composition is refined
-_DECISIVE = math.log(1000.0)  # likelihood ratio above which the ICSD's frequencies overrule the order of trial
+_RESIDUE_SHARE = 0.02  # of the positive charge: what refined vacancies can miss
+_PRESCRIBED = 6.0  # cost of a polyanion's centre in another state than its bonds say, beside its frequency
+_WINDOW = 16.0  # cost above the cheapest up to which neutral combinations are kept for the bonds to judge
+_ACCEPTED = 20.0  # cost above the unconstrained optimum from which whole states are doubted
+_MIXED = 4.0  # cost of mixed valence
+_APART = 4.0  # further cost where the two states are more than one apart (Tl+ and Tl3+): they would order
+_STRAINED = 5.0  # cost above the unconstrained optimum from which mixed valence is weighed against whole states
+_CLEAR = 12.0  # cost by which a combination leads the next one where it stands alone
+_STRAINED_ALONE = 20.0  # the same where one combination alone is neutral
+_AS_LIKELY = math.log(4.0)
+_MENTIONED = math.log(100.0)
 _MAX_NODES = 20000  # search nodes; reached by no crystal known, it bounds the time
-
-
-_Neighbours = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+_MAX_KEPT = 200
 
 
 class Assignment(NamedTuple):
-    """Oxidation states, one a row, and what had to be assumed."""
+    """Oxidation states, one a row, and what had to be assumed.
+
+    Attributes:
+        charge: (N,) oxidation states (e).
+        residue: their sum (e a cell).
+        notes: what had to be assumed.
+        warnings: ``oxidation-ambiguous`` where a second neutral assignment is about as likely.
+    """
 
     charge: NDArray[np.float64]
-    residue: float  # e a cell
-    notes: tuple[str, ...]
+    residue: float
+    notes: tuple[str, ...] = ()
     warnings: tuple[CrystalWarning, ...] = ()
 
 
@@ -68,14 +69,22 @@ class _Kind(NamedTuple):
 
     number: int
     amount: float  # atoms a cell, occupancies counted
-    states: tuple[tuple[float, float], ...]  # (charge, cost an atom), cheapest first
+    states: tuple[tuple[float, float], ...]  # (charge, cost), cheapest first
+    shared: bool = False  # an anion whose charge may lie between its shell's and none
+
+
+class _Answer(NamedTuple):
+    charges: list[float]  # one a kind
+    cost: float
+    notes: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 def assign_oxidation_states(
     number: NDArray[np.int32],
     occupancy: NDArray[np.float64],
     position: NDArray[np.int64],
-    neighbours: _Neighbours,
+    neighbours: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
 ) -> Assignment:
     """Oxidation states of a crystal.
 
@@ -83,7 +92,7 @@ def assign_oxidation_states(
         number: (N,) atomic number of each (position, species) row.
         occupancy: (N,) occupancy of each row.
         position: (N,) index of the position that the row sits on.
-        neighbours: (offsets, index, distance) of the positions, nearest first, reaching to 3.2 A at least.
+        neighbours: (offsets, index, distance) of the positions, nearest first, reaching to 4.6 A.
 
     Returns:
         Charges a row; ``notes`` say what had to be assumed. The charges sum to ``residue``.
@@ -93,205 +102,146 @@ def assign_oxidation_states(
         return Assignment(np.zeros(len(number)), 0.0, (f"elemental {symbol(present[0])}: no charges assigned",))
     if not any(z in CLOSED_SHELL for z in present):
         return Assignment(np.zeros(len(number)), 0.0, ("no element that forms anions: no charges assigned",))
+    rows = Rows(number, occupancy, position, neighbours)
     refined = bool((occupancy < 1.0 - 1e-6).any())
-    tolerance = _ROUNDING * float(-np.minimum(_tables().shell[number], 0.0) @ occupancy) if refined else _NEUTRAL
-    best: tuple[list[_Kind], NDArray[np.int64]] | None = None
-    for anion, shell, by_bonds in _part_proposals(number, occupancy, position, neighbours, present):
-        kinds, kind_of_row = _kinds(number, occupancy, anion, shell)
-        found = _neutral(kinds, tolerance)
-        if found is not None:
-            return Assignment(np.array(found[0])[kind_of_row], 0.0, found[1])
-        if best is None or by_bonds:
-            best = (kinds, kind_of_row)
-    assert best is not None  # there is always a first proposal
-    charges, notes = _without_neutral(best[0], refined)
-    charge = np.array(charges)[best[1]]
-    return Assignment(charge, float(charge @ occupancy), notes)
+    tolerance = _ROUNDING * float(-np.minimum(tables().shell[number], 0.0) @ occupancy) if refined else _NEUTRAL
+    best: tuple[float, _Answer, NDArray[np.int64]] | None = None
+    first: tuple[_Judge, NDArray[np.int64]] | None = None
+    for parts in proposals(rows, present):
+        if best is not None and best[0] <= parts.penalty:
+            continue
+        kinds, kind_of_row = _kinds(rows, parts)
+        judge = _Judge(rows, parts, kinds, kind_of_row)
+        first = first or (judge, kind_of_row)
+        answer = _likeliest(judge, tolerance)
+        if answer is None and any(kind.shared for kind in kinds):
+            answer = _shared(kinds)
+        if answer is not None:
+            excess = answer.cost - sum(kind.states[0][1] for kind in kinds) + parts.penalty
+            if best is None or excess < best[0]:
+                best = (excess, answer, kind_of_row)
+    assert first is not None  # there is always a first proposal
+    judge, kind_of_row = first
+    if best is None or best[0] > _ACCEPTED:
+        vacant = refined and bool((sum_by(position, occupancy) < 1.0 - 1e-6).any())
+        other = _without_neutral(judge, vacant)
+        if best is None or other.cost - sum(kind.states[0][1] for kind in judge.kinds) < best[0]:
+            best = (0.0, other, kind_of_row)
+    charge = np.array(best[1].charges)[best[2]]
+    residue = float(charge @ occupancy)
+    doubt = best[1].doubt
+    warnings = (CrystalWarning("oxidation-ambiguous", doubt),) if doubt else ()
+    return Assignment(charge, 0.0 if abs(residue) <= tolerance else residue, best[1].notes, warnings)
 
 
-def _part_proposals(
-    number: NDArray[np.int32],
-    occupancy: NDArray[np.float64],
-    position: NDArray[np.int64],
-    neighbours: _Neighbours,
-    present: list[int],
-) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.float64], bool]]:
-    """Ways to tell anions from cations, in the order in which they are tried.
-
-    Yields:
-        Rows that are anions; the charge of each row's shell; True for the one to keep if none is neutral.
-    """
-    tables = _tables()
-    nonmetal = tables.nonmetal[number]
-    if not nonmetal.any():
-        yield *_intermetallic_parts(number, present), True
-        return
-    shell = tables.shell[number]
-    rows, at, distance = _row_pairs(number, position, neighbours)
-    over, links = _bonds(number, occupancy, position, rows, at, distance)
-    hungry = (number == 1) | (number == 6) | (number == 7)
-    centre = over >= np.where(hungry, 0.5, 1.5)
-    anion = nonmetal & ~centre
-    # O-O and N-N contacts count last: models with broken oxygen positions are commoner than peroxides and azides.
-    heavy = np.where((number == 8) | (number == 7), 0.0, links)
-    if heavy.any():
-        yield anion, np.minimum(shell + heavy, 0.0), True
-    yield anion, shell, not links.any()
-    metalloid = tables.metalloid[number]
-    if metalloid.any():  # Si, Ge, Sb, Bi, ... without a bond to anything more electronegative: tetrelides, pnictides
-        wider = anion | (metalloid & (over < 0.5))
-        if wider.any() and not np.array_equal(wider, anion):
-            yield wider, shell, False
-    chi = tables.chi
-    ranked = sorted((z for z in present if tables.nonmetal[z]), key=lambda z: -float(chi[z]))
-    for count in range(1, len(ranked) + 1):  # whole elements, the most electronegative first
-        yield np.isin(number, ranked[:count]), shell, False
-    if not np.array_equal(heavy, links):
-        yield anion, np.minimum(shell + links, 0.0), True
-
-
-def _bonds(
-    number: NDArray[np.int32],
-    occupancy: NDArray[np.float64],
-    position: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    at: NDArray[np.int64],
-    distance: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each row: bonds to nonmetals more electronegative than it, and bonds to its own kind (a superoxide 1.5)."""
-    tables = _tables()
-    total = sum_by(position, occupancy)[position]
-    picked = (tables.nonmetal | tables.metalloid)[number[rows]] & tables.nonmetal[number[at]]
-    rows, at, distance = rows[picked], at[picked], distance[picked]
-    za, zb = number[rows], number[at]
-    bonded = distance < tables.covalent[za] + tables.covalent[zb] + _BOND_SLACK
-    rows, at, distance, za, zb = rows[bonded], at[bonded], distance[bonded], za[bonded], zb[bonded]
-    share = total[at]
-    upward = tables.chi[zb] > tables.chi[za]
-    over = sum_by(rows[upward], share[upward], len(number))
-    centre = over >= 1.5
-    own = (za == zb) & tables.catenates[za] & ~centre[rows] & ~centre[at] & (np.minimum(total[rows], share) > _FULL)
-    order = np.where((za == 8) & (distance < _SUPEROXIDE), 1.5, 1.0)[own]
-    links = sum_by(rows[own], order, len(number))
-    links[(number == 8) & (links > 1.5)] = 0.0  # ozonides aside, oxygen has one such bond: the model is broken
-    return over, links
-
-
-def _row_pairs(
-    number: NDArray[np.int32], position: NDArray[np.int64], neighbours: _Neighbours
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Neighbours by rows: (row, first row of the neighbour position, distance) within reach."""
-    offsets, index, distance = neighbours
-    near = (distance < _BOND_REACH) & (distance > _TOO_NEAR)
-    source = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[near]
-    index, distance = index[near], distance[near]
-    if len(number) == len(offsets) - 1:
-        return source, index, distance
-    first_row = np.unique(position, return_index=True)[1]
-    starts = np.searchsorted(source, np.arange(len(first_row) + 1))
-    picked = [np.arange(starts[p], starts[p + 1]) for p in position.tolist()]
-    rows = np.repeat(np.arange(len(number)), [len(p) for p in picked])
-    flat = np.concatenate(picked)
-    return rows, first_row[index[flat]], distance[flat]
-
-
-def _intermetallic_parts(
-    number: NDArray[np.int32], present: list[int]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Zintl phases and alloys: the most electronegative element that can be an anion is one."""
-    chi = _tables().chi
-    most = max((z for z in present if z in CLOSED_SHELL), key=lambda z: float(chi[z]), default=0)
-    anion = number == most
-    return anion, np.where(anion, float(CLOSED_SHELL.get(most, 0)), 0.0)
-
-
-class _Tables(NamedTuple):
-    """By atomic number, 104 entries each."""
-
-    nonmetal: NDArray[np.bool_]
-    catenates: NDArray[np.bool_]  # nonmetals whose anions bond to each other
-    metalloid: NDArray[np.bool_]
-    chi: NDArray[np.float64]  # electronegativity
-    covalent: NDArray[np.float64]  # radius, A
-    shell: NDArray[np.float64]  # charge of the closed shell
-
-
-@lru_cache(maxsize=1)
-def _tables() -> _Tables:
-    nonmetal = np.zeros(104, dtype=np.bool_)
-    nonmetal[list(_NONMETALS)] = True
-    catenates = nonmetal.copy()
-    catenates[[1, 9, 17, 35]] = False
-    metalloid = np.zeros(104, dtype=np.bool_)
-    metalloid[list(_METALLOIDS)] = True
-    shell = np.zeros(104)
-    for z, charge in CLOSED_SHELL.items():
-        shell[z] = charge
-    chi = np.nan_to_num(column("electronegativity"))
-    chi[1] = 2.15  # by convention hydrogen is +1 in phosphites and phosphines; Pauling has P 2.19, H 2.20
-    return _Tables(nonmetal, catenates, metalloid, chi, column("covalent_radius"), shell)
-
-
-@lru_cache(maxsize=256)
-def _cation_states(number: int) -> tuple[tuple[float, float], ...]:
-    """(charge, cost) of the positive states of an element, in the order in which they are tried."""
-    facts = element(number)
-    counts = {q: facts.occurrences.get(q, 0) + 1 for q in {*facts.usual_states, *facts.common_states} if q > 0}
-    total = sum(counts.values())
-    ordered = sorted(counts, reverse=number in _HIGHEST_FIRST)
-    return tuple((float(q), -math.log(counts[q] / total)) for q in ordered)
-
-
-def _kinds(
-    number: NDArray[np.int32], occupancy: NDArray[np.float64], anion: NDArray[np.bool_], shell: NDArray[np.float64]
-) -> tuple[list[_Kind], NDArray[np.int64]]:
-    labels: dict[tuple[int, bool, float], int] = {}
-    keys = zip(number.tolist(), anion.tolist(), shell.tolist(), strict=True)
-    kind_of_row = np.array([labels.setdefault((z, a, q if a else 0.0), len(labels)) for z, a, q in keys])
-    amounts = sum_by(kind_of_row, occupancy, len(labels)).tolist()
+def _kinds(rows: Rows, parts: Parts) -> tuple[list[_Kind], NDArray[np.int64]]:
+    """Rows by element, part and prescribed state, and the states that each kind may have."""
+    labels: dict[tuple[int, bool, float, bool], int] = {}
+    prescribed = np.nan_to_num(parts.charge, nan=99.0)
+    keys = zip(rows.number.tolist(), parts.anion.tolist(), prescribed.tolist(), parts.shared.tolist(), strict=True)
+    kind_of_row = np.array([labels.setdefault(key, len(labels)) for key in keys])
+    amounts = sum_by(kind_of_row, rows.occupancy, len(labels)).tolist()
+    anions: dict[int, float] = {}
+    for (z, is_anion, _, _), amount in zip(labels, amounts, strict=True):
+        if is_anion:
+            anions[z] = anions.get(z, 0.0) - amount * CLOSED_SHELL.get(z, -1)
+    total = sum(anions.values())
+    around = tuple((z, round(share / total, 2)) for z, share in sorted(anions.items())) if total else ()
     kinds = []
-    for (z, is_anion, charge), amount in zip(labels, amounts, strict=True):
-        states = ((charge, 0.0),) if is_anion else _cation_states(z)
-        kinds.append(_Kind(z, amount, states or ((0.0, 0.0),)))
+    for (z, is_anion, charge, shared), amount in zip(labels, amounts, strict=True):
+        if is_anion:
+            states: tuple[tuple[float, float], ...] = ((charge, 0.0),)
+        else:
+            states = state_costs(z, around)
+            if charge != 99.0:
+                states = ((charge, 0.0), *((q, cost + _PRESCRIBED) for q, cost in states if q != charge))
+        kinds.append(_Kind(z, amount, states or ((0.0, 0.0),), shared))
     return kinds, kind_of_row
 
 
-def _without_neutral(kinds: list[_Kind], refined: bool) -> tuple[list[float], tuple[str, ...]]:
-    """Mixed valence, or the combination nearest to neutrality; a refined composition may miss it by 2 %."""
-    nearest = _nearest_to_neutral(kinds)
-    residue = sum(k.amount * q for k, q in zip(kinds, nearest, strict=True))
-    positive = sum(k.amount * q for k, q in zip(kinds, nearest, strict=True) if q > 0)
-    if not (refined and abs(residue) <= _RESIDUE_SHARE * positive):
-        mixed = _mixed_valence(kinds)
-        if mixed is not None:
+# ------------------------------------------------------------------------------------------------ neutral combinations
+
+
+class _Judge:
+    """Full costs of combinations: frequencies, redox order, and the bonds of every kind of cation with a choice."""
+
+    def __init__(self, rows: Rows, parts: Parts, kinds: list[_Kind], kind_of_row: NDArray[np.int64]) -> None:
+        self.kinds = kinds
+        self.open = [k for k, kind in enumerate(kinds) if len(kind.states) > 1 and kind.states[0][1] > 0.0]
+        self._from = (rows, parts, kinds, kind_of_row)
+        self._around: dict[int, Surroundings] | None = None
+        self._known: dict[tuple[int, float], float] = {}
+
+    def redox(self, charges: list[float]) -> float:
+        return redox_cost([(self.kinds[k].number, charges[k]) for k in self.open])
+
+    def bonds(self, charges: list[float]) -> float:
+        if self._around is None:
+            self._around = _surroundings(*self._from, self.open)
+        total = 0.0
+        for k in self.open:
+            key = (k, charges[k])
+            if key not in self._known:
+                self._known[key] = self._around[k].cost(charges[k])
+            total += self._known[key]
+        return total
+
+
+def _likeliest(judge: _Judge, tolerance: float) -> _Answer | None:
+    """The likeliest neutral combination of known states, and what else would do; None if there is none."""
+    kinds = judge.kinds
+    found = _neutral(kinds, tolerance)
+    if not found:
+        return None
+    least = sum(kind.states[0][1] for kind in kinds)
+    if len(found) == 1:
+        cost, charges = found[0]
+        if cost + judge.redox(charges) - least < _STRAINED_ALONE:
+            return _Answer(charges, cost)
+    judged = [(cost + judge.redox(charges) + judge.bonds(charges), charges) for cost, charges in found]
+    judged.sort(key=lambda item: item[0])
+    cost, taken = judged[0]
+    alone = len(judged) == 1 or judged[1][0] - cost > _CLEAR
+    if cost - least > (_STRAINED_ALONE if alone else _STRAINED):
+        mixed = _mixed_valence(judge, _VARIABLE)
+        if mixed is not None and mixed.cost < cost:
             return mixed
-    return nearest, (f"oxidation states nearest to neutrality leave a residue of {residue:+.3g} e a cell",)
+    if len(judged) == 1:
+        return _Answer(taken, cost)
+    second, other = judged[1]
+    differing = [k for k in range(len(kinds)) if taken[k] != other[k]]
+    notes: tuple[str, ...] = ()
+    doubt = ""
+    if second - cost < _MENTIONED:
+        told = f"oxidation states {_named(kinds, taken, differing)} taken; {_named(kinds, other, differing)} is neutral"
+        notes = (f"{told} as well",)
+        doubt = f"{told} and about as likely" if second - cost < _AS_LIKELY else ""
+    return _Answer(taken, cost, notes, doubt)
 
 
-def _neutral(kinds: list[_Kind], tolerance: float) -> tuple[list[float], tuple[str, ...]] | None:
-    """A neutral combination of known states, and a note when another one is likelier; None if there is none.
-
-    Elements are taken by rising electronegativity, each from its lowest state up (nonmetals, Si, Ge and Sb from the
-    highest down), and the first neutral combination is kept unless another is more than a thousand times as likely by
-    the frequencies of the states in the ICSD.
-    """
-    chi = _tables().chi
-    order = sorted(range(len(kinds)), key=lambda k: (float(chi[kinds[k].number]), kinds[k].number))
+def _neutral(kinds: list[_Kind], tolerance: float) -> list[tuple[float, list[float]]]:
+    """Neutral combinations of known states with their costs, the cheapest first; those far costlier are left out."""
+    order = sorted(range(len(kinds)), key=lambda k: len(kinds[k].states))
     low, high = _reach(kinds, order)
+    least = [0.0] * (len(order) + 1)
+    for at in range(len(order) - 1, -1, -1):
+        least[at] = least[at + 1] + kinds[order[at]].states[0][1]
     chosen = [0.0] * len(kinds)
-    found: list[tuple[float, list[float]]] = []  # the first, then ever cheaper ones
+    found: list[tuple[float, list[float]]] = []
+    cheapest = math.inf
     nodes = 0
 
     def descend(at: int, total: float, cost: float) -> None:
-        nonlocal nodes
+        nonlocal nodes, cheapest
         nodes += 1
-        if found and cost >= found[-1][0] - 1e-9:
+        if cost + least[at] > cheapest + _WINDOW or nodes > _MAX_NODES:
             return
         if at == len(order):
             if abs(total) <= tolerance:
+                cheapest = min(cheapest, cost)
                 found.append((cost, list(chosen)))
             return
-        if total + low[at] > tolerance or total + high[at] < -tolerance or nodes > _MAX_NODES:
+        if total + low[at] > tolerance or total + high[at] < -tolerance:
             return
         kind = kinds[order[at]]
         for charge, price in kind.states:
@@ -299,21 +249,36 @@ def _neutral(kinds: list[_Kind], tolerance: float) -> tuple[list[float], tuple[s
             descend(at + 1, total + kind.amount * charge, cost + price)
 
     descend(0, 0.0, 0.0)
-    if not found:
-        return None
-    first, likeliest = found[0], found[-1]
-    taken, other = (likeliest, first) if first[0] - likeliest[0] > _DECISIVE else (first, likeliest)
-    if taken is other:
-        return taken[1], ()
-    return taken[1], (
-        f"oxidation states {_named(kinds, taken[1])} taken; {_named(kinds, other[1])} is neutral as well",
-    )
+    found.sort(key=lambda item: item[0])
+    return [item for item in found[:_MAX_KEPT] if item[0] <= cheapest + _WINDOW]
 
 
-def _named(kinds: list[_Kind], charges: list[float]) -> str:
-    chi = _tables().chi
-    several = [k for k, kind in enumerate(kinds) if len(kind.states) > 1]
-    several.sort(key=lambda k: float(chi[kinds[k].number]))
+def _surroundings(
+    rows: Rows, parts: Parts, kinds: list[_Kind], kind_of_row: NDArray[np.int64], wanted: list[int]
+) -> dict[int, Surroundings]:
+    """Distances to the anions around each of the wanted kinds of cation."""
+    source, at, distance = row_pairs(rows, math.inf)
+    total = sum_by(rows.position, rows.occupancy)
+    share = total[rows.position]
+    mine = np.isin(kind_of_row[source], wanted) & parts.anion[at]
+    source, at, distance = source[mine], at[mine], distance[mine]
+    kind, element = kind_of_row[source], rows.number[at]
+    found = {}
+    for k in wanted:
+        here = kind_of_row == k
+        trust = float(rows.occupancy[here] @ (rows.occupancy[here] / share[here]) / rows.occupancy[here].sum())
+        shells = {}
+        for z in set(element[kind == k].tolist()):
+            picked = (kind == k) & (element == z)
+            weight = rows.occupancy[source[picked]] * share[at[picked]] / float(rows.occupancy[here].sum())
+            shells[z] = (distance[picked], weight)
+        found[k] = Surroundings(kinds[k].number, trust, shells)
+    return found
+
+
+def _named(kinds: list[_Kind], charges: list[float], of: list[int]) -> str:
+    chi = tables().chi
+    several = sorted(of, key=lambda k: float(chi[kinds[k].number]))
     return " ".join(dict.fromkeys(species_name(kinds[k].number, charges[k]) for k in several))
 
 
@@ -328,11 +293,93 @@ def _reach(kinds: list[_Kind], order: list[int]) -> tuple[list[float], list[floa
     return low, high
 
 
+# --------------------------------------------------------------------------------------------- no neutral combination
+
+
+def _shared(kinds: list[_Kind]) -> _Answer | None:
+    """Nets of bonds between anions (graphite layers, borides): they share what the cations give."""
+    usual = [kind.states[0][0] for kind in kinds]
+    free = [k for k, kind in enumerate(kinds) if kind.shared]
+    rest = sum(kind.amount * q for k, (kind, q) in enumerate(zip(kinds, usual, strict=True)) if k not in free)
+    amount = sum(kinds[k].amount for k in free)
+    charge = -rest / amount
+    if not min(usual[k] for k in free) <= charge < 0.0:
+        return None
+    for k in free:
+        usual[k] = charge
+    names = " ".join(sorted({symbol(kinds[k].number) for k in free}))
+    return _Answer(usual, 0.0, (f"bonded net of {names}: {charge:+.3g} an atom",))
+
+
+def _without_neutral(judge: _Judge, vacant: bool) -> _Answer:
+    """Mixed valence, or the combination nearest to neutrality; a composition with vacancies may miss it by 2 %."""
+    kinds = judge.kinds
+    nearest = _nearest_to_neutral(kinds)
+    residue = sum(k.amount * q for k, q in zip(kinds, nearest, strict=True))
+    positive = sum(k.amount * q for k, q in zip(kinds, nearest, strict=True) if q > 0)
+    near = abs(residue) <= _RESIDUE_SHARE * positive
+    allowed = _REDOX if vacant and near else _VARIABLE
+    mixed = _mixed_valence(judge, allowed)
+    if mixed is not None:
+        return mixed
+    return _Answer(
+        nearest, 99.0, (f"oxidation states nearest to neutrality leave a residue of {residue:+.3g} e a cell",)
+    )
+
+
+def _mixed_valence(judge: _Judge, allowed: frozenset[int]) -> _Answer | None:
+    """One element of variable valence takes the average that neutrality asks for; the others a likely state."""
+    kinds = judge.kinds
+    best: tuple[float, int, list[float]] | None = None
+    for at in judge.open:
+        if kinds[at].number not in allowed:
+            continue
+        for cost, charges in _combinations(kinds, at, judge.open):
+            rest = sum(k.amount * q for k, q in zip(kinds, charges, strict=True)) - kinds[at].amount * charges[at]
+            needed = -rest / kinds[at].amount
+            own = _between(kinds[at], needed)
+            if own is None or (best is not None and cost + own + _MIXED >= best[0]):
+                continue
+            charges[at] = needed
+            full = cost + own + _MIXED + judge.redox(charges) + judge.bonds(charges)
+            if best is None or full < best[0]:
+                best = (full, at, charges)
+    if best is None:
+        return None
+    cost, at, charges = best
+    note = f"mixed valence: {symbol(kinds[at].number)} has the average state {charges[at]:+.3g}"
+    return _Answer(charges, cost, (note,))
+
+
+def _combinations(kinds: list[_Kind], left_out: int, varied: list[int]) -> list[tuple[float, list[float]]]:
+    """States of all kinds but one: the likeliest of each, and those of one other varied kind in turn."""
+    usual = [kind.states[0][0] for kind in kinds]
+    base = sum(kind.states[0][1] for k, kind in enumerate(kinds) if k != left_out)
+    found = [(base, list(usual))]
+    for k in varied:
+        if k == left_out:
+            continue
+        for charge, cost in kinds[k].states[1:]:
+            other = list(usual)
+            other[k] = charge
+            found.append((base - kinds[k].states[0][1] + cost, other))
+    return found
+
+
+def _between(kind: _Kind, needed: float) -> float | None:
+    """Cost of an average state: linear between those below and above; None outside the known ones."""
+    below = max(((q, c) for q, c in kind.states if 0 < q <= needed + 1e-9), default=None)
+    above = min(((q, c) for q, c in kind.states if q >= needed - 1e-9 and q > 0), default=None)
+    if below is None or above is None:
+        return None
+    gap = above[0] - below[0]
+    share = (needed - below[0]) / gap if gap > 0 else 0.0
+    return (1 - share) * below[1] + share * above[1] + (_APART if gap > 1 else 0.0)
+
+
 def _nearest_to_neutral(kinds: list[_Kind]) -> list[float]:
     """Combination with the smallest residue, the likeliest of equals; only metals of variable valence are varied."""
-    kinds = [
-        k if k.number in _VARIABLE else k._replace(states=(min(k.states, key=lambda state: state[1]),)) for k in kinds
-    ]
+    kinds = [k if k.number in _VARIABLE else k._replace(states=k.states[:1]) for k in kinds]
     order = sorted(range(len(kinds)), key=lambda k: len(kinds[k].states))
     low, high = _reach(kinds, order)
     chosen = [0.0] * len(kinds)
@@ -355,28 +402,3 @@ def _nearest_to_neutral(kinds: list[_Kind]) -> list[float]:
 
     descend(0, 0.0, 0.0)
     return best[2]
-
-
-def _mixed_valence(kinds: list[_Kind]) -> tuple[list[float], tuple[str, ...]] | None:
-    """One element of variable valence takes the average that neutrality asks for; the others their usual state."""
-    usual = [min(k.states, key=lambda state: state[1])[0] for k in kinds]
-    total = sum(k.amount * q for k, q in zip(kinds, usual, strict=True))
-    best: tuple[float, int, float] | None = None
-    for at, kind in enumerate(kinds):
-        positive = [(q, cost) for q, cost in kind.states if q > 0]
-        if len(positive) < 2 or kind.number not in _VARIABLE:
-            continue
-        needed = usual[at] - total / kind.amount
-        below = max(((q, c) for q, c in positive if q <= needed), default=None)
-        above = min(((q, c) for q, c in positive if q >= needed), default=None)
-        if below is None or above is None:
-            continue
-        share = (needed - below[0]) / (above[0] - below[0]) if above[0] > below[0] else 0.0
-        cost = (1 - share) * below[1] + share * above[1]
-        if best is None or cost < best[0]:
-            best = (cost, at, needed)
-    if best is None:
-        return None
-    usual[best[1]] = best[2]
-    name = symbol(kinds[best[1]].number)
-    return usual, (f"mixed valence: {name} has the average state {best[2]:+.3g}",)
