@@ -45,11 +45,11 @@ from fastin.xrd.report import composition
 
 Array = NDArray[Any]
 
-BARRIERS = ("e1d", "e2d", "e3d", "e1d_global", "e3d_global")
+BARRIERS = (*(f"barrier_{d}d_network_eV" for d in (1, 2, 3)), "barrier_1d_global_eV", "barrier_3d_global_eV")
 SHARES = (
-    "conduction_dimensionality_below_0.5eV",
+    "conduction_dimensionality_below_500meV",
     "conduction_dimensionality_below_1eV",
-    "accessible_share_0.5eV",
+    "accessible_share_500meV",
     "thermal_share_1000K",
 )
 STRUCTURE = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ from fastin.cli.screen import command
 from fastin.errors import InputError, MissingDependencyError
 from fastin.screening import campaign, read_results, screen
 from fastin.screening import tasks as tasks_module
+from fastin.screening.catalogue import FORMER_NAMES
 from fastin.screening.store import KEY
 
 MISBEHAVE = "screening_plugin:misbehave"
@@ -46,7 +48,7 @@ def test_crystal_facts(tmp_path: Path) -> None:
     assert row["ion"] == "Li+"
     assert row["space_group_number"] == 225
     assert row["sites"] == 8
-    assert row["volume_A3"] == pytest.approx(5.13**3, rel=1e-9)
+    assert row["cell_volume_A3"] == pytest.approx(5.13**3, rel=1e-9)
     assert result.to_dataframe().shape[0] == 2
     assert "2 rows, 2 ok" in result._repr_html_()
     assert "<td>LiCl</td>" in result._repr_html_()
@@ -76,7 +78,7 @@ def test_poisoned_structures_cost_their_own_row(tmp_path: Path, plugin: str) -> 
     assert rows["10-binary"]["error_type"] is not None
 
 
-def test_resume_adds_replaces_and_drops(tmp_path: Path) -> None:
+def test_resume_adds_replaces_and_keeps(tmp_path: Path) -> None:
     folder, out = _write(tmp_path / "in", "Cl", "Br"), tmp_path / "o.parquet"
     assert screen(folder, out, tasks=["crystal"], workers=1).computed == 2
     assert screen(folder, out, tasks=["crystal"], workers=1).computed == 0
@@ -86,8 +88,72 @@ def test_resume_adds_replaces_and_drops(tmp_path: Path) -> None:
     result = screen(folder, out, tasks=["crystal"], workers=1)
     assert result.computed == 2
     rows = result.table.to_pylist()
-    assert [row["id"] for row in rows] == ["00-Cl", "02-F"]
-    assert rows[0]["volume_A3"] == pytest.approx(5.2**3, rel=1e-9)
+    assert [row["id"] for row in rows] == ["00-Cl", "02-F", "01-Br"]
+    assert (result.total, result.others, result.replaced, result.dropped) == (2, 1, 1, 0)
+    pruned = screen(folder, out, tasks=["crystal"], workers=1, prune=True)
+    assert (pruned.computed, pruned.others, pruned.dropped) == (0, 0, 1)
+    assert [row["id"] for row in pruned.table.to_pylist()] == ["00-Cl", "02-F"]
+    assert rows[0]["cell_volume_A3"] == pytest.approx(5.2**3, rel=1e-9)
+
+
+def test_another_input_joins_the_table(tmp_path: Path) -> None:
+    out = tmp_path / "o.parquet"
+    screen(_write(tmp_path / "a", "Cl", "Br"), out, tasks=["crystal"], workers=1)
+    result = screen(_write(tmp_path / "b", "F"), out, tasks=["crystal"], workers=1)
+    assert (result.computed, result.total, result.others) == (1, 1, 2)
+    assert len(result.table) == 3
+
+
+def test_another_task_computes_only_what_is_missing(tmp_path: Path, plugin: str) -> None:
+    folder, out = _write(tmp_path / "in", "Cl", "H"), tmp_path / "o.parquet"
+    first = screen(folder, out, tasks=["network"], workers=1).table
+    (folder / "02-F.cif").write_text(rocksalt("Cl", a=5.5))
+    slow = "screening_plugin:slow"
+    second = screen(folder, out, tasks=["network", slow], workers=1)
+    assert (second.computed, second.failed) == (3, 0)
+    assert second.table["cell_volume"].to_pylist() == pytest.approx([5.13**3, 5.13**3, 5.5**3])
+    assert second.table["tasks"].to_pylist() == [f"crystal,network,{slow}"] * 3
+    assert second.table.slice(0, 2).select(first.column_names).drop_columns(["tasks"]) == first.drop_columns(["tasks"])
+    assert screen(folder, out, tasks=["network", slow], workers=1).computed == 0
+    fewer = screen(folder, out, tasks=["network"], workers=1)
+    assert fewer.computed == 0
+    assert fewer.table.column_names == second.table.column_names
+    failing = screen(folder, out, tasks=[MISBEHAVE], workers=1)
+    assert (failing.computed, failing.failed) == (3, 1)
+    row = failing.table.to_pylist()[1]
+    assert (row["failed_tasks"], row["voids"] is not None, row["answer"]) == (MISBEHAVE, True, None)
+    with pytest.raises(InputError, match="options of network"):
+        screen(folder, out, tasks=["network"], workers=1, options={"radii": "effective"})
+
+
+def test_numbers_of_a_table(tmp_path: Path) -> None:
+    """Names need no quotes, integers stay integers, what is unreachable is infinite, what is missing is null."""
+    import fastin
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("LiFePO4", "LiCl"):
+        (folder / f"{name}.cif").write_text(fastin.examples()[name].read_text())
+    (folder / "LiXe.cif").write_text(rocksalt("Xe"))
+    table = screen(folder, tmp_path / "o.parquet", tasks=["network", "barriers", "descriptors"], workers=1).table
+    assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in table.column_names)
+    values = [
+        tuple(map(str, table[name].to_pylist()))
+        for name in table.column_names
+        if table.schema.field(name).type == "double"
+    ]
+    assert not any("nan" in column for column in values)
+    kinds = dict(zip(table.column_names, map(str, table.schema.types), strict=True))
+    assert {kinds[n] for n in ("channels", "channel_dimensionality", "conduction_dimensionality_below_500meV")} == {
+        "int64"
+    }
+    rows = {row["id"]: row for row in table.to_pylist()}
+    assert rows["LiXe"]["barrier_3d_network_eV"] is None
+    assert rows["LiFePO4"]["barrier_3d_network_eV"] > 1.0
+    assert not set(FORMER_NAMES) & set(table.column_names)
+    assert set(FORMER_NAMES.values()) - set(table.column_names) <= {
+        name for name in FORMER_NAMES.values() if name.startswith(("predicted", "path", "kinetic", "log10"))
+    }
 
 
 def test_changed_options_and_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

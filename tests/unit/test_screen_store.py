@@ -20,7 +20,14 @@ FACTS = {"fastin": "1", "tasks": ["t"]}
 
 
 def _row(key: int, value: float = 1.0, error: str | None = None) -> dict[str, Any]:
-    return {"id": f"r{key}", "source": "s", "value": value, "error_type": error, "seconds": 0.1, "record_key": key}
+    return {
+        "id": f"r{key}",
+        "source": f"s{key}",
+        "value": value,
+        "error_type": error,
+        "seconds": 0.1,
+        "record_key": key,
+    }
 
 
 def _fill(store: Store, *keys: int, **kwargs: Any) -> None:
@@ -46,6 +53,11 @@ def test_resume_and_finish(tmp_path: Path, name: str) -> None:
     _fill(third, 5)
     third.finish([5, 1, 2, 4])
     third.close()
+    assert read_results(path)["record_key"].to_pylist() == [5, 1, 2, 4, 3]
+    fourth = Store(tmp_path / name, SCHEMA, FACTS, True)
+    fourth.finish([5, 1, 2, 4], prune=True)
+    fourth.close()
+    assert (fourth.others, fourth.dropped) == (0, 1)
     assert read_results(path)["record_key"].to_pylist() == [5, 1, 2, 4]
     left = [p.name for p in tmp_path.iterdir()]
     assert left == [name]
@@ -203,7 +215,7 @@ def test_unfinished_table_is_read_under_its_own_name(tmp_path: Path) -> None:
     _fill(store, 1, 2)
     check_results(path)
     assert read_results(path)["record_key"].to_pylist() == [1, 2]
-    store.finish([2])
+    store.finish([2], prune=True)
     store.close()
     assert read_results(path)["record_key"].to_pylist() == [2]
     (tmp_path / "text.parquet").write_text("no table")

@@ -26,13 +26,13 @@ def test_numbers_are_those_of_the_functions() -> None:
     facts, paths = fastin.describe(LFP), fastin.compute_paths(LFP)
     assert "error_type" not in row
     assert row["formula"] == "LiFePO4"
-    assert row["e1d"] == pytest.approx(barriers.e1d, abs=1e-9)
-    assert row["e3d_global"] == pytest.approx(barriers.values("global")[2], abs=1e-9)
-    assert [row[f"free_sphere_{axis}"] for axis in "abc"] == pytest.approx(network.free_sphere_radii.tolist())
+    assert row["barrier_1d_network_eV"] == pytest.approx(barriers.e1d, abs=1e-9)
+    assert row["barrier_3d_global_eV"] == pytest.approx(barriers.values("global")[2], abs=1e-9)
+    assert [row[f"free_sphere_radius_{axis}_A"] for axis in "abc"] == pytest.approx(network.free_sphere_radii.tolist())
     assert row["voids"] == len(network.site_radius)
     assert row["density_g_cm3"] == pytest.approx(facts["density_g_cm3"])
     assert row["inequivalent_hops"] == len(paths.hop_classes())
-    assert row["kinetic_activation_energy"] == pytest.approx(paths.activation_energy()[1])
+    assert row["kinetic_activation_energy_eV"] == pytest.approx(paths.activation_energy()[1])
 
 
 @pytest.mark.parametrize("name", ["crystal", "network", "barriers", "descriptors", "paths"])
@@ -50,9 +50,11 @@ def test_declared_columns_are_what_comes(name: str) -> None:
 
 def test_options_reach_the_functions() -> None:
     coarse, fine = _row("barriers", refine=False, resolution=0.5), _row("barriers", refine=False, resolution=0.25)
-    assert coarse["e1d"] != fine["e1d"]
-    assert _row("barriers", zero="global")["e1d"] == pytest.approx(_row("barriers")["e1d_global"])
-    assert _row("network", radii="effective")["largest_sphere"] != _row("network")["largest_sphere"]
+    assert coarse["barrier_1d_network_eV"] != fine["barrier_1d_network_eV"]
+    assert _row("barriers", zero="global")["barrier_1d_network_eV"] == pytest.approx(
+        _row("barriers")["barrier_1d_global_eV"]
+    )
+    assert _row("network", radii="effective")["largest_sphere_radius_A"] != _row("network")["largest_sphere_radius_A"]
 
 
 def test_partial_failure_keeps_what_there_is() -> None:
@@ -63,7 +65,7 @@ def test_partial_failure_keeps_what_there_is() -> None:
     assert row["error_type"] == "MissingParameterError"
     assert row["voids"] > 0
     assert row["density_g_cm3"] > 0
-    assert row["accessible_share_0.5eV"] is None
+    assert row["accessible_share_500meV"] is None
 
 
 def test_partial_error_and_values() -> None:

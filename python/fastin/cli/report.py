@@ -50,7 +50,12 @@ def _write_views(
 @click.option("--views", type=click.Path(file_okay=False), help="Folder to write view pages of the best rows into.")
 @click.option("--input", "sources", multiple=True, help="What was screened (for --views); may be repeated.")
 @click.option("--top", "limit", type=click.IntRange(1), default=20, show_default=True, help="How many view pages.")
-@click.option("--by", default="e3d", show_default=True, help="Column that says which rows are best (for --views).")
+@click.option(
+    "--by",
+    default="barrier_3d_network_eV",
+    show_default=True,
+    help="Column that says which rows are best (for --views).",
+)
 @click.option("--ion", help="Mobile ion of the view pages.")
 def command(
     results: str,

@@ -97,6 +97,12 @@ def _summary(result: Any, quiet: bool) -> None:
     click.echo(f"{result.path}: {result.total} rows, {result.ok} ok, {result.failed} with an error")
     there = result.total - result.computed
     click.echo(f"computed {result.computed} in {result.seconds:.1f} s{rate}, {there} were there")
+    if result.others:
+        click.echo(f"{result.others} rows of earlier inputs are in the table too (--prune drops them)")
+    if result.dropped:
+        click.echo(f"{result.dropped} rows of earlier inputs dropped (--prune)")
+    if result.replaced:
+        click.echo(f"{result.replaced} rows replaced: their structures' content has changed")
     if result.renamed:
         click.echo(f"{result.renamed} structures share a name with an earlier one: their ids end in #2, #3...")
 
@@ -114,6 +120,7 @@ def _summary(result: Any, quiet: bool) -> None:
 @click.option("--recompute", is_flag=True, help="Compute rows of another version or other options again.")
 @click.option("--restart", is_flag=True, help="Forget the rows that are there.")
 @click.option("--retry-errors", is_flag=True, help="Compute rows again that hold an error.")
+@click.option("--prune", is_flag=True, help="Drop rows of earlier inputs from the table; else they stay.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
 @click.option("--log", "log_file", type=click.Path(dir_okay=False), help="File for warnings and workers' output.")
 def command(
@@ -129,6 +136,7 @@ def command(
     recompute: bool,
     restart: bool,
     retry_errors: bool,
+    prune: bool,
     quiet: bool,
     log_file: str | None,
 ) -> None:
@@ -136,6 +144,7 @@ def command(
 
     Tasks: network, barriers and descriptors (the default), paths, prediction, xrd, or package.module:function.
 
+    Another INPUT adds its rows to the table, another task its columns: only what is missing is computed.
     The run can be stopped or killed at any moment; the same command continues it. Exit status: 0 all rows are
     without an error, 1 some hold one, 2 usage or output, 130 stopped by Ctrl-C.
     """
@@ -152,7 +161,7 @@ def command(
             result = screen(
                 list(inputs), out, ion=ion, tasks=names, workers=workers, scheduler=scheduler, options=_options(pairs),
                 resume="recompute" if recompute else not restart, time_limit=time_limit, memory=memory,
-                retry_errors=retry_errors, progress=progress, worker_log=log_file,
+                retry_errors=retry_errors, prune=prune, progress=progress, worker_log=log_file,
             )  # fmt: skip
     except KeyboardInterrupt as stop:
         click.echo(f"stopped; {out} keeps the rows so far: run the same command to continue", err=True)

@@ -24,11 +24,11 @@ def _text(value: Any) -> str:
 @click.command("top")
 @click.argument("results")
 @click.option("--by", required=True, help="Column to sort by, smallest first.")
-@click.option("--where", help='Condition in SQL, e.g. "e3d < 0.4 and free_sphere_a > 0.6".')
+@click.option("--where", help='Condition in SQL, e.g. "barrier_3d_network_eV < 0.4".')
 @click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True, help="Number of rows.")
 @click.option("-d", "--descending", is_flag=True, help="Largest first.")
 @click.option("-c", "--columns", help="Columns to show, comma-separated.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a row.")
+@click.option("--json", "as_json", is_flag=True, help='One JSON object a row; unreachable is "inf".')
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values.")
 def command(
     results: str,
@@ -54,7 +54,7 @@ def command(
         click.echo("no row has a finite value there and meets the condition", err=True)
     if as_json:
         for row in rows:
-            finite = {k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in row.items()}
+            finite = {k: ("inf" if isinstance(v, float) and math.isinf(v) else v) for k, v in row.items()}
             click.echo(json.dumps(finite, ensure_ascii=False))
         return
     if as_csv:

@@ -6,9 +6,9 @@ import logging
 import os
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from fastin.runtime.threads import get_num_threads
 from fastin.screening import inputs
 from fastin.screening.engine import Row, Supervisor
 from fastin.screening.inputs import Record
+from fastin.screening.rows import TASKS
 from fastin.screening.store import KEY, Resume, Store, make_schema, read_results
 from fastin.screening.tasks import DEFAULT_TASKS, check_options, resolve_tasks
 
@@ -64,7 +65,7 @@ class Progress:
         return self.computed / self.seconds if self.seconds > 0 else 0.0
 
 
-_HEAD = ("id", "formula", "ion", "space_group", "e1d", "e2d", "e3d", "free_sphere_a", "error_type")
+_HEAD = ("id", "formula", "ion", "space_group", *(f"barrier_{d}d_network_eV" for d in (1, 2, 3)), "error_type")
 
 
 def _short(value: Any) -> str:
@@ -84,6 +85,9 @@ class ScreenResult:
         computed: rows computed by this call; the others were there.
         renamed: records whose name was taken already (their id carries ``#2``, ``#3``...).
         seconds: wall time of this call.
+        others: rows of earlier inputs that the table holds besides.
+        dropped: rows of earlier inputs that `prune` left out.
+        replaced: rows of structures of this input whose content has changed since.
     """
 
     path: Path
@@ -92,6 +96,9 @@ class ScreenResult:
     computed: int
     renamed: int
     seconds: float
+    others: int = 0
+    dropped: int = 0
+    replaced: int = 0
     _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -101,14 +108,17 @@ class ScreenResult:
 
     @property
     def table(self) -> Any:
-        """The rows as a `pyarrow.Table`, in input order."""
+        """The rows as a `pyarrow.Table`: this input's in its order, then those of earlier inputs."""
         if "table" not in self._cache:
             self._cache["table"] = read_results(self.path)
         return self._cache["table"]
 
     def to_dataframe(self) -> Any:
-        """The rows as a `pandas.DataFrame`."""
-        return self.table.to_pandas()
+        """The rows as a `pandas.DataFrame`; integers stay integers where some are missing (``Int64``)."""
+        import pandas as pd
+        import pyarrow as pa
+
+        return self.table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
 
     def _repr_html_(self) -> str:
         """Counts and the first rows, for notebooks."""
@@ -126,11 +136,14 @@ class ScreenResult:
 class _Stream:
     """The records still to compute; counts and orders the others on the way."""
 
-    def __init__(self, sources: Any, done: set[int], progress: Progress) -> None:
+    def __init__(
+        self, sources: Any, done: set[int], progress: Progress, lacking: Mapping[int, tuple[str, ...]] | None = None
+    ) -> None:
         self.order = array("q")
         self.renamed = 0
         self._sources = sources
         self._done = done
+        self._lacking = lacking or {}
         self._progress = progress
 
     def __iter__(self) -> Iterator[Record]:
@@ -139,6 +152,8 @@ class _Stream:
             self.renamed += record.renamed
             if record.key in self._done:
                 self._progress.resumed += 1
+            elif record.key in self._lacking:
+                yield replace(record, tasks=self._lacking[record.key])
             else:
                 yield record
 
@@ -190,13 +205,15 @@ def screen(
     time_limit: float = 300.0,
     memory: int | str | None = None,
     retry_errors: bool = False,
+    prune: bool = False,
     progress: Callable[[Progress], None] | None = None,
     worker_log: str | os.PathLike[str] | None = None,
 ) -> ScreenResult:
     """Computes the tasks for every structure and streams one row a structure to Parquet.
 
     An error of any kind is a row too (``failed_tasks``, ``error_type``, ``error_message``). The call can be killed at
-    any moment: the same call again continues where it was, with the last seconds lost and nothing twice.
+    any moment: the same call again continues where it was, with the last seconds lost and nothing twice. Another input
+    adds its rows to the table; other tasks add their columns, and only what is missing is computed.
 
     Args:
         sources: path, folder, glob, .zip, .tar[.gz|.bz2|.xz], .jsonl[.gz] with a ``cif`` (and ``id``) field, a list of
@@ -214,6 +231,7 @@ def screen(
             None takes three quarters of what is free. A structure that needs more has a row that says so. On Dask: for
             each process, None without a limit.
         retry_errors: computes rows again that hold an error.
+        prune: leaves rows of earlier inputs out of the table; else it holds both (a union).
         progress: called a few times a second.
         worker_log: file that receives what the worker processes print.
 
@@ -234,34 +252,35 @@ def screen(
     names = [tasks] if isinstance(tasks, str) else list(tasks)
     resolved = resolve_tasks(names)
     facts = check_options(resolved, options or {})
-    config = {"tasks": [task.name for task in resolved], "ion": ion, "options": dict(options or {}), "threads": 1}
+    given = [task.name for task in resolved]
+    config: dict[str, Any] = {"tasks": given, "ion": ion, "options": dict(options or {}), "threads": 1}
     if memory is not None:
         parse_memory(memory)
     schema = make_schema(column for task in resolved for column in task.columns)
     manifest = {
         "fastin": fastin.__version__,
-        "tasks": config["tasks"],
+        "tasks": given,
         "ion": ion,
-        "options": config["options"],
-        "columns": schema.names,
-        **facts,
+        "per_task": facts,
     }
     state = Progress(total=inputs.count(expanded))
     store = Store(out, schema, manifest, resume)
     with ExitStack() as stack:
         stack.callback(store.close)
-        stream = _Stream(expanded, store.done(retry_errors=retry_errors), state)
+        done = store.done(retry_errors=retry_errors, tasks=given)
+        stream = _Stream(expanded, done, state, store.lacking(given))
         engine = _engine(config, workers, state.total, scheduler, time_limit, memory, stack, worker_log)
         try:
-            _collect(engine, stream, store, state, progress, start)
+            _collect(engine, stream, store, state, progress, start, given)
         finally:
             store.flush()  # whatever ends the run, the rows that are here are kept
         state.total = len(stream.order)
-        path = store.finish(stream.order)
-        failed = _count_failed(path)
+        path = store.finish(stream.order, prune=prune)
     if stream.renamed:
         log.warning("%d structures share a name with an earlier one; their ids end in #2, #3...", stream.renamed)
-    return ScreenResult(path, len(stream.order), failed, state.computed, stream.renamed, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    counts = (store.others, store.dropped, store.replaced)
+    return ScreenResult(path, len(stream.order), store.failed, state.computed, stream.renamed, seconds, *counts)
 
 
 def _collect(
@@ -271,6 +290,7 @@ def _collect(
     state: Progress,
     progress: Callable[[Progress], None] | None,
     start: float,
+    tasks: Sequence[str],
 ) -> None:
     flushed = reported = time.monotonic()
     rows = engine.rows(iter(stream))
@@ -278,7 +298,8 @@ def _collect(
         for answer in rows:
             if answer is not None:
                 record, row = answer
-                store.add({"id": record.uid, "source": record.source, KEY: record.key, **row})
+                held = ",".join(record.tasks or tasks)
+                store.add({"id": record.uid, "source": record.source, TASKS: held, KEY: record.key, **row})
                 state.computed += 1
                 if row.get("error_type"):
                     state.failed += 1
@@ -296,12 +317,3 @@ def _collect(
             rows.close()  # ends the workers now, not when the generator is collected
     if progress is not None:
         progress(state)
-
-
-def _count_failed(path: Path) -> int:
-    import pyarrow.dataset as ds
-
-    files = [str(path)] if path.is_file() else [str(part) for part in path.glob("part-*.parquet")]
-    if not files:
-        return 0
-    return int(ds.dataset(files).count_rows(filter=ds.field("error_type").is_valid()))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Container, Mapping
 from functools import cache
 from importlib import resources
 from importlib.util import find_spec
@@ -34,7 +35,7 @@ def _crystal(job: Job) -> dict[str, Scalar]:
         "space_group": crystal.space_group,
         "space_group_number": crystal.space_group_number,
         "sites": len(set(crystal.position.tolist())),
-        "volume_A3": crystal.volume,
+        "cell_volume_A3": crystal.volume,
         "notes": "; ".join(crystal.notes),
     }
 
@@ -48,7 +49,7 @@ _CRYSTAL = Task(
         ("space_group", "string"),
         ("space_group_number", "int"),
         ("sites", "int"),
-        ("volume_A3", "float"),
+        ("cell_volume_A3", "float"),
         ("notes", "string"),
     ),
     _crystal,
@@ -64,13 +65,13 @@ def _network(job: Job) -> dict[str, Scalar]:
         "bottlenecks": len(network.edge_length),
         "inequivalent_voids": len(set(network.site_orbit.tolist())),
         "inequivalent_bottlenecks": len(set(network.edge_orbit.tolist())),
-        "largest_sphere": network.largest_sphere_radius,
-        "included_sphere": network.included_sphere_along_free_path,
-        **{f"free_sphere_{axis}": float(free[k]) for k, axis in enumerate("abc")},
-        **{f"percolation_radius_{k + 1}d": float(percolation[k]) for k in range(3)},
-        "probe_radius": network.probe_radius,
+        "largest_sphere_radius_A": network.largest_sphere_radius,
+        "included_sphere_radius_A": network.included_sphere_along_free_path,
+        **{f"free_sphere_radius_{axis}_A": float(free[k]) for k, axis in enumerate("abc")},
+        **{f"percolation_radius_{k + 1}d_A": float(percolation[k]) for k in range(3)},
+        "probe_radius_A": network.probe_radius,
         "channel_dimensionality": max((channel.dimensionality for channel in channels), default=0),
-        "recovery": network.recovery() if len(network.mobile_frac) else None,
+        "recovery_share": network.recovery() if len(network.mobile_frac) else None,
     }
 
 
@@ -81,17 +82,17 @@ _NETWORK = Task(
         ("bottlenecks", "int"),
         ("inequivalent_voids", "int"),
         ("inequivalent_bottlenecks", "int"),
-        ("largest_sphere", "float"),
-        ("included_sphere", "float"),
-        ("free_sphere_a", "float"),
-        ("free_sphere_b", "float"),
-        ("free_sphere_c", "float"),
-        ("percolation_radius_1d", "float"),
-        ("percolation_radius_2d", "float"),
-        ("percolation_radius_3d", "float"),
-        ("probe_radius", "float"),
+        ("largest_sphere_radius_A", "float"),
+        ("included_sphere_radius_A", "float"),
+        ("free_sphere_radius_a_A", "float"),
+        ("free_sphere_radius_b_A", "float"),
+        ("free_sphere_radius_c_A", "float"),
+        ("percolation_radius_1d_A", "float"),
+        ("percolation_radius_2d_A", "float"),
+        ("percolation_radius_3d_A", "float"),
+        ("probe_radius_A", "float"),
         ("channel_dimensionality", "int"),
-        ("recovery", "float"),
+        ("recovery_share", "float"),
     ),
     _network,
     options=NETWORK_OPTIONS,
@@ -102,11 +103,11 @@ def _barriers(job: Job) -> dict[str, Scalar]:
     barriers = job.barriers
     above_all = barriers.values("global")
     return {
-        "e1d": barriers.e1d,
-        "e2d": barriers.e2d,
-        "e3d": barriers.e3d,
-        **{f"e{d + 1}d_global": float(above_all[d]) for d in range(3)},
-        "energy_minimum": barriers.energy_minimum,
+        "barrier_1d_network_eV": barriers.e1d,
+        "barrier_2d_network_eV": barriers.e2d,
+        "barrier_3d_network_eV": barriers.e3d,
+        **{f"barrier_{d + 1}d_global_eV": float(above_all[d]) for d in range(3)},
+        "energy_minimum_eV": barriers.energy_minimum,
         "barrier_flags": "; ".join(barriers.flags),
     }
 
@@ -114,13 +115,13 @@ def _barriers(job: Job) -> dict[str, Scalar]:
 _BARRIERS = Task(
     "barriers",
     (
-        ("e1d", "float"),
-        ("e2d", "float"),
-        ("e3d", "float"),
-        ("e1d_global", "float"),
-        ("e2d_global", "float"),
-        ("e3d_global", "float"),
-        ("energy_minimum", "float"),
+        ("barrier_1d_network_eV", "float"),
+        ("barrier_2d_network_eV", "float"),
+        ("barrier_3d_network_eV", "float"),
+        ("barrier_1d_global_eV", "float"),
+        ("barrier_2d_global_eV", "float"),
+        ("barrier_3d_global_eV", "float"),
+        ("energy_minimum_eV", "float"),
         ("barrier_flags", "string"),
     ),
     _barriers,
@@ -137,7 +138,17 @@ def _descriptor_names() -> tuple[str, ...]:
     from fastin.descriptors import describe
 
     names = describe(Crystal.from_cif_string(SMALL_CRYSTAL), resolution=0.5, on_error="nan", num_threads=1)
-    return tuple(name for name in names if name not in _GIVEN)
+    return tuple(name for name in names if sql_name(name) not in _GIVEN and name not in FORMER_NAMES)
+
+
+def sql_name(name: str) -> str:
+    """A descriptor's column: "0.5eV" becomes "500meV", so that the name needs no quotes in SQL."""
+    return re.sub(r"(\d+\.\d+)eV", lambda match: f"{1000 * float(match[1]):.0f}meV", name)
+
+
+def _kind(name: str) -> str:
+    counts = name in ("atoms_per_cell", "channels") or name.startswith("conduction_dimensionality")
+    return "int" if counts else "float"
 
 
 def _descriptors(job: Job) -> dict[str, Scalar]:
@@ -158,14 +169,20 @@ def _descriptors(job: Job) -> dict[str, Scalar]:
             failure = error
     if values is None:
         values = describe(job.crystal, job.ion, on_error="nan", num_threads=job.num_threads, **parts)
-    kept: dict[str, Scalar] = {name: values[name] for name in _descriptor_names()}
+    kept: dict[str, Scalar] = {sql_name(name): _scalar(name, values[name]) for name in _descriptor_names()}
     if failure is not None:
         raise PartialError(kept, failure)
     return kept
 
 
+def _scalar(name: str, value: float) -> Scalar:
+    if math.isnan(value):
+        return None
+    return round(value) if _kind(name) == "int" else value
+
+
 def _descriptor_task() -> Task:
-    columns = tuple((name, "float") for name in _descriptor_names())
+    columns = tuple((sql_name(name), _kind(name)) for name in _descriptor_names())
     return Task("descriptors", columns, _descriptors, options=NETWORK_OPTIONS | GRID_OPTIONS | BARRIER_OPTIONS)
 
 
@@ -188,12 +205,12 @@ def _paths(job: Job) -> dict[str, Scalar]:
         cheapest = paths.path(d)
         if cheapest is not None:
             row[f"path_{d}d_hops"] = len(cheapest.hops)
-            row[f"path_{d}d_length"] = float(cheapest.distance[-1])
+            row[f"path_{d}d_length_A"] = float(cheapest.distance[-1])
     if row["conduction_sites"]:
-        row["kinetic_activation_energy"] = paths.activation_energy()[1]
+        row["kinetic_activation_energy_eV"] = paths.activation_energy()[1]
         tensor = paths.diffusivity(300.0)
         diffusivity = float(tensor.trace()) / 3.0
-        row["log10_diffusivity_300K"] = math.log10(diffusivity) if diffusivity > 0 else None
+        row["log10_diffusivity_300K_cm2_per_s"] = math.log10(diffusivity) if diffusivity > 0 else None
     return row
 
 
@@ -206,9 +223,9 @@ _PATHS = Task(
         ("inequivalent_hops", "int"),
         ("site_recovery", "float"),
         *((f"path_{d}d_hops", "int") for d in (1, 2, 3)),
-        *((f"path_{d}d_length", "float") for d in (1, 2, 3)),
-        ("kinetic_activation_energy", "float"),
-        ("log10_diffusivity_300K", "float"),
+        *((f"path_{d}d_length_A", "float") for d in (1, 2, 3)),
+        ("kinetic_activation_energy_eV", "float"),
+        ("log10_diffusivity_300K_cm2_per_s", "float"),
     ),
     _paths,
     options=_PATH_OPTIONS | GRID_OPTIONS | (NETWORK_OPTIONS - {"exact"}),
@@ -231,12 +248,12 @@ def _prediction(job: Job) -> dict[str, Scalar]:
 
     found = predict(job.crystal, job.ion, **job.chosen(frozenset({"model"})))
     return {
-        "predicted_activation_energy": found.activation_energy,
-        "predicted_activation_energy_std": found.activation_energy_std,
-        **{f"predicted_e{d}d": found.barriers[d - 1] for d in (1, 2, 3)},
-        **{f"predicted_e{d}d_std": found.barriers_std[d - 1] for d in (1, 2, 3)},
-        "predicted_experimental_energy": found.experimental_activation_energy,
-        "predicted_log10_conductivity": found.log10_conductivity,
+        "predicted_activation_energy_eV": found.activation_energy,
+        "predicted_activation_energy_std_eV": found.activation_energy_std,
+        **{f"predicted_barrier_{d}d_eV": found.barriers[d - 1] for d in (1, 2, 3)},
+        **{f"predicted_barrier_{d}d_std_eV": found.barriers_std[d - 1] for d in (1, 2, 3)},
+        "predicted_experiment_activation_energy_eV": found.experimental_activation_energy,
+        "predicted_log10_conductivity_S_per_cm": found.log10_conductivity,
         "predicted_log10_conductivity_std": found.log10_conductivity_std,
         "prediction_warnings": "; ".join(str(w) for w in found.warnings if w.code == "outside-training"),
     }
@@ -245,12 +262,12 @@ def _prediction(job: Job) -> dict[str, Scalar]:
 _PREDICTION = Task(
     "prediction",
     (
-        ("predicted_activation_energy", "float"),
-        ("predicted_activation_energy_std", "float"),
-        *((f"predicted_e{d}d", "float") for d in (1, 2, 3)),
-        *((f"predicted_e{d}d_std", "float") for d in (1, 2, 3)),
-        ("predicted_experimental_energy", "float"),
-        ("predicted_log10_conductivity", "float"),
+        ("predicted_activation_energy_eV", "float"),
+        ("predicted_activation_energy_std_eV", "float"),
+        *((f"predicted_barrier_{d}d_eV", "float") for d in (1, 2, 3)),
+        *((f"predicted_barrier_{d}d_std_eV", "float") for d in (1, 2, 3)),
+        ("predicted_experiment_activation_energy_eV", "float"),
+        ("predicted_log10_conductivity_S_per_cm", "float"),
         ("predicted_log10_conductivity_std", "float"),
         ("prediction_warnings", "string"),
     ),
@@ -307,38 +324,82 @@ TASKS: dict[str, Callable[[], Task]] = {
 # Label with unit and explanation of the columns, for tables and pages.
 _HELP: dict[str, tuple[str, str]] = {
     "id": ("id", "Name of the structure in the input"),
-    "e1d": ("E1D (eV)", "Barrier to percolation in one dimension, above the lowest point of what percolates"),
-    "e2d": ("E2D (eV)", "Barrier to percolation in two dimensions"),
-    "e3d": ("E3D (eV)", "Barrier to percolation in three dimensions"),
-    "e1d_global": ("E1D, global zero (eV)", "Barrier in one dimension above the lowest energy of the cell"),
-    "e2d_global": ("E2D, global zero (eV)", "Barrier in two dimensions above the lowest energy of the cell"),
-    "e3d_global": ("E3D, global zero (eV)", "Barrier in three dimensions above the lowest energy of the cell"),
-    "energy_minimum": ("lowest energy (eV)", "Lowest bond valence site energy of the cell"),
-    "largest_sphere": ("largest sphere (Å)", "Radius of the largest void"),
-    "included_sphere": ("included sphere (Å)", "Radius of the largest void on the widest path"),
-    "free_sphere_a": ("free sphere a (Å)", "Radius of the widest path along a"),
-    "free_sphere_b": ("free sphere b (Å)", "Radius of the widest path along b"),
-    "free_sphere_c": ("free sphere c (Å)", "Radius of the widest path along c"),
-    "percolation_radius_1d": ("free sphere 1D (Å)", "Radius of the widest path in any one direction"),
-    "percolation_radius_2d": ("free sphere 2D (Å)", "Radius of the widest network in two directions"),
-    "percolation_radius_3d": ("free sphere 3D (Å)", "Radius of the widest network in three directions"),
-    "probe_radius": ("probe (Å)", "Radius of the probe for the channels"),
+    "barrier_1d_network_eV": (
+        "E1D (eV)",
+        "Barrier to percolation in one dimension, above the lowest point of what percolates",
+    ),
+    "barrier_2d_network_eV": ("E2D (eV)", "Barrier to percolation in two dimensions"),
+    "barrier_3d_network_eV": ("E3D (eV)", "Barrier to percolation in three dimensions"),
+    "barrier_1d_global_eV": ("E1D, global zero (eV)", "Barrier in one dimension above the lowest energy of the cell"),
+    "barrier_2d_global_eV": ("E2D, global zero (eV)", "Barrier in two dimensions above the lowest energy of the cell"),
+    "barrier_3d_global_eV": (
+        "E3D, global zero (eV)",
+        "Barrier in three dimensions above the lowest energy of the cell",
+    ),
+    "energy_minimum_eV": ("lowest energy (eV)", "Lowest bond valence site energy of the cell"),
+    "largest_sphere_radius_A": ("largest sphere (Å)", "Radius of the largest void"),
+    "included_sphere_radius_A": ("included sphere (Å)", "Radius of the largest void on the widest path"),
+    "free_sphere_radius_a_A": ("free sphere a (Å)", "Radius of the widest path along a"),
+    "free_sphere_radius_b_A": ("free sphere b (Å)", "Radius of the widest path along b"),
+    "free_sphere_radius_c_A": ("free sphere c (Å)", "Radius of the widest path along c"),
+    "percolation_radius_1d_A": ("free sphere 1D (Å)", "Radius of the widest path in any one direction"),
+    "percolation_radius_2d_A": ("free sphere 2D (Å)", "Radius of the widest network in two directions"),
+    "percolation_radius_3d_A": ("free sphere 3D (Å)", "Radius of the widest network in three directions"),
+    "probe_radius_A": ("probe (Å)", "Radius of the probe for the channels"),
     "channel_dimensionality": ("channels (D)", "Directions in which the probe passes"),
-    "kinetic_activation_energy": ("Ea, hop model (eV)", "Effective activation energy of the hop model, 300 to 600 K"),
-    "log10_diffusivity_300K": ("lg D 300 K (cm²/s)", "Diffusivity of independent ions in the hop model"),
-    "predicted_activation_energy": ("predicted Ea (eV)", "Activation energy from the model that comes with fastin"),
-    "recovery": ("recovery", "Share of the mobile sites within 0.5 Å of the network"),
+    "kinetic_activation_energy_eV": (
+        "Ea, hop model (eV)",
+        "Effective activation energy of the hop model, 300 to 600 K",
+    ),
+    "log10_diffusivity_300K_cm2_per_s": ("lg D 300 K (cm²/s)", "Diffusivity of independent ions in the hop model"),
+    "predicted_activation_energy_eV": ("predicted Ea (eV)", "Activation energy from the model that comes with fastin"),
+    "recovery_share": ("recovery_share", "Share of the mobile sites within 0.5 Å of the network"),
     "space_group": ("space group", "Space group of the whole crystal (spglib, symprec 0.01)"),
-    "volume_A3": ("volume (Å³)", "Volume of the cell"),
+    "cell_volume_A3": ("volume (Å³)", "Volume of the cell"),
     "failed_tasks": ("failed tasks", "Tasks that gave an error"),
     "error_type": ("error", "Type of the first error"),
     "error_message": ("message", "Message of the first error"),
 }
 
 
+#: Names that columns had before, still understood by `top`, `report` and the web application.
+FORMER_NAMES: dict[str, str] = {
+    "volume_A3": "cell_volume_A3",
+    "void_radius_max_A": "largest_sphere_radius_A",
+    "largest_sphere": "largest_sphere_radius_A",
+    "included_sphere": "included_sphere_radius_A",
+    **{f"free_sphere_{axis}": f"free_sphere_radius_{axis}_A" for axis in "abc"},
+    **{f"percolation_radius_{d}d": f"percolation_radius_{d}d_A" for d in (1, 2, 3)},
+    "probe_radius": "probe_radius_A",
+    "recovery": "recovery_share",
+    **{f"e{d}d": f"barrier_{d}d_network_eV" for d in (1, 2, 3)},
+    **{f"e{d}d_global": f"barrier_{d}d_global_eV" for d in (1, 2, 3)},
+    "energy_minimum": "energy_minimum_eV",
+    **{f"path_{d}d_length": f"path_{d}d_length_A" for d in (1, 2, 3)},
+    "kinetic_activation_energy": "kinetic_activation_energy_eV",
+    "log10_diffusivity_300K": "log10_diffusivity_300K_cm2_per_s",
+    "predicted_activation_energy": "predicted_activation_energy_eV",
+    "predicted_activation_energy_std": "predicted_activation_energy_std_eV",
+    **{f"predicted_e{d}d": f"predicted_barrier_{d}d_eV" for d in (1, 2, 3)},
+    **{f"predicted_e{d}d_std": f"predicted_barrier_{d}d_std_eV" for d in (1, 2, 3)},
+    "predicted_experimental_energy": "predicted_experiment_activation_energy_eV",
+    "predicted_log10_conductivity": "predicted_log10_conductivity_S_per_cm",
+}
+
+
+def present_name(name: str, columns: Container[str]) -> str | None:
+    """The column that a name of today or of before means among `columns`, or ``None``."""
+    if name in columns:
+        return name
+    for other in (FORMER_NAMES.get(name), *(old for old, new in FORMER_NAMES.items() if new == name)):
+        if other is not None and other in columns:
+            return other
+    return None
+
+
 def column_help(name: str) -> tuple[str, str]:
     """Label and explanation of a column."""
-    label, text = _HELP.get(name, (name.replace("_", " "), ""))
+    label, text = _HELP.get(FORMER_NAMES.get(name, name), (name.replace("_", " "), ""))
     return label, text
 
 

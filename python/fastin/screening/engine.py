@@ -26,8 +26,8 @@ def error_row(failure: Failure) -> Row:
 
 def worker(
     tasks: list[str], ion: str | None, options: Mapping[str, Any], threads: int
-) -> Callable[[tuple[str, str, str, bytes]], Row]:
-    """In a worker process: the function that turns a record (uid, source, kind, payload) into its row.
+) -> Callable[[tuple[str, str, str, bytes, tuple[str, ...]]], Row]:
+    """In a worker process: the function that turns a record (uid, source, kind, payload, tasks or all) into its row.
 
     Raises:
         InputError: the options cannot work.
@@ -42,14 +42,15 @@ def worker(
     if options and row.get("error_type"):  # else every structure would fail, one by one
         raise InputError(f"the options {options} do not work: {row['error_message']}")
 
-    def answer(record: tuple[str, str, str, bytes]) -> Row:
-        return run_tasks(resolved, job_loader(record, ion, options, threads))
+    def answer(record: tuple[str, str, str, bytes, tuple[str, ...]]) -> Row:
+        wanted = [task for task in resolved if task.name in record[4]] if record[4] else resolved
+        return run_tasks(wanted, job_loader(record[:4], ion, options, threads))
 
     return answer
 
 
 def _pack(record: Record) -> tuple[str, Any, int]:
-    return record.uid, (record.uid, record.source, record.kind, record.payload), len(record.payload)
+    return record.uid, (record.uid, record.source, record.kind, record.payload, record.tasks), len(record.payload)
 
 
 class Supervisor:

@@ -48,6 +48,7 @@ class Record:
         payload: the bytes.
         key: 63-bit digest of uid, kind and payload; the identity of the record between runs.
         renamed: its name was taken already.
+        tasks: those to compute for it; empty: all.
     """
 
     uid: str
@@ -56,6 +57,7 @@ class Record:
     payload: bytes
     key: int
     renamed: bool = False
+    tasks: tuple[str, ...] = ()
 
 
 def _key(uid: str, kind: str, content: bytes) -> int:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from fastin.errors import InputError, missing_extra
 from fastin.runtime.pool import Failure, Pool, Target
+from fastin.screening.catalogue import FORMER_NAMES, present_name
 from fastin.screening.store import KEY, check_results, read_results
 
 TIME_LIMIT = 30.0
@@ -40,7 +41,9 @@ def _sandbox(table: Any, memory: int) -> Iterator[Any]:
     connection = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": f"{memory * 3 // 4 // 2**20}MiB"})
     try:
         connection.register("given", table)
-        connection.execute("CREATE TABLE results AS SELECT row_number() OVER () AS input_row, * FROM given")
+        connection.execute(
+            f"CREATE TABLE results AS SELECT row_number() OVER () AS input_row, *{_views(table)} FROM given"
+        )
         connection.unregister("given")
         for setting in (
             "SET python_enable_replacements = false",
@@ -71,8 +74,8 @@ def _select(connection: Any, statement: str) -> Any:
 
 
 def _column(table: Any, name: str) -> str:
-    if name in table.column_names:
-        return name
+    if (present := present_name(name, table.column_names)) is not None:
+        return present
     folded = [column for column in table.column_names if column.lower() == name.lower()]
     if len(folded) == 1:
         return str(folded[0])
@@ -197,8 +200,8 @@ def top(
     Args:
         results: path of a finished or running screening, or a `pyarrow.Table`.
         by: column to sort by; rows without a finite value there are left out.
-        where: SQL condition on the columns, e.g. ``"e3d < 0.4 AND free_sphere_a > 0.6"``; it runs in a process of its
-            own, which is killed when it exceeds its limits.
+        where: SQL condition on the columns, e.g. ``"barrier_3d_network_eV < 0.4 AND channel_dimensionality = 3"``; it
+            runs in a process of its own, which is killed when it exceeds its limits.
         limit: number of rows.
         descending: largest first.
         columns: columns to show; by default the identity, `by`, and those that the barriers and the network fill.
@@ -225,6 +228,14 @@ def top(
 
 
 def _default_columns(table: Any, by: str) -> list[str]:
-    preferred = ("e1d", "e2d", "e3d", "free_sphere_a", "free_sphere_b", "free_sphere_c", "channel_dimensionality")
-    names = [name for name in (*DEFAULT_COLUMNS, by, *preferred) if name in table.column_names]
-    return list(dict.fromkeys(names))
+    barriers = [present_name(f"barrier_{d}d_network_eV", table.column_names) for d in (1, 2, 3)]
+    names = (*DEFAULT_COLUMNS, by, *barriers, "channel_dimensionality")
+    return list(dict.fromkeys(name for name in names if name is not None and name in table.column_names))
+
+
+def _views(table: Any) -> str:
+    """Former names of the columns (and today's, in an older table) as further columns of the table in SQL."""
+    known = {name: present_name(name, table.column_names) for pair in FORMER_NAMES.items() for name in pair}
+    return "".join(
+        f", {_quoted(column)} AS {_quoted(name)}" for name, column in known.items() if column not in (None, name)
+    )

@@ -17,12 +17,13 @@ import numpy as np
 
 import fastin
 from fastin.errors import InputError
-from fastin.screening.catalogue import column_help
+from fastin.screening.catalogue import column_help, present_name
 from fastin.screening.store import KEY, SECONDS, read_results
 
 _SHOWN = (
-    "id", "formula", "ion", "space_group", "e1d", "e2d", "e3d", "free_sphere_a", "free_sphere_b", "free_sphere_c",
-    "channel_dimensionality", "largest_sphere", "activation_energy", "log10_conductivity", "error_type",
+    "id", "formula", "ion", "space_group", *(f"barrier_{d}d_network_eV" for d in (1, 2, 3)),
+    *(f"free_sphere_radius_{axis}_A" for axis in "abc"), "channel_dimensionality", "largest_sphere_radius_A",
+    "predicted_activation_energy_eV", "predicted_log10_conductivity_S_per_cm", "error_type",
 )  # fmt: skip
 _HIDDEN = frozenset({KEY, SECONDS})
 _LINKS = "\0view"  # no column of a table is called that
@@ -33,7 +34,8 @@ _NUMERIC = frozenset({"double", "int64", "bool", "float", "int32"})
 
 def _first(names: list[str], *wanted: str) -> str:
     """The first of `wanted` that exists, else the first name."""
-    return next((name for name in wanted if name in names), names[0] if names else "")
+    found = (present_name(name, names) for name in wanted)
+    return next((name for name in found if name is not None), names[0] if names else "")
 
 
 def _is_link(address: str) -> bool:
@@ -114,12 +116,13 @@ def report_html(
     columns, block = _pack(table, None if views is None else _links(table, views))
     numeric = [c["name"] for c in columns if c["type"] == "number"]
     failed = table["error_type"].is_valid().to_pylist().count(True) if "error_type" in table.column_names else 0
-    barrier = _first(numeric, "e3d", "e2d", "e1d")
-    sphere = _first(numeric, "percolation_radius_1d", "free_sphere_a")
+    barrier = _first(numeric, *(f"barrier_{d}d_network_eV" for d in (3, 2, 1)))
+    sphere = _first(numeric, "percolation_radius_1d_A", "free_sphere_radius_a_A")
     meta = {
         "rows": table.num_rows,
         "columns": columns,
-        "shown": [name for name in _SHOWN if name in table.column_names] or table.column_names[:12],
+        "shown": [name for shown in _SHOWN if (name := present_name(shown, table.column_names))]
+        or table.column_names[:12],
         "sort": barrier,
         "histograms": [barrier, sphere],
         "scatter": [sphere, barrier],

@@ -15,7 +15,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,9 @@ try:
     import pyarrow.parquet as pq
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise missing_extra("pyarrow", "screen") from error
+
+from fastin.screening.facts import columns_of, differences, joined
+from fastin.screening.rows import TASKS, conform, folded, tasks_of
 
 Resume = bool | Literal["recompute"]
 
@@ -49,8 +52,8 @@ class StoreError(FastinError, OSError):
 
 
 def make_schema(columns: Iterable[tuple[str, str]]) -> pa.Schema:
-    """The Arrow schema of the parts: id, source, the tasks' columns, the error, the time, the key."""
-    fields = [("id", "string"), ("source", "string"), *columns]
+    """The Arrow schema of the parts: id, source, tasks computed, their columns, the error, the time, the key."""
+    fields = [("id", "string"), ("source", "string"), (TASKS, "string"), *columns]
     fields += [("failed_tasks", "string"), ("error_type", "string"), ("error_message", "string")]
     fields += [(SECONDS, "float"), (KEY, "int")]
     return pa.schema([(name, _ARROW[kind]) for name, kind in fields])
@@ -93,15 +96,6 @@ def _explain(error: OSError, path: Path) -> StoreError:
     return StoreError(error.errno, f"cannot write {path}: {reason}; {advice}")
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    lines = []
-    implied = {"columns"} if old.get("tasks") != new.get("tasks") else set()
-    for name in sorted({*old, *new} - {"created"} - implied):
-        if old.get(name) != new.get(name):
-            lines.append(f"{name}: {json.dumps(old.get(name))} before, {json.dumps(new.get(name))} now")
-    return "; ".join(lines)
-
-
 class Store:
     """Rows of one screening on disk.
 
@@ -136,6 +130,7 @@ class Store:
         self._small: list[Path] = []
         self._lock: int | None = None
         self._use_final = False
+        self.others = self.dropped = self.replaced = self.failed = 0
         try:
             if self.final is not None and self.final.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "is a folder")
@@ -173,16 +168,24 @@ class Store:
             here = None  # a run that ended before its first row binds nobody to its options
         finished = self._finished_manifest()
         for place, old in ((self.folder, here), (self.final, finished if here is None else None)):
-            if old is not None and resume is True and (text := _differences(old, self._manifest)):
+            if old is not None and resume is True and (text := differences(old, self._manifest)):
                 raise InputError(
                     f"{place} holds rows of another screening ({text}); use the same options, another output, "
                     "or resume='recompute' (--recompute) to compute every row again"
                 )
-        if resume is False or (here is not None and _differences(here, self._manifest)):
+        if resume is False or (here is not None and differences(here, self._manifest)):
             for _, path in self._part_paths():
                 path.unlink()
-        self._use_final = finished is not None and resume is not False and not _differences(finished, self._manifest)
-        if here is None or _differences(here, self._manifest) or resume is False:
+        self._use_final = finished is not None and resume is not False and not differences(finished, self._manifest)
+        if resume is False or (here is not None and differences(here, self._manifest)):
+            here = None
+        given = self._manifest
+        for old in (finished if self._use_final else None, here):
+            self._manifest = joined(old, self._manifest) if old is not None else self._manifest
+        columns = columns_of(self._manifest)
+        if columns is not None and self._manifest != given:
+            self.schema = make_schema(columns)
+        if here is None or self._manifest != {k: v for k, v in here.items() if k != "created"}:
             created = {"created": datetime.now(UTC).isoformat(timespec="seconds")}
             text = json.dumps(self._manifest | created, indent=1, ensure_ascii=False)
             _write_atomically(manifest_path, text.encode())
@@ -213,14 +216,32 @@ class Store:
         found = [(int(match[1]), path) for path in self.folder.iterdir() if (match := _PART.match(path.name))]
         return sorted(found)
 
-    def done(self, *, retry_errors: bool = False) -> set[int]:
-        """Keys of the rows that are there; without those that hold an error when `retry_errors`."""
-        keys: dict[int, bool] = {}
+    def done(self, *, retry_errors: bool = False, tasks: Sequence[str] = ()) -> set[int]:
+        """Keys of the rows that are there with all `tasks`; without those that hold an error when `retry_errors`."""
+        wanted = frozenset(tasks)
+        return {key for key, (held, failed) in self._held().items() if wanted <= held and not (failed and retry_errors)}
+
+    def lacking(self, tasks: Sequence[str]) -> dict[int, tuple[str, ...]]:
+        """What of `tasks` rows without an error that are there lack, by key."""
+        found = {
+            key: tuple(task for task in tasks if task not in held)
+            for key, (held, failed) in self._held().items()
+            if not failed
+        }
+        return {key: missing for key, missing in found.items() if missing}
+
+    def _held(self) -> dict[int, tuple[frozenset[str], bool]]:
+        """Tasks that each row holds, and whether there is an error."""
+        rows: dict[int, tuple[frozenset[str], bool]] = {}
+        names = pa.schema([self.schema.field(name) for name in (KEY, "error_type", TASKS)])
         for path in self._sources():
-            table = self._read(path, [KEY, "error_type"])
-            for key, failed in zip(table[KEY].to_pylist(), table["error_type"].is_valid().to_pylist(), strict=True):
-                keys[key] = failed
-        return {key for key, failed in keys.items() if not (failed and retry_errors)}
+            table = conform(self._read(path), names)
+            columns = (table[KEY].to_pylist(), table["error_type"].is_valid().to_pylist(), table[TASKS].to_pylist())
+            for key, failed, text in zip(*columns, strict=True):
+                held = tasks_of(text, self._manifest.get("tasks", ()))
+                earlier, before = rows.get(key, (frozenset(), False))
+                rows[key] = (earlier | held, failed or (before and not earlier <= held))
+        return rows
 
     def _sources(self) -> list[Path]:
         finished = [self.final] if self._use_final and self.final is not None else []
@@ -264,23 +285,33 @@ class Store:
 
     def _compact(self) -> None:
         """Merges small parts into one, so that long runs do not leave a hundred thousand files."""
-        self._write(pa.concat_tables([self._read(path) for path in self._small]))
+        self._write(pa.concat_tables([conform(self._read(path), self.schema) for path in self._small]))
         for path in self._small:
             path.unlink()
         self._small = []
 
-    def finish(self, order: Iterable[int]) -> Path:
-        """Writes the table in input order, one row a record, and removes the parts it replaces.
+    def finish(self, order: Iterable[int], *, prune: bool = False) -> Path:
+        """Writes the table: the rows of `order` in that order, then those of earlier inputs; removes the parts.
 
+        A row of an earlier input whose name and source are those of a row of `order` is that structure's old content
+        and goes. The counts are in `others` (rows of earlier inputs), `dropped`, `replaced` and `failed` (in `order`).
         The finished ``.parquet`` holds no times and no run-dependent fact, so that an interrupted and an uninterrupted
         screening of the same records give the same bytes.
+
+        Args:
+            order: keys of this input.
+            prune: leaves out the rows of earlier inputs.
         """
         self.flush()
-        tables = [self._read(path) for path in self._sources()]
         columns = self.schema if self.final is None else self.schema.remove(self.schema.get_field_index(SECONDS))
-        table = pa.concat_tables([t.select(columns.names) for t in tables]) if tables else columns.empty_table()
-        place: dict[int, int] = {key: row for row, key in enumerate(table[KEY].to_pylist())}  # the last one wins
+        tables = [conform(self._read(path), columns) for path in self._sources()]
+        table = pa.concat_tables(tables) if tables else columns.empty_table()
+        per_task = {name: [c[0] for c in task["columns"]] for name, task in self._manifest.get("per_task", {}).items()}
+        table, keys = folded(table, KEY, per_task, self._manifest.get("tasks", ()))
+        place: dict[int, int] = {key: row for row, key in enumerate(keys)}
         rows = [place[key] for key in order]
+        self.failed = sum(table["error_type"].is_valid().take(pa.array(rows, pa.int64())).to_pylist())
+        rows += self._earlier(table, rows, prune)
         table = table.take(pa.array(rows, pa.int64())).combine_chunks()
         superseded = [path for _, path in self._part_paths()]
         if self.final is None:
@@ -300,6 +331,17 @@ class Store:
             self.folder.rmdir()
         return self.final
 
+    def _earlier(self, table: pa.Table, rows: list[int], prune: bool) -> list[int]:
+        """Places of the rows of earlier inputs that stay."""
+        mine = set(rows)
+        names = list(zip(table["id"].to_pylist(), table["source"].to_pylist(), strict=True))
+        current = {names[row] for row in rows}
+        rest = [row for row in range(len(table)) if row not in mine]
+        kept = [row for row in rest if names[row] not in current]
+        self.replaced = len(rest) - len(kept)
+        self.others, self.dropped = (0, len(kept)) if prune else (len(kept), 0)
+        return [] if prune else kept
+
     def close(self) -> None:
         """Releases the lock."""
         if self._lock is not None:
@@ -318,12 +360,22 @@ def read_results(path: str | os.PathLike[str]) -> pa.Table:
     """
     place, parts = _locate(path)
     if parts:
-        table = pa.concat_tables([_read_file(part) for part in parts])
-        if KEY not in table.column_names:
+        tables = [_read_file(part) for part in parts]
+        if not all(KEY in table.column_names for table in tables):
             raise InputError(f"{place}: not results that fastin wrote")
-        last = {key: row for row, key in enumerate(table[KEY].to_pylist())}
-        return table.take(pa.array(sorted(last.values()), pa.int64()))
+        manifest = _manifest_of(place)
+        per_task = {name: [c[0] for c in task["columns"]] for name, task in manifest.get("per_task", {}).items()}
+        schema = pa.unify_schemas([table.schema for table in tables])
+        whole = pa.concat_tables([conform(table, schema) for table in tables])
+        return folded(whole, KEY, per_task, manifest.get("tasks", ()))[0]
     return _read_file(place)
+
+
+def _manifest_of(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / _MANIFEST).read_bytes()))
+    except (OSError, ValueError):
+        return {}
 
 
 def check_results(path: str | os.PathLike[str]) -> None:

@@ -70,19 +70,20 @@ def resolve_tasks(names: tuple[str, ...] | list[str]) -> list[Task]:
     return tasks
 
 
-def check_options(tasks: list[Task], options: Mapping[str, Any]) -> dict[str, str]:
+def check_options(tasks: list[Task], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Refuses options that no task takes or that cannot work.
 
     Returns:
-        Facts that the rows depend on beside the options.
+        For each task what its columns depend on: their names and kinds, its options, other facts (a model's digest).
 
     Raises:
         InputError: names the options that exist.
     """
-    facts: dict[str, str] = {}
+    facts: dict[str, dict[str, Any]] = {}
     for task in tasks:
-        if task.check is not None:
-            facts |= task.check(options)
+        taken = {k: v for k, v in options.items() if task.options is None or k in task.options}
+        found = {} if task.check is None else task.check(options)
+        facts[task.name] = {"columns": [list(column) for column in task.columns], "options": taken, "facts": found}
     if any(task.options is None for task in tasks):
         return facts
     known = frozenset[str]().union(*(task.options or frozenset() for task in tasks))

@@ -226,9 +226,11 @@ class _Application:
 
     async def query(self, request: Request) -> Response:
         """Best rows under a condition; as JSON with ``format=json``."""
+        from fastin.screening.catalogue import present_name
+
         table = await asyncio.to_thread(self._results)
         columns = [name for name in table.column_names if name != "record_key"]
-        by = request.query_params.get("by") or next((c for c in ("e3d", "e1d") if c in columns), columns[0])
+        by = request.query_params.get("by") or present_name("barrier_3d_network_eV", columns) or columns[0]
         where = request.query_params.get("where", "")[:1000]
         limit_text = request.query_params.get("limit", "20")
         limit = max(1, min(_MAX_ROWS, int(limit_text))) if re.fullmatch("[0-9]{1,6}", limit_text) else 20

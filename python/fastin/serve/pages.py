@@ -170,7 +170,7 @@ def query_page(columns: list[str], table: Any, by: str, where: str, limit: int, 
     form = (
         f"<h2>Best rows</h2><form action='/query'><label>by <select name='by'>{options}</select></label>"
         f"<label>where <input name='where' size='48' maxlength='1000' value='{escape(where, quote=True)}' "
-        "placeholder='e3d &lt; 0.4 and free_sphere_a &gt; 0.6'></label>"
+        "placeholder='barrier_3d_network_eV &lt; 0.4'></label>"
         f"<label>rows <input name='limit' size='4' value='{limit}'></label><button>show</button></form>"
     )
     if table is None:
