@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
+from fastin.errors import missing_extra
+
+try:
+    import pyarrow as pa
+except ImportError as error:  # pragma: no cover - depends on the installation
+    raise missing_extra("pyarrow", "screen") from error
 
 TASKS = "tasks"
 _ALWAYS = ("id", "source")
