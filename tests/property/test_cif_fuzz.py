@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fastin import examples
-from fastin.crystal.cif import decode, parse_species
 from fastin.crystal.crystal import Crystal
+from fastin.crystal.sites import decode
+from fastin.crystal.species import parse_species
 from fastin.errors import FastinError
 
 TEXTS = [Path(examples()[name]).read_text() for name in ("LiFePO4", "Li10GeP2S12", "Li3N", "LiCl", "LiCoO2")]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastin import examples
-from fastin.crystal.cif import _settings_by_name
+from fastin.crystal.cif.settings import settings_by_name as _settings_by_name
 from fastin.crystal.crystal import Crystal, as_crystal
 from fastin.errors import DisorderError, FastinError, GeometryError, InputError, OxidationStateError
 

@@ -20,7 +20,7 @@ from fastin.runtime.arrays import sum_by
 from fastin.runtime.openmp import _core
 
 if TYPE_CHECKING:
-    from fastin.crystal.cif import Sites
+    from fastin.crystal.sites import Sites
 
 _COINCIDENT = 1e-3  # A: rows nearer than this share one position
 _OVERLAP = 0.5  # A: two atoms nearer than this cannot both be there

@@ -19,7 +19,7 @@ from fastin.errors import InputError
 from fastin.runtime.html import number_text, table
 
 if TYPE_CHECKING:
-    from fastin.crystal.cif import Sites
+    from fastin.crystal.sites import Sites
 
 __all__ = ["Crystal", "Framework", "MobileIon", "OxidationStates", "Radii", "as_crystal"]
 
@@ -162,7 +162,7 @@ class Crystal(CrystalData):
                 f"{self.source}: none of the usual mobile ions ({', '.join(USUAL_IONS)}) is present; "
                 'name one, for example ion="Li" for a guest'
             )
-        from fastin.crystal.cif import parse_species
+        from fastin.crystal.species import parse_species
 
         found = parse_species(ion.strip()) if isinstance(ion, str) else None
         if found is None or (isinstance(ion, str) and ion.strip()[:1].islower()):
@@ -228,7 +228,7 @@ def as_crystal(source: Any, *, oxidation_states: OxidationStates | None = None, 
 
 def with_oxidation_states(crystal: Crystal, states: OxidationStates) -> Crystal:
     """The same crystal with other oxidation states."""
-    from fastin.crystal.cif import Sites
+    from fastin.crystal.sites import Sites
 
     sites = Sites(
         *(crystal.cell, crystal.frac, crystal.number, crystal.occupancy, list(crystal.label)),

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin.crystal.cif import Sites, decode, parse_cif, parse_species
+from fastin.crystal.cif import parse_cif
+from fastin.crystal.sites import Sites, decode
+from fastin.crystal.species import parse_species
 from fastin.errors import GeometryError, InputError
 
 _POSCAR_NAMES = ("POSCAR", "CONTCAR")

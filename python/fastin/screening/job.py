@@ -143,9 +143,9 @@ def load_crystal(record: tuple[str, str, str, bytes]) -> Any:
     """
     import pickle
 
-    from fastin.crystal.cif import decode
     from fastin.crystal.crystal import Crystal, as_crystal, build_crystal
     from fastin.crystal.files import sites_from_bytes
+    from fastin.crystal.sites import decode
 
     _, source, kind, payload = record
     if kind == "broken":
