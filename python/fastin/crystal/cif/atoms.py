@@ -65,23 +65,22 @@ def columns_of(loop: Any) -> Columns:
 
 
 def read_rows(
-    columns: Columns, stated: Stated, lengths: NDArray[np.float64], source: str, notes: list[str], *, symmetric: bool
+    columns: Columns, stated: Stated, lengths: NDArray[np.float64] | None, source: str, notes: list[str]
 ) -> Rows:
     """The rows of the atom loop; dummy points go before anything is read from them.
 
     Args:
         columns: from `columns_of`.
         stated: what the file says about its contents.
-        lengths: (3,) of the cell's axes (A).
+        lengths: (3,) of the cell's axes (A), where operations will be applied: how far may rounding have moved a site?
         source: for messages.
         notes: extended.
-        symmetric: operations will be applied: how far rounding moved each site is needed.
 
     Raises:
         InputError: unknown symbols, coordinates or occupancies that are no numbers, no atoms.
     """
     columns = _without_dummies(columns, source, notes)
-    symbols, names, hydrogen = _symbols(columns, stated, source, notes)
+    symbols, names, hydrogen, mixed = _symbols(columns, stated, source, notes)
     count = len(symbols)
     keep = np.ones(count, dtype=np.bool_)
     unplaced: list[str] = []
@@ -90,14 +89,15 @@ def read_rows(
     keep &= occupancy > 0.0
     if not keep.any():
         raise InputError(f"{source}: the CIF holds no atoms with a position and an occupancy")
-    grouped = _grouped(columns, occupancy)
+    unmixed = np.zeros(count, dtype=np.bool_)
+    grouped = _grouped(columns, occupancy, unmixed)
     multiplicity = _multiplicity(columns)
-    blur = _blur(columns, lengths) if symmetric else np.zeros(count)
+    blur = np.zeros(count) if lengths is None else _blur(columns, lengths)
     hydrogen += _attached(columns, names)
-    if keep.all() and all(len(s.species) == 1 for s in symbols):
-        numbers = np.array([s.species[0][0] for s in symbols], dtype=np.int32)
-        charges = np.array([s.species[0][1] for s in symbols])
-        unmixed = np.zeros(count, dtype=np.bool_)
+    if keep.all() and not mixed:
+        species = [s.species[0] for s in symbols]
+        numbers = np.array([s[0] for s in species], dtype=np.int32)
+        charges = np.array([s[1] for s in species])
         site = np.arange(count)
         return Rows(
             *(frac, numbers, charges, names, occupancy, site, blur, unmixed, grouped, raw, multiplicity),
@@ -151,31 +151,31 @@ def _without_dummies(columns: Columns, source: str, notes: list[str]) -> Columns
 
 def _symbols(
     columns: Columns, stated: Stated, source: str, notes: list[str]
-) -> tuple[list[Symbol], list[str], list[str]]:
-    """What sits on each row, the rows' names, and the names of those that only state their hydrogen."""
+) -> tuple[list[Symbol], list[str], list[str], bool]:
+    """What sits on each row, the rows' names, the names of those that only state their hydrogen, any mixed symbol."""
     labels, types = columns.get("label"), columns.get("type_symbol")
     if types is None and labels is None:
         raise InputError(f"{source}: the atoms have neither _atom_site_type_symbol nor _atom_site_label")
     names = labels if labels is not None else [f"{s}{k + 1}" for k, s in enumerate(types or [])]
     formula = stated.formula if stated.from_sum else {}
-    found: list[Symbol] = []
-    hydrogen: list[str] = []
-    known: dict[str, Symbol | None] = {}
-    for k, name in enumerate(names):
-        typed = types is not None and types[k] not in _UNKNOWN
-        text = types[k] if typed and types is not None else name
-        key = f"{typed:d}{text}"
-        if key not in known:
-            known[key] = _typed(text, formula) if typed else parse_label(text, tuple(formula))
-        symbol = known[key]
+    texts = names
+    if types is not None:
+        unknown = any(t in types for t in _UNKNOWN)
+        texts = [name if t in _UNKNOWN else t for t, name in zip(types, names, strict=True)] if unknown else types
+    known: dict[str, Symbol] = {}
+    for text in dict.fromkeys(texts):
+        typed = types is not None and text in types
+        symbol = _typed(text, formula) if typed else parse_label(text, tuple(formula))
         if symbol is None:
-            _refuse(text, name, typed, formula, source)
-        found.append(symbol)  # type: ignore[arg-type]
-        if symbol is not None and symbol.hydrogen:
-            hydrogen.append(name.strip("'\""))
+            raise _refusal(text, names[texts.index(text)], typed, formula, source)
+        known[text] = symbol
     if types is None:
         notes.append("no _atom_site_type_symbol: elements are taken from the site labels")
-    return found, [n.strip("'\"") for n in names], hydrogen
+    plain = [n.strip("'\"") for n in names]
+    wet = {text for text, symbol in known.items() if symbol.hydrogen}
+    hydrogen = [name for text, name in zip(texts, plain, strict=True) if text in wet] if wet else []
+    mixed = any(len(symbol.species) > 1 for symbol in known.values())
+    return [known[text] for text in texts], plain, hydrogen, mixed
 
 
 def _typed(text: str, formula: dict[int, float]) -> Symbol | None:
@@ -189,11 +189,11 @@ def _typed(text: str, formula: dict[int, float]) -> Symbol | None:
     return symbol
 
 
-def _refuse(text: str, name: str, typed: bool, formula: dict[int, float], source: str) -> None:
+def _refusal(text: str, name: str, typed: bool, formula: dict[int, float], source: str) -> InputError:
     held = ", ".join(symbol_of(z) for z in formula)
     what = "unknown element" if typed else "no element that fits the site label"
     inside = f" (the stated formula holds {held})" if formula else ""
-    raise InputError(
+    return InputError(
         f"{source}: {what} {text!r} at site {name!r}{inside}; "
         "name the element in _atom_site_type_symbol or remove the site"
     )
@@ -277,13 +277,13 @@ def _occupancies(
     return (occupancy, None) if raw is None else (np.minimum(occupancy, 1.0), raw)
 
 
-def _grouped(columns: Columns, occupancy: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _grouped(columns: Columns, occupancy: NDArray[np.float64], none: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Sites of a disorder group whose occupancy is not written, or written as 1."""
     groups = columns.get("disorder_group")
     assemblies = columns.get("disorder_assembly")
-    none = np.zeros(len(occupancy), dtype=np.bool_)
     if groups is None and assemblies is None:
         return none
+    none = none.copy()
     for column in (groups, assemblies):
         if column is not None:
             none |= np.array([v.strip("'\"") not in (*_UNKNOWN, "", "0") for v in column])

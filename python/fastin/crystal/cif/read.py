@@ -44,14 +44,14 @@ def _read_block(block: Any, source: str, notes: list[str]) -> Sites:
     columns = columns_of(atom_loop(block))
     if not missing and is_trivial(block):
         cell = vectors(parameters, source)
-        rows = read_rows(columns, stated, _lengths(cell), source, notes, symmetric=False)
+        rows = read_rows(columns, stated, None, source, notes)
         if rows.raw is None and not rows.mixed.any() and not rows.grouped.any():
             return _as_it_is(block, cell, rows, stated, notes)
         readings = [Reading(None, "list")]
     else:
         parameters, readings = _cell_and_symmetry(block, parameters, missing, source, notes)
         cell = vectors(parameters, source)
-        rows = read_rows(columns, stated, _lengths(cell), source, notes, symmetric=True)
+        rows = read_rows(columns, stated, _lengths(cell), source, notes)
     read_bulk(block, stated)
     trial, warnings = choose(rows, readings, stated, cell, source, notes)
     sites = _expanded(rows, trial, cell, notes, warnings)

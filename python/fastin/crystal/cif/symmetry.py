@@ -59,6 +59,10 @@ class Reading:
 
 def is_trivial(block: Any) -> bool:
     """True where the file states P1 and nothing else: the common case, decided at once."""
+    name = first_value(block, NAME_TAGS).replace(" ", "").upper()
+    if name not in ("P1", "P1(1)", ""):
+        return False
+    listed = False
     for tag in SYMOP_TAGS:
         written = block.find_values(tag)
         if len(written) > 1:
@@ -66,11 +70,11 @@ def is_trivial(block: Any) -> bool:
         if len(written) == 1:
             if written[0].strip("'\"").replace(" ", "").lower() not in _IDENTITY:
                 return False
-            name, hall = first_value(block, NAME_TAGS), first_value(block, HALL_TAGS)
-            number = first_value(block, NUMBER_TAGS)
-            plain = name.replace(" ", "").upper() in ("P1", "P1(1)", "") and hall in ("", "P 1") and number in ("", "1")
-            return plain and not has_extended(block)
-    return False
+            listed = True
+    if not listed and not name:
+        return False
+    plain = first_value(block, HALL_TAGS) in ("", "P 1") and first_value(block, NUMBER_TAGS) in ("", "1")
+    return plain and not has_extended(block)
 
 
 def has_extended(block: Any) -> bool:
@@ -193,9 +197,7 @@ def _unique(operations: list[Any]) -> list[Any]:
     return list({op.triplet(): op for op in operations}.values())
 
 
-def _list_and_name(
-    written: list[str], named: list[Reading], cell: NDArray[np.float64], source: str
-) -> list[Reading]:
+def _list_and_name(written: list[str], named: list[Reading], cell: NDArray[np.float64], source: str) -> list[Reading]:
     """The list as a reading, with the named group beside it where they disagree in order or in metric."""
     given = {re.sub(r"\s", "", text.lower()) for text in written}
     operations = _group(written, source, "the operations listed")
