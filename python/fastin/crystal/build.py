@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastin.crystal.data import NEIGHBOUR_CUTOFF, AtomTable, first_rows_of
 from fastin.crystal.elements import numbers_by_symbol, symbol
+from fastin.crystal.gates import contact_warnings, residue_warnings, vacuum_warnings
 from fastin.crystal.ions import OxidationStates
 from fastin.crystal.oxidation import assign_oxidation_states
 from fastin.crystal.symmetry import SpaceGroup, find_space_group
@@ -84,6 +85,9 @@ def assemble(sites: Sites, source: str, oxidation_states: OxidationStates | None
     )
     kind = _position_kinds(number, occupancy, charge, position)
     first = first_rows_of(position)
+    warnings += residue_warnings(charge, occupancy)
+    warnings += contact_warnings(number, occupancy, position, first, label, neighbours)
+    warnings += vacuum_warnings(cell, frac)
     group = find_space_group(cell, frac[first], kind)
     if group.note:
         notes.append(group.note)

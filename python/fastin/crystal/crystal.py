@@ -40,12 +40,19 @@ class Crystal(CrystalData):
 
     @classmethod
     def from_file(
-        cls, path: str | Path, *, oxidation_states: OxidationStates | None = None, strict: bool = False
+        cls,
+        path: str | Path,
+        *,
+        block: str | int | None = None,
+        oxidation_states: OxidationStates | None = None,
+        strict: bool = False,
     ) -> Crystal:
         """Reads a CIF or POSCAR (by name or content); other formats through pymatgen or ASE.
 
         Args:
-            path: the file.
+            path: the file; ``.gz``, ``.bz2`` and ``.xz`` are unpacked.
+            block: of several, the data block (name or number from 1) of a CIF, or the frame of a trajectory; None takes
+                the first block with atoms, the last frame.
             oxidation_states: species or element -> charge, or one value a site; assigned by fastin when absent.
             strict: refuse a crystal with severe warnings.
 
@@ -55,7 +62,7 @@ class Crystal(CrystalData):
         """
         from fastin.crystal.files import read_sites
 
-        sites, source = read_sites(Path(path))
+        sites, source = read_sites(Path(path), block)
         return build_crystal(sites, source, oxidation_states, strict)
 
     @classmethod
@@ -64,13 +71,14 @@ class Crystal(CrystalData):
         text: str,
         *,
         source: str = "CIF string",
+        block: str | int | None = None,
         oxidation_states: OxidationStates | None = None,
         strict: bool = False,
     ) -> Crystal:
-        """Reads a CIF given as text; `source` names it in messages. Errors as from_file."""
+        """Reads a CIF given as text; `source` names it in messages. `block` and errors as from_file."""
         from fastin.crystal.cif import parse_cif
 
-        return build_crystal(parse_cif(text, source), source, oxidation_states, strict)
+        return build_crystal(parse_cif(text, source, block=block), source, oxidation_states, strict)
 
     @classmethod
     def from_structure(

@@ -18,7 +18,7 @@ _POSCAR_NAMES = ("POSCAR", "CONTCAR")
 _POSCAR_SUFFIXES = (".vasp", ".poscar", ".contcar")
 
 
-def read_sites(path: Path) -> tuple[Sites, str]:
+def read_sites(path: Path, block: str | int | None = None) -> tuple[Sites, str]:
     """Sites of a file and the name to use in messages.
 
     Raises:

@@ -23,6 +23,10 @@ from fastin.runtime.openmp import _core
 SPLIT = 0.8  # A: framework sites nearer than this that exclude each other are one position
 _EXCLUSIVE = 1.05  # total occupancy up to which near sites are alternatives of one atom
 _MIN_OCCUPANCY = 0.2  # framework sites occupied less are no obstacle to the mobile ion
+_MOST_DROPPED = 0.02  # of the framework's atoms: more on such sites is a warning
+_ALTERNATIVES = 2.0  # A: places of one element nearer than this are not all filled at once
+_PARTIAL = 0.95
+_RESCUE = 0.5  # atoms that near faint places must hold together to be kept as obstacles
 _BOND_REACH = 1.35  # times the shortest relative bond: the longest that still counts as coordinated
 _WIDE_SHELL = 8.0  # A: for ions without a counter-ion in the crystal's list of neighbours
 _NEAREST = 2.6  # A: where the nearest framework atom of a mobile ion is first looked for
@@ -109,7 +113,7 @@ def build_framework(crystal: CrystalData, ion: MobileIon, radii: Radii) -> Frame
     coordination = coordination_of(crystal)
     rows = np.flatnonzero(~mobile)
     row_radius = _row_radii(crystal, rows, coordination, radii, notes)
-    kept, frac, radius = _tessellation_sites(crystal, rows, row_radius, radii, notes)
+    kept, frac, radius = _tessellation_sites(crystal, rows, row_radius, radii, notes, warnings)
     if len(kept) == 0:
         raise DisorderError(
             f"{crystal.source}: every site beside {ion.element} is occupied by less than {_MIN_OCCUPANCY:g}: "
@@ -230,7 +234,12 @@ def _radius(number: int, charge: float, coordination: int, radii: str | Mapping[
 
 
 def _tessellation_sites(
-    crystal: CrystalData, rows: NDArray[np.int64], row_radius: NDArray[np.float64], radii: Radii, notes: list[str]
+    crystal: CrystalData,
+    rows: NDArray[np.int64],
+    row_radius: NDArray[np.float64],
+    radii: Radii,
+    notes: list[str],
+    warnings: list[CrystalWarning],
 ) -> tuple[list[NDArray[np.int64]], NDArray[np.float64], NDArray[np.float64]]:
     """Framework positions for the tessellation: rows of each, fractional position, radius."""
     held = crystal.position[rows]
@@ -265,12 +274,52 @@ def _tessellation_sites(
         notes.append(f"split sites {', '.join(names)} are one position in the tessellation")
     faint = keep & (share < _MIN_OCCUPANCY)
     if faint.any():
+        dominant = np.array([crystal.number[m[crystal.occupancy[m].argmax()]] for m in members])
+        rescued = _only_alternatives(crystal.cell, frac, dominant, share, keep, faint)
+        if rescued.any():
+            names = sorted({crystal.label[members[k][0]] for k in np.flatnonzero(rescued)})
+            text = (
+                f"sites {', '.join(names)}, occupied by less than {_MIN_OCCUPANCY:g}, are the only places of their "
+                "atoms: all are obstacles in the tessellation, radii are lower bounds"
+            )
+            notes.append(text)
+            warnings.append(CrystalWarning("framework-smeared", text, names[0]))
+            faint &= ~rescued
+    if faint.any():
+        lost = float(share[faint].sum() / total.sum())
         names = sorted({crystal.label[members[k][0]] for k in np.flatnonzero(faint)})
         listed = ", ".join(names)
-        notes.append(f"sites {listed}, occupied by less than {_MIN_OCCUPANCY:g}, are ignored by the tessellation")
+        text = f"sites {listed}, occupied by less than {_MIN_OCCUPANCY:g}, are ignored by the tessellation"
+        notes.append(text)
+        if lost > _MOST_DROPPED:
+            text += f": {100 * lost:.1f} % of the framework"
+            warnings.append(CrystalWarning("framework-dropped", text, names[0]))
         keep &= ~faint
     kept = np.flatnonzero(keep)
     return [members[k] for k in kept], frac[kept], radius[kept]
+
+
+def _only_alternatives(
+    cell: NDArray[np.float64],
+    frac: NDArray[np.float64],
+    number: NDArray[np.int32],
+    share: NDArray[np.float64],
+    keep: NDArray[np.bool_],
+    faint: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Faint positions whose atoms would vanish: chains of near positions of one element, most of it on faint ones."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    offsets, index, distance = _core.neighbours(cell, frac, _ALTERNATIVES)
+    source = np.repeat(np.arange(len(frac)), np.diff(offsets))
+    near = keep[source] & keep[index] & (number[source] == number[index]) & (distance > 0.0)
+    near &= (share[source] < _PARTIAL) & (share[index] < _PARTIAL)
+    links = coo_array((np.ones(int(near.sum())), (source[near], index[near])), shape=(len(frac), len(frac)))
+    _, cluster = connected_components(links, directed=False)
+    dropped, held = sum_by(cluster, share * faint), sum_by(cluster, share * (keep & ~faint))
+    lost: NDArray[np.bool_] = faint & (dropped > held)[cluster] & (dropped > _RESCUE)[cluster]
+    return lost
 
 
 def _given_radii(radii: Any, count: int, source: str) -> NDArray[np.float64]:

@@ -130,8 +130,8 @@ def parse_label(text: str, formula: Collection[int] = ()) -> Symbol | None:
         found = inside
         if len(found) == 2 and word[1:2].isupper() and not word.isupper():
             found = found[1:]
-    elif word[:2].upper() in ("HO", "NO") and word[1:2].isupper():
-        return None  # holmium or a hydrogen of O? only a formula or a type symbol tells
+    elif word == "T" or (word[:2].upper() in ("HO", "NO") and word[1:2].isupper()):
+        return None  # holmium or a hydrogen of O, tritium or a tetrahedral site? only a formula or a type symbol tells
     if not found:
         return None
     charge = parse_species(text)

@@ -36,6 +36,7 @@ WARNING_CODES: dict[str, WarningCode] = {
     "framework-dropped": WarningCode(True, "faintly occupied framework sites that were left out add up"),
     "charge-residue": WarningCode(True, "the oxidation states leave more than 5 % of the positive charge"),
     "short-contact": WarningCode(True, "two full atoms are nearer than 0.9 A (hydrogen aside)"),
+    "framework-smeared": WarningCode(False, "atoms spread over faint sites: all of them count as obstacles"),
     "modulation-ignored": WarningCode(False, "a modulated crystal is read as its basic structure"),
     "oxidation-ambiguous": WarningCode(False, "another set of oxidation states is about as likely"),
     "ion-guessed": WarningCode(False, "another mobile ion is about as likely as the one chosen"),

@@ -186,6 +186,8 @@ def _typed(text: str, formula: dict[int, float]) -> Symbol | None:
         number_ = symbol.species[0][0]
         if (formula and number_ not in formula and not symbol.hydrogen) or (word == "RE" and 75 not in formula):
             return None
+    if word == "T" and 1 not in formula:  # a tetrahedral site, not tritium
+        return None
     return symbol
 
 

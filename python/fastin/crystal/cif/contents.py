@@ -47,15 +47,19 @@ class Fit:
         return (self.formula is False, self.units is False, self.density is False, self.multiplicity is False)
 
 
-def scale_of(amounts: dict[int, float], formula: dict[int, float]) -> float:
-    """Formula units that the amounts hold: the median over the formula's atoms; hydrogen counts last."""
+def scale_of(amounts: dict[int, float], formula: dict[int, float], units: float = math.nan) -> float:
+    """Formula units that the amounts hold: Z where an element confirms it, else the median over the elements.
+
+    Hydrogen does not count unless it is all there is; of two elements that disagree, the one with more atoms does.
+    """
     pairs = sorted((amounts.get(z, 0.0) / n, n) for z, n in formula.items() if z != 1 or len(formula) == 1)
-    half, seen = 0.5 * sum(n for _, n in pairs), 0.0
-    for ratio, weight in pairs:
-        seen += weight
-        if seen >= half:
-            return ratio if ratio > 0.0 else max(r for r, _ in pairs)
-    return math.nan
+    if not pairs:
+        return math.nan
+    if any(abs(ratio / units - 1.0) < _UNITS for ratio, _ in pairs):
+        return units
+    middle = pairs[(len(pairs) - 1) // 2 : len(pairs) // 2 + 1]
+    ratio = max(middle, key=lambda pair: pair[1])[0]
+    return ratio if ratio > 0.0 else pairs[-1][0]
 
 
 def compare(amounts: dict[int, float], stated: Stated, volume: float) -> Fit:
@@ -67,7 +71,7 @@ def compare(amounts: dict[int, float], stated: Stated, volume: float) -> Fit:
     formula = stated.formula
     if not formula:
         return fit
-    fit.factor = factor = scale_of(amounts, formula)
+    fit.factor = factor = scale_of(amounts, formula, stated.units)
     if not factor > 0.0:
         fit.formula = False
         fit.told = f"the cell holds {formula_text(amounts)}, the formula says {formula_text(formula)}"

@@ -13,7 +13,7 @@ from fastin.crystal.cif.settings import Operations
 SAME_SITE = 1e-3  # A: images of one site nearer than this are one after it was moved onto its special position
 SPECIAL = 0.02  # A: images nearer than this are one site rounded or refined off a special position
 _FORBIDDEN = 0.15  # A: images nearer than this are one where the occupancy forbids two
-_WIDEST = 0.3  # A: farther than this no rounding is believed to have moved a site
+_WIDEST = 0.4  # A: farther than this no rounding is believed to have moved a site
 _ROUNDED = 2.2  # times the blur of a site: distance of two images that rounding took apart
 _FULL = 1.02
 _ROUNDS = 4

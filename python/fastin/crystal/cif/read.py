@@ -45,7 +45,8 @@ def _read_block(block: Any, source: str, notes: list[str]) -> Sites:
     if not missing and is_trivial(block):
         cell = vectors(parameters, source)
         rows = read_rows(columns, stated, None, source, notes)
-        if rows.raw is None and not rows.mixed.any() and not rows.grouped.any():
+        repeated = rows.multiplicity is not None and bool((rows.multiplicity > 1.5).any())
+        if rows.raw is None and not rows.mixed.any() and not rows.grouped.any() and not repeated:
             return _as_it_is(block, cell, rows, stated, notes)
         readings = [Reading(None, "list")]
     else:

@@ -7,6 +7,7 @@ group of the name is offered beside that group (`fastin.crystal.cif.choice` deci
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -262,12 +263,13 @@ def _retyped(operations: Operations, cell: NDArray[np.float64]) -> list[Reading]
     """Settings of the listed operations' own type that keep the metric."""
     import spglib
 
-    try:
-        hall = spglib.get_spacegroup_type_from_symmetry(
-            np.rint(operations.rotations).astype(np.intc), operations.translations
-        )
-    except Exception:  # spglib refuses lists that are no group
-        return []
+    rotations = np.rint(operations.rotations).astype(np.intc)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # spglib announces its future error handling
+        try:
+            hall = spglib.get_spacegroup_type_from_symmetry(rotations, operations.translations)
+        except getattr(spglib, "SpglibError", RuntimeError):  # a list that is no group
+            return []
     if hall is None:
         return []
     settings = other_settings(settings_by_number(int(hall.number), (90.0, 90.0, 90.0)), cell, NEARLY)
@@ -319,7 +321,7 @@ def _named(
 
 def _keeping(settings: list[Any], name: str, cell: NDArray[np.float64]) -> list[Reading]:
     """Readings of the settings that keep the metric; the others of the group where none does."""
-    if settings[0].number == 1:
+    if settings[0].hm == "P 1":
         return [Reading(None, "name")]
     made = {s.xhm(): operations_of(s.hall, s.xhm()) for s in settings}
     lost = {key: distortion(operations.rotations, cell) for key, operations in made.items()}

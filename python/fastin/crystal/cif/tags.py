@@ -22,8 +22,16 @@ def first_value(block: Any, tags: tuple[str, ...]) -> str:
         if value is not None and value not in ("?", "."):
             if value[0] == ";":
                 value = value.strip(";")
-            return str(value.strip().strip("'\"").strip())
+            return unquoted(value)
     return ""
+
+
+def unquoted(text: str) -> str:
+    """A value without its outer pair of quotes; quotes inside stay (Hall symbols end in them)."""
+    text = text.strip()
+    while len(text) > 1 and text[0] in "'\"" and text[-1] == text[0]:
+        text = text[1:-1].strip()
+    return text
 
 
 def number(text: str) -> float:
@@ -119,8 +127,8 @@ def parse_formula(text: str) -> tuple[dict[int, float], dict[int, float]] | None
 
 
 def _stands_alone(text: str, at: int, match: re.Match[str]) -> bool:
-    """True where two capitals are one word, set apart by blanks or digits, and an element."""
+    """True where two capitals are one word, in a formula with blanks, and an element."""
     before = text[at - 1 : at]
     after = text[at + 2 : at + 3]
     known = match[1].capitalize() in numbers_by_symbol()
-    return known and (not before or not before.isalpha()) and not after.isalpha() and (" " in text or after.isdigit())
+    return known and (not before or not before.isalpha()) and not after.isalpha() and " " in text

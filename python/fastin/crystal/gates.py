@@ -1,0 +1,69 @@
+"""Facts of a built crystal that say it is hardly the one meant: charge residue, short contacts, vacuum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastin.crystal.warnings import CrystalWarning
+from fastin.runtime.arrays import sum_by
+
+CONTACT = 0.9  # A: two full atoms, hydrogen aside, are never nearer
+_FULL = 0.75  # occupancy from which a position is no alternative of another one
+_RESIDUE = 0.05  # of the positive charge
+_GAP = 9.0  # A between planes of atoms: wider than any interlayer of a crystal that holds together
+
+
+def residue_warnings(charge: NDArray[np.float64], occupancy: NDArray[np.float64]) -> list[CrystalWarning]:
+    """Oxidation states that miss neutrality by more than 5 % of the positive charge."""
+    held = charge * occupancy
+    residue, positive = float(held.sum()), float(held[held > 0.0].sum())
+    if abs(residue) <= _RESIDUE * max(positive, positive - residue) or not held.any():
+        return []
+    share = 100.0 * abs(residue) / max(positive, positive - residue)
+    text = f"the oxidation states leave {residue:+.3g} e a cell, {share:.0f} % of the positive charge"
+    return [CrystalWarning("charge-residue", text)]
+
+
+def contact_warnings(
+    number: NDArray[np.int32],
+    occupancy: NDArray[np.float64],
+    position: NDArray[np.int64],
+    first: NDArray[np.int64],
+    label: Any,
+    neighbours: Any,
+) -> list[CrystalWarning]:
+    """Pairs of full positions, without hydrogen on either, nearer than 0.9 A; the shortest is named."""
+    offsets, index, distance = neighbours
+    if not len(distance) or float(distance.min()) >= CONTACT:
+        return []
+    total = sum_by(position, occupancy)
+    heavy = sum_by(position, np.where(number == 1, 0.0, 1.0)) > 0.0
+    row = np.repeat(np.arange(len(first)), np.diff(offsets))
+    bad = (distance < CONTACT) & (total[row] > _FULL) & (total[index] > _FULL) & heavy[row] & heavy[index]
+    if not bad.any():
+        return []
+    at = np.flatnonzero(bad)[int(distance[bad].argmin())]
+    pair = f"{label[int(first[row[at]])]}-{label[int(first[index[at]])]}"
+    text = f"{pair} are {distance[at]:.2f} A apart, and {int(bad.sum() + 1) // 2} such contacts are in the cell"
+    return [CrystalWarning("short-contact", text, pair)]
+
+
+def vacuum_warnings(cell: NDArray[np.float64], frac: NDArray[np.float64]) -> list[CrystalWarning]:
+    """Empty layers wider than 9 A: a slab, wire or molecule in a box."""
+    lengths = np.sqrt((cell * cell).sum(axis=1))
+    if lengths.max() <= _GAP:
+        return []
+    spacing = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    gaps = []
+    for axis in np.flatnonzero(spacing > _GAP).tolist():
+        at = np.sort(frac[:, axis])
+        gap = max(float(np.diff(at).max(initial=0.0)), 1.0 - float(at[-1] - at[0])) * float(spacing[axis])
+        if gap > _GAP:
+            gaps.append(f"{gap:.1f} A along {'abc'[axis]}")
+    if not gaps:
+        return []
+    kind = {1: "a slab", 2: "a wire", 3: "a molecule"}[len(gaps)]
+    return [CrystalWarning("vacuum", f"{kind} in vacuum ({', '.join(gaps)} without atoms)")]
