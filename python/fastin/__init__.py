@@ -49,6 +49,8 @@ _HOME = {
     "Barriers": "fastin.bvse.barriers",
     "compute_paths": "fastin.transport.paths",
     "TransportNetwork": "fastin.transport.paths",
+    "order": "fastin.ordering.order",
+    "OrderedCells": "fastin.ordering.order",
     "describe": "fastin.descriptors",
     "predict": "fastin.prediction",
     "Prediction": "fastin.prediction",

@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BvseField', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'free_spheres', 'has_openmp', 'landscape_network', 'lattice_gas', 'max_threads', 'nearest_atoms', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
+__all__: list[str] = ['BvseField', 'anneal', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'free_spheres', 'has_openmp', 'landscape_network', 'lattice_gas', 'max_threads', 'nearest_atoms', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
 class BvseField:
     """
     Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse.grid).
@@ -37,6 +37,10 @@ class BvseField:
     @property
     def tail_energy(self) -> float:
         ...
+def anneal(coulomb: numpy.typing.NDArray[numpy.float64], potential: numpy.typing.NDArray[numpy.float64], charge: numpy.typing.NDArray[numpy.float64], pool: numpy.typing.NDArray[numpy.int32], species: numpy.typing.NDArray[numpy.int32], exclusion_start: numpy.typing.NDArray[numpy.int64], exclusion: numpy.typing.NDArray[numpy.int32], replicas: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex, hot: typing.SupportsFloat | typing.SupportsIndex, cold: typing.SupportsFloat | typing.SupportsIndex, penalty: typing.SupportsFloat | typing.SupportsIndex, keep: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> tuple[typing.Any, ...]:
+    """
+    Simulated annealing of charges on positions: energies, arrangements (n, P), fewest violated exclusions.
+    """
 def certify_tessellation(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], *, merge_tolerance: typing.SupportsFloat | typing.SupportsIndex = 1e-05) -> dict[str, typing.Any]:
     """
     Certificates of the power diagram of spheres: volumes, Euler characteristic, powers at the vertices.

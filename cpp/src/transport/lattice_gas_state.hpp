@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "fastin/base/random.hpp"
 #include "fastin/transport/lattice_gas.hpp"
-#include "fastin/transport/random.hpp"
 #include "fastin/transport/rate_tree.hpp"
 
 namespace fastin {

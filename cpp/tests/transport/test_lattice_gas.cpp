@@ -7,7 +7,7 @@
 
 #include "check.hpp"
 #include "fastin/base/error.hpp"
-#include "fastin/transport/random.hpp"
+#include "fastin/base/random.hpp"
 #include "fastin/transport/rate_tree.hpp"
 
 using namespace fastin;

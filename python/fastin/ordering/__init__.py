@@ -1,0 +1,1 @@
+"""Ordered cells of partly occupied crystals."""
