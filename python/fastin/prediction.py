@@ -291,7 +291,9 @@ def predict(
 
     Example:
         >>> import fastin
-        >>> fastin.predict("LiFePO4.cif").activation_energy  # doctest: +SKIP
+        >>> prediction = fastin.predict(fastin.examples()["LiFePO4"])
+        >>> round(prediction.activation_energy, 1)
+        0.4
     """
     trained = load_shipped(model, device)
     entry, said = _prepare(source, ion=ion, crystals=trained.kind == "crystal", experiment=experiment, strict=strict)

@@ -63,6 +63,71 @@ def test_fit_predict_save_load(tmp_path: Path) -> None:
         Predictor("nope")
 
 
+def _bare(count: int) -> list[object]:
+    graphs = [synthetic_entry(seed).interstitial for seed in range(count)]
+    return [type(g).from_dict(g.to_dict() | {"site_energy": None, "edge_energy": None}) for g in graphs]
+
+
+def test_predictor_is_an_estimator_of_scikit_learn() -> None:
+    from sklearn.base import clone, is_regressor
+    from sklearn.model_selection import GroupKFold, cross_val_score
+
+    model = Predictor("percolation", members=1, epochs=2, device="cpu", model_options=SMALL)
+    assert is_regressor(model)
+    assert clone(model).get_params() == model.get_params()
+    assert model.get_params()["model_options"] == SMALL
+    assert clone(model).set_params(epochs=3).epochs == 3
+    bare = _bare(24)
+    y = np.array([g.site_radius.max() for g in bare])
+    scores = cross_val_score(model, bare, y, cv=2, scoring="neg_mean_absolute_error")
+    assert scores.shape == (2,)
+    assert np.isfinite(scores).all()
+    assert not hasattr(model, "trained_")  # clones were fitted
+    groups = np.repeat(np.arange(8), 3)
+    assert np.isfinite(cross_val_score(model, bare, y, cv=GroupKFold(2), groups=groups)).all()  # R2
+
+
+def test_wrong_shapes_are_named() -> None:
+    bare = _bare(12)
+    y = np.ones(12)
+    model = Predictor("percolation", members=1, epochs=1, device="cpu", model_options=SMALL)
+    for labels in (
+        np.ones(24),
+        np.ones(11),
+        np.ones((12, 2, 2)),
+        np.ones((2, 12)),
+        1.0,
+        ["a"] * 12,
+        np.full(12, np.nan),
+    ):
+        with pytest.raises(InputError):
+            model.fit(bare, labels)
+    for structures in (CIF, None, 5, examples()):
+        with pytest.raises(InputError, match="list of structures"):
+            model.fit(structures, y)
+    with pytest.raises(InputError, match="groups"):
+        model.fit(bare, y, groups=[1, 2])
+    with pytest.raises(InputError, match="members"):
+        Predictor("percolation", members=0).fit(bare, y)
+    model.fit(bare, y)
+    with pytest.raises(InputError, match="at least one"):
+        model.predict([])
+    with pytest.raises(InputError, match="list of structures"):
+        model.predict(CIF)
+
+
+def test_predictor_draws_its_parity() -> None:
+    pytest.importorskip("matplotlib", reason="plots need the view extra")
+    from matplotlib.figure import Figure
+
+    bare = _bare(12)
+    y = np.array([g.site_radius.max() for g in bare])
+    model = Predictor("percolation", members=1, epochs=1, device="cpu", model_options=SMALL).fit(bare, y)
+    axes = Figure().subplots()
+    assert model.plot(bare, y, axes) is axes
+    assert "12 rows" in axes.get_title(loc="left")
+
+
 def test_fine_tuning_starts_from_the_given_weights(store: GraphStore, tmp_path: Path) -> None:
     start = small_model(tmp_path / "start.pt", store)
     config = TrainConfig(

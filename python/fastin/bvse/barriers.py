@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from fastin.bvse.grid import EnergyGrid, compute_bvse, require_grid_memory
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
-from fastin.runtime.html import number_text, numbers_text, table
+from fastin.runtime.html import number_text, numbers_text, table, with_picture
+from fastin.runtime.late import later
 from fastin.runtime.openmp import _core
 
 if TYPE_CHECKING:
@@ -119,7 +120,21 @@ class Barriers:
             rows.append((f"{d}D", number_text(float(value)), numbers_text(saddle) if math.isfinite(value) else "–"))
         method = f"{self.convention or 'given grid'}, zero {self.zero}"
         title = f"Barriers of {self.ion.symbol} in {self.source} ({method})"
-        return table(title, rows, ("dimensions", "barrier, eV", "saddle"))
+        return with_picture(self, table(title, rows, ("dimensions", "barrier, eV", "saddle")))
+
+    def plot(self, ax: Any = None) -> Any:
+        """Energy along the percolating paths.
+
+        Args:
+            ax: matplotlib axes to draw into; None makes a figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed (extra ``view``).
+        """
+        return later("plot barriers")(self, ax)
 
     def values(self, zero: str | None = None) -> NDArray[np.float64]:
         """(3,) barriers in 1, 2, 3 dimensions (eV), inf where the ion cannot percolate.
@@ -313,8 +328,8 @@ def compute_barriers(
 
     Example:
         >>> import fastin
-        >>> fastin.compute_barriers("LiFePO4.cif", zero="global").e1d  # doctest: +SKIP
-        0.385
+        >>> round(fastin.compute_barriers(fastin.examples()["LiFePO4"], zero="global").e1d, 2)
+        0.37
     """
     _checked_zero(zero)
     if isinstance(source_or_grid, EnergyGrid):

@@ -18,7 +18,8 @@ from fastin.bvse.pairs import element_table
 from fastin.crystal.ions import MobileIon, OxidationStates
 from fastin.crystal.warnings import CrystalWarning, refuse_severe
 from fastin.errors import InputError, ResourceError
-from fastin.runtime.html import number_text, numbers_text, table
+from fastin.runtime.html import number_text, numbers_text, table, with_picture
+from fastin.runtime.late import later
 from fastin.runtime.memory import memory_limit, require
 from fastin.runtime.threads import resolve_threads
 
@@ -71,7 +72,22 @@ class EnergyGrid:
             ("minimum, eV", number_text(self.minimum)),
             ("at", numbers_text(self.minimum_frac)),
         ]
-        return table(f"EnergyGrid of {self.ion.symbol}", rows)
+        return with_picture(self, table(f"EnergyGrid of {self.ion.symbol}", rows))
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """A slice through the energies.
+
+        Args:
+            ax: matplotlib axes to draw into; None makes a figure.
+            **options: of `fastin.view.plots.plot_grid`: axis, at, top.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed (extra ``view``).
+        """
+        return later("plot grid")(self, ax, **options)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -146,8 +146,11 @@ def compute_landscape(
         InputError: a grid without a field (read from a file) or too coarse; unusable options.
 
     Example:
+        >>> import fastin
         >>> from fastin.bvse.landscape import compute_landscape
-        >>> compute_landscape("LiFePO4.cif").barrier_forward  # doctest: +SKIP
+        >>> landscape = compute_landscape(fastin.examples()["LiFePO4"])
+        >>> round(float(landscape.barrier_forward.min()), 2)
+        0.37
     """
     if isinstance(source_or_grid, EnergyGrid):
         if ion is not None or bvse_options:

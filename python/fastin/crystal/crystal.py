@@ -16,7 +16,8 @@ from fastin.crystal.framework import Framework, build_framework
 from fastin.crystal.ions import USUAL_IONS, MobileIon, OxidationStates, Radii
 from fastin.crystal.warnings import refuse_severe
 from fastin.errors import InputError
-from fastin.runtime.html import number_text, table
+from fastin.runtime.html import number_text, table, with_picture
+from fastin.runtime.late import later
 
 if TYPE_CHECKING:
     from fastin.crystal.sites import Sites
@@ -144,7 +145,22 @@ class Crystal(CrystalData):
             ("volume, Å³", number_text(self.volume, 1)),
             ("in the cell", ", ".join(f"{name} {amount:g}" for name, amount in amounts.items())),
         ]
-        return table(f"Crystal {self.formula}", rows)
+        return with_picture(self, table(f"Crystal {self.formula}", rows))
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Atoms, bonds and coordination polyhedra of one cell.
+
+        Args:
+            ax: matplotlib axes to draw into; None makes a figure.
+            **options: of `fastin.view.plots.plot_crystal`: view.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed (extra ``view``).
+        """
+        return later("plot crystal")(self, ax, **options)
 
     # ------------------------------------------------------------------------------------------------ mobile ion
 

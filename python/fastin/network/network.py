@@ -19,7 +19,7 @@ from fastin.network import files as network_files
 from fastin.network.data import ClearanceMode, NetworkData
 from fastin.network.exact import exact_free_spheres
 from fastin.network.parts import Channel, FrameworkSpheres
-from fastin.runtime.html import number_text, numbers_text, table
+from fastin.runtime.html import number_text, numbers_text, table, with_picture
 from fastin.runtime.late import later
 from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
@@ -97,7 +97,22 @@ class InterstitialNetwork(NetworkData):
         ]
         if self.exact_free_sphere_radii is not None:
             rows.insert(5, ("exact free sphere along a, b, c, Å", numbers_text(self.exact_free_sphere_radii)))
-        return table(f"InterstitialNetwork of {self.ion}", rows)
+        return with_picture(self, table(f"InterstitialNetwork of {self.ion}", rows))
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Voids, coloured by radius, and the bottlenecks between them.
+
+        Args:
+            ax: matplotlib axes to draw into; None makes a figure.
+            **options: of `fastin.view.plots.plot_network`: view, smallest.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed (extra ``view``).
+        """
+        return later("plot network")(self, ax, **options)
 
     def channels(self, probe_radius: float | None = None) -> list[Channel]:
         """Percolating components for a spherical probe: edges wider than it between sites larger than it.

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fastin.runtime.late import later
+
 
 def table(title: str, rows: Iterable[Sequence[Any]], header: Sequence[str] = ()) -> str:
     """A heading above a table; every cell is escaped.
@@ -22,6 +24,12 @@ def table(title: str, rows: Iterable[Sequence[Any]], header: Sequence[str] = ())
     for row in rows:
         lines.append("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>")
     return "".join(lines) + "</table></div>"
+
+
+def with_picture(result: Any, text: str) -> str:
+    """The result's small plot beside its table; the table alone where there is no plot (no matplotlib)."""
+    picture = later("picture")(result)
+    return f'<div style="display:flex;gap:18px;flex-wrap:wrap">{picture}{text}</div>' if picture else text
 
 
 def number_text(value: float | None, digits: int = 3) -> str:

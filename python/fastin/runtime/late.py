@@ -16,6 +16,15 @@ LATER: Mapping[str, str] = {
     "network graph": "fastin.graph.graph:build_interstitial_graph",
     "interstitial graph to pyg": "fastin.ml.data:interstitial_to_pyg",
     "crystal graph to pyg": "fastin.ml.data:crystal_to_pyg",
+    "plot crystal": "fastin.view.plots:plot_crystal",
+    "plot network": "fastin.view.plots:plot_network",
+    "plot grid": "fastin.view.plots:plot_grid",
+    "plot barriers": "fastin.view.plots:plot_barriers",
+    "plot transport": "fastin.view.plots:plot_transport",
+    "plot leg": "fastin.view.plots:plot_leg",
+    "plot peaks": "fastin.view.plots:plot_peaks",
+    "plot predictor": "fastin.view.plots:plot_predictor",
+    "picture": "fastin.view.plots:picture",
 }
 
 
@@ -43,6 +52,6 @@ def lazy_names(package: str, home: Mapping[str, str], namespace: dict[str, Any])
         return value
 
     def names() -> list[str]:
-        return sorted({*namespace, *home})
+        return sorted(namespace.get("__all__", home))
 
     return load, names

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from scipy.stats import f as f_distribution
 
 from fastin.errors import InputError, missing_extra
+from fastin.runtime.figures import axes_for
+from fastin.runtime.html import number_text, table, with_picture
 from fastin.transport.arrhenius_table import FloatArray, Quantity
 from fastin.transport.arrhenius_table import read_table as read_table
 from fastin.transport.kinetics import BOLTZMANN_EV
@@ -94,6 +96,33 @@ class ArrheniusFit:
                 "one line does not describe them; fit the ranges apart"
             )
         return tuple(found)
+
+    def plot(self, ax: Any = None, *, label: str = "data") -> Any:
+        """Points and line of log10(sigma T) (or log10 D) against 1000 / T.
+
+        Args:
+            ax: matplotlib axes to draw into; None makes a figure.
+            label: name in the legend.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed (extra ``view``).
+        """
+        axes = axes_for(ax)
+        draw_arrhenius(axes, {label: self})
+        return axes
+
+    def _repr_html_(self) -> str:
+        energy = f"{number_text(self.activation_energy)} ± {number_text(self.activation_energy_std)}"
+        rows = [
+            ("points", str(len(self.value))),
+            ("activation energy, eV", energy),
+            ("R²", number_text(self.r_squared, 4)),
+            *(("remark", remark) for remark in self.remarks),
+        ]
+        return with_picture(self, table(f"Arrhenius fit of {self.quantity}", rows))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, with the value extrapolated to 300 K."""
@@ -255,12 +284,26 @@ def plot_arrhenius(
         from matplotlib.figure import Figure
     except ImportError as error:
         raise missing_extra("matplotlib", "view") from error
+    figure = Figure(figsize=(5.0, 4.0), layout="constrained")
+    draw_arrhenius(figure.subplots(), fits, prediction=prediction)
+    try:
+        figure.savefig(str(path), dpi=160)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot write the plot ({error})") from None
+    return Path(path)
+
+
+def draw_arrhenius(
+    axes: Any,
+    fits: ArrheniusFit | Mapping[str, ArrheniusFit],
+    *,
+    prediction: tuple[FloatArray, FloatArray] | None = None,
+) -> None:
+    """The same into the given matplotlib axes."""
     series = {"data": fits} if isinstance(fits, ArrheniusFit) else dict(fits)
     if not series or len({fit.quantity for fit in series.values()}) != 1:
         raise InputError("one plot holds fits of one quantity: all conductivities, or all diffusivities")
     conductivity = next(iter(series.values())).quantity == "conductivity"
-    figure = Figure(figsize=(5.0, 4.0), layout="constrained")
-    axes = figure.subplots()
     for k, (name, fit) in enumerate(series.items()):
         _draw(axes, fit, name, *_SERIES[k % len(_SERIES)])
     if prediction is not None:
@@ -268,11 +311,6 @@ def plot_arrhenius(
     axes.set_xlabel("1000 / T  (1/K)")
     axes.set_ylabel("log10(sigma T / S K cm$^{-1}$)" if conductivity else "log10(D / cm$^2$ s$^{-1}$)")
     axes.legend(frameon=False, fontsize="small")
-    try:
-        figure.savefig(str(path), dpi=160)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot write the plot ({error})") from None
-    return Path(path)
 
 
 def _height(conductivity: bool, t: FloatArray, v: FloatArray) -> FloatArray:

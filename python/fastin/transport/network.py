@@ -17,6 +17,7 @@ from fastin.crystal.symmetry import wyckoff_letters
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
 from fastin.runtime import html
+from fastin.runtime.late import later
 from fastin.runtime.parts import Column
 from fastin.runtime.threads import resolve_threads
 from fastin.transport import filling, neb, simulation, tables
@@ -115,7 +116,23 @@ class TransportNetwork:
         )
 
     def _repr_html_(self) -> str:
-        return html.table(repr(self), tables.hop_rows(self.hop_classes()), tables.HOP_COLUMNS)
+        rows = tables.hop_rows(self.hop_classes())
+        return html.with_picture(self, html.table(repr(self), rows, tables.HOP_COLUMNS))
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Energy along the cheapest path, or along one hop.
+
+        Args:
+            ax: matplotlib axes to draw into; None makes a figure.
+            **options: of `fastin.view.plots.plot_transport`: dimensions, hop.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed (extra ``view``).
+        """
+        return later("plot transport")(self, ax, **options)
 
     # --- hops ---
 

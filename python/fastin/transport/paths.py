@@ -124,9 +124,9 @@ def compute_paths(
 
     Example:
         >>> import fastin
-        >>> paths = fastin.compute_paths("LiFePO4.cif")  # doctest: +SKIP
-        >>> paths.path(1)  # doctest: +SKIP
-        TransportPath(1D along [0 1 0], 2 hops, 0.429 eV)
+        >>> paths = fastin.compute_paths(fastin.examples()["LiFePO4"])
+        >>> paths.path(1)
+        TransportPath(1D along [0 1 0], 4 hops, 0.373 eV)
     """
     from fastin.bvse.barriers import compute_barriers
     from fastin.bvse.grid import compute_bvse

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fastin.runtime.late import later
 from fastin.runtime.openmp import _core
 
 if TYPE_CHECKING:
@@ -39,6 +40,20 @@ class HopProfile:
 
     def __repr__(self) -> str:
         return f"HopProfile({len(self.energy)} points, {self.distance[-1]:.2f} A, maximum {self.energy.max():.3f} eV)"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Energy along the way.
+
+        Args:
+            ax: matplotlib axes to draw into; None makes a figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed (extra ``view``).
+        """
+        return later("plot leg")(self, ax)
 
     def reversed(self) -> HopProfile:
         """The same way back, starting in the second site's place."""
@@ -78,6 +93,20 @@ class TransportPath:
     def __repr__(self) -> str:
         along = " ".join(map(str, self.translation.tolist()))
         return f"TransportPath({self.dimensions}D along [{along}], {len(self.hops)} hops, {self.barrier:.3f} eV)"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Energy along the way.
+
+        Args:
+            ax: matplotlib axes to draw into; None makes a figure.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed (extra ``view``).
+        """
+        return later("plot leg")(self, ax)
 
 
 def interpolate(at: npt.ArrayLike, distance: FloatArray, frac: FloatArray) -> FloatArray:

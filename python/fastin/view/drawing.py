@@ -62,35 +62,41 @@ def block_of(data: dict[str, Any]) -> tuple[int, int, int]:
     return a, b, c
 
 
+def images_in(frac: Iterable[float], block: Iterable[int] = (1, 1, 1), margin: float = _BOUNDARY) -> Floats:
+    """(n, 3) images of a fractional position inside a block of cells, its boundary included."""
+    at, end = np.array(list(frac), dtype=float), np.array(list(block))
+    low, high = np.ceil(-margin - at).astype(int), np.floor(end + margin - at).astype(int)
+    ranges = [range(a, b + 1) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+    shifted: Floats = np.array(list(itertools.product(*ranges)), dtype=float).reshape(-1, 3) + at
+    return shifted
+
+
+def frame(cell: Any, block: Iterable[int] = (1, 1, 1)) -> Drawing:
+    """A drawing with the edges of the cells."""
+    vectors, end = np.asarray(cell, dtype=float), np.array(list(block))
+    out = Drawing(corners=np.array(list(itertools.product((0, 1), repeat=3))) * end @ vectors)
+    for corner in itertools.product(*(range(n + 1) for n in end.tolist())):
+        for k in range(3):
+            last = list(corner)
+            last[k] += 1
+            if last[k] <= end[k]:
+                out.rods.append((np.array(corner) @ vectors, np.array(last) @ vectors, 0.035, np.array(_EDGE)))
+    return out
+
+
 class _Builder:
     def __init__(self, data: dict[str, Any], repeat: tuple[int, int, int]) -> None:
         self.data = data
         self.repeat = np.array(repeat)
         self.cell = np.array(data["cell"], dtype=float)
-        self.out = Drawing()
+        self.out = frame(self.cell, repeat)
 
     def images(self, frac: Iterable[float], margin: float = _BOUNDARY) -> Floats:
-        """(n, 3) images of a position inside the block, its boundary included."""
-        at = np.array(list(frac), dtype=float)
-        low, high = np.ceil(-margin - at).astype(int), np.floor(self.repeat + margin - at).astype(int)
-        ranges = [range(a, b + 1) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
-        shifted: Floats = np.array(list(itertools.product(*ranges)), dtype=float).reshape(-1, 3) + at
-        return shifted
+        return images_in(frac, self.repeat, margin)
 
     def look(self, symbol: str) -> dict[str, Any]:
         found: dict[str, Any] = self.data["elements"].get(symbol, {"colour": "#b0b0b0", "radius": 0.5})
         return found
-
-    def edges(self) -> None:
-        grid = list(itertools.product(*(range(n + 1) for n in self.repeat.tolist())))
-        self.out.corners = np.array(list(itertools.product((0, 1), repeat=3))) * self.repeat @ self.cell
-        for corner in grid:
-            for k in range(3):
-                end = list(corner)
-                end[k] += 1
-                if end[k] <= self.repeat[k]:
-                    a, b = np.array(corner) @ self.cell, np.array(end) @ self.cell
-                    self.out.rods.append((a, b, 0.035, np.array(_EDGE)))
 
     def atoms(self, framework: bool, mobile: bool, polyhedra: bool) -> None:
         bonded: list[tuple[Floats, float, float, Floats]] = []  # place, charge, bond length, colour
@@ -218,7 +224,6 @@ def build_drawing(data: dict[str, Any], show: Iterable[str], level: float | None
     """
     shown = set(show)
     builder = _Builder(data, block_of(data))
-    builder.edges()
     builder.atoms("framework" in shown, "mobile" in shown, "polyhedra" in shown)
     if "voids" in shown and data["grid"] is not None:
         builder.voids()

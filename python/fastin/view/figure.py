@@ -65,7 +65,7 @@ def rotation_of(cell: NDArray[np.float64], view: str | tuple[float, float] | Non
     return rotation
 
 
-def _extent(drawing: Drawing, rotation: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def extent(drawing: Drawing, rotation: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lowest and highest (x, y, z) of everything, in viewer's coordinates."""
     points = [drawing.corners @ rotation.T]
     radii = [np.full(8, 0.05)]
@@ -86,7 +86,7 @@ def _picture(axes: Any, drawing: Drawing, cell: NDArray[np.float64], rotation: N
         max(16, round(box.width / axes.figure.dpi * dpi)),
         max(16, round(box.height / axes.figure.dpi * dpi)),
     )
-    low, high = _extent(drawing, rotation)
+    low, high = extent(drawing, rotation)
     scale = 0.97 * min(width / (high[0] - low[0]), height / (high[1] - low[1]))
     centre = (low + high) / 2 @ rotation
     camera = Camera(rotation, centre, scale, width, height, 1.1 * (high[2] - low[2]) / 2)

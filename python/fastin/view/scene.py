@@ -157,7 +157,8 @@ def _grid_data(grid: Any, barriers: Any, zero: float) -> dict[str, Any]:
     }
 
 
-def _paths(barriers: Any) -> list[dict[str, Any]]:
+def paths_of(barriers: Any) -> list[dict[str, Any]]:
+    """The percolating paths, one entry a dimension that is reached."""
     paths = []
     for d, path in enumerate((barriers.path_1d, barriers.path_2d, barriers.path_3d), start=1):
         if path is None or not math.isfinite(float(barriers.values()[d - 1])):
@@ -256,7 +257,7 @@ def build_scene(
         "ramp": list(ENERGY),
         "series": list(SERIES),
         "grid": _grid_data(grid, barriers, zero) if grid is not None else None,
-        "paths": _paths(barriers) if barriers is not None else [],
+        "paths": paths_of(barriers) if barriers is not None else [],
         "hops": results.get("hops", []),
         "xrd": _pattern(results.get("peaks")),
         "facts": _facts(crystal, network, barriers),

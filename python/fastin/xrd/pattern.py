@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.errors import InputError, MissingParameterError
+from fastin.runtime.late import later
 from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
 from fastin.xrd.profiles import PeakProfile
@@ -71,6 +72,21 @@ class PowderPeaks:
 
     def __len__(self) -> int:
         return len(self.two_theta)
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Sticks, the strongest with their indices.
+
+        Args:
+            ax: matplotlib axes to draw into; None makes a figure.
+            **options: of `fastin.view.plots.plot_peaks`: source.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed (extra ``view``).
+        """
+        return later("plot peaks")(self, ax, **options)
 
 
 @dataclass(frozen=True, eq=False)
