@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastin.bvse.barriers import Barriers
     from fastin.bvse.grid import EnergyGrid
     from fastin.crystal.crystal import Crystal
-    from fastin.crystal.ions import MobileIon, OxidationStates
+    from fastin.crystal.ions import IonName, MobileIon, OxidationStates
     from fastin.network.network import InterstitialNetwork
 
 #: Heights above the minimum (eV) at which the accessible share of the volume is given.
@@ -43,7 +43,7 @@ class Descriptors(dict[str, float]):
 
 def describe(
     source: Any,
-    ion: str | None = None,
+    ion: IonName | None = None,
     *,
     resolution: float = 0.2,
     convention: str = "spse",

@@ -19,6 +19,7 @@ from fastin.runtime.html import number_text, table
 from fastin.runtime.isolate import TIME_LIMIT, Failure, isolate
 
 if TYPE_CHECKING:
+    from fastin.crystal.ions import IonName
     from fastin.ml.checkpoint import Trained
     from fastin.ml.conductivity import Experiment
     from fastin.ml.store import Entry
@@ -245,7 +246,7 @@ def _with_experiment(prediction: Prediction, said: Experiment | None) -> Predict
 
 
 def worker(
-    ion: str | None, crystals: bool, experiment: bool, strict: bool, num_threads: int
+    ion: IonName | None, crystals: bool, experiment: bool, strict: bool, num_threads: int
 ) -> Callable[[Any], tuple[Entry, Experiment | None]]:
     """In a worker process: the function that reads one structure and prepares what the models need of it."""
     import fastin.ml.dataset  # noqa: F401 - no structure's time limit shall pay for imports
@@ -254,7 +255,7 @@ def worker(
 
 
 def _prepare(
-    source: Any, *, ion: str | None, crystals: bool, experiment: bool, strict: bool, num_threads: int | None = None
+    source: Any, *, ion: IonName | None, crystals: bool, experiment: bool, strict: bool, num_threads: int | None = None
 ) -> tuple[Entry, Experiment | None]:
     from fastin.crystal.crystal import as_crystal
     from fastin.ml.dataset import graphs_of
@@ -267,7 +268,7 @@ def _prepare(
 
 def predict(
     source: Any,
-    ion: str | None = None,
+    ion: IonName | None = None,
     *,
     model: str | Path = "default",
     device: str | None = None,
@@ -302,7 +303,7 @@ def predict(
 
 def predict_many(
     sources: Sequence[Any],
-    ion: str | None = None,
+    ion: IonName | None = None,
     *,
     model: str | Path = "default",
     device: str | None = None,
@@ -346,7 +347,7 @@ def predict_many(
 
 def predict_each(
     sources: Sequence[Any],
-    ion: str | None = None,
+    ion: IonName | None = None,
     *,
     model: str | Path = "default",
     device: str | None = None,

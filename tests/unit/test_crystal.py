@@ -187,7 +187,7 @@ def test_importing_needs_no_pymatgen() -> None:
         ("LiFePO4", "O", ("O", -2, False)),
         ("LiFePO4", "Na", ("Na", 1, True)),
         ("LiFePO4", "Mg2+", ("Mg", 2, True)),
-        ("CaF2", None, ("Ca", 2, False)),
+        ("CaF2", None, ("F", -1, False)),
         ("CaF2", "F-", ("F", -1, False)),
         ("Na3PS4_cubic", None, ("Na", 1, False)),
     ],

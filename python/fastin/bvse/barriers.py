@@ -29,7 +29,7 @@ from fastin.runtime.late import later
 from fastin.runtime.openmp import _core
 
 if TYPE_CHECKING:
-    from fastin.crystal.ions import MobileIon
+    from fastin.crystal.ions import IonName, MobileIon
 
 __all__ = ["Barriers", "compute_barriers"]
 
@@ -298,7 +298,7 @@ def _lost_passes(result: dict[str, Any], grid: EnergyGrid) -> list[int]:
 
 def compute_barriers(
     source_or_grid: Any,
-    ion: str | None = None,
+    ion: IonName | None = None,
     *,
     refine: bool = True,
     connectivity: int = 26,

@@ -38,7 +38,7 @@ from fastin.runtime.threads import resolve_threads
 
 if TYPE_CHECKING:
     from fastin.crystal.crystal import Crystal
-    from fastin.crystal.ions import MobileIon
+    from fastin.crystal.ions import IonName, MobileIon
 
 CONVENTIONS = ("spse", "bvlain", "softbv")
 
@@ -285,7 +285,7 @@ def _symmetric_rows(
 
 def build_field(
     crystal: Crystal,
-    ion: str | MobileIon | None = None,
+    ion: IonName | None = None,
     *,
     convention: str = "spse",
     cutoff: float = 10.0,

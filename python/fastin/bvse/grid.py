@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastin.bvse.field import CONVENTIONS, Field, build_field
 from fastin.bvse.files import parse_title, read_grid, write_grid
 from fastin.bvse.pairs import element_table
-from fastin.crystal.ions import MobileIon, OxidationStates
+from fastin.crystal.ions import IonName, MobileIon, OxidationStates
 from fastin.crystal.warnings import CrystalWarning, refuse_severe
 from fastin.errors import InputError, ResourceError
 from fastin.runtime.html import number_text, numbers_text, table, with_picture
@@ -300,7 +300,7 @@ def grid_shape(field: Field, resolution: float) -> tuple[int, int, int]:
 
 def compute_bvse(
     source: Any,
-    ion: str | None = None,
+    ion: IonName | None = None,
     *,
     resolution: float = 0.2,
     cutoff: float = 10.0,

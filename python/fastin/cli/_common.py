@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 from rich.console import Console
 
 from fastin.errors import InputError
+
+if TYPE_CHECKING:
+    from fastin.crystal.warnings import CrystalWarning
 
 SUFFIXES = (".cif", ".vasp", ".poscar", ".contcar")
 STRUCTURE_NAMES = ("POSCAR", "CONTCAR")
@@ -123,8 +126,23 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no "-0.00"
 
 
+def is_guessed(named: str | None, ion: str, warnings: Iterable[CrystalWarning]) -> bool:
+    """True where nobody named the ion and it is none of Li, Na, K, Ag, Cu, or another one is as likely."""
+    from fastin.crystal.mobile import MONOVALENT
+
+    plain = ion.rstrip("+-.0123456789") in MONOVALENT and all(w.code != "ion-guessed" for w in warnings)
+    return named is None and not plain
+
+
+def ion_text(row: Mapping[str, Any]) -> str:
+    """The ion of a row for a table: `F- (guessed; --ion)`, `Na+ (guest)`."""
+    remark = " (guest)" if row.get("guest") else " (guessed; --ion)" if row.get("ion_guessed") else ""
+    return str(row["ion"]) + remark
+
+
 ion_option = click.option(
-    "--ion", help="Mobile ion, e.g. Li, Na+, F-; default: the first of Li, Na, K, Ag, ... that is present."
+    "--ion",
+    help="Mobile ion, e.g. Li, na, F-; default: Li, Na, K, Ag or Cu, else a free anion, else Mg, Zn, Ca, Al, Rb, Cs.",
 )
 radii_option = click.option(
     "--radii",

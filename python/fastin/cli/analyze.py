@@ -18,6 +18,8 @@ from fastin.cli._common import (
     dump_json,
     expand_inputs,
     ion_option,
+    ion_text,
+    is_guessed,
     json_option,
     json_ready,
     notes_option,
@@ -56,7 +58,7 @@ def analyze_one(path: Path, ion: str | None, radii: str, with_barriers: bool, th
     start = time.perf_counter()
     crystal = as_crystal(path)
     mobile = crystal.resolve_ion(ion)
-    network = compute_network(crystal, mobile.element if ion is None else ion, radii=radii, num_threads=threads)
+    network = compute_network(crystal, mobile, radii=radii, num_threads=threads)
     network_ms = 1e3 * (time.perf_counter() - start)
     channels = network.channels(network.probe_radius)
     row: dict[str, Any] = {
@@ -65,6 +67,7 @@ def analyze_one(path: Path, ion: str | None, radii: str, with_barriers: bool, th
         "space_group": crystal.space_group,
         "ion": mobile.symbol,
         "guest": mobile.guest,
+        "ion_guessed": is_guessed(ion, mobile.symbol, mobile.warnings),
         "n_voids": len(network.site_radius),
         "n_bottlenecks": len(network.edge_length),
         "n_inequivalent_voids": len(set(network.site_orbit.tolist())),
@@ -83,7 +86,7 @@ def analyze_one(path: Path, ion: str | None, radii: str, with_barriers: bool, th
     if with_barriers:
         start = time.perf_counter()
         try:
-            grid = compute_bvse(crystal, mobile.element if ion is None else ion, num_threads=threads)
+            grid = compute_bvse(crystal, mobile, num_threads=threads)
             barriers = compute_barriers(grid, num_threads=threads)
         except FastinError as error:
             # The network stands on its own; the missing energies are said, not hidden.
@@ -183,7 +186,7 @@ def _table(rows: list[dict[str, Any]], labels: list[str], with_barriers: bool) -
         if "error" in row:
             table.add_row(escape(label), f"[red]{escape(row['error']['type'])}[/red]")
             continue
-        cells = [escape(label), row["formula"], row["ion"] + (" (guest)" if row["guest"] else "")]
+        cells = [escape(label), row["formula"], ion_text(row)]
         cells += [str(row["n_voids"]), str(row["n_bottlenecks"])]
         cells += [number(r) for r in row["free_sphere_radii_A"]]
         cells.append(f"{row['channel_dimensionality']}D" if row["channel_dimensionality"] else "none")

@@ -17,6 +17,8 @@ from fastin.cli._common import (
     dump_json,
     expand_inputs,
     ion_option,
+    ion_text,
+    is_guessed,
     json_option,
     json_ready,
     notes_option,
@@ -57,7 +59,7 @@ def _answer(
         refuse_folder(path)
         grid = compute_bvse(path, ion, num_threads=threads, **grid_options)
         barriers = compute_barriers(grid, num_threads=threads, **barrier_options)
-        row = barriers.to_dict()
+        row = {**barriers.to_dict(), "ion_guessed": is_guessed(ion, barriers.ion.symbol, grid.warnings)}
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             grid.write(out / f"{stem}.bvse.cube")
@@ -84,7 +86,7 @@ def _table(rows: list[dict[str, Any]], labels: list[str]) -> Table:
         along = row.get("translations_1d") or [[]]
         table.add_row(
             escape(label),
-            row["ion"] + (" (guest)" if row["guest"] else ""),
+            ion_text(row),
             *(number(row[f"e{k}d_eV"], 3) for k in (1, 2, 3)),
             f"{d}D" if d else "no",
             " ".join(f"{x:.3f}" for x in saddle) if saddle else "-",

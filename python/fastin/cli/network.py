@@ -16,6 +16,8 @@ from fastin.cli._common import (
     Finite,
     dump_json,
     ion_option,
+    ion_text,
+    is_guessed,
     json_option,
     number,
     radii_option,
@@ -30,11 +32,12 @@ if TYPE_CHECKING:
     from fastin.network.network import InterstitialNetwork
 
 
-def _summary(network: InterstitialNetwork, probe: float) -> dict[str, Any]:
+def _summary(network: InterstitialNetwork, probe: float, named: str | None) -> dict[str, Any]:
     out: dict[str, Any] = {
         "source": network.source,
         "ion": network.ion,
         "guest": network.guest,
+        "ion_guessed": is_guessed(named, network.ion, network.warnings),
         "clearance": network.clearance,
         "n_sites": len(network.site_radius),
         "n_edges": len(network.edge_length),
@@ -92,7 +95,7 @@ def _triple(values: Any, digits: int = 3) -> str:
 def _print_summary(row: dict[str, Any]) -> None:
     console = stdout_console()
     table = Table(box=None, show_header=False, pad_edge=False)
-    ion = row["ion"] + (" (guest: the crystal holds none)" if row["guest"] else "")
+    ion = row["ion"] + " (guest: the crystal holds none)" if row["guest"] else ion_text(row)
     table.add_row("structure", escape(row["source"]))
     table.add_row("mobile ion", ion)
     table.add_row("voids", f"{row['n_sites']} ({row['n_site_classes']} inequivalent)")
@@ -156,7 +159,7 @@ def worker(
     def answer(path: Path) -> dict[str, Any]:
         try:
             network = compute_network(path, ion, num_threads=num_threads, **options)
-            row = _summary(network, network.probe_radius if probe is None else probe)
+            row = _summary(network, network.probe_radius if probe is None else probe, ion)
             if classes:
                 row |= _classes(network)
             for target in out:

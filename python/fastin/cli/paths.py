@@ -14,6 +14,8 @@ from rich.table import Table
 from fastin.cli._common import (
     dump_json,
     ion_option,
+    ion_text,
+    is_guessed,
     json_option,
     number,
     stderr_console,
@@ -61,6 +63,7 @@ def _kinetics(paths: TransportNetwork, temperature: float, prefactor: float) -> 
 def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
     console = stdout_console()
     console.print(escape(repr(paths)))
+    console.print(f"mobile ion {ion_text(row)}")
     console.print(f"energies above the lowest site; cutoff {paths.energy_cutoff:.2f} eV\n")
     sites = Table(
         box=None, header_style="bold", pad_edge=False, title="sites, one a symmetry class", title_justify="left"
@@ -179,6 +182,7 @@ def command(
             file, ion, energy_cutoff=cutoff_energy, convention=convention, resolution=resolution, num_threads=threads
         )
         row = paths.to_dict()
+        row["ion_guessed"] = is_guessed(ion, paths.ion.symbol, paths.ion.warnings)
         row["kinetics"] = _kinetics(paths, temperature, prefactor)
         if out is not None:
             out.write_text(dump_json(row) + "\n", encoding="utf-8")

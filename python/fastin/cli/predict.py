@@ -62,7 +62,7 @@ def command(
     if as_json:
         click.echo(dump_json([p.to_dict() for p in predictions] + compositions))
     else:
-        _print(predictions, compositions)
+        _print(predictions, compositions, ion)
     if failures:
         raise SystemExit(1)
 
@@ -151,10 +151,10 @@ def _structures(
     return predictions, [str(p) for p in said if not isinstance(p, Prediction)]
 
 
-def _print(predictions: list[Any], compositions: list[dict[str, Any]]) -> None:
+def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str | None) -> None:
     from rich.table import Table
 
-    from fastin.cli._common import number, stdout_console
+    from fastin.cli._common import ion_text, is_guessed, number, stdout_console
 
     console = stdout_console()
 
@@ -171,7 +171,7 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]]) -> None:
             table.add_row(
                 p.source,
                 p.formula,
-                p.ion,
+                ion_text({"ion": p.ion, "ion_guessed": is_guessed(ion, p.ion, p.warnings)}),
                 *(["; ".join(fitted)] if own else bvse),
                 measured(p.experimental_activation_energy, p.experimental_activation_energy_std),
                 measured(p.log10_conductivity, p.log10_conductivity_std),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,11 @@ import numpy as np
 
 from fastin.crystal.build import assemble
 from fastin.crystal.data import CrystalData
-from fastin.crystal.elements import element, numbers_by_symbol, species_name, symbol
+from fastin.crystal.elements import element, species_name, symbol
 from fastin.crystal.framework import Framework, build_framework
-from fastin.crystal.ions import USUAL_IONS, MobileIon, OxidationStates, Radii
-from fastin.crystal.warnings import refuse_severe
+from fastin.crystal.ions import IonName, MobileIon, OxidationStates, Radii
+from fastin.crystal.mobile import choose_ion, parse_ion
+from fastin.crystal.warnings import CrystalWarning, refuse_severe
 from fastin.errors import InputError
 from fastin.runtime.html import number_text, table, with_picture
 from fastin.runtime.late import later
@@ -164,12 +165,16 @@ class Crystal(CrystalData):
 
     # ------------------------------------------------------------------------------------------------ mobile ion
 
-    def resolve_ion(self, ion: str | MobileIon | None = None) -> MobileIon:
+    def resolve_ion(self, ion: IonName | None = None) -> MobileIon:
         """The mobile ion that a request means.
 
         Args:
-            ion: element ("Li") or species ("Li+", "F-", "O2-"); None takes the first of USUAL_IONS that is present.
-                An ion that the crystal does not hold is a guest.
+            ion: element ("Li", "li") or species ("Li+", "F-", "O2-"), also a pymatgen Element or Species, or a
+                MobileIon. None takes the likeliest: Li+, Na+, K+, Ag+, Cu+, then the free anions, then Mg2+ and others;
+                the rule is written in `fastin.crystal.mobile`. An ion that the crystal does not hold is a guest.
+
+        Returns:
+            The ion; its ``warnings`` say where None leaves a doubt (``ion-guessed``).
 
         Raises:
             InputError: unknown name, a charge that contradicts the crystal's oxidation states, or None and none of
@@ -177,21 +182,11 @@ class Crystal(CrystalData):
         """
         if isinstance(ion, MobileIon):
             return ion
-        present = set(self.number.tolist())
-        if ion is None:
-            for name in USUAL_IONS:
-                if numbers_by_symbol()[name] in present:
-                    return self._mobile(numbers_by_symbol()[name], math.nan)
-            raise InputError(
-                f"{self.source}: none of the usual mobile ions ({', '.join(USUAL_IONS)}) is present; "
-                'name one, for example ion="Li" for a guest'
-            )
-        from fastin.crystal.species import parse_species
-
-        found = parse_species(ion.strip()) if isinstance(ion, str) else None
-        if found is None or (isinstance(ion, str) and ion.strip()[:1].islower()):
-            raise InputError(f'{self.source}: unknown ion {ion!r}; give an element or species: "Li", "Li+", "O2-"')
-        return self._mobile(*found)
+        if ion is not None:
+            return self._mobile(*parse_ion(ion, self.source))
+        number, doubt = choose_ion(self)
+        chosen = self._mobile(number, math.nan)
+        return replace(chosen, warnings=(CrystalWarning("ion-guessed", doubt),)) if doubt else chosen
 
     def _mobile(self, number: int, charge: float) -> MobileIon:
         rows = self.number == number
@@ -207,7 +202,7 @@ class Crystal(CrystalData):
             )
         return MobileIon(symbol(number), number, round(charge), guest)
 
-    def framework(self, ion: str | MobileIon | None = None, *, radii: Radii = "ionic") -> Framework:
+    def framework(self, ion: IonName | None = None, *, radii: Radii = "ionic") -> Framework:
         """Everything but the mobile ion, split and mixed sites resolved, with radii.
 
         Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,6 @@ from fastin.crystal.warnings import CrystalWarning
 
 OxidationStates = Mapping[str, float] | Sequence[float] | NDArray[np.float64]
 Radii = str | Mapping[str, float] | Sequence[float] | NDArray[np.float64]
-
-#: Order in which a mobile ion is looked for when none is named.
-USUAL_IONS = ("Li", "Na", "K", "Ag", "Cu", "Mg", "Zn", "Ca", "Al", "F", "O", "Rb", "Cs", "Cl", "Br", "I")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,3 +38,15 @@ class MobileIon:
     def symbol(self) -> str:
         """Name of the species: ``Li+``, ``O2-``."""
         return species_name(self.number, self.charge)
+
+
+class NamedSpecies(Protocol):
+    """What pymatgen's Element and Species have in common; a Species has `oxi_state` too."""
+
+    @property
+    def symbol(self) -> str:
+        """Chemical symbol."""
+
+
+#: What a caller may give where an ion is asked for.
+IonName = str | MobileIon | NamedSpecies

@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 
 import fastin
+from fastin.crystal.ions import IonName
+from fastin.crystal.mobile import ion_name
 from fastin.crystal.nearest import NEIGHBOURS
 from fastin.errors import FastinError, InputError
 from fastin.graph.graph import InterstitialGraph, build_crystal_graph, build_interstitial_graph
@@ -49,7 +51,7 @@ class BuildOptions:
         max_positions: larger structures are left out (and listed).
     """
 
-    ion: str | None = None
+    ion: IonName | None = None
     resolution: float = 0.2
     convention: str = "spse"
     refine: bool = True
@@ -57,6 +59,9 @@ class BuildOptions:
     energies: bool = True
     crystals: bool = True
     max_positions: int = 2000
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ion", ion_name(self.ion))
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ def make_entry(source: SourceCif, options: BuildOptions) -> Entry:
 
 def graphs_of(
     source: Any,
-    ion: str | None = None,
+    ion: IonName | None = None,
     *,
     name: str | None = None,
     crystals: bool = True,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastin.crystal.ions import IonName
 from fastin.crystal.nearest import nearest_atoms
 from fastin.crystal.warnings import CrystalWarning, refuse_severe
 from fastin.errors import GeometryError, InputError
@@ -351,7 +352,7 @@ def with_exact_radii(network: InterstitialNetwork, num_threads: int | None = Non
 
 def compute_network(
     source: Any,
-    ion: str | None = None,
+    ion: IonName | None = None,
     *,
     radii: Any = "ionic",
     clearance: ClearanceMode = "all",

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import fastin
+from fastin.crystal.ions import IonName
+from fastin.crystal.mobile import ion_name
 from fastin.errors import InputError
 from fastin.runtime.memory import parse_memory, share_of_memory
 from fastin.runtime.threads import get_num_threads
@@ -196,7 +198,7 @@ def screen(
     sources: Any,
     out: str | os.PathLike[str],
     *,
-    ion: str | None = None,
+    ion: IonName | None = None,
     tasks: Iterable[str] = DEFAULT_TASKS,
     workers: int | None = None,
     scheduler: Any = None,
@@ -252,6 +254,7 @@ def screen(
     names = [tasks] if isinstance(tasks, str) else list(tasks)
     resolved = resolve_tasks(names)
     facts = check_options(resolved, options or {})
+    ion = ion_name(ion)
     given = [task.name for task in resolved]
     config: dict[str, Any] = {"tasks": given, "ion": ion, "options": dict(options or {}), "threads": 1}
     if memory is not None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fastin.bvse.barriers import Barriers
     from fastin.bvse.grid import EnergyGrid
     from fastin.crystal.crystal import Crystal
+    from fastin.crystal.ions import IonName
     from fastin.network.network import InterstitialNetwork
 
 __all__ = ["HopProfile", "TransportNetwork", "TransportPath", "compute_paths", "join_network"]
@@ -93,7 +94,7 @@ def _positive(steps: Sequence[tuple[int, bool]], translation: tuple[int, int, in
 
 def compute_paths(
     source: Any,
-    ion: str | None = None,
+    ion: IonName | None = None,
     *,
     energy_cutoff: float | None = None,
     num_threads: int | None = None,
