@@ -215,8 +215,9 @@ def order(
 
     Example:
         >>> import fastin
-        >>> cells = fastin.order(fastin.examples()["Li10GeP2S12"])  # doctest: +SKIP
-        >>> cells[0].structure.to(filename="POSCAR")  # doctest: +SKIP
+        >>> cells = fastin.order(fastin.examples()["Li10GeP2S12"])
+        >>> cells[0].formula, cells.supercell
+        ('Li20 Ge2 P4 S24', (1, 1, 1))
     """
     if n < 1 or seed < 0 or max_atoms < 1:
         raise InputError(f"n and max_atoms must be positive and the seed not negative, not {n}, {max_atoms}, {seed}")
