@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import html
+import inspect
 import json
 import os
 import re
@@ -18,7 +19,7 @@ import numpy as np
 import fastin
 from fastin.errors import InputError
 from fastin.screening.catalogue import column_help, present_name
-from fastin.screening.store import KEY, SECONDS, read_results
+from fastin.screening.store import KEY, METADATA, SECONDS, read_results
 
 _SHOWN = (
     "id", "formula", "ion", "space_group", *(f"barrier_{d}d_network_eV" for d in (1, 2, 3)),
@@ -89,6 +90,45 @@ def _pack(table: Any, links: list[str | None] | None = None) -> tuple[list[dict[
     return columns, b"".join(blocks)
 
 
+def _method(table: Any) -> list[str]:
+    """How the numbers were made, as far as the table says: the programs, what was computed with which options."""
+    from fastin.bvse.grid import compute_bvse
+    from fastin.network.network import compute_network
+
+    lines = [f"Page: fastin {fastin.__version__}"]
+    try:
+        made = json.loads((table.schema.metadata or {})[METADATA])
+    except (KeyError, ValueError):
+        return [*lines, "the table does not say how it was computed"]
+    lines[0] += f", table: fastin {made.get('fastin', '?')}; mobile ion: {made.get('ion') or 'of each structure'}"
+    per_task = made.get("per_task") or {}
+
+    def options(task: str) -> Mapping[str, Any]:
+        return dict((per_task.get(task) or {}).get("options") or {})
+
+    def value(function: Any, given: Mapping[str, Any], name: str) -> Any:
+        return given.get(name, inspect.signature(function).parameters[name].default)
+
+    if "barriers" in per_task:
+        given = options("barriers")
+        convention, resolution = (value(compute_bvse, given, name) for name in ("convention", "resolution"))
+        cutoff = value(compute_bvse, given, "cutoff")
+        lines.append(
+            f"Energies: bond valence site energy (BVSE), {convention} convention, grid of {resolution:g} Å or finer, "
+            f"cut-off {cutoff:g} Å; network and global in a column's name: zero at the lowest point of the sites that "
+            "conduct, or of the cell"
+        )
+    if "network" in per_task:
+        radii = value(compute_network, options("network"), "radii")
+        lines.append(f"Voids and spheres: radical Voronoi diagram, {radii if isinstance(radii, str) else 'own'} radii")
+    rest = sorted(name for name in per_task if name not in ("barriers", "network"))
+    said = []
+    for name in rest:
+        given = options(name)
+        said.append(f"{name} ({', '.join(f'{k}={v}' for k, v in given.items())})" if given else name)
+    return [*lines, f"Other tasks: {', '.join(said)}"] if said else lines
+
+
 def report_html(
     results: str | os.PathLike[str] | Any,
     *,
@@ -128,12 +168,14 @@ def report_html(
         "scatter": [sphere, barrier],
         "summary": f"{table.num_rows:,} structures, {failed:,} with an error; fastin {fastin.__version__}",
         "view_url": view_url,
+        "method": _method(table),
     }
     heading = title or (f"Screening: {Path(str(results)).name}" if given_path else "Screening")
     page = (files("fastin.screening") / "assets" / "report.html").read_text(encoding="utf-8")
-    script = (files("fastin.screening") / "assets" / "report.js").read_text(encoding="utf-8")
+    assets = files("fastin.screening") / "assets"
     parts = {
-        "script": script,
+        "script": (assets / "report.js").read_text(encoding="utf-8"),
+        "charts": (assets / "report_charts.js").read_text(encoding="utf-8"),
         "data": base64.b64encode(gzip.compress(block, 6, mtime=0)).decode(),
         "meta": json.dumps(meta).replace("<", "\\u003c"),
     }

@@ -36,7 +36,7 @@ Resume = bool | Literal["recompute"]
 KEY = "record_key"
 SECONDS = "seconds"
 _MANIFEST = "manifest.json"
-_METADATA = b"fastin"
+METADATA = b"fastin"
 _PARTS = ".parts"  # x.parquet grows as parts in x.parquet.parts
 _OTHER_TABLES = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".html", ".pq", ".feather", ".db"})
 _PART = re.compile(r"part-(\d{9})\.parquet$")
@@ -208,7 +208,7 @@ class Store:
             return None
         try:
             metadata = pq.read_schema(self.final).metadata or {}
-            return dict(json.loads(metadata[_METADATA]))
+            return dict(json.loads(metadata[METADATA]))
         except (pa.ArrowInvalid, KeyError, ValueError) as error:
             raise InputError(f"{self.final} exists and is not a table that fastin wrote; choose another") from error
 
@@ -322,7 +322,7 @@ class Store:
             return self.folder
         text = json.dumps(self._manifest, sort_keys=True, ensure_ascii=False).encode()
         try:
-            _write_atomically(self.final, _parquet_bytes(table.replace_schema_metadata({_METADATA: text})))
+            _write_atomically(self.final, _parquet_bytes(table.replace_schema_metadata({METADATA: text})))
         except OSError as error:
             raise _explain(error, self.final) from error
         for path in (*superseded, self.folder / _MANIFEST, self.folder / ".lock"):

@@ -3,7 +3,7 @@
 (async function () {
   const $ = (id) => document.getElementById(id);
   const meta = JSON.parse($("meta").textContent);
-  const ROW = 26, MAX_BINS = 48;
+  const ROW = 26;
 
   async function unpack(base64) {
     const text = atob(base64), bytes = new Uint8Array(text.length);
@@ -22,18 +22,13 @@
       c.words = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, c.words_offset, c.words_bytes)));
       c.folded = c.words.map((w) => (w === null ? "" : w.toLowerCase()));
     }
+    c.energy = /\beV\b/.test(c.label) || /_eV$/.test(c.name);
     columns.set(c.name, c);
   }
   const numbers = meta.columns.filter((c) => c.type === "number");
   const searched = ["id", "formula", "space_group", "ion", "error_type"].map((n) => columns.get(n)).filter(Boolean);
 
-  function format(value) {
-    if (value !== value) return "";
-    if (!isFinite(value)) return value > 0 ? "∞" : "−∞";
-    if (Number.isInteger(value) && Math.abs(value) < 1e7) return String(value);
-    const size = Math.abs(value);
-    return size >= 1e5 || size < 1e-4 ? value.toExponential(3) : String(Number(value.toPrecision(4)));
-  }
+  const { format } = Plots;
   const cellText = (c, i) => (c.type === "number" ? format(c.values[i]) : c.words[c.codes[i]] ?? "");
 
   // ---- state: filters, order, marked row
@@ -74,39 +69,54 @@
     draw();
   }
 
-  // ---- table: only the rows in sight exist
+  // ---- table: only the rows in sight exist, between two empty ones that hold the height
   const table = $("table"), body = $("rows"), head = $("head");
-  const width = (c) => c.width || (c.width = c.type === "number" ? Math.max(88, 38 + 8.2 * c.label.length)
+  const width = (c) => c.width || (c.width = c.type === "number" ? Math.max(88, 42 + 8.2 * c.label.length)
     : Math.max(90, Math.min(320, 36 + 8.2 * Math.max(c.label.length, ...c.words.filter((_, k) => k % 97 < 4).map((w) => (w || "").length)))));
 
   function drawHead() {
+    const focus = head.contains(document.activeElement) ? document.activeElement.dataset.name : null;
     head.replaceChildren(...shown.map((name) => {
-      const c = columns.get(name), cell = document.createElement("div");
-      cell.className = "cell" + (c.type === "number" ? " num" : "");
+      const c = columns.get(name), cell = document.createElement("th"), button = document.createElement("button");
+      cell.className = c.type === "number" ? "num" : "";
       cell.style.width = width(c) + "px";
-      cell.textContent = c.label + (name === sortName ? (sortDown ? " ▾" : " ▴") : "");
-      cell.title = c.help || c.label;
-      cell.onclick = () => { sortDown = name === sortName ? !sortDown : false; sortName = name; order(); };
+      cell.scope = "col";
+      cell.setAttribute("aria-sort", name !== sortName ? "none" : sortDown ? "descending" : "ascending");
+      button.textContent = c.label + (name === sortName ? (sortDown ? " ▾" : " ▴") : "");
+      button.title = c.help || c.label;
+      button.dataset.name = name;
+      button.onclick = () => { sortDown = name === sortName ? !sortDown : false; sortName = name; order(); };
+      cell.append(button);
       return cell;
     }));
+    if (focus !== null) { const again = [...head.querySelectorAll("button")].find((b) => b.dataset.name === focus); if (again) again.focus(); }
+    $("grid").setAttribute("aria-rowcount", String(kept.length + 1));
   }
 
+  function gap(height) {
+    const row = document.createElement("tr"), cell = row.insertCell();
+    row.className = "gap";
+    row.setAttribute("aria-hidden", "true");
+    cell.colSpan = Math.max(1, shown.length);
+    cell.style.height = height + "px";
+    return row;
+  }
   function drawRows() {
     const height = kept.length * ROW, limit = 1.5e7; // browsers cap the height of an element
-    const scale = Math.max(1, height / limit);
-    body.style.height = Math.min(height, limit) + "px";
+    const scale = Math.max(1, height / limit), total = Math.min(height, limit);
     const first = Math.max(0, Math.floor((table.scrollTop * scale) / ROW) - 4);
     const last = Math.min(kept.length, first + Math.ceil(table.clientHeight / ROW) + 12);
+    const above = scale === 1 ? first * ROW : Math.min(Math.max(0, table.scrollTop - 4 * ROW), total - (last - first) * ROW);
     const fragment = document.createDocumentFragment();
+    fragment.append(gap(above));
     for (let k = first; k < last; k++) {
-      const i = kept[k], row = document.createElement("div");
+      const i = kept[k], row = document.createElement("tr");
       row.className = "row" + (i === marked ? " mark" : "");
-      row.style.top = (scale === 1 ? k * ROW : table.scrollTop + (k - first - 4) * ROW) + "px";
+      row.setAttribute("aria-rowindex", String(k + 2));
       for (const name of shown) {
-        const c = columns.get(name), cell = document.createElement("div"), value = cellText(c, i);
-        cell.className = "cell" + (c.type === "number" ? " num" : "") + (value === "∞" ? " inf" : "")
+        const c = columns.get(name), cell = row.insertCell(), value = cellText(c, i);
+        cell.className = (c.type === "number" ? "num" : "") + (value === "∞" ? " inf" : "")
           + (name === "error_type" || name === "error_message" ? " bad" : "");
-        cell.style.width = width(c) + "px";
         const url = name === "id" ? viewOf(i) : null;
         if (url) {
           const link = document.createElement("a");
@@ -115,10 +125,10 @@
           cell.append(link);
         } else cell.textContent = value;
         if (c.type !== "number" && value.length > 12) cell.title = value;
-        row.append(cell);
       }
       fragment.append(row);
     }
+    fragment.append(gap(Math.max(0, total - above - (last - first) * ROW)));
     body.replaceChildren(fragment);
   }
   function viewOf(i) {
@@ -130,102 +140,25 @@
   }
 
   // ---- charts
-  function surface(canvas) {
-    const ratio = window.devicePixelRatio || 1, w = canvas.clientWidth, h = canvas.clientHeight;
-    canvas.width = Math.round(w * ratio);
-    canvas.height = Math.round(h * ratio);
-    const g = canvas.getContext("2d");
-    g.scale(ratio, ratio);
-    g.font = "11px system-ui, 'DejaVu Sans', sans-serif";
-    return [g, w, h];
-  }
-  function ticks(low, high, count) {
-    const raw = (high - low) / count || 1, power = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw);
-    const out = [];
-    for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + 1e-9 * step; t += step) out.push(Number(t.toPrecision(12)));
-    return out;
-  }
-  // range of a column without the outermost 0.5 % on each side, so that one odd value does not flatten the picture
-  function range(c) {
-    if (c.range) return c.range;
-    const v = Float32Array.from(c.values.filter((x) => isFinite(x))).sort();
-    if (!v.length) return (c.range = [0, 1]);
-    let low = v[Math.floor(0.005 * (v.length - 1))], high = v[Math.ceil(0.995 * (v.length - 1))];
-    if (low >= 0 && low < 0.25 * high) low = 0;
-    if (high <= low) { low -= 0.5; high += 0.5; }
-    return (c.range = [low, high]);
-  }
-  function axis(g, w, h, pad, low, high, label) {
-    g.strokeStyle = "#c3ccd6"; g.fillStyle = "#5c6b7a"; g.textAlign = "center"; g.textBaseline = "top";
-    g.beginPath(); g.moveTo(pad, h - 30); g.lineTo(w - 8, h - 30); g.stroke();
-    for (const t of ticks(low, high, Math.max(2, Math.floor(w / 75)))) {
-      const x = pad + ((t - low) / (high - low)) * (w - 8 - pad);
-      g.fillText(format(t), x, h - 26);
-    }
-    g.fillText(label, (pad + w) / 2, h - 13);
-  }
-
-  function histogram(canvas, name) {
-    const [g, w, h] = surface(canvas), c = columns.get(name);
-    if (!c || w < 50) return;
-    const [low, high] = range(c), pad = 42, bins = Math.max(8, Math.min(MAX_BINS, Math.floor(w / 9)));
-    const all = new Float64Array(bins), now = new Float64Array(bins), scale = bins / (high - low);
-    let infinite = 0;
-    for (let i = 0; i < N; i++) {
-      const x = c.values[i];
-      if (x >= low && x <= high) all[Math.min(bins - 1, Math.floor((x - low) * scale))]++;
-    }
-    for (const i of kept) {
-      const x = c.values[i];
-      if (x >= low && x <= high) now[Math.min(bins - 1, Math.floor((x - low) * scale))]++;
-      else if (x === Infinity) infinite++;
-    }
-    const most = Math.max(1, ...all), bottom = h - 30, step = (w - 8 - pad) / bins;
-    g.strokeStyle = "#eef1f5"; g.fillStyle = "#5c6b7a"; g.textAlign = "right"; g.textBaseline = "middle";
-    for (const t of ticks(0, most, 4)) {
-      const y = bottom - (t / most) * (bottom - 10);
-      g.beginPath(); g.moveTo(pad, y); g.lineTo(w - 8, y); g.stroke();
-      g.fillText(String(t), pad - 6, y);
-    }
-    for (let b = 0; b < bins; b++) {
-      const size = (n) => (n / most) * (bottom - 10);
-      g.fillStyle = "#dfe6ee"; g.fillRect(pad + b * step + 0.5, bottom - size(all[b]), step - 1, size(all[b]));
-      g.fillStyle = "#1f6feb"; g.fillRect(pad + b * step + 0.5, bottom - size(now[b]), step - 1, size(now[b]));
-    }
-    axis(g, w, h, pad, low, high, c.label);
-    if (infinite) { g.textAlign = "right"; g.textBaseline = "top"; g.fillText(infinite + " without a path (∞)", w - 10, 6); }
-    canvas.toValue = (x) => low + ((x - pad) / (w - 8 - pad)) * (high - low);
-  }
-
+  const axes = { h1: new Plots.Axis(), h2: new Plots.Axis(), sx: new Plots.Axis(), sy: new Plots.Axis() };
+  const logCounts = { h1: false, h2: false };
   let points = null;
-  function scatter() {
-    const canvas = $("c3"), [g, w, h] = surface(canvas), cx = columns.get($("sx").value), cy = columns.get($("sy").value);
-    if (!cx || !cy || w < 50) return;
-    const [x0, x1] = range(cx), [y0, y1] = range(cy), pad = 46, bottom = h - 30;
-    const px = (x) => pad + ((x - x0) / (x1 - x0)) * (w - 8 - pad), py = (y) => bottom - ((y - y0) / (y1 - y0)) * (bottom - 10);
-    g.strokeStyle = "#eef1f5"; g.fillStyle = "#5c6b7a"; g.textAlign = "right"; g.textBaseline = "middle";
-    for (const t of ticks(y0, y1, Math.max(2, Math.floor(h / 45)))) {
-      g.beginPath(); g.moveTo(pad, py(t)); g.lineTo(w - 8, py(t)); g.stroke();
-      g.fillText(format(t), pad - 6, py(t));
-    }
-    g.save(); g.translate(9, (bottom + 10) / 2); g.rotate(-Math.PI / 2); g.textAlign = "center"; g.fillText(cy.label, 0, 0); g.restore();
-    g.fillStyle = "#1f6feb";
-    g.globalAlpha = kept.length > 5000 ? 0.28 : kept.length > 500 ? 0.45 : 0.8;
-    const size = kept.length > 5000 ? 2 : kept.length > 500 ? 3 : 5;
-    for (const i of kept) {
-      const x = cx.values[i], y = cy.values[i];
-      if (x >= x0 && x <= x1 && y >= y0 && y <= y1) g.fillRect(px(x) - size / 2, py(y) - size / 2, size, size);
-    }
-    g.globalAlpha = 1;
-    if (marked >= 0 && isFinite(cx.values[marked]) && isFinite(cy.values[marked])) {
-      g.strokeStyle = "#d9480f"; g.lineWidth = 2;
-      g.beginPath(); g.arc(px(cx.values[marked]), py(cy.values[marked]), 6, 0, 7); g.stroke();
-    }
-    axis(g, w, h, pad, x0, x1, cx.label);
-    canvas.toValue = (x) => x0 + ((x - pad) / (w - 8 - pad)) * (x1 - x0);
-    canvas.toValueY = (y) => y0 + ((bottom - y) / (bottom - 10)) * (y1 - y0);
-    points = { cx, cy, px, py };
+  const chosen = (id) => columns.get($(id).value);
+  function notes() {
+    const active = [...filters].map(([name, [low, high]]) => `${isFinite(low) ? format(low) + " ≤ " : ""}${columns.get(name).label}${isFinite(high) ? " ≤ " + format(high) : ""}`);
+    if (text) active.push(`text "${text}"`);
+    return [document.title + `: ${kept.length.toLocaleString("en")} of ${N.toLocaleString("en")} structures${active.length ? "; " + active.join("; ") : ""}`, ...meta.method];
+  }
+  function histogram(id, fine) {
+    const c = chosen(id);
+    return c ? Plots.histogram($("c" + id[1]), c, kept, axes[id].set(c), logCounts[id], fine, notes()) : null;
+  }
+  function scatter(fine) {
+    const cx = chosen("sx"), cy = chosen("sy");
+    if (!cx || !cy) return null;
+    const made = Plots.scatter($("c3"), cx, cy, $("sc").value ? columns.get($("sc").value) : null, kept, axes.sx.set(cx), axes.sy.set(cy), marked, fine, notes());
+    if (!fine) points = made;
+    return made ? made.s : null;
   }
   function nearest(x, y) {
     let best = -1, distance = 64;
@@ -236,12 +169,11 @@
     return best;
   }
 
+  function drawCharts() { histogram("h1"); histogram("h2"); scatter(); }
   function draw() {
     drawHead();
     drawRows();
-    histogram($("c1"), $("h1").value);
-    histogram($("c2"), $("h2").value);
-    scatter();
+    drawCharts();
     $("count").textContent = kept.length.toLocaleString("en") + " of " + N.toLocaleString("en") + " structures";
     $("chips").replaceChildren(...[...filters].map(([name, [low, high]]) => {
       const chip = document.createElement("button");
@@ -263,6 +195,63 @@
   options("sy", meta.scatter[1], numbers);
   options("fcol", meta.sort, numbers);
   $("fcol").onchange = null;
+  const words = meta.columns.filter((c) => c.type !== "number" && !c.link && c.words.length <= 400);
+  $("sc").replaceChildren(new Option("none", ""), ...[...words, ...numbers].map((c) => new Option(c.label, c.name)));
+  $("sc").onchange = drawCharts;
+
+  // beside each plot: logarithms, zoom, save
+  function tool(parent, name, run) {
+    const button = document.createElement("button");
+    button.textContent = name;
+    button.onclick = run;
+    parent.append(button, " ");
+    return button;
+  }
+  function logBox(parent, name, set) {
+    const label = document.createElement("label"), box = document.createElement("input");
+    box.type = "checkbox";
+    box.onchange = () => { set(box.checked); drawCharts(); };
+    label.append(box, name, " ");
+    parent.append(label, " ");
+  }
+  function save(s, name) {
+    const link = document.createElement("a");
+    link.href = s.target.toDataURL("image/png");
+    link.download = name.replace(/[^\w.-]+/g, "_") + ".png";
+    link.click();
+  }
+  function controls(place, list, redraw, name) {
+    const canvas = $("c" + place), parent = $("t" + place);
+    const zoom = (factor) => { for (const a of list) a.zoom(factor); redraw(); }, usual = () => { for (const a of list) a.limits = null; redraw(); };
+    tool(parent, "+", () => zoom(0.6)).setAttribute("aria-label", "zoom in");
+    tool(parent, "−", () => zoom(1 / 0.6)).setAttribute("aria-label", "zoom out");
+    tool(parent, "all", () => { for (const a of list) a.limits = Plots.whole(a.column); redraw(); }).title = "the whole range, outliers too";
+    tool(parent, "save", () => save(redraw(3), name())).title = "save the plot as PNG";
+    canvas.ondblclick = usual;
+    canvas.onkeydown = (e) => {
+      const [x, y] = [list[0], list[1]];
+      const run = { "+": () => zoom(0.6), "=": () => zoom(0.6), "-": () => zoom(1 / 0.6), Home: usual, ArrowLeft: () => { x.pan(-0.15); redraw(); }, ArrowRight: () => { x.pan(0.15); redraw(); }, ArrowUp: () => { if (y) y.pan(0.15); redraw(); }, ArrowDown: () => { if (y) y.pan(-0.15); redraw(); } }[e.key];
+      if (!run || e.ctrlKey || e.metaKey || e.altKey) return;
+      e.preventDefault();
+      run();
+    };
+    canvas.addEventListener("wheel", (e) => { // zooms once the plot has been chosen; before, it scrolls the page
+      if (document.activeElement !== canvas && !e.ctrlKey) return;
+      e.preventDefault();
+      const [l, t, r, b] = canvas.box, at = [(e.offsetX - l) / (r - l), (b - e.offsetY) / (b - t)];
+      list.forEach((a, k) => a.zoom(Math.exp(e.deltaY * 0.0015), Math.max(0, Math.min(1, at[k]))));
+      redraw();
+    }, { passive: false });
+  }
+  for (const k of [1, 2]) {
+    const id = "h" + k;
+    logBox($("t" + k), "log", (on) => { axes[id].log = on; axes[id].limits = null; });
+    logBox($("t" + k), "log count", (on) => { logCounts[id] = on; });
+    controls(k, [axes[id]], (fine) => histogram(id, fine), () => chosen(id).name);
+  }
+  logBox($("t3"), "log x", (on) => { axes.sx.log = on; axes.sx.limits = null; });
+  logBox($("t3"), "log y", (on) => { axes.sy.log = on; axes.sy.limits = null; });
+  controls(3, [axes.sx, axes.sy], (fine) => scatter(fine), () => `${chosen("sy").name}-${chosen("sx").name}`);
   const bound = (id, fallback) => ($(id).value.trim() === "" || isNaN(Number($(id).value)) ? fallback : Number($(id).value));
   $("fadd").onclick = () => {
     filters.set($("fcol").value, [bound("fmin", -Infinity), bound("fmax", Infinity)]);
@@ -288,16 +277,18 @@
     };
   }
   const sorted = (a, b) => (a < b ? [a, b] : [b, a]);
-  for (const k of [1, 2]) brush($("c" + k), (a, b) => {
-    filters.set($("h" + k).value, sorted($("c" + k).toValue(a[0]), $("c" + k).toValue(b[0])));
-    select();
-  });
-  brush($("c3"), (a, b) => {
-    const canvas = $("c3");
-    filters.set($("sx").value, sorted(canvas.toValue(a[0]), canvas.toValue(b[0])));
-    filters.set($("sy").value, sorted(canvas.toValueY(a[1]), canvas.toValueY(b[1])));
-    select();
-  });
+  // a drag in a plot: filters, or zooms
+  function dragged(canvas, ids, a, b) {
+    const [l, t, r, bottom] = canvas.box;
+    ids.forEach((id, k) => {
+      const at = [a, b].map((p) => (k === 0 ? (p[0] - l) / (r - l) : (bottom - p[1]) / (bottom - t)));
+      if ($("drag").value === "zoom") axes[id].window(...at);
+      else filters.set($(id).value, sorted(...at.map((u) => axes[id].from(u))));
+    });
+    if ($("drag").value === "zoom") drawCharts(); else select();
+  }
+  for (const k of [1, 2]) brush($("c" + k), (a, b) => dragged($("c" + k), ["h" + k], a, b));
+  brush($("c3"), (a, b) => dragged($("c3"), ["sx", "sy"], a, b));
   function mark(i) {
     marked = i;
     const k = kept.indexOf(i);
@@ -347,6 +338,7 @@
   };
 
   $("summary").textContent = meta.summary;
+  $("method").textContent = meta.method.join(" · ");
   select();
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 })().catch((error) => {
