@@ -32,7 +32,7 @@ def _table() -> pa.Table:
             "id": [f"mp-{i}" for i in range(ROWS)],
             "formula": ["LiCl"] * ROWS,
             "space_group": ["Pnma" if i % 3 else "Fm-3m" for i in range(ROWS)],
-            "percolation_radius_1d_A": random.gamma(6, 0.1, ROWS),
+            "percolation_radius_1d_A": random.uniform(0.2, 1.2, ROWS),
             "barrier_3d_network_eV": energy,
         }
     )
