@@ -7,13 +7,18 @@ left out). Checked on a seeded sample, with the crystal's own space group (spgli
 
 * hop lists closed under the space group: every operation maps every hop on a hop of the same energy;
 * the diffusivity at 600 K obeys every rotation (largest deviation over its largest element);
-* the components that percolate hold an ion, or the network says that they do not.
+* the components that percolate hold an ion, or the network says that they do not;
+* no site lies below the lowest;
+* the NEB chains of the lowest vacancy legs: ions that come nearer than 1.2 A to a like ion, contacts below 0.6 of the
+  crystal's shortest distance between the two elements, compositions and charges other than announced (one ion less than
+  the crystal and those taken out), elements that do not form one block. Refused chains are counted apart.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
 import random
 import sys
@@ -24,12 +29,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pymatgen.core import Structure
 
 import fastin
 from fastin.crystal.crystal import Crystal
+from fastin.transport.legs import Leg
+from fastin.transport.neb import neb_chain
 from fastin.transport.network import TransportNetwork
 
 FILES = ("li_mp_ordered.jsonl.gz", "na_mp_ordered.jsonl.gz", "f_conductor_mp_ordered.jsonl.gz")
+FAULTS = (
+    *("like ion within 1.2 A", "contact below 0.6", "composition", "charge", "elements not in blocks", "refused"),
+)
+MOST_LEGS = 8  # chains checked of a crystal, lowest saddles first
 SAME = 0.05  # A: a point and its image
 
 
@@ -72,6 +84,39 @@ def asymmetry(d: np.ndarray, crystal: Crystal) -> float:
     return worst / float(np.abs(d).max()) if np.abs(d).max() > 0 else 0.0
 
 
+def chain_faults(paths: TransportNetwork, leg: Leg, structure: Structure) -> Counter[str]:
+    """What is wrong with the chain of a leg."""
+    faults: Counter[str] = Counter()
+    try:
+        chain = neb_chain(paths, leg, 3)
+    except (fastin.GeometryError, fastin.DisorderError):
+        return Counter(refused=1)
+    ion = paths.ion.element
+    cells = int(np.prod(chain.supercell))
+    shortest: dict[str, float] = {}
+    crystal = paths.crystal
+    residue = float(crystal.charge @ crystal.occupancy) * cells
+    wide = structure * (2, 2, 2)
+    for element in {site.specie.symbol for site in structure}:
+        a = [k for k, s in enumerate(wide) if s.specie.symbol == ion][::8]
+        b = [k for k, s in enumerate(wide) if s.specie.symbol == element]
+        d = wide.lattice.get_all_distances(wide.frac_coords[a], wide.frac_coords[b])
+        shortest[element] = float(d[d > 1e-6].min())
+    content = structure.composition[ion] * cells
+    for image in chain.images:
+        symbols = [s.specie.symbol for s in image]
+        faults["elements not in blocks"] += sum(x != y for x, y in itertools.pairwise(symbols)) + 1 > len(set(symbols))
+        faults["composition"] += image.composition[ion] != content - 1 - chain.taken_out
+        wanted = paths.ion.charge * (image.composition[ion] - content)
+        faults["charge"] += abs(chain.charge - wanted - residue) > 1e-3
+        d = image.lattice.get_all_distances(image.frac_coords[-1], image.frac_coords[:-1])[0]
+        for element in set(symbols[:-1]):
+            near = float(d[[s == element for s in symbols[:-1]]].min())
+            faults["contact below 0.6"] += near < 0.6 * shortest[element] - 1e-6
+            faults["like ion within 1.2 A"] += element == ion and near < 1.2
+    return Counter({name: 1 for name, count in faults.items() if count})
+
+
 def check(record: dict[str, Any]) -> dict[str, Any]:
     """The row of one crystal."""
     row: dict[str, Any] = {"id": record["id"]}
@@ -82,6 +127,17 @@ def check(record: dict[str, Any]) -> dict[str, Any]:
         row["sites"], row["hops"] = len(paths.site_energy), len(paths.hop_energy)
         row["open"] = open_hops(paths, crystal)
         row["below_zero"] = bool((paths.site_energy < -1e-9).any())
+        legs = paths.legs()[:MOST_LEGS]
+        structure = crystal.to_structure()
+        structure.remove_oxidation_states()
+        faults = [chain_faults(paths, leg, structure) for leg in legs]
+        row["legs"] = len(legs)
+        row["chains"] = dict(sum(faults, Counter[str]()))
+        row["said"] = bool(len(paths.positions)) <= (
+            not len(paths.conducting_components)
+            or paths.conducting_ions > 0
+            or any(w.code in ("path-without-ion", "ion-off-site") for w in paths.warnings)
+        )
         if len(paths.conducting_sites):
             row["asymmetry"] = asymmetry(paths.diffusivity(600.0), crystal)
     except fastin.FastinError as error:
@@ -113,6 +169,9 @@ def summary(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
         ("D off symmetry by > 1 %", sum(r["asymmetry"] > 1e-2 for r in conducting)),
         ("D off symmetry by > 1e-6", sum(r["asymmetry"] > 1e-6 for r in conducting)),
         ("energies below the lowest site", sum(r["below_zero"] for r in done)),
+        ("percolate without an ion and say nothing", sum(not r["said"] for r in done)),
+        ("chains", sum(r["legs"] for r in done)),
+        *((f"chains: {name}", sum(r["chains"].get(name, 0) for r in done)) for name in FAULTS),
     ]
 
 

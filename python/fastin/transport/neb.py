@@ -1,20 +1,31 @@
-"""Starting chains for nudged elastic band runs: one mobile ion moved along the path of a hop."""
+"""Starting chains for nudged elastic band runs: the ions that move, everything else in place, the composition known.
+
+The unit is a leg (`fastin.transport.legs`). By ``vacancy`` the cell holds one ion less than the crystal; by
+``interstitial`` and ``exchange`` one more; where positions of the ion are partly filled the cell holds the crystal's
+own content instead, ordered so that the ions keep apart. Ions that the way of a vacancy comes too near to are taken
+out, and the chain says so; a way that comes too near to anything else is refused. Too near is below 0.6 of the shortest
+distance between these two elements in the crystal.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
-from os import PathLike
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from fastin.errors import DisorderError, InputError
-from fastin.transport.parts import FloatArray, Hops, Loop, Positions, Sites
+from fastin.errors import DisorderError, GeometryError, InputError
+from fastin.transport.arrangement import spread_out
+from fastin.transport.legs import Leg, LegFinder, check_mechanism
+from fastin.transport.parts import FloatArray, Hops, Loop, Positions, Sites, periodic_distances
 from fastin.transport.profiles import HopProfile, interpolate, join_profiles
+from fastin.transport.symmetry import Walk, walk_ends
+from fastin.transport.ways import CONTACT, FILLED, Places, shortest_contact
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -22,32 +33,89 @@ if TYPE_CHECKING:
     from fastin.crystal.crystal import Crystal
     from fastin.crystal.ions import MobileIon
 
-_FULL = 0.999  # occupancy from which a position counts as filled in every cell
+Steps = list[tuple[int, bool]]
+_NEAREST = 1.2  # angstrom: ions of a partly filled crystal that cannot be kept farther apart are no ordered cell
 
 
-class _Network(Protocol):
-    """What a chain is made from."""
+class Network(Protocol):
+    """What a chain is made from: a `TransportNetwork`."""
 
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """Where the crystal came from."""
+
     @property
-    def ion(self) -> MobileIon: ...
+    def ion(self) -> MobileIon:
+        """The ion that moves."""
+
     @property
-    def cell(self) -> FloatArray: ...
+    def cell(self) -> FloatArray:
+        """(3, 3) lattice vectors in rows, angstrom."""
+
     @property
-    def energy_cutoff(self) -> float: ...
+    def energy_cutoff(self) -> float:
+        """Highest energy kept, eV."""
+
     @property
-    def sites(self) -> Sites: ...
+    def sites(self) -> Sites:
+        """Minima."""
+
     @property
-    def hops(self) -> Hops: ...
+    def hops(self) -> Hops:
+        """Saddles between them."""
+
     @property
-    def positions(self) -> Positions: ...
+    def positions(self) -> Positions:
+        """Where the crystal holds the ion."""
+
     @property
-    def loops(self) -> tuple[Loop, ...]: ...
+    def loops(self) -> tuple[Loop, ...]:
+        """Cheapest path in each dimension."""
+
     @property
-    def crystal(self) -> Crystal: ...
-    def checked_hop(self, hop: int) -> int: ...
-    def profiles(self, hops: Sequence[int]) -> list[HopProfile]: ...
+    def crystal(self) -> Crystal:
+        """What all was computed from."""
+
+    @property
+    def leg_finder(self) -> LegFinder:
+        """Ways between places."""
+
+    def checked_hop(self, hop: int) -> int:
+        """A hop that is there."""
+
+    def profiles(self, hops: Sequence[int]) -> list[HopProfile]:
+        """Ways over hops."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Images of one leg.
+
+    Attributes:
+        images: pymatgen structures with the atoms in the same order, elements in blocks, the moving ions last.
+        mechanism: by which the ions move.
+        supercell: multiples of the cell vectors.
+        formula: composition of every image.
+        charge: of every image, in elementary charges, by the crystal's oxidation states.
+        taken_out: ions beside the moving one that the crystal would hold there and the cell does not.
+        moving: how many ions move.
+    """
+
+    images: list[Structure]
+    mechanism: str
+    supercell: tuple[int, int, int]
+    formula: str
+    charge: float
+    taken_out: int
+    moving: int
+
+    def describe(self) -> str:
+        """One line: what every image holds."""
+        a, b, c = self.supercell
+        out = (
+            f", {self.taken_out} ion{'s' if self.taken_out > 1 else ''} on the way taken out" if self.taken_out else ""
+        )
+        return f"{self.formula}, charge {self.charge:+g}, {self.mechanism}, {a} x {b} x {c} cells{out}"
 
 
 def supercell_for(cell: FloatArray, wanted: float | Sequence[int] | None) -> tuple[int, int, int]:
@@ -75,25 +143,7 @@ def supercell_for(cell: FloatArray, wanted: float | Sequence[int] | None) -> tup
     return multiples[0], multiples[1], multiples[2]
 
 
-def _ordered_rows(crystal: Crystal, number: int) -> tuple[list[str], FloatArray]:
-    """Symbols and positions of the framework; every position must hold one species for certain."""
-    from fastin.crystal.elements import symbol
-
-    symbols, frac = [], []
-    for z, x, occupancy in zip(crystal.number, crystal.frac, crystal.occupancy, strict=True):
-        if int(z) == number:
-            continue
-        if occupancy < _FULL:
-            raise DisorderError(
-                f"{crystal.source}: {symbol(int(z))} at ({', '.join(f'{v:.4f}' for v in x)}) has occupancy "
-                f"{occupancy:.3f}; a NEB run needs an ordered framework: give an ordered structure of the crystal"
-            )
-        symbols.append(symbol(int(z)))
-        frac.append(x)
-    return symbols, np.array(frac).reshape(-1, 3)
-
-
-def oriented(paths: _Network, hops: int | Sequence[int]) -> list[tuple[int, bool]]:
+def oriented(paths: Network, hops: int | Sequence[int]) -> Steps:
     """Consecutive hops with their directions: each starts on the site where the one before ended.
 
     Raises:
@@ -115,160 +165,356 @@ def oriented(paths: _Network, hops: int | Sequence[int]) -> list[tuple[int, bool
     raise InputError(f"the hops {ids} of {paths.source} do not follow each other")
 
 
-def leg(paths: _Network, dimensions: int) -> list[int]:
-    """Hops of the path in that many dimensions that lead from one position of the crystal to the next, over its saddle.
+def default_mechanism(paths: Network, mechanism: str | None) -> str:
+    """The mechanism named, or ``"vacancy"`` where the crystal holds the ion and ``"interstitial"`` for a guest."""
+    if mechanism is None:
+        return "vacancy" if len(paths.positions) else "interstitial"
+    if check_mechanism(mechanism) != "interstitial" and not len(paths.positions):
+        raise InputError(f"{paths.source}: the crystal holds no {paths.ion.symbol}: its mechanism is interstitial")
+    return mechanism
 
-    The whole path where it touches fewer than two crystallographic positions.
+
+def leg(paths: Network, dimensions: int, mechanism: str | None = None) -> list[int]:
+    """Hops of a path that lead from one place of the ion to the next, over the highest saddle.
+
+    Args:
+        paths: the transport network.
+        dimensions: 1, 2 or 3.
+        mechanism: ``"vacancy"`` (places are positions of the crystal) or ``"interstitial"``.
 
     Raises:
-        InputError: the network does not reach that many dimensions below the cutoff.
+        InputError: the network does not reach that many dimensions below the cutoff, or its path touches no place.
     """
     steps, _ = paths.loops[dimensions - 1]
     if not steps:
         raise InputError(
             f"{paths.source}: no path in {dimensions} dimensions below {paths.energy_cutoff:.2f} eV; raise the cutoff"
         )
+    places, _ = paths.leg_finder.orbits(default_mechanism(paths, mechanism))
     sites = [int(paths.hops.index[0 if forward else 1, h]) for h, forward in steps]
-    stops = [k for k, site in enumerate(sites) if paths.sites.mobile[site] >= 0]
-    hops = [h for h, _ in steps]
+    stops = [k for k, site in enumerate(sites) if places.of_site[site] >= 0]
     if not stops:
-        return hops
-    around = hops[stops[0] :] + hops[: stops[0]]
-    at = [k - stops[0] for k in stops] + [len(hops)]
-    legs = [around[a:b] for a, b in itertools.pairwise(at)]
-    return max(legs, key=lambda part: max(paths.hops.energy[part]))
+        raise InputError(
+            f"{paths.source}: the path in {dimensions} dimensions touches no position of {paths.ion.symbol}; its hops "
+            f"are {[h for h, _ in steps]}"
+        )
+    around = [*steps[stops[0] :], *steps[: stops[0]]]
+    at = [k - stops[0] for k in stops] + [len(around)]
+    parts = [around[a:b] for a, b in itertools.pairwise(at)]
+    apart = [part for part in parts if _leads_on(paths, places, part)] or parts
+    hardest = max(apart, key=lambda part: max(float(paths.hops.energy[h]) for h, _ in part))
+    return [h for h, _ in hardest]
 
 
-def neb_images(
-    paths: _Network, hop: int | Sequence[int], n: int = 5, *, supercell: float | Sequence[int] | None = None
-) -> list[Structure]:
-    """Images of a hop: the mobile ion at equal distances along its path, everything else in place.
+def _leads_on(paths: Network, places: Places, steps: Sequence[tuple[int, bool]]) -> bool:
+    """Whether a way ends in another place than it began, not in another minimum of the same."""
+    start = int(paths.hops.index[0 if steps[0][1] else 1, steps[0][0]])
+    end, cell = walk_ends(Walk(start, tuple(steps)), paths.hops)
+    return places.copy_of(end, cell) != places.copy_of(start, (0, 0, 0))
 
-    The ion starts on the hop's first site and ends on its last; the mobile ions of the crystal that stand on these two
-    sites are left out (the moving ion is the first one, the last site is the vacancy). Other positions of the mobile
-    ion are filled where their occupancy is at least one half. In a supercell all of this happens in one cell, the
-    others keep all their ions.
+
+def resolve(paths: Network, hop: Any, mechanism: str | None) -> tuple[str, Steps, int]:
+    """The mechanism, the hops with directions, and for an exchange where the first ion stops.
 
     Args:
         paths: the transport network.
-        hop: id of the hop, or ids of consecutive hops: `leg` gives those between two positions of the crystal.
-        n: images between the two ends; n + 2 structures are returned, as VASP counts them (IMAGES = n).
-        supercell: three multiples, or the smallest distance (angstrom) between images of the ion; None for the cell.
-
-    Returns:
-        n + 2 pymatgen structures with the atoms in the same order; the moving ion is the last one. Each holds its
-        energy on the network's zero in ``properties["bvse_energy"]`` (eV).
+        hop: a `Leg`; a hop's number: the lowest leg that runs over it; numbers of consecutive hops from place to place;
+            or ``"1d"``, ``"2d"``, ``"3d"``: see `leg`.
+        mechanism: None takes that of the leg, else see `default_mechanism`.
 
     Raises:
-        InputError: no such hop, n below 1, bad supercell.
-        DisorderError: the framework is disordered.
+        InputError: no such hop or leg.
     """
-    from pymatgen.core import Lattice, Structure
+    if isinstance(hop, Leg):
+        return hop.mechanism, hop.steps, hop.stop
+    chosen = default_mechanism(paths, mechanism)
+    finder = paths.leg_finder
+    places, orbits = finder.orbits(chosen)
+    if isinstance(hop, str):
+        if hop.lower() not in ("1d", "2d", "3d"):
+            raise InputError(f"{paths.source}: {hop!r} is no hop: give its number, 1d, 2d, 3d or a leg of legs()")
+        return chosen, oriented(paths, leg(paths, int(hop[0]), chosen)), 0
+    if isinstance(hop, int | np.integer) and not isinstance(hop, bool):
+        number = paths.checked_hop(int(hop))
+        for walk in itertools.chain.from_iterable(orbits):
+            if any(h == number for h, _ in walk.steps):
+                return chosen, list(walk.steps), finder.stop_of(walk) if chosen == "exchange" else 0
+        raise InputError(
+            f"{paths.source}: hop {number} is on no {chosen} leg below {paths.energy_cutoff:.2f} eV: legs({chosen!r}) "
+            "lists those that there are"
+        )
+    if isinstance(hop, bool) or not isinstance(hop, Sequence | np.ndarray) or chosen == "exchange":
+        raise InputError(f"{paths.source}: {hop!r} is no hop: give its number, 1d, 2d, 3d or a leg of legs()")
+    steps = oriented(paths, [int(h) for h in hop])
+    start = int(paths.hops.index[0 if steps[0][1] else 1, steps[0][0]])
+    stops = [start, *(int(paths.hops.index[1 if f else 0, h]) for h, f in steps)]
+    if min(places.of_site[stops[0]], places.of_site[stops[-1]]) < 0:
+        raise InputError(
+            f"{paths.source}: the hops {[h for h, _ in steps]} do not lead from place to place by {chosen}: site "
+            f"{stops[0] if places.of_site[stops[0]] < 0 else stops[-1]} is none; use a leg of legs({chosen!r})"
+        )
+    over = [s for s in stops[1:-1] if places.of_site[s] >= 0 and places.of_site[s] != places.of_site[start]]
+    if over:
+        raise InputError(
+            f"{paths.source}: the hops {[h for h, _ in steps]} lead over a place of the ion (site {over[0]}): make one "
+            "chain of each leg"
+        )
+    return chosen, steps, 0
 
-    if n < 1:
-        raise InputError(f"a NEB chain needs at least one image between its ends, not {n}")
-    steps = oriented(paths, hop)
+
+class _Builder:
+    """Puts one chain together."""
+
+    def __init__(self, paths: Network, mechanism: str, steps: Steps, stop: int, n: int) -> None:
+        self.paths = paths
+        self.mechanism = mechanism
+        self.where = f"{paths.source}, hops {[h for h, _ in steps]}"
+        parts = [steps[:stop], steps[stop:]] if stop else [steps]
+        self.fixed = paths.crystal.number != paths.ion.number
+        self._check_order()
+        self.ways: list[FloatArray] = []  # (n + 2, 3) of each moving ion, fractional in the crystal's cell
+        energies, at = [], None
+        for part in parts:
+            profile = _way(paths, part)
+            shift = 0.0 if at is None else np.round(at - profile.frac[0])
+            along = profile.distance[-1] * np.arange(n + 2) / (n + 1)
+            self.ways.append(interpolate(along, profile.distance, profile.frac) + shift)
+            energies.append(np.interp(along, profile.distance, profile.energy))
+            at = self.ways[-1][-1]
+        self.energy: FloatArray = np.max(energies, axis=0)
+
+    def _check_order(self) -> None:
+        from fastin.crystal.elements import symbol
+
+        crystal = self.paths.crystal
+        for row in np.flatnonzero(self.fixed & (crystal.occupancy < FILLED)):
+            x = ", ".join(f"{v:.4f}" for v in crystal.frac[row])
+            raise DisorderError(
+                f"{crystal.source}: {symbol(int(crystal.number[row]))} at ({x}) has occupancy "
+                f"{crystal.occupancy[row]:.3f}; a NEB run needs an ordered framework: give an ordered structure of the "
+                "crystal (fastin order makes one)"
+            )
+
+    def stands(self) -> list[tuple[int, npt.NDArray[np.int64]]]:
+        """Positions of the crystal that moving ions stand on at the ends, with their cells; each once."""
+        if self.mechanism == "interstitial":
+            return []
+        points = [self.ways[0][0], self.ways[-1][-1]] if self.mechanism == "vacancy" else [self.ways[0][-1]]
+        found: list[tuple[int, npt.NDArray[np.int64]]] = []
+        for x in points:
+            gap = x - self.paths.positions.frac
+            distance = periodic_distances(self.paths.cell, x[None], self.paths.positions.frac)[0]
+            k = self._owner(x, distance)
+            cells = np.round(gap[k]).astype(np.int64)
+            near = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+            best = np.linalg.norm((gap[k] - cells - near) @ self.paths.cell, axis=1).argmin()
+            stand = (k, cells + near[best])
+            if not any(k == other and (stand[1] == cell).all() for other, cell in found):
+                found.append(stand)
+        return found
+
+    def _owner(self, x: FloatArray, distance: FloatArray) -> int:
+        """The position whose site a point is."""
+        sites = self.paths.sites
+        site = int(periodic_distances(self.paths.cell, x[None], sites.frac)[0].argmin())
+        own = self.paths.positions.basin_position[self.paths.positions.basin_site == site]
+        return int(own[distance[own].argmin()])
+
+    def multiples(self, wanted: float | Sequence[int] | None) -> tuple[int, int, int]:
+        """The supercell: larger than wanted where the two ends would be one position of it."""
+        m = list(supercell_for(self.paths.cell, wanted))
+        ends = self.stands() if self.mechanism == "vacancy" else []
+        if len(ends) == 1:
+            raise GeometryError(
+                f"{self.where}: start and end are two minima of one position of {self.paths.ion.symbol}: the way leads "
+                "to no vacancy"
+            )
+        gap = ends[1][1] - ends[0][1] if len(ends) == 2 and ends[0][0] == ends[1][0] else np.zeros(3, dtype=np.int64)
+        if gap.any() and not (gap % m).any():
+            if wanted is not None and not isinstance(wanted, int | float):
+                raise InputError(
+                    f"{self.where}: start and end are one position of a supercell of {tuple(m)} cells, so there is no "
+                    "vacancy to move into; take more cells along " + "".join(np.array(["a", "b", "c"])[gap != 0])
+                )
+            axis = int(np.flatnonzero(gap)[np.abs(gap[gap != 0]).argmin()])
+            m[axis] = next(v for v in itertools.count(m[axis] + 1) if gap[axis] % v)
+        return m[0], m[1], m[2]
+
+    def build(self, wanted: float | Sequence[int] | None) -> Chain:
+        """The chain in a supercell."""
+        from pymatgen.core import Lattice, Structure
+
+        from fastin.crystal.elements import symbol
+
+        m = self.multiples(wanted)
+        size = np.array(m)
+        cell = self.paths.cell * size[:, None]
+        cells = np.stack(np.meshgrid(*[np.arange(k) for k in m], indexing="ij"), axis=-1).reshape(-1, 3)
+        crystal = self.paths.crystal
+        moving = np.stack(self.ways) / size
+        ions, taken_out = self._others(cell, cells, size, moving)
+        names = [symbol(int(z)) for z in crystal.number[self.fixed]]
+        blocks = sorted(range(len(names)), key=lambda row: names.index(names[row]))  # one block an element
+        frame = ((crystal.frac[self.fixed][blocks][:, None, :] + cells[None]) / size).reshape(-1, 3)
+        self._refuse_contacts(cell, frame, [names[r] for r in blocks for _ in cells], ions, moving)
+        species = [names[r] for r in blocks for _ in cells]
+        species += [self.paths.ion.element] * (len(ions) + len(moving))
+        frame_charge = float(crystal.charge[self.fixed] @ crystal.occupancy[self.fixed]) * len(cells)
+        charge = round(frame_charge + self.paths.ion.charge * (len(ions) + len(moving)), 4) + 0.0
+        images = []
+        for k, energy in enumerate(self.energy):
+            positions = np.concatenate([frame, ions, moving[:, k]])
+            image = Structure(Lattice(cell), species, positions, to_unit_cell=False)
+            image.properties = {
+                "bvse_energy": float(energy),
+                "charge": charge,
+                "mechanism": self.mechanism,
+                "taken_out": taken_out,
+            }
+            images.append(image)
+        count = Counter(species)
+        formula = "".join(f"{e}{n}" for e, n in count.items())
+        return Chain(images, self.mechanism, m, formula, charge, taken_out, len(moving))
+
+    def _others(
+        self, cell: FloatArray, cells: npt.NDArray[np.int64], size: npt.NDArray[np.int64], moving: FloatArray
+    ) -> tuple[FloatArray, int]:
+        """Ions that stay where they are, and how many full positions on the way are left empty."""
+        positions = self.paths.positions
+        if not len(positions):
+            return np.zeros((0, 3)), 0
+        free = np.ones((len(positions), len(cells)), dtype=np.bool_)
+        for k, shift in self.stands():
+            free[k, ((cells - shift) % size == 0).all(axis=1)] = False
+        frac = (positions.frac[:, None, :] + cells[None]) / size
+        occupancy = np.broadcast_to(positions.occupancy[:, None], free.shape)
+        full = free & (occupancy >= FILLED)
+        partial = free & ~full
+        held = round(float(positions.occupancy.sum()) * len(cells))
+        if not (positions.occupancy < FILLED).any():
+            near = self._near(cell, frac[full], moving, CONTACT * shortest_contact(self.paths.cell, positions))
+            if near.any() and self.mechanism != "vacancy":
+                raise GeometryError(
+                    f"{self.where}: the way of an {self.mechanism} comes within {CONTACT:g} of the shortest distance "
+                    f"between {self.paths.ion.symbol} ions to {int(near.sum())} of them; by exchange they move along"
+                )
+            return frac[full][~near], int(near.sum())
+        wanted = held - len(moving) - int(full.sum())
+        start = moving[:, 0]
+        chosen = spread_out(cell, frac[partial], occupancy[partial], wanted, np.concatenate([frac[full], start]))
+        ions = np.concatenate([frac[full], frac[partial][chosen]])
+        apart = _shortest(cell, np.concatenate([ions, start]))
+        if apart < _NEAREST:
+            raise DisorderError(
+                f"{self.where}: {held} ions in {tuple(size.tolist())} cells cannot be kept {_NEAREST} A apart on the "
+                "positions of the crystal; a larger supercell may hold them"
+            )
+        near = self._near(cell, frac[partial], moving, CONTACT * apart)
+        chosen = spread_out(
+            cell, frac[partial][~near], occupancy[partial][~near], wanted, np.concatenate([frac[full], start])
+        )
+        ions = np.concatenate([frac[full], frac[partial][~near][chosen]])
+        crossed = self._near(cell, ions, moving, CONTACT * apart)
+        return ions[~crossed], int(crossed.sum()) + max(0, wanted - int(chosen.sum()))
+
+    def _near(self, cell: FloatArray, ions: FloatArray, moving: FloatArray, limit: float) -> npt.NDArray[np.bool_]:
+        """Ions that a moving one comes nearer to than the limit."""
+        if not len(ions):
+            return np.zeros(0, dtype=np.bool_)
+        near: npt.NDArray[np.bool_] = periodic_distances(cell, ions, moving.reshape(-1, 3)).min(axis=1) < limit
+        return near
+
+    def _refuse_contacts(
+        self, cell: FloatArray, frame: FloatArray, names: list[str], ions: FloatArray, moving: FloatArray
+    ) -> None:
+        """Raises where a moving ion comes too near to the framework or to another moving one."""
+        own = self.paths.positions.frac
+        kinds = np.array(names)
+        ends = moving[:, [0, -1]].reshape(-1, 3)
+        distance = periodic_distances(cell, moving.reshape(-1, 3), frame)
+        for name in dict.fromkeys(names):
+            rows = kinds == name
+            crystal = self.paths.crystal
+            if len(own):
+                held = crystal.frac[self.fixed][[n == name for n in self._frame_names()]]
+                usual = float(periodic_distances(self.paths.cell, own, held).min())
+            else:
+                usual = float(periodic_distances(cell, ends, frame[rows]).min())
+            nearest = float(distance[:, rows].min())
+            if nearest < CONTACT * usual:
+                raise GeometryError(
+                    f"{self.where}: the way comes within {nearest:.2f} A of {name}, below {CONTACT:g} of the "
+                    f"{usual:.2f} A that the crystal keeps: no chain to start from"
+                )
+        if len(moving) == 2:
+            gap = [float(periodic_distances(cell, a[None], b[None])[0, 0]) for a, b in zip(*moving, strict=True)]
+            usual = shortest_contact(self.paths.cell, self.paths.positions)
+            if min(gap) < CONTACT * usual:
+                raise GeometryError(
+                    f"{self.where}: the two moving ions come within {min(gap):.2f} A of each other, below {CONTACT:g} "
+                    f"of the {usual:.2f} A that the crystal keeps"
+                )
+
+    def _frame_names(self) -> list[str]:
+        from fastin.crystal.elements import symbol
+
+        return [symbol(int(z)) for z in self.paths.crystal.number[self.fixed]]
+
+
+def _shortest(cell: FloatArray, points: FloatArray) -> float:
+    distance = periodic_distances(cell, points, points)
+    np.fill_diagonal(distance, math.inf)
+    return float(min(distance.min(initial=math.inf), np.linalg.norm(cell, axis=1).min()))
+
+
+def _way(paths: Network, steps: Steps) -> Any:
     ends = [(int(paths.hops.index[0, h]), int(paths.hops.index[1, h])) for h, _ in steps]
     profiles = paths.profiles([h for h, _ in steps])
-    profile = join_profiles(0, (0, 0, 0), 0.0, steps, profiles, ends, paths.cell)
-    crystal = paths.crystal
-    multiples = supercell_for(paths.cell, supercell)
-    symbols, frac = _ordered_rows(crystal, paths.ion.number)
-    cells = np.stack(np.meshgrid(*[np.arange(m) for m in multiples], indexing="ij"), axis=-1).reshape(-1, 3)
-    species = [s for s in symbols for _ in cells]
-    positions = (frac[:, None, :] + cells[None]).reshape(-1, 3) / multiples
-    stand = [(profile.sites[0], profile.frac[0]), (profile.sites[-1], profile.frac[-1])]
-    mobile = _other_ions(paths, stand, cells, multiples)
-    species += [paths.ion.element] * (len(mobile) + 1)
-    positions = np.concatenate([positions, mobile])
-    along = profile.distance[-1] * np.arange(n + 2) / (n + 1)
-    moving = interpolate(along, profile.distance, profile.frac) / multiples
-    energy = np.interp(along, profile.distance, profile.energy)
-    lattice = Lattice(paths.cell * np.array(multiples)[:, None])
-    images = []
-    for x, e in zip(moving, energy, strict=True):
-        structure = Structure(lattice, species, np.concatenate([positions, x[None]]), to_unit_cell=False)
-        structure.properties = {"bvse_energy": float(e)}
-        images.append(structure)
-    return images
+    return join_profiles(0, (0, 0, 0), 0.0, steps, profiles, ends, paths.cell)
 
 
-def _other_ions(
-    paths: _Network,
-    stand: Sequence[tuple[int, FloatArray]],
-    cells: npt.NDArray[np.int64],
-    multiples: tuple[int, int, int],
-) -> FloatArray:
-    """Filled positions of the mobile ion in the supercell but for those of the given sites at the given places."""
-    filled = np.flatnonzero(paths.positions.occupancy >= 0.5)
-    all_positions = paths.positions.frac[filled][:, None, :] + cells[None]
-    keep = np.ones(all_positions.shape[:2], dtype=bool)
-    for site, where in stand:
-        for k in np.flatnonzero(filled == paths.sites.mobile[site]):
-            shift = np.round(where - paths.positions.frac[filled[k]])
-            keep[k, ((cells - shift) % multiples == 0).all(axis=1)] = False
-    positions: FloatArray = all_positions[keep] / multiples
-    return positions
-
-
-def write_neb(
-    paths: _Network,
-    hop: int | Sequence[int],
-    path: str | PathLike[str],
+def neb_chain(
+    paths: Network,
+    hop: Any,
     n: int = 5,
     *,
     supercell: float | Sequence[int] | None = None,
-) -> list[Path]:
-    """Writes the images of a hop.
+    mechanism: str | None = None,
+) -> Chain:
+    """Images of a leg with what they hold; arguments and errors as for `neb_images`."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise InputError(f"a NEB chain needs at least one image between its ends, not {n}")
+    chosen, steps, stop = resolve(paths, hop, mechanism)
+    return _Builder(paths, chosen, steps, stop, int(n)).build(supercell)
+
+
+def neb_images(
+    paths: Network,
+    hop: Any,
+    n: int = 5,
+    *,
+    supercell: float | Sequence[int] | None = None,
+    mechanism: str | None = None,
+) -> list[Structure]:
+    """Images of a leg: the moving ions at equal shares of their ways, everything else in place.
 
     Args:
         paths: the transport network.
-        hop: id of the hop, or ids of consecutive hops.
-        path: a folder, which gets ``00/POSCAR`` ... as VASP's NEB expects, or a file ``.extxyz`` or ``.xyz`` with all
-            images, as ASE reads them.
-        n: images between the ends.
-        supercell: as for `neb_images`.
+        hop: a leg of `TransportNetwork.legs`; the number of a hop: the lowest leg that runs over it; numbers of
+            consecutive hops from place to place; or ``"1d"``, ``"2d"``, ``"3d"``: the hardest leg of that path.
+        n: images between the two ends; n + 2 structures are returned, as VASP counts them (IMAGES = n).
+        supercell: three multiples, or the smallest distance (angstrom) between images of the ion; None for the cell.
+            The cell is doubled where the two ends would be one position of it (three multiples are refused instead).
+        mechanism: of a hop that is no leg; None takes ``"vacancy"``, ``"interstitial"`` for a guest.
 
     Returns:
-        The files written.
+        n + 2 pymatgen structures with the atoms in the same order, elements in blocks, the moving ions last.
+        ``properties`` hold ``bvse_energy`` (eV, on the network's zero; of an exchange the higher of
+        its two ions), ``charge``, ``mechanism`` and ``taken_out`` (ions on the way that were left out).
+
+    Raises:
+        InputError: no such hop or leg, n below 1, bad supercell.
+        DisorderError: the framework is disordered.
+        GeometryError: the way comes too near to atoms that stay.
     """
-    images = neb_images(paths, hop, n, supercell=supercell)
-    target = Path(path)
-    if target.suffix.lower() in (".extxyz", ".xyz"):
-        target.write_text("".join(_extended_xyz(image) for image in images), encoding="utf-8")
-        return [target]
-    files = []
-    for k, image in enumerate(images):
-        folder = target / f"{k:02d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "POSCAR").write_text(_poscar(image, f"{paths.source} hop {hop} image {k}"), encoding="utf-8")
-        files.append(folder / "POSCAR")
-    return files
-
-
-def _poscar(structure: Any, title: str) -> str:
-    """POSCAR with the atoms in the structure's order: consecutive equal elements are one block."""
-    symbols = [site.specie.symbol for site in structure]
-    blocks: list[tuple[str, int]] = []
-    for s in symbols:
-        if blocks and blocks[-1][0] == s:
-            blocks[-1] = (s, blocks[-1][1] + 1)
-        else:
-            blocks.append((s, 1))
-    lines = [" ".join(title.split()), "1.0"]
-    lines += [" ".join(f"{v:.12f}" for v in row) for row in structure.lattice.matrix]
-    lines += [" ".join(s for s, _ in blocks), " ".join(str(c) for _, c in blocks), "Direct"]
-    lines += [" ".join(f"{v:.12f}" for v in x) for x in structure.frac_coords]
-    return "\n".join(lines) + "\n"
-
-
-def _extended_xyz(structure: Any) -> str:
-    cell = " ".join(f"{v:.10f}" for v in structure.lattice.matrix.ravel())
-    energy = structure.properties["bvse_energy"]
-    lines = [
-        str(len(structure)),
-        f'Lattice="{cell}" Properties=species:S:1:pos:R:3 bvse_energy={energy:.8f} pbc="T T T"',
-    ]
-    for site in structure:
-        lines.append(f"{site.specie.symbol} " + " ".join(f"{v:.10f}" for v in site.coords))
-    return "\n".join(lines) + "\n"
+    return neb_chain(paths, hop, n, supercell=supercell, mechanism=mechanism).images

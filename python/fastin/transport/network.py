@@ -20,12 +20,14 @@ from fastin.runtime import html
 from fastin.runtime.late import later
 from fastin.runtime.parts import Column
 from fastin.runtime.threads import resolve_threads
-from fastin.transport import filling, neb, simulation, tables
+from fastin.transport import filling, neb, neb_files, simulation, tables
 from fastin.transport.components import Component, components, conducting, occupied_levels
 from fastin.transport.kinetics import DEFAULT_PREFACTOR, HopModel, check_temperatures, nernst_einstein, slopes
 from fastin.transport.lattice_gas import LatticeGas, Repulsion
+from fastin.transport.legs import Leg, LegFinder
 from fastin.transport.parts import FloatArray, Hops, Ints, Loop, Positions, Sites, Voids, periodic_distances
 from fastin.transport.profiles import HopProfile, TransportPath, hop_profiles, join_profiles
+from fastin.transport.symmetry import HopSymmetry
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -158,6 +160,8 @@ class TransportNetwork:
         Raises:
             InputError: no such hop.
         """
+        if isinstance(hop, bool) or not isinstance(hop, int | np.integer):
+            raise InputError(f"{self.source}: {hop!r} is no hop: its number is a whole number")
         if not 0 <= hop < len(self.hop_energy):
             raise InputError(f"{self.source}: there is no hop {hop}; the network has {len(self.hop_energy)}")
         return int(hop)
@@ -441,6 +445,35 @@ class TransportNetwork:
         except InputError as error:
             raise InputError(f"{self.source}: {error}") from error
 
+    # --- legs ---
+
+    @cached_property
+    def leg_finder(self) -> LegFinder:
+        """Ways between places by any mechanism, with their symmetry."""
+        from fastin.bvse.field import crystal_symmetry
+
+        field = self._energy_grid().field
+        assert field is not None
+        symmetry = HopSymmetry(self.cell, self.sites, self.hops, *crystal_symmetry(self.crystal, field))
+        return LegFinder(
+            self.cell, self.sites, self.hops, self.positions, symmetry, self.site_wyckoff, self.mobile_wyckoff
+        )
+
+    def legs(self, mechanism: str = "vacancy") -> tuple[Leg, ...]:
+        """All inequivalent ways between places of the ion below the cutoff, lowest saddle first.
+
+        Args:
+            mechanism: ``"vacancy"`` (the default): between crystallographic positions; ``"interstitial"``: between
+                vacant sites with room beside the crystal's ions; ``"exchange"``: from such a site into a position,
+                whose ion moves on to another.
+
+        Raises:
+            InputError: no such mechanism; ``"vacancy"`` or ``"exchange"`` of an ion that the crystal does not hold.
+        """
+        if not len(self.positions):
+            neb.default_mechanism(self, mechanism)
+        return self.leg_finder.legs(mechanism)
+
     # --- outputs ---
 
     def hop_classes(self) -> list[dict[str, Any]]:
@@ -451,20 +484,28 @@ class TransportNetwork:
         """One row for each kind of site: class, multiplicity, position, energy, clearance, what is there."""
         return tables.site_classes(self.sites)
 
-    def neb_images(self, hop: int, n: int = 5, *, supercell: float | Sequence[int] | None = None) -> list[Structure]:
+    def neb_images(
+        self,
+        hop: Leg | int | str | Sequence[int],
+        n: int = 5,
+        *,
+        supercell: float | Sequence[int] | None = None,
+        mechanism: str | None = None,
+    ) -> list[Structure]:
         """Chain of images for a nudged elastic band run; see `fastin.transport.neb.neb_images`."""
-        return neb.neb_images(self, hop, n, supercell=supercell)
+        return neb.neb_images(self, hop, n, supercell=supercell, mechanism=mechanism)
 
     def write_neb(
         self,
-        hop: int | Sequence[int],
+        hop: Leg | int | str | Sequence[int],
         path: str | PathLike[str],
         n: int = 5,
         *,
         supercell: float | Sequence[int] | None = None,
+        mechanism: str | None = None,
     ) -> list[Path]:
-        """Writes the images as a folder of POSCARs or one extended XYZ file; see `fastin.transport.neb.write_neb`."""
-        return neb.write_neb(self, hop, path, n, supercell=supercell)
+        """Writes the images of a leg, or with ``"all"`` of all; see `fastin.transport.neb_files.write_neb`."""
+        return neb_files.write_neb(self, hop, path, n, supercell=supercell, mechanism=mechanism)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers of the sites, hops and paths."""

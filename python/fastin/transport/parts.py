@@ -12,6 +12,7 @@ from fastin.runtime.parts import Table
 
 FloatArray = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
+Cell = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)

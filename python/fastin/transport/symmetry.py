@@ -1,0 +1,131 @@
+"""What the operations of the space group do with hops and with walks over them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastin.transport.parts import Cell, FloatArray, Hops, Sites
+
+_SAME_SADDLE = 0.1  # angstrom: images of a saddle where coordinates are rounded
+
+
+class Walk(NamedTuple):
+    """Hops with directions, one after the other, from a site in its home cell."""
+
+    start: int
+    steps: tuple[tuple[int, bool], ...]
+
+
+def walk_ends(walk: Walk, hops: Hops) -> tuple[int, Cell]:
+    """The last site of a walk and its cell."""
+    site, cell = walk.start, np.zeros(3, dtype=np.int64)
+    for h, forward in walk.steps:
+        cell = cell + (hops.image[h] if forward else -hops.image[h])
+        site = int(hops.index[1 if forward else 0, h])
+    return site, (int(cell[0]), int(cell[1]), int(cell[2]))
+
+
+def turned(walk: Walk, hops: Hops) -> Walk:
+    """The same way back, from its last site in its home cell."""
+    return Walk(walk_ends(walk, hops)[0], tuple((h, not forward) for h, forward in reversed(walk.steps)))
+
+
+class HopSymmetry:
+    """Images of sites, hops and walks.
+
+    Args:
+        cell: (3, 3) lattice vectors in rows, angstrom.
+        sites: closed under the operations.
+        hops: closed under the operations.
+        rotations: (G, 3, 3).
+        translations: (G, 3).
+    """
+
+    def __init__(
+        self,
+        cell: FloatArray,
+        sites: Sites,
+        hops: Hops,
+        rotations: npt.NDArray[np.int32],
+        translations: FloatArray,
+    ) -> None:
+        self._cell = cell
+        self._sites = sites
+        self._hops = hops
+        self._rotations = rotations
+        self._translations = translations
+
+    @cached_property
+    def _between(self) -> dict[tuple[int, ...], list[tuple[int, bool]]]:
+        """Hops, with directions, from site to site and cell."""
+        out: dict[tuple[int, ...], list[tuple[int, bool]]] = defaultdict(list)
+        for h, ((i, j), (a, b, c)) in enumerate(
+            zip(self._hops.index.T.tolist(), self._hops.image.tolist(), strict=True)
+        ):
+            out[i, j, a, b, c].append((h, True))
+            out[j, i, -a, -b, -c].append((h, False))
+        return out
+
+    def _site(self, operation: int, sites: list[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Images of sites in their home cells, and their cells."""
+        points = self._sites.frac[sites] @ self._rotations[operation].T + self._translations[operation]
+        gap = points[:, None, :] - self._sites.frac[None]
+        whole = np.round(gap)
+        best = np.linalg.norm((gap - whole) @ self._cell, axis=2).argmin(axis=1)
+        return best, whole[np.arange(len(sites)), best].astype(np.int64)
+
+    def image(self, operation: int, walk: Walk) -> Walk | None:
+        """The image of a walk; None where the list of hops lacks one of its hops."""
+        stops = [walk.start] + [int(self._hops.index[1 if f else 0, h]) for h, f in walk.steps]
+        sites, cells = self._site(operation, stops)
+        rotation = self._rotations[operation]
+        steps = []
+        for n, (h, forward) in enumerate(walk.steps):
+            shift = rotation @ (self._hops.image[h] if forward else -self._hops.image[h])
+            cell = cells[n + 1] + shift - cells[n]
+            ways = self._between.get((int(sites[n]), int(sites[n + 1]), *cell.tolist()), [])
+            chosen = self._over_saddle(operation, h, forward, cells[n], ways)
+            if chosen is None:
+                return None
+            steps.append(chosen)
+        return Walk(int(sites[0]), tuple(steps))
+
+    def _over_saddle(
+        self,
+        operation: int,
+        hop: int,
+        forward: bool,
+        home: npt.NDArray[np.int64],
+        ways: list[tuple[int, bool]],
+    ) -> tuple[int, bool] | None:
+        """Of hops between the same sites, the one over the image of the saddle."""
+        same = [w for w in ways if self._hops.orbit[w[0]] == self._hops.orbit[hop]]
+        if len(same) < 2:
+            return same[0] if same else None
+        # seen from the walk's site: the second site of a hop that is walked backward lies in the hop's own cell
+        saddle = self._hops.saddle_frac[hop] - (0 if forward else self._hops.image[hop])
+        point = self._rotations[operation] @ saddle + self._translations[operation] - home
+        gaps = [
+            np.linalg.norm((self._hops.saddle_frac[w] - (0 if f else self._hops.image[w]) - point) @ self._cell)
+            for w, f in same
+        ]
+        nearest = int(np.argmin(gaps))
+        return same[nearest] if gaps[nearest] < _SAME_SADDLE else None
+
+    def canonical(self, walk: Walk) -> Walk:
+        """One name for a walk and the same way back."""
+        return min(walk, turned(walk, self._hops))
+
+    def orbit(self, walk: Walk) -> list[Walk]:
+        """Images of a walk, each once, directions apart; the walk itself first."""
+        images = {self.canonical(walk): walk}
+        for operation in range(len(self._rotations)):
+            image = self.image(operation, walk)
+            if image is not None:
+                images.setdefault(self.canonical(image), image)
+        return list(images.values())
