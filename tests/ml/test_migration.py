@@ -102,6 +102,15 @@ def test_shipped_model_on_known_hops() -> None:
     assert any("not of Ag" in w.message for w in odd.warnings)
 
 
+def test_ends_are_the_nearest_images_and_hold_something() -> None:
+    near = predict_hop(fastin.examples()["LiFePO4"], *HOP)
+    far = predict_hop(fastin.examples()["LiFePO4"], HOP[0], tuple(np.add(HOP[1], (1, -2, 1))))
+    assert far.length == pytest.approx(near.length)
+    assert far.barrier == pytest.approx(near.barrier)
+    with pytest.raises(InputError, match=r"holds neither Li\+ nor a void"):
+        predict_hop(fastin.examples()["LiFePO4"], HOP[0], (0.282, 0.25, 0.975))  # on an iron atom
+
+
 def test_command_line(tmp_path: Path) -> None:
     path = str(fastin.examples()["LiFePO4"])
     hop = ["--hop", "0", "0", "0", "0", "0.5", "0"]

@@ -16,7 +16,7 @@ from fastin.bvse.field import CONVENTIONS, Field, build_field
 from fastin.bvse.files import parse_title, read_grid, write_grid
 from fastin.bvse.pairs import element_table
 from fastin.crystal.ions import IonName, MobileIon, OxidationStates
-from fastin.crystal.warnings import CrystalWarning, refuse_severe
+from fastin.crystal.warnings import CrystalWarning, merge_warnings, refuse_severe
 from fastin.errors import InputError, ResourceError
 from fastin.runtime.html import number_text, numbers_text, table, with_picture
 from fastin.runtime.late import later
@@ -24,6 +24,11 @@ from fastin.runtime.memory import memory_limit, require
 from fastin.runtime.threads import resolve_threads
 
 __all__ = ["CONVENTIONS", "EnergyGrid", "Field", "build_field", "compute_bvse", "grid_shape"]
+
+#: Coarser grids are refused (A): valleys between two atoms would be missed, and barriers read as zero.
+COARSEST = 1.0
+#: Coarser grids bring a warning (A): from here the refined barriers may belong to another saddle.
+COARSE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,6 +282,8 @@ def grid_shape(field: Field, resolution: float) -> tuple[int, int, int]:
     """
     if not resolution > 0.0 or not math.isfinite(resolution):
         raise InputError(f"resolution must be positive, not {resolution}")
+    if resolution > COARSEST:
+        raise InputError(f"resolution must be at most {COARSEST:g} A, not {resolution:g}: valleys would be missed")
     lengths = np.linalg.norm(field.cell, axis=1)
     a, b, c = (max(1, math.ceil(length / resolution - 1e-9)) for length in lengths)
     base = (a, b, c)
@@ -318,7 +325,7 @@ def compute_bvse(
         source: path, pymatgen ``Structure``, ASE ``Atoms`` or `Crystal`.
         ion: element ("Li") or species ("Li+"); None takes the most usual mobile ion present. An ion that the crystal
             does not hold is a guest: the whole crystal is framework.
-        resolution: largest spacing of the grid along each axis (A).
+        resolution: largest spacing of the grid along each axis (A), at most 1; above 0.5 the result carries a warning.
         cutoff: every image of every framework atom within this distance counts (A). What lies beyond counts with its
             mean.
         convention: ``"spse"``, ``"bvlain"`` or ``"softbv"``, see `fastin.bvse.field`.
@@ -356,6 +363,8 @@ def compute_bvse(
         values = fill_grid(field, resolution, shape=shape, symmetry=symmetry, num_threads=num_threads)
     except (InputError, ResourceError) as error:
         raise type(error)(f"{crystal.source}: {error}") from None
+    spacing = float((np.linalg.norm(field.cell, axis=1) / values.shape).max())
+    coarse = CrystalWarning("resolution-coarse", f"grid points lie {spacing:.2f} A apart, barriers need {COARSE:g} A")
     return EnergyGrid(
         values=values,
         cell=field.cell,
@@ -366,7 +375,7 @@ def compute_bvse(
         screening=field.screening,
         field=field,
         notes=field.notes,
-        warnings=field.warnings,
+        warnings=merge_warnings(field.warnings, [coarse] if spacing > COARSE + 1e-9 else []),
         atom_number=field.atom_number,
         atom_frac=field.atom_frac,
     )

@@ -179,7 +179,7 @@ def _table(rows: list[dict[str, Any]], labels: list[str], with_barriers: bool) -
     for name in ("R_a\nÅ", "R_b\nÅ", "R_c\nÅ", "channels\ndimension"):
         table.add_column(name, justify="right")
     if with_barriers:
-        for name in ("E_1D\neV", "E_2D\neV", "E_3D\neV", "conducts\n< 1 eV", "hop\nkinds", "E_a\neV"):
+        for name in ("E_1D\neV", "E_2D\neV", "E_3D\neV", "percolates\n< 1 eV", "hop\nkinds", "E_a\neV"):
             table.add_column(name, justify="right")
     table.add_column("time\nms", justify="right")
     for row, label in zip(rows, labels, strict=True):

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import (
+    Finite,
     convention_option,
     dump_json,
     expand_inputs,
@@ -73,7 +74,7 @@ def _table(rows: list[dict[str, Any]], labels: list[str]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("structure", no_wrap=True, overflow="ellipsis", max_width=28)
     table.add_column("ion")
-    for name in ("E_1D\neV", "E_2D\neV", "E_3D\neV", "conducts\n< 1 eV"):
+    for name in ("E_1D\neV", "E_2D\neV", "E_3D\neV", "percolates\n< 1 eV"):
         table.add_column(name, justify="right")
     table.add_column("1D saddle\nfractional", justify="right")
     table.add_column("along")
@@ -106,8 +107,10 @@ def _table(rows: list[dict[str, Any]], labels: list[str]) -> Table:
     show_default=True,
     help="Barriers from the lowest point of the percolating component, or of the cell.",
 )
-@click.option("--resolution", type=click.FloatRange(min=0.0, min_open=True), default=0.2, show_default=True, help="A.")
-@click.option("--cutoff", type=click.FloatRange(min=2.0, max=50.0), default=10.0, show_default=True, help="A.")
+@click.option(
+    "--resolution", type=Finite(0.0, 1.0, min_open=True), default=0.2, show_default=True, help="A; above 0.5 warned."
+)
+@click.option("--cutoff", type=Finite(4.0, 50.0), default=10.0, show_default=True, help="A, of the energy.")
 @click.option("--connectivity", type=click.Choice(["6", "26"]), default="26", show_default=True)
 @click.option("--refine/--no-refine", default=True, show_default=True, help="Polish minima and saddles off the grid.")
 @json_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastin.cli._common import (
+    Finite,
     dump_json,
     ion_option,
     ion_text,
@@ -22,7 +24,7 @@ from fastin.cli._common import (
     stdout_console,
     threads_option,
 )
-from fastin.errors import FastinError
+from fastin.errors import FastinError, InputError
 
 if TYPE_CHECKING:
     from fastin.transport.paths import TransportNetwork
@@ -32,9 +34,9 @@ _DIMENSIONS = ("1d", "2d", "3d")
 
 
 def _check_hop(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is None or value.lower() in _DIMENSIONS or value.isdigit():
+    if value is None or value.lower() in (*_DIMENSIONS, "all") or value.isdecimal():
         return value if value is None else value.lower()
-    raise click.BadParameter(f"{value!r} is neither a hop's number nor 1d, 2d or 3d", param=parameter)
+    raise click.BadParameter(f"{value!r} is neither a hop's number nor 1d, 2d, 3d or all", param=parameter)
 
 
 def _kinetics(paths: TransportNetwork, temperature: float, prefactor: float) -> dict[str, Any] | None:
@@ -68,14 +70,15 @@ def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
     sites = Table(
         box=None, header_style="bold", pad_edge=False, title="sites, one a symmetry class", title_justify="left"
     )
-    for name in ("class", "in cell", "energy eV", "clearance Å", "frac a", "b", "c"):
+    for name in ("class", "in cell", "Wyckoff", "energy eV", "clearance Å", "frac a", "b", "c"):
         sites.add_column(name, justify="right")
     sites.add_column("what")
     for s in row["site_classes"]:
-        what = f"{paths.ion.symbol} position, occupancy {s['occupancy']:.2f}" if s["crystallographic"] else "vacant"
+        what = f"{paths.ion.symbol} position, {s['occupancy']:.2f} ions" if s["crystallographic"] else "vacant"
         sites.add_row(
             str(s["class"]),
             str(s["multiplicity"]),
+            s["wyckoff"],
             number(s["energy_eV"], 3),
             number(s["radius_A"], 3),
             *(number(v, 4) for v in s["frac"]),
@@ -100,6 +103,8 @@ def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
     console.print()
     console.print(hops)
     console.print()
+    if row["legs"]:
+        _print_legs(row["legs"])
     for d, path in row["paths"].items():
         along = " ".join(map(str, path["translation"]))
         console.print(
@@ -117,34 +122,81 @@ def _print_kinetics(kinetics: dict[str, Any] | None) -> None:
     console = stdout_console()
     d = "  ".join(f"{v:.2e}" for v in kinetics["diffusivity_along_abc_cm2_per_s"])
     t = kinetics["temperature_K"]
-    console.print(f"independent ions at {t:.0f} K: D along a, b, c {d} cm²/s", end="")
+    console.print(f"independent ions (dilute limit) at {t:.0f} K: D along a, b, c {d} cm²/s", end="")
     if "conductivity_mean_S_per_cm" in kinetics:
-        console.print(f", mean conductivity {kinetics['conductivity_mean_S_per_cm']:.2e} S/cm", end="")
-    console.print(f", activation energy {number(kinetics['activation_energy_eV'], 3)} eV")
+        decade = kinetics["conductivity_mean_S_per_cm"]
+        said = f"of the order of 1e{round(math.log10(decade)):d} S/cm" if decade > 0 else "none"
+        console.print(f", conductivity {said} ({kinetics['ions_counted']:g} ions a cell)", end="")
+    console.print(f", effective activation energy {number(kinetics['activation_energy_eV'], 3)} eV")
 
 
-def _neb(paths: TransportNetwork, hop: str, folder: Path, images: int, distance: float | None) -> None:
-    from fastin.transport.neb import leg
+def _print_legs(legs: list[dict[str, Any]]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False, title_justify="left")
+    table.title = f"inequivalent legs by {legs[0]['mechanism']}"
+    for name in ("leg", "places", "barrier eV", "back eV", "length Å", "in cell", "hops", "opens"):
+        table.add_column(name, justify="right")
+    for k, leg in enumerate(legs):
+        table.add_row(
+            str(k),
+            " - ".join(leg["places"]),
+            number(leg["barrier_eV"], 3),
+            number(leg["barrier_backward_eV"], 3),
+            number(leg["length_A"]),
+            str(leg["multiplicity"]),
+            " ".join(map(str, leg["hops"])),
+            " ".join(f"{d}D" for d in leg["opens"]),
+        )
+    console = stdout_console()
+    console.print(table)
+    console.print()
 
-    hops = leg(paths, int(hop[0])) if hop in _DIMENSIONS else int(hop)
-    files = paths.write_neb(hops, folder, images, supercell=distance)
-    stderr_console().print(f"wrote {len(files)} file(s): {escape(str(files[0]))} ...")
+
+def _neb(
+    paths: TransportNetwork, hop: str, folder: Path, images: int, distance: float | None, mechanism: str | None
+) -> None:
+    from fastin.transport.neb import neb_chain
+    from fastin.transport.neb_files import write_chain, write_legs
+
+    console = stderr_console()
+    if hop == "all":
+        written, refused = write_legs(paths, folder, images, supercell=distance, mechanism=mechanism)
+        for k, (chain, files) in written.items():
+            console.print(f"leg {k}: {escape(chain.describe())}: {escape(str(files[0].parent.parent))}")
+        for k, error in refused.items():
+            console.print(f"[yellow]leg {k} left out[/yellow]: {escape(str(error))}", soft_wrap=True)
+        if not written:
+            raise InputError(f"{paths.source}: no chain could be written")
+        return
+    chain = neb_chain(paths, hop if hop in _DIMENSIONS else int(hop), images, supercell=distance, mechanism=mechanism)
+    files = write_chain(chain, folder, f"{paths.source} hop {hop}")
+    console.print(f"wrote {len(files)} file(s): {escape(str(files[0]))} ...: {escape(chain.describe())}")
 
 
 @click.command("paths")
 @click.argument("file", type=click.Path(path_type=Path))
 @ion_option
-@click.option("--cutoff-energy", type=float, help="Keep sites and hops up to this energy, eV; default: what conducts.")
+@click.option("--cutoff-energy", type=float, help="Keep sites and hops up to this energy, eV.")
 @click.option("--convention", type=click.Choice(["spse", "bvlain", "softbv"]), default="spse", show_default=True)
-@click.option("--resolution", type=float, default=0.2, show_default=True, help="Spacing of the energy grid, Å.")
+@click.option(
+    "--resolution",
+    type=Finite(0.0, 1.0, min_open=True),
+    default=0.2,
+    show_default=True,
+    help="Spacing of the energy grid, Å; above 0.5 the barriers carry a warning.",
+)
 @click.option("--temperature", type=float, default=300.0, show_default=True, help="K, of the kinetics.")
 @click.option("--prefactor", type=float, default=1e13, show_default=True, help="Attempt frequency, Hz.")
 @click.option(
     "--neb",
     metavar="HOP",
     callback=_check_hop,
-    help="Write NEB images of this hop (last column of the table), or of the 1d, 2d or 3d path's hardest leg between "
-    "two positions of the crystal.",
+    help="Write NEB images of the leg over this hop (last column of its table), of a path's hardest leg (1d, 2d, 3d) "
+    "or of all inequivalent legs.",
+)
+@click.option(
+    "--mechanism",
+    type=click.Choice(["vacancy", "interstitial", "exchange"]),
+    help="Of the legs and the NEB images; default: vacancy, interstitial for a guest.",
 )
 @click.option(
     "--neb-out",
@@ -167,6 +219,7 @@ def command(
     temperature: float,
     prefactor: float,
     neb: str | None,
+    mechanism: str | None,
     neb_out: Path,
     images: int,
     supercell: float | None,
@@ -174,7 +227,8 @@ def command(
     out: Path | None,
     threads: int | None,
 ) -> None:
-    """Sites, inequivalent hops and percolating paths of FILE with energies; hop kinetics; NEB images."""
+    """Sites, inequivalent hops and legs, percolating paths of FILE with energies; hop kinetics; NEB images."""
+    from fastin.transport.neb import default_mechanism
     from fastin.transport.paths import compute_paths
 
     try:
@@ -183,14 +237,17 @@ def command(
         )
         row = paths.to_dict()
         row["ion_guessed"] = is_guessed(ion, paths.ion.symbol, paths.ion.warnings)
+        row["legs"] = [leg.to_dict() for leg in paths.legs(default_mechanism(paths, mechanism))]
         row["kinetics"] = _kinetics(paths, temperature, prefactor)
         if out is not None:
             out.write_text(dump_json(row) + "\n", encoding="utf-8")
         if neb is not None:
-            _neb(paths, neb, neb_out, images, supercell)
+            _neb(paths, neb, neb_out, images, supercell, mechanism)
     except (FastinError, OSError) as error:
         stderr_console().print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
+    for warning in paths.warnings:
+        stderr_console().print(f"[yellow]{warning.code}[/yellow]: {escape(str(warning))}", soft_wrap=True)
     if as_json:
         click.echo(dump_json(row))
         return

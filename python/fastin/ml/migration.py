@@ -30,6 +30,7 @@ _SPACING = 0.2  # A between the points of the tube
 _WIDTH = 1.8  # A: half width of the tube
 _BEYOND = 0.8  # A by which the tube reaches over both ends
 _SETTLE = 0.8  # A within which the ion may settle around an end
+_AT_PLACE = 1.0  # A within which an end of a hop holds an ion or a void
 _HIGHEST = 30.0  # eV: energies above count as this
 _REACH = 8.0  # A: distances beyond count as this
 
@@ -259,6 +260,43 @@ def hop_row(crystal: Crystal, ion: str | MobileIon, start: ArrayLike, end: Array
     return {**composition_features(amounts, mobile.element), **hop_features(crystal, mobile, start, end)}
 
 
+def nearest_image(cell: FloatArray, start: FloatArray, end: FloatArray) -> FloatArray:
+    """The image of `end` nearest to `start` (fractional); `end` itself where that is the start."""
+    gap = end - start
+    near = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    images = gap - np.round(gap) + near
+    lengths = np.linalg.norm(images @ cell, axis=1)
+    if lengths.min() < 0.1:
+        return end
+    image: FloatArray = start + images[lengths.argmin()]
+    return image
+
+
+def _refuse_nowhere(crystal: Crystal, ion: MobileIon, start: FloatArray, end: FloatArray) -> None:
+    """Refuses ends where neither an ion nor a void is.
+
+    Raises:
+        InputError: names the end and what is nearest.
+    """
+    from fastin.network.network import compute_network
+
+    network = compute_network(crystal, ion.symbol if ion.guest else ion.element, num_threads=1)
+    voids = network.site_frac[network.site_radius >= network.probe_radius]
+    like = (
+        crystal.charge * ion.charge > 0 if ion.guest else crystal.number == ion.number
+    )  # a guest may take their place
+    places = np.concatenate([crystal.frac[like], voids])
+    for name, x in (("start", start), ("end", end)):
+        gap = x - places
+        near = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+        distance = np.linalg.norm((gap - np.round(gap) + near) @ crystal.cell, axis=-1).min(initial=math.inf)
+        if distance > _AT_PLACE:
+            raise InputError(
+                f"{crystal.source}: the {name} ({', '.join(f'{v:.4f}' for v in x)}) of the hop holds neither "
+                f"{ion.symbol} nor a void for it: the nearest is {distance:.2f} A away"
+            )
+
+
 def predict_hop(source: Any, start: ArrayLike, end: ArrayLike, ion: str | None = None) -> HopPrediction:
     """The barrier that a DFT-NEB run would be expected to give for one hop.
 
@@ -267,12 +305,13 @@ def predict_hop(source: Any, start: ArrayLike, end: ArrayLike, ion: str | None =
 
     Args:
         source: path, pymatgen Structure, ASE Atoms or `Crystal`; with the ions that stay in place during the hop.
-        start: (3,) fractional position where the ion starts, not wrapped.
-        end: (3,) fractional position where it ends, not wrapped: the difference is the jump.
+        start: (3,) fractional position where the ion starts.
+        end: (3,) fractional position where it ends: its image nearest to the start; where that is the start itself, as
+            given.
         ion: mobile ion; default: the most usual one present.
 
     Raises:
-        InputError: unknown ion, or ends less than 0.1 A apart.
+        InputError: unknown ion, ends less than 0.1 A apart, or an end with neither an ion nor a void within 1 A.
 
     Example:
         >>> import fastin
@@ -287,6 +326,9 @@ def predict_hop(source: Any, start: ArrayLike, end: ArrayLike, ion: str | None =
     crystal = as_crystal(source)
     mobile = crystal.resolve_ion(ion)
     forest = load_forest("neb_barrier", "hop")
+    start, end = np.array(start, np.float64), np.array(end, np.float64)
+    end = nearest_image(crystal.cell, start, end)
+    _refuse_nowhere(crystal, mobile, start, end)
     row = hop_row(crystal, mobile, start, end)
     mean, std = forest.predict(forest.row(row))
     warnings = []

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from fastin.transport.parts import FloatArray, periodic_distances
 
 _RANGE = 2.0  # angstrom: decay of the repulsion between ions; only which arrangement is lowest matters
-_SWEEPS = 60  # exchanges tried for each position while the temperature falls
+_SWEEPS = 300  # exchanges tried for each position while the temperature falls
+_MOST_STEPS = 200_000
 _HOT, _COLD = 1.0, 0.01  # of the repulsion of two ions 2 A apart
 
 
@@ -55,16 +56,19 @@ def spread_out(
     rng = np.random.default_rng(seed)
     chosen[rng.choice(len(frac), size=count, replace=False, p=held / held.sum())] = True
     field = single + pair[:, chosen].sum(axis=1)
-    steps = _SWEEPS * len(frac)
+    steps = min(_SWEEPS * len(frac), _MOST_STEPS)
     best, energy, lowest = chosen.copy(), 0.0, 0.0
+    inside, outside = np.flatnonzero(chosen), np.flatnonzero(~chosen)
+    draws = rng.random((steps, 3))
     for step in range(steps):
         heat = _HOT * (_COLD / _HOT) ** (step / steps)
-        i = rng.choice(np.flatnonzero(chosen))
-        j = rng.choice(np.flatnonzero(~chosen))
+        m, n = int(draws[step, 0] * count), int(draws[step, 1] * (len(frac) - count))
+        i, j = inside[m], outside[n]
         gain = field[j] - field[i] - pair[i, j]
-        if gain > 0 and rng.random() >= np.exp(-gain / heat):
+        if gain > 0 and draws[step, 2] >= np.exp(-gain / heat):
             continue
         chosen[i], chosen[j] = False, True
+        inside[m], outside[n] = j, i
         field += pair[j] - pair[i]
         energy += gain
         if energy < lowest - 1e-12:

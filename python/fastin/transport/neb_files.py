@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from fastin.errors import DisorderError, FastinError, GeometryError, InputError
+from fastin.transport.chain_hops import Network, default_mechanism
 from fastin.transport.legs import Leg
-from fastin.transport.neb import Chain, Network, default_mechanism, neb_chain
+from fastin.transport.neb import Chain, neb_chain
 
 _OURS = {"POSCAR"}  # what a folder of an image holds that nothing was run in
 

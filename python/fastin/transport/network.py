@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastin.crystal.symmetry import wyckoff_letters
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
 from fastin.runtime import html
@@ -27,7 +26,7 @@ from fastin.transport.lattice_gas import LatticeGas, Repulsion
 from fastin.transport.legs import Leg, LegFinder
 from fastin.transport.parts import FloatArray, Hops, Ints, Loop, Positions, Sites, Voids, periodic_distances
 from fastin.transport.profiles import HopProfile, TransportPath, hop_profiles, join_profiles
-from fastin.transport.symmetry import HopSymmetry
+from fastin.transport.symmetry import HopSymmetry, letters
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -136,8 +135,6 @@ class TransportNetwork:
         """
         return later("plot transport")(self, ax, **options)
 
-    # --- hops ---
-
     @property
     def barrier_forward(self) -> FloatArray:
         """(H,) barrier from the first to the second site, eV."""
@@ -241,16 +238,7 @@ class TransportNetwork:
 
     @cached_property
     def _wyckoff(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Letters of the positions of the mobile ion and of the sites."""
-        crystal = self.crystal
-        first = crystal.first_rows
-        kind = crystal.orbit if len(crystal.orbit) else np.arange(len(first))
-        frac = np.concatenate([crystal.frac[first], self.positions.frac, self.sites.frac])
-        at = periodic_distances(self.cell, self.positions.frac, crystal.frac[first]).argmin(axis=1)
-        kinds = np.concatenate([kind, len(first) + kind[at], 2 * len(first) + self.sites.orbit])
-        letters = wyckoff_letters(self.cell, frac, kinds.astype(np.int32))
-        sites = len(frac) - len(self.sites)
-        return letters[len(first) : sites], letters[sites:]
+        return letters(self.crystal, self.positions, self.sites)
 
     @property
     def site_wyckoff(self) -> tuple[str, ...]:
@@ -445,8 +433,6 @@ class TransportNetwork:
         except InputError as error:
             raise InputError(f"{self.source}: {error}") from error
 
-    # --- legs ---
-
     @cached_property
     def leg_finder(self) -> LegFinder:
         """Ways between places by any mechanism, with their symmetry."""
@@ -470,9 +456,7 @@ class TransportNetwork:
         Raises:
             InputError: no such mechanism; ``"vacancy"`` or ``"exchange"`` of an ion that the crystal does not hold.
         """
-        if not len(self.positions):
-            neb.default_mechanism(self, mechanism)
-        return self.leg_finder.legs(mechanism)
+        return self.leg_finder.legs(neb.default_mechanism(self, mechanism))
 
     # --- outputs ---
 
@@ -482,7 +466,7 @@ class TransportNetwork:
 
     def site_classes(self) -> list[dict[str, Any]]:
         """One row for each kind of site: class, multiplicity, position, energy, clearance, what is there."""
-        return tables.site_classes(self.sites)
+        return tables.site_classes(self.sites, self.site_wyckoff)
 
     def neb_images(
         self,

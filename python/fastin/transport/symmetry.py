@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fastin.transport.parts import Cell, FloatArray, Hops, Sites
+from fastin.crystal.symmetry import wyckoff_letters
+from fastin.transport.parts import Cell, FloatArray, Hops, Positions, Sites, periodic_distances
+
+if TYPE_CHECKING:
+    from fastin.crystal.crystal import Crystal
 
 _SAME_SADDLE = 0.1  # angstrom: images of a saddle where coordinates are rounded
 
@@ -129,3 +133,15 @@ class HopSymmetry:
             if image is not None:
                 images.setdefault(self.canonical(image), image)
         return list(images.values())
+
+
+def letters(crystal: Crystal, positions: Positions, sites: Sites) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Wyckoff letters of the positions of an ion and of its sites, in one setting."""
+    first = crystal.first_rows
+    kind = crystal.orbit if len(crystal.orbit) else np.arange(len(first))
+    frac = np.concatenate([crystal.frac[first], positions.frac, sites.frac])
+    at = periodic_distances(crystal.cell, positions.frac, crystal.frac[first]).argmin(axis=1)
+    kinds = np.concatenate([kind, len(first) + kind[at], 2 * len(first) + sites.orbit])
+    found = wyckoff_letters(crystal.cell, frac, kinds.astype(np.int32))
+    start = len(frac) - len(sites)
+    return found[len(first) : start], found[start:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -49,7 +49,7 @@ class _Network(Protocol):
     def path(self, dimensions: int) -> TransportPath | None: ...
 
 
-def site_classes(sites: Sites) -> list[dict[str, Any]]:
+def site_classes(sites: Sites, wyckoff: Sequence[str]) -> list[dict[str, Any]]:
     """One row for each kind of site: class, multiplicity, position, energy, clearance, what is there."""
     rows = []
     labels, first, counts = np.unique(sites.orbit, return_index=True, return_counts=True)
@@ -58,6 +58,7 @@ def site_classes(sites: Sites) -> list[dict[str, Any]]:
             {
                 "class": label,
                 "multiplicity": count,
+                "wyckoff": wyckoff[i],
                 "frac": sites.frac[i].tolist(),
                 "energy_eV": float(sites.energy[i]),
                 "radius_A": float(sites.radius[i]),

@@ -3,7 +3,8 @@
 Places are the crystallographic positions of the mobile ion, or the vacant sites that have room beside the ions. A
 position whose minimum is split is one place with several sites. Which ways are listed: every hop between two places;
 every pair of hops with one site between two places; and, between places that no such way joins at the same height, the
-lowest way over at most six hops, unless two listed ways with fewer hops lead there without a higher saddle.
+lowest way over at most six hops, unless up to four listed ways with
+fewer hops each lead there without a higher saddle.
 """
 
 from __future__ import annotations
@@ -219,7 +220,7 @@ def ways(
     starts = [s for s in range(len(sites)) if places.of_site[s] >= 0]
     firsts = list({int(sites.orbit[s]): s for s in reversed(starts)}.values())[::-1]
     found = _classes((Walk(s, steps) for s in firsts for steps in search.short(s)), symmetry)
-    best: dict[tuple[int, int, Cell], list[tuple[float, int]]] = defaultdict(list)
+    best: _Best = defaultdict(lambda: defaultdict(list))
     for orbit in found.orbits:
         _enter(best, hops, places, orbit)
     longer = []
@@ -227,9 +228,9 @@ def ways(
         place = int(places.of_site[s])
         for (other, cell), steps in search.lowest(s):
             at = places.offset[s]  # ways are named from the place's home copy
-            key = (place, other, _plus(cell, (int(at[0]), int(at[1]), int(at[2]))))
+            key = (other, _plus(cell, (int(at[0]), int(at[1]), int(at[2]))))
             height = _height(hops, steps)
-            if len(steps) > 2 and not any(low <= height + _EQUAL for low, _ in best.get(key, [])):
+            if len(steps) > 2 and not any(low <= height + _EQUAL for low, _ in best[place].get(key, [])):
                 longer.append((height, len(steps), Walk(s, steps)))
     longer.sort(key=lambda entry: entry[:2])
     for height, count, walk in longer:
@@ -241,14 +242,16 @@ def ways(
     return sorted(found.orbits, key=lambda orbit: (_height(hops, orbit[0].steps), len(orbit[0].steps)))
 
 
-def _enter(
-    best: dict[tuple[int, int, Cell], list[tuple[float, int]]], hops: Hops, places: Places, orbit: list[Walk]
-) -> None:
+# From a place: to a place in a cell, heights and numbers of hops of the ways listed.
+_Best = dict[int, dict[tuple[int, Cell], list[tuple[float, int]]]]
+
+
+def _enter(best: _Best, hops: Hops, places: Places, orbit: list[Walk]) -> None:
     for walk in orbit:
         a, b, cell = ends_of(walk, hops, places)
         entry = (_height(hops, walk.steps), len(walk.steps))
-        best[a, b, cell].append(entry)
-        best[b, a, (-cell[0], -cell[1], -cell[2])].append(entry)
+        best[a][b, cell].append(entry)
+        best[b][a, (-cell[0], -cell[1], -cell[2])].append(entry)
 
 
 def ends_of(walk: Walk, hops: Hops, places: Places) -> tuple[int, int, Cell]:
@@ -259,27 +262,24 @@ def ends_of(walk: Walk, hops: Hops, places: Places) -> tuple[int, int, Cell]:
     return a, b, (away[0] - home[0], away[1] - home[1], away[2] - home[2])
 
 
-def _made_of_shorter(
-    best: dict[tuple[int, int, Cell], list[tuple[float, int]]],
-    hops: Hops,
-    places: Places,
-    walk: Walk,
-    height: float,
-    count: int,
-) -> bool:
-    """Whether two listed ways with fewer hops each lead to the same place over no higher saddle."""
+def _made_of_shorter(best: _Best, hops: Hops, places: Places, walk: Walk, height: float, count: int) -> bool:
+    """Whether up to four listed ways, each with fewer hops, lead to the same place over no higher saddle."""
     a, c, cell = ends_of(walk, hops, places)
 
-    def good(key: tuple[int, int, Cell]) -> bool:
-        return any(low <= height + _EQUAL and n < count for low, n in best.get(key, []))
+    def beyond(reached: set[tuple[int, Cell]]) -> set[tuple[int, Cell]]:
+        out = set()
+        for place, at in reached:
+            for (b, step), entries in best[place].items():
+                if any(low <= height + _EQUAL and n < count for low, n in entries):
+                    out.add((b, _plus(at, step)))
+        return out
 
-    for p, b, first in list(best):
-        if p != a or not good((p, b, first)):
-            continue
-        rest = (cell[0] - first[0], cell[1] - first[1], cell[2] - first[2])
-        if good((b, c, rest)):
-            return True
-    return False
+    from_start = beyond({(a, (0, 0, 0))})
+    from_end = beyond({(c, cell)})
+    if (c, cell) in from_start or from_start & from_end:
+        return True
+    from_start |= beyond(from_start)
+    return bool(from_start & (from_end | beyond(from_end)))
 
 
 class _Ranks:
