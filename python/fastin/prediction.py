@@ -68,10 +68,11 @@ class Prediction:
     values_std: tuple[float, ...] = ()
 
     def __repr__(self) -> str:
-        said = f"activation energy {self.activation_energy:.2f} +- {self.activation_energy_std:.2f} eV"
+        std = self.activation_energy_std
+        said = f"predicted activation energy {self.activation_energy:.2f}" + (f" +- {std:.2f} eV" if std else " eV")
         if self.values:
             pairs = zip(self.values, self.values_std, strict=True)
-            said = "values " + ", ".join(f"{value:.4g} +- {std:.2g}" for value, std in pairs)
+            said = "predicted " + ", ".join(f"{value:.4g}" + (f" +- {std:.2g}" if std else "") for value, std in pairs)
         return f"Prediction({self.source}: {self.formula}, {self.ion}, {said}, {self.model})"
 
     def _repr_html_(self) -> str:

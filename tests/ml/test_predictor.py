@@ -52,7 +52,7 @@ def test_fit_predict_save_load(tmp_path: Path) -> None:
     expected = back.predict([CIF], return_std=True)
     assert one.values == pytest.approx(tuple(expected[0].reshape(-1)), rel=1e-5)
     assert one.values_std == pytest.approx(tuple(expected[1].reshape(-1)), rel=1e-5)
-    assert f"values {one.values[0]:.4g}" in repr(one)
+    assert f"predicted {one.values[0]:.4g}" in repr(one)
     assert "fitted label" in one._repr_html_()
     shown = CliRunner().invoke(main, ["predict", CIF, "--model", str(tmp_path / "own.pt")], terminal_width=200)
     assert "fitted labels" in shown.output

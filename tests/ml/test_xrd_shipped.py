@@ -116,7 +116,7 @@ def test_pattern_command(tmp_path):
     result = CliRunner().invoke(command, [cif, "--json", "--range", "20:60"])
     peaks = json.loads(result.output)["peaks"]
     assert all(20 <= peak["two_theta_deg"] <= 60 for peak in peaks)
-    assert CliRunner().invoke(command, [str(tmp_path / "none.cif")]).exit_code == 1
+    assert CliRunner().invoke(command, [str(tmp_path / "none.cif")]).exit_code == 2
     assert CliRunner().invoke(command, [cif, "--range", "x"]).exit_code == 2
     result = CliRunner().invoke(command, [cif, "--out", str(tmp_path / "no" / "folder.xy")])
     assert result.exit_code == 1
@@ -129,8 +129,8 @@ def test_mistyped_command_and_file(tmp_path):
     assert result.exit_code == 2
     assert "Did you mean 'classify'?" in result.output
     result = CliRunner().invoke(command, ["classify", str(tmp_path / "none.cif")])
-    assert result.exit_code == 1
-    assert "none.cif: no such file" in result.output
+    assert result.exit_code == 2
+    assert "none.cif: No such file" in result.output
     assert "nearest labelled" not in result.output
     (tmp_path / "text.pt").write_text("no model")
     result = CliRunner().invoke(command, ["classify", cif, "--model", str(tmp_path / "text.pt")])

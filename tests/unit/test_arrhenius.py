@@ -301,5 +301,5 @@ def test_command(tmp_path):
     assert one.exit_code == 1
     assert len(json.loads(one.stdout)) == 1
     bad = CliRunner().invoke(main, ["arrhenius", str(tmp_path / "absent.csv")])
-    assert bad.exit_code == 1
+    assert bad.exit_code == 2
     assert "absent.csv" in bad.stderr.replace("\n", "")

@@ -147,6 +147,7 @@ def test_missing_barriers_name_their_structure(tmp_path):
 
 
 def test_nothing_computed_says_nothing_about_it(tmp_path):
+    (tmp_path / "none.cif").write_text("nothing")
     result = run(tmp_path / "none.cif", "--out", tmp_path / "out")
     assert result.exit_code == 1
     assert "R_a, R_b" not in result.stdout

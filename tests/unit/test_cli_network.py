@@ -84,7 +84,7 @@ def test_options_reach_the_computation(licl):
 
 def test_failures(licl, tmp_path):
     missing = run(tmp_path / "absent.cif")
-    assert missing.exit_code == 1
+    assert missing.exit_code == 2
     assert "absent.cif" in missing.stderr.replace("\n", "")
     suffix = run(licl, "-o", tmp_path / "out.xyz")
     assert suffix.exit_code == 2

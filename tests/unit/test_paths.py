@@ -357,7 +357,7 @@ def test_command(tmp_path):
     assert row["kinetics"]["activation_energy_eV"] == pytest.approx(row["e1d_eV"], abs=0.01)
     result = CliRunner().invoke(main, ["paths", str(FILES["LiFePO4"]), "--json"])
     assert json.loads(result.stdout)["ion"] == "Li+"
-    assert CliRunner().invoke(main, ["paths", str(tmp_path / "absent.cif")]).exit_code == 1
+    assert CliRunner().invoke(main, ["paths", str(tmp_path / "absent.cif")]).exit_code == 2
     assert CliRunner().invoke(main, ["paths", str(FILES["LiFePO4"]), "--neb", "x"]).exit_code == 2
 
 

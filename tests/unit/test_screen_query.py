@@ -75,7 +75,7 @@ def test_command_line(table: pa.Table, tmp_path: Path) -> None:
     run = CliRunner().invoke(command, [str(path), "--by", "e3d"])
     assert run.exit_code == 0
     assert "Li3N" in run.output
-    assert " eV " in run.output.splitlines()[1]
+    assert "  eV" in run.output
     run = CliRunner().invoke(command, [str(path), "--by", "voids", "--json", "-c", "id,e3d,formula"])
     rows = [json.loads(line) for line in run.output.splitlines()]
     assert [row["id"] for row in rows] == ["b", "c", "a", "e", "d"]

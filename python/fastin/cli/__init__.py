@@ -32,6 +32,7 @@ CANNOT_RUN, UNEXPECTED, INTERRUPTED, NO_READER = 2, 70, 130, 141
 _COMMANDS: dict[str, tuple[str, str]] = {
     "analyze": ("fastin.cli.analyze", "The main job: network, barriers and descriptors of each structure."),
     "network": ("fastin.cli.network", "Voids and bottlenecks of one structure; writes network files."),
+    "bvse": ("fastin.cli.bvse", "Bond valence energy landscape as a grid file."),
     "barriers": ("fastin.cli.barriers", "BVSE grid and 1D/2D/3D percolation barriers."),
     "paths": ("fastin.cli.paths", "Inequivalent hops with energies; NEB images."),
     "order": ("fastin.cli.order", "Neutral ordered cells of partly occupied crystals."),
@@ -46,6 +47,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "dataset": ("fastin.cli.dataset", "Build graph data sets with BVSE labels."),
     "train": ("fastin.cli.train", "Train a model from a TOML file."),
     "evaluate": ("fastin.cli.evaluate", "Evaluate a trained model."),
+    "examples": ("fastin.cli.examples", "The bundled example crystals; copies of them."),
+    "completion": ("fastin.cli.completion", "Completion of commands and options in bash, zsh or fish."),
     "info": ("fastin.cli.info", "Versions, threads, SIMD level, OpenMP runtime, CUDA."),
 }
 
@@ -95,7 +98,9 @@ class _LazyGroup(click.Group):
             return None
         command = importlib.import_module(_COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
-        return command
+        from fastin.cli._polish import polish
+
+        return polish(command, cmd_name)
 
     def main(
         self,

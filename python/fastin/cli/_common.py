@@ -69,11 +69,13 @@ def expand_inputs(arguments: Iterable[str]) -> list[Path]:
 
 
 def refuse_folder(path: Path) -> None:
-    """Raises the error of a folder that `expand_inputs` could not list.
+    """Raises the error of a file that is not there, or of a folder that `expand_inputs` could not list.
 
     Raises:
-        InputError: it is a folder.
+        InputError: it is a folder, or nothing.
     """
+    if not path.exists():
+        raise InputError(f"{path}: No such file or directory")
     if path.is_dir():
         try:
             next(path.iterdir(), None)

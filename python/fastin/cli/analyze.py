@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable
 from functools import partial
@@ -11,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import (
     dump_json,
-    expand_inputs,
     ion_option,
     ion_text,
     is_guessed,
@@ -25,12 +24,13 @@ from fastin.cli._common import (
     notes_option,
     number,
     radii_option,
-    refuse_folder,
     stderr_console,
     stdout_console,
     threads_option,
     unique_stems,
 )
+from fastin.cli._inputs import Source, expand_sources, open_source
+from fastin.cli._table import WIDTH, Column, csv_option, print_csv, print_table, wide_option
 from fastin.errors import FastinError
 from fastin.runtime.isolate import Failure
 
@@ -44,7 +44,9 @@ if TYPE_CHECKING:
 NETWORK_FILES = (".net", ".json", ".vasp", ".cif")
 
 
-def analyze_one(path: Path, ion: str | None, radii: str, with_barriers: bool, threads: int | None) -> dict[str, Any]:
+def analyze_one(
+    structure: Any, name: str, ion: str | None, radii: str, with_barriers: bool, threads: int | None
+) -> dict[str, Any]:
     """Network, barriers and descriptors of one structure.
 
     Returns:
@@ -56,13 +58,13 @@ def analyze_one(path: Path, ion: str | None, radii: str, with_barriers: bool, th
     from fastin.network.network import compute_network
 
     start = time.perf_counter()
-    crystal = as_crystal(path)
+    crystal = as_crystal(structure)
     mobile = crystal.resolve_ion(ion)
     network = compute_network(crystal, mobile, radii=radii, num_threads=threads)
     network_ms = 1e3 * (time.perf_counter() - start)
     channels = network.channels(network.probe_radius)
     row: dict[str, Any] = {
-        "source": str(path),
+        "source": name,
         "formula": crystal.formula,
         "space_group": crystal.space_group,
         "ion": mobile.symbol,
@@ -131,7 +133,7 @@ def _public(row: dict[str, Any]) -> dict[str, Any]:
 
 def worker(
     ion: str | None, radii: str, barriers: bool, out: Path | None, num_threads: int
-) -> Callable[[tuple[Path, str]], dict[str, Any]]:
+) -> Callable[[tuple[Source, str]], dict[str, Any]]:
     """In a worker process: the function that analyzes one (path, stem), writes its files and returns its row."""
     import fastin.bvse.barriers
     import fastin.crystal.crystal
@@ -141,20 +143,19 @@ def worker(
 
 
 def _answer(
-    item: tuple[Path, str], *, ion: str | None, radii: str, barriers: bool, out: Path | None, threads: int
+    item: tuple[Source, str], *, ion: str | None, radii: str, barriers: bool, out: Path | None, threads: int
 ) -> dict[str, Any]:
-    path, stem = item
+    source, stem = item
     try:
-        refuse_folder(path)
-        row = analyze_one(path, ion, radii, barriers, threads)
+        row = analyze_one(open_source(source), source.name, ion, radii, barriers, threads)
         if out is not None:
             _write_files(row, out, stem)
     except (FastinError, OSError) as error:
-        return _failed(path, {"type": type(error).__name__, "message": str(error)})
+        return _failed(source.name, {"type": type(error).__name__, "message": str(error)})
     return json_ready(_public(row))  # type: ignore[no-any-return]
 
 
-def _failed(path: Path, error: dict[str, str]) -> dict[str, Any]:
+def _failed(path: Path | str, error: dict[str, str]) -> dict[str, Any]:
     return {"source": str(path), "error": error}
 
 
@@ -169,44 +170,69 @@ def _write_files(row: dict[str, Any], folder: Path, stem: str) -> None:
     (folder / f"{stem}.analysis.json").write_text(dump_json(_public(row)) + "\n", encoding="utf-8")
 
 
-def _table(rows: list[dict[str, Any]], labels: list[str], with_barriers: bool) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("structure", no_wrap=True, overflow="ellipsis", max_width=28)
-    table.add_column("formula", no_wrap=True, overflow="ellipsis", max_width=24)
-    table.add_column("ion")
-    for name in ("voids", "bottle-\nnecks"):
-        table.add_column(name, justify="right")
-    for name in ("R_a\nÅ", "R_b\nÅ", "R_c\nÅ", "channels\ndimension"):
-        table.add_column(name, justify="right")
+_COLUMNS = (
+    Column("structure", "left", "left"),
+    Column("formula", "left", "right"),
+    Column("ion", "left"),
+    Column("voids", wide=True),
+    Column("bottle-\nnecks", wide=True),
+    *(Column(f"R_{axis}\nÅ", wide=True) for axis in "abc"),
+    Column("R_1D\nÅ"),
+    Column("chan-\nnels"),
+)
+_ENERGIES = (
+    *(Column(f"E_{d}D\neV") for d in (1, 2, 3)),
+    Column("perco-\nlates"),
+    Column("hop\nkinds", wide=True),
+    Column("E_a\neV"),
+)
+
+
+def _texts(row: dict[str, Any], label: str, with_barriers: bool) -> list[str]:
+    if "error" in row:
+        return [label, row["error"]["type"]]
+    cells = [label, row["formula"], ion_text(row)]
+    cells += [str(row["n_voids"]), str(row["n_bottlenecks"])]
+    cells += [number(r) for r in row["free_sphere_radii_A"]]
+    cells += [number(row["percolation_radii_A"][0])]
+    cells.append(f"{row['channel_dimensionality']}D" if row["channel_dimensionality"] else "none")
     if with_barriers:
-        for name in ("E_1D\neV", "E_2D\neV", "E_3D\neV", "percolates\n< 1 eV", "hop\nkinds", "E_a\neV"):
-            table.add_column(name, justify="right")
-    table.add_column("time\nms", justify="right")
-    for row, label in zip(rows, labels, strict=True):
-        if "error" in row:
-            table.add_row(escape(label), f"[red]{escape(row['error']['type'])}[/red]")
-            continue
-        cells = [escape(label), row["formula"], ion_text(row)]
-        cells += [str(row["n_voids"]), str(row["n_bottlenecks"])]
-        cells += [number(r) for r in row["free_sphere_radii_A"]]
-        cells.append(f"{row['channel_dimensionality']}D" if row["channel_dimensionality"] else "none")
-        if with_barriers:
-            barriers = row.get("barriers")
-            if barriers is None:
-                cells += ["?"] * 6
-            else:
-                cells += [number(barriers[k]) for k in ("e1d_eV", "e2d_eV", "e3d_eV")]
-                d = barriers["conduction_dimensionality_below_1eV"]
-                cells.append(f"{d}D" if d else "no")
-                cells += [str(row["paths"]["n_inequivalent_hops"]), number(row["paths"]["activation_energy_eV"])]
-        cells.append(number(row["network_ms"] + row.get("barriers_ms", 0.0), 1))
-        table.add_row(*cells)
-    return table
+        barriers = row.get("barriers")
+        if barriers is None:
+            cells += ["?"] * 6
+        else:
+            cells += [number(barriers[k]) for k in ("e1d_eV", "e2d_eV", "e3d_eV")]
+            d = barriers["conduction_dimensionality_below_1eV"]
+            cells.append(f"{d}D" if d else "no")
+            cells += [str(row["paths"]["n_inequivalent_hops"]), number(row["paths"]["activation_energy_eV"])]
+    cells.append(number(row["network_ms"] + row.get("barriers_ms", 0.0), 1))
+    return cells
+
+
+def flat_row(row: dict[str, Any], label: str) -> dict[str, Any]:
+    """The row for ``--csv``, under the names of a results table."""
+    if "error" in row:
+        return {"id": label, "error_type": row["error"]["type"], "error_message": row["error"]["message"]}
+    inf = float("inf")
+    barriers, paths = row.get("barriers"), row.get("paths") or {}
+    flat: dict[str, Any] = {"id": label, "source": row["source"], "formula": row["formula"], "ion": row["ion"]}
+    flat |= {"space_group": row["space_group"], "voids": row["n_voids"], "bottlenecks": row["n_bottlenecks"]}
+    flat |= {f"free_sphere_radius_{axis}_A": r for axis, r in zip("abc", row["free_sphere_radii_A"], strict=True)}
+    flat |= {f"percolation_radius_{d}d_A": row["percolation_radii_A"][d - 1] for d in (1, 2, 3)}
+    flat["channel_dimensionality"] = row["channel_dimensionality"]
+    if barriers is not None:  # null in JSON is an ion that cannot percolate
+        energies = (barriers[f"e{d}d_eV"] for d in (1, 2, 3))
+        flat |= {f"barrier_{d}d_network_eV": inf if e is None else e for d, e in enumerate(energies, 1)}
+        flat["inequivalent_hops"] = paths.get("n_inequivalent_hops")
+        flat["kinetic_activation_energy_eV"] = paths.get("activation_energy_eV")
+    if "barriers_error" in row:
+        flat |= {"error_type": row["barriers_error"]["type"], "error_message": row["barriers_error"]["message"]}
+    return flat
 
 
 def _legend(rows: list[dict[str, Any]], with_barriers: bool) -> str:
     lines = [
-        "R_a, R_b, R_c: radius of the largest sphere that travels along a, b, c between the framework ions;",
+        "R_1D: radius of the largest sphere that travels through the framework (--wide: R_a, R_b, R_c along the axes);",
         "channels: largest dimension of the voids connected for the ion's own probe sphere (CAVD's threshold).",
     ]
     if with_barriers:
@@ -214,13 +240,10 @@ def _legend(rows: list[dict[str, Any]], with_barriers: bool) -> str:
         if done is not None:
             lines.append(
                 f"E_1D, E_2D, E_3D: bond valence site energy percolation barriers ({done['convention']} convention, "
-                f"zero: {done['zero']}); '-': cannot percolate in that many dimensions."
+                f"zero: {done['zero']}); '-': cannot percolate in that many dimensions; percolates: below 1 eV."
             )
-            lines.append(
-                "hop kinds: inequivalent hops between sites; E_a: activation energy of diffusion over all of them, "
-                "300 to 600 K."
-            )
-    return "\n".join(lines)
+            lines.append("E_a: activation energy of diffusion over all inequivalent hops, 300 to 600 K.")
+    return "\n".join(textwrap.fill(line, WIDTH) for line in lines)
 
 
 @click.command("analyze")
@@ -231,9 +254,11 @@ def _legend(rows: list[dict[str, Any]], with_barriers: bool) -> str:
 @click.option("--barriers/--no-barriers", default=True, show_default=True, help="BVSE percolation barriers.")
 @json_option
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for network, grid and JSON files."
+    "-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for network, grid and JSON files."
 )
 @notes_option
+@wide_option
+@csv_option
 @threads_option
 @limits
 def command(
@@ -245,21 +270,22 @@ def command(
     as_json: bool,
     out: Path | None,
     show_notes: bool,
+    wide: bool,
+    as_csv: bool,
     threads: int | None,
     time_limit: float,
     memory: int | None,
 ) -> None:
     """Voids, bottlenecks, channels and migration barriers of each structure FILE (CIF, POSCAR, or a folder of them)."""
-    paths = expand_inputs(files)
-    labels = [p.name for p in paths]
+    sources = expand_sources(files)
     if demo:
         from fastin.crystal.examples import examples
 
-        paths += list(examples().values())
-        labels += list(examples())
+        sources += [Source(str(path), name, path) for name, path in examples().items()]
+    paths, labels = [Path(source.name) for source in sources], [source.label for source in sources]
     if not paths:
         raise click.UsageError("name at least one FILE, or use --demo")
-    items = list(zip(paths, unique_stems(paths), strict=True))
+    items = list(zip(sources, unique_stems(Path(label) for label in labels), strict=True))
     given = {"ion": ion, "radii": radii, "barriers": barriers, "out": out}
     answers, interrupted = _run(items, given, Limits(time_limit, memory, threads))
     done = [k for k, answer in enumerate(answers) if answer is not None]
@@ -269,8 +295,10 @@ def command(
     ]
     if as_json:
         click.echo(dump_json(rows))
+    elif as_csv:
+        print_csv(flat_row(row, labels[k]) for k, row in zip(done, rows, strict=True))
     else:
-        _print(rows, [labels[k] for k in done], barriers, out, show_notes)
+        _print(rows, [labels[k] for k in done], barriers, out, show_notes, wide)
     failed = _print_errors(rows, as_json)
     leave(failed, interrupted, len(done), len(paths))
 
@@ -287,11 +315,14 @@ def _run(items: list[Any], given: dict[str, Any], limits: Limits) -> tuple[list[
         )
 
 
-def _print(rows: list[dict[str, Any]], labels: list[str], barriers: bool, out: Path | None, show_notes: bool) -> None:
+def _print(
+    rows: list[dict[str, Any]], labels: list[str], barriers: bool, out: Path | None, show_notes: bool, wide: bool
+) -> None:
     console = stdout_console()
-    console.print(_table(rows, labels, barriers))
     computed = any("error" not in row for row in rows)
+    columns = (*_COLUMNS, *(_ENERGIES if barriers else ()), Column("time\nms", wide=True))
     if computed:
+        print_table(columns, [_texts(r, label, barriers) for r, label in zip(rows, labels, strict=True)], wide=wide)
         console.print(_legend(rows, barriers), style="dim", soft_wrap=True)
     if out is not None and computed:
         console.print(f"files written to {escape(str(out))}", style="dim")

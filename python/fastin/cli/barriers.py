@@ -9,14 +9,12 @@ from typing import Any
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
 from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import (
     Finite,
     convention_option,
     dump_json,
-    expand_inputs,
     ion_option,
     ion_text,
     is_guessed,
@@ -24,76 +22,106 @@ from fastin.cli._common import (
     json_ready,
     notes_option,
     number,
-    refuse_folder,
     stderr_console,
     stdout_console,
     threads_option,
     unique_stems,
 )
+from fastin.cli._inputs import Source, expand_sources, open_source
+from fastin.cli._table import Column, csv_option, print_csv, print_table, wide_option
 from fastin.errors import FastinError
 from fastin.runtime.isolate import Failure
 
+#: Names of grid files by format.
+_GRID_FILES = {
+    "cube": "{}.bvse.cube",
+    "grd": "{}.bvse.grd",
+    "npz": "{}.bvse.npz",
+    "vasp": "{}.bvse.vasp",
+    "locpot": "LOCPOT.{}",
+    "chgcar": "CHGCAR.{}",
+}
+
 
 def worker(
-    grid: dict[str, Any], barriers: dict[str, Any], ion: str | None, out: Path | None, num_threads: int
-) -> Callable[[tuple[Path, str]], dict[str, Any]]:
+    grid: dict[str, Any],
+    barriers: dict[str, Any],
+    ion: str | None,
+    out: Path | None,
+    formats: tuple[str, ...],
+    num_threads: int,
+) -> Callable[[tuple[Source, str]], dict[str, Any]]:
     """In a worker process: the function that takes one (path, stem), writes its files and returns its row."""
     import fastin.bvse.barriers  # noqa: F401 - no structure's time limit shall pay for imports
 
-    return partial(_answer, grid_options=grid, barrier_options=barriers, ion=ion, out=out, threads=num_threads)
+    return partial(
+        _answer, grid_options=grid, barrier_options=barriers, ion=ion, out=out, formats=formats, threads=num_threads
+    )
 
 
 def _answer(
-    item: tuple[Path, str],
+    item: tuple[Source, str],
     *,
     grid_options: dict[str, Any],
     barrier_options: dict[str, Any],
     ion: str | None,
     out: Path | None,
+    formats: tuple[str, ...],
     threads: int,
 ) -> dict[str, Any]:
     from fastin.bvse.barriers import compute_barriers
     from fastin.bvse.grid import compute_bvse
 
-    path, stem = item
+    source, stem = item
     try:
-        refuse_folder(path)
-        grid = compute_bvse(path, ion, num_threads=threads, **grid_options)
+        grid = compute_bvse(open_source(source), ion, num_threads=threads, **grid_options)
         barriers = compute_barriers(grid, num_threads=threads, **barrier_options)
         row = {**barriers.to_dict(), "ion_guessed": is_guessed(ion, barriers.ion.symbol, grid.warnings)}
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            grid.write(out / f"{stem}.bvse.cube")
+            for kind in formats:
+                grid.write(out / _GRID_FILES[kind].format(stem))
             (out / f"{stem}.barriers.json").write_text(dump_json(barriers.to_dict(paths=True)) + "\n", "utf-8")
     except (FastinError, OSError) as error:
-        return {"source": str(path), "error": {"type": type(error).__name__, "message": str(error)}}
+        return {"source": source.name, "error": {"type": type(error).__name__, "message": str(error)}}
+    row["source"] = source.name
     return json_ready(row)  # type: ignore[no-any-return]
 
 
-def _table(rows: list[dict[str, Any]], labels: list[str]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("structure", no_wrap=True, overflow="ellipsis", max_width=28)
-    table.add_column("ion")
-    for name in ("E_1D\neV", "E_2D\neV", "E_3D\neV", "percolates\n< 1 eV"):
-        table.add_column(name, justify="right")
-    table.add_column("1D saddle\nfractional", justify="right")
-    table.add_column("along")
-    for row, label in zip(rows, labels, strict=True):
-        if "error" in row:
-            table.add_row(escape(label), f"[red]{escape(row['error']['type'])}[/red]")
-            continue
-        d = row["conduction_dimensionality_below_1eV"]
-        saddle = row.get("saddle_1d_frac")
-        along = row.get("translations_1d") or [[]]
-        table.add_row(
-            escape(label),
-            ion_text(row),
-            *(number(row[f"e{k}d_eV"], 3) for k in (1, 2, 3)),
-            f"{d}D" if d else "no",
-            " ".join(f"{x:.3f}" for x in saddle) if saddle else "-",
-            escape(str(along[0])) if saddle else "-",
-        )
-    return table
+_COLUMNS = (
+    Column("structure", "left", "left"),
+    Column("ion", "left"),
+    *(Column(f"E_{d}D\neV") for d in (1, 2, 3)),
+    Column("percolates\n< 1 eV"),
+    Column("1D saddle\nfractional"),
+    Column("along", "left"),
+)
+
+
+def _texts(row: dict[str, Any], label: str) -> list[str]:
+    if "error" in row:
+        return [label, row["error"]["type"]]
+    d = row["conduction_dimensionality_below_1eV"]
+    saddle = row.get("saddle_1d_frac")
+    along = row.get("translations_1d") or [[]]
+    return [
+        label,
+        ion_text(row),
+        *(number(row[f"e{k}d_eV"], 3) for k in (1, 2, 3)),
+        f"{d}D" if d else "no",
+        " ".join(f"{x:.3f}" for x in saddle) if saddle else "-",
+        str(along[0]) if saddle else "-",
+    ]
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """The row for ``--csv``, under the names of a results table."""
+    if "error" in row:
+        return {"source": row["source"], "error_type": row["error"]["type"], "error_message": row["error"]["message"]}
+    inf = float("inf")  # null in JSON is an ion that cannot percolate
+    energies = {f"barrier_{d}d_{row['zero']}_eV": row[f"e{d}d_eV"] for d in (1, 2, 3)}
+    flat = {"source": row["source"], "ion": row["ion"], "convention": row.get("convention")}
+    return flat | {name: inf if value is None else value for name, value in energies.items()}
 
 
 @click.command("barriers")
@@ -115,10 +143,20 @@ def _table(rows: list[dict[str, Any]], labels: list[str]) -> Table:
 @click.option("--refine/--no-refine", default=True, show_default=True, help="Polish minima and saddles off the grid.")
 @json_option
 @click.option(
+    "-o",
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for grids (.cube) and JSON files with the paths.",
+    help="Folder for grids and JSON files with the paths.",
 )
+@click.option(
+    "--grid",
+    "formats",
+    type=click.Choice(list(_GRID_FILES)),
+    multiple=True,
+    help="Format of the grids in --out; may be repeated.  [default: cube]",
+)
+@wide_option
+@csv_option
 @notes_option
 @threads_option
 @limits
@@ -133,36 +171,41 @@ def command(
     refine: bool,
     as_json: bool,
     out: Path | None,
+    formats: tuple[str, ...],
+    wide: bool,
+    as_csv: bool,
     show_notes: bool,
     threads: int | None,
     time_limit: float,
     memory: int | None,
 ) -> None:
     """1D, 2D and 3D percolation barriers of each structure FILE (CIF, POSCAR, or a folder of them)."""
-    paths = expand_inputs(files)
+    sources = expand_sources(files)
+    paths = [source.name for source in sources]
     errors = stderr_console()
     given = {
         "ion": ion,
         "out": out,
+        "formats": formats or ("cube",),
         "grid": {"resolution": resolution, "cutoff": cutoff, "convention": convention},
         "barriers": {"refine": refine, "connectivity": int(connectivity), "zero": zero},
     }
-    items = list(zip(paths, unique_stems(paths), strict=True))
+    items = list(zip(sources, unique_stems(Path(source.label) for source in sources), strict=True))
     answers, interrupted = run_batch("fastin.cli.barriers:worker", items, given, Limits(time_limit, memory, threads))
     done = [k for k, answer in enumerate(answers) if answer is not None]
     rows: list[dict[str, Any]] = [
-        {"source": str(paths[k]), "error": error_of(paths[k], answers[k])}
-        if isinstance(answers[k], Failure)
-        else answers[k]
+        {"source": paths[k], "error": error_of(paths[k], answers[k])} if isinstance(answers[k], Failure) else answers[k]
         for k in done
     ]
     if as_json:
         click.echo(dump_json(rows))
+    elif as_csv:
+        print_csv(_flat(row) for row in rows)
     else:
         console = stdout_console()
-        console.print(_table(rows, [paths[k].name for k in done]))
         computed = any("error" not in row for row in rows)
         if computed:
+            print_table(_COLUMNS, [_texts(row, sources[k].label) for k, row in zip(done, rows, strict=True)], wide=wide)
             where = "percolating component" if zero == "network" else "cell"
             console.print(f"{convention} convention; measured from the lowest point of the {where}.", style="dim")
         if out is not None and computed:

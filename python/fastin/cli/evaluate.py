@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -37,7 +38,7 @@ def command(model: str, dataset: Path | None, split: Path | None, device: str, a
     """Score MODEL: a run folder of ``fastin train``, a .pt file from one, or ``default``."""
     import numpy as np
 
-    from fastin.cli._common import dump_json, stdout_console
+    from fastin.cli._common import dump_json
 
     try:
         from fastin.ml._require import require
@@ -60,6 +61,7 @@ def command(model: str, dataset: Path | None, split: Path | None, device: str, a
         index = np.arange(len(store))
         if split is not None:
             index = Split.load(split, [str(i) for i in store.ids]).test
+        seen = _training_rows(Path(model), [str(store.ids[i]) for i in index])
         tensors = trained.tensors(store, pick_device(device))
         predicted = predict_targets(trained.models, tensors, index).mean(axis=0)
         names = [t for t in trained.targets if t in LABELS]
@@ -69,22 +71,65 @@ def command(model: str, dataset: Path | None, split: Path | None, device: str, a
     except FastinError as error:
         raise click.ClickException(str(error)) from None
     columns = [trained.targets.index(t) for t in names]
-    scores = {t: barrier_scores(truth[:, k], predicted[:, columns[k]]) for k, t in enumerate(names)}
-    subsets = by_barrier(truth[:, 0], predicted[:, columns[0]])
+    groups = _groups(seen, len(index))
+    scores, subsets = {}, {}
+    for group, rows in groups.items():
+        scores[group] = {t: barrier_scores(truth[rows, k], predicted[rows, columns[k]]) for k, t in enumerate(names)}
+        subsets[group] = by_barrier(truth[rows, 0], predicted[rows, columns[0]])
+    known = None if seen is None else int(seen.sum())
     if as_json:
-        click.echo(dump_json({"scores": scores, "by_barrier": subsets}))
+        first = next(iter(groups))
+        answer = {
+            "scores": scores[first],
+            "by_barrier": subsets[first],
+            "rows": len(index),
+            "rows_in_training_set": known,
+        }
+        click.echo(dump_json(answer | {"groups": {g: {"scores": scores[g], "by_barrier": subsets[g]} for g in groups}}))
         return
-    from rich.table import Table
+    if known is None:
+        click.echo(f"{len(index)} rows. The model does not say what it was trained on: rows may be among that.")
+    else:
+        click.echo(f"{len(index)} rows, {known} of them in the model's training or validation set.")
+    for group in groups:
+        _print(group, names, scores[group], subsets[group])
 
-    table = Table("target", "n", "R2 (log10)", "MAE (log10)", "R2 (eV)", "MAE (eV)")
-    for name, row in scores.items():
-        values = [f"{row[k]:.3f}" for k in ("r2", "mae", "r2_ev", "mae_ev")]
-        table.add_row(name, str(row["n"]), *values)
-    stdout_console().print(table)
-    part = Table(f"{names[0]} (eV)", "n", "MAE (log10)", "MAE (eV)")
-    for row in subsets:
-        if row["n"]:
-            part.add_row(
-                f"{row['from_ev']:g} to {row['to_ev']:g}", str(row["n"]), f"{row['mae']:.3f}", f"{row['mae_ev']:.3f}"
-            )
-    stdout_console().print(part)
+
+def _training_rows(model: Path, ids: list[str]) -> Any:
+    """(n,) which rows the model was trained or validated on by the split beside it; ``None`` where there is none."""
+    import numpy as np
+
+    split = model.with_name("split.json")
+    if not model.is_file() or not split.is_file():
+        return None
+    parts = json.loads(split.read_text(encoding="utf-8"))
+    used = {*parts.get("train", ()), *parts.get("validation", ())}
+    return np.array([name in used for name in ids], dtype=bool)
+
+
+def _groups(seen: Any, count: int) -> dict[str, Any]:
+    """Rows to score together: those that the model has not seen first, apart from those that it has."""
+    import numpy as np
+
+    if seen is None or not seen.any():
+        return {"all rows": np.arange(count)}
+    apart = {"not in the training set": np.flatnonzero(~seen), "in the training set": np.flatnonzero(seen)}
+    return {name: rows for name, rows in apart.items() if len(rows)}
+
+
+def _print(group: str, names: list[str], scores: dict[str, Any], subsets: list[dict[str, Any]]) -> None:
+    from fastin.cli._table import Column, print_table
+
+    columns = [Column("target", "left"), Column("n"), *map(Column, ("R2\nlog10", "MAE\nlog10", "R2\neV", "MAE\neV"))]
+    rows = [
+        [name, str(row["n"]), *(f"{row[k]:.3f}" for k in ("r2", "mae", "r2_ev", "mae_ev"))]
+        for name, row in scores.items()
+    ]
+    click.echo(f"\n{group}:")
+    print_table(columns, rows)
+    part = [
+        [f"{row['from_ev']:g} to {row['to_ev']:g}", str(row["n"]), f"{row['mae']:.3f}", f"{row['mae_ev']:.3f}"]
+        for row in subsets
+        if row["n"]
+    ]
+    print_table([Column(f"{names[0]}, eV", "left"), Column("n"), Column("MAE\nlog10"), Column("MAE\neV")], part)

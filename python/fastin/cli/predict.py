@@ -1,7 +1,8 @@
-"""``fastin predict``: barriers and measured quantities from the shipped models."""
+"""``fastin predict``: barriers, conductivities and activation energies from the shipped models."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import click
 
 from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
+from fastin.cli._common import dump_json, expand_inputs, ion_text, is_guessed, number, stderr_console
+from fastin.cli._table import WIDTH, Column, csv_option, print_csv, print_table, wide_option
 from fastin.errors import FastinError
 from fastin.runtime.isolate import Failure
 
 
 @click.command()
-@click.argument("files", nargs=-1)
+@click.argument("files", nargs=-1, type=click.Path(path_type=str))
 @click.option("--ion", help="Mobile ion; default: the most usual one present.")
 @click.option("--model", default="default", show_default=True, help="Shipped model, or a .pt file.")
 @click.option("--device", default=None, help="cpu or cuda; default: CUDA where there is one.")
@@ -26,8 +29,16 @@ from fastin.runtime.isolate import Failure
     multiple=True,
     help="Start and end of a hop (fractional): the barrier that DFT would be expected to give, in every file.",
 )
-@click.option("--experiment/--no-experiment", default=True, show_default=True, help="Measured quantities too.")
+@click.option(
+    "--experiment/--no-experiment",
+    default=True,
+    show_default=True,
+    help="What an experiment would give too.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@wide_option
+@csv_option
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the predictions as JSON.")
 @limits
 def command(
     files: tuple[str, ...],
@@ -38,12 +49,13 @@ def command(
     hops: tuple[tuple[float, ...], ...],
     experiment: bool,
     as_json: bool,
+    wide: bool,
+    as_csv: bool,
+    out: Path | None,
     time_limit: float,
     memory: int | None,
 ) -> None:
     """Predict activation energies and conductivities of structures (files, or folders of them) or compositions."""
-    from fastin.cli._common import dump_json, stderr_console
-
     if not files and not formulas:
         raise click.UsageError("give structure files, or --formula")
     if hops and not files:
@@ -59,10 +71,15 @@ def command(
         failures += unusable
     for message in failures:
         stderr_console().print(message, style="red", markup=False, soft_wrap=True)
+    everything = [p.to_dict() for p in predictions] + compositions
+    if out is not None and everything:
+        out.write_text(dump_json(everything) + "\n", encoding="utf-8")
     if as_json:
-        click.echo(dump_json([p.to_dict() for p in predictions] + compositions))
+        click.echo(dump_json(everything))
+    elif as_csv:
+        print_csv([_flat(p) for p in predictions] or compositions)
     else:
-        _print(predictions, compositions, ion)
+        _print(predictions, compositions, ion, wide=wide)
     if failures:
         raise SystemExit(1)
 
@@ -88,10 +105,6 @@ def _print_hops(
     files: tuple[str, ...], ion: str | None, hops: tuple[tuple[float, ...], ...], as_json: bool, given: Limits
 ) -> None:
     """Barriers of single hops instead of the whole crystal's."""
-    from rich.table import Table
-
-    from fastin.cli._common import dump_json, expand_inputs, number, stderr_console, stdout_console
-
     paths = expand_inputs(files)
     answers, interrupted = run_batch("fastin.cli.predict:hop_worker", paths, {"hops": hops, "ion": ion}, given)
     found: list[dict[str, Any]] = []
@@ -106,13 +119,17 @@ def _print_hops(
     if as_json:
         click.echo(dump_json(found))
     elif found:
-        table = Table("structure", "ion", "length (A)", "Ea DFT-NEB (eV)", "Ea BVSE (eV)", "warnings")
+        columns = [Column("structure", "left", "left"), Column("ion", "left"), Column("length\nÅ")]
+        columns += [Column("predicted\nE_a DFT-NEB\neV"), Column("computed\nE_a BVSE\neV")]
+        rows = []
         for hop in found:
-            said = f"{number(hop['barrier'])} ± {number(hop['barrier_std'])}"
-            texts = (number(hop["length"]), said, number(hop["bvse_barrier"]), "; ".join(map(str, hop["warnings"])))
-            table.add_row(hop["source"], hop["ion"], *texts)
-        stdout_console().print(table)
-        stdout_console().print(f"Ea DFT-NEB: expected value. Model: {found[0]['model']}", markup=False)
+            said = _said(hop["barrier"], hop["barrier_std"])
+            rows.append([hop["source"], hop["ion"], number(hop["length"]), said, number(hop["bvse_barrier"])])
+        print_table(columns, rows)
+        for hop in found:
+            for warning in hop["warnings"]:
+                stderr_console().print(f"warning: {hop['source']}: {warning}", style="yellow", markup=False)
+        _line(f"Model: {found[0]['model']}")
     leave(failed, interrupted, sum(answer is not None for answer in answers), len(paths))
 
 
@@ -140,7 +157,6 @@ def _structures(
     files: tuple[str, ...], ion: str | None, model: str, device: str | None, experiment: bool, given: Limits
 ) -> tuple[list[Any], list[str]]:
     """Predictions, and a message for each file that could not be used."""
-    from fastin.cli._common import expand_inputs
     from fastin.prediction import Prediction, predict_each
 
     said = predict_each(
@@ -151,46 +167,77 @@ def _structures(
     return predictions, [str(p) for p in said if not isinstance(p, Prediction)]
 
 
-def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str | None) -> None:
-    from rich.table import Table
+def _said(value: float | None, std: float | None) -> str:
+    """A predicted value with its uncertainty, where there is one: a model of one member has none."""
+    if value is None:
+        return "-"
+    return f"{number(value)} ± {number(std)}" if std else number(value)
 
-    from fastin.cli._common import ion_text, is_guessed, number, stdout_console
 
-    console = stdout_console()
-
-    def measured(value: float | None, std: float | None) -> str:
-        return "-" if value is None else f"{number(value)} ± {number(std)}"
-
+def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str | None, *, wide: bool) -> None:
     if predictions:
         own = any(p.values for p in predictions)
-        barriers = ("fitted labels",) if own else ("Ea BVSE (eV)", "1D / 2D / 3D (eV)")
-        table = Table("structure", "formula", "ion", *barriers, "Ea measured (eV)", "log10 S/cm, 300 K", "warnings")
+        columns = [Column("structure", "left", "left"), Column("formula", "left", "right"), Column("ion", "left")]
+        if own:
+            columns.append(Column("predicted\nlabels", "left", "right"))
+        else:
+            columns += [Column("predicted\nE_1D BVSE\neV"), Column("predicted\nE_1D/2D/3D\neV", wide=True)]
+        columns += [Column("predicted\nE_a exper.\neV"), Column("predicted\nlog10 sigma\nS/cm, 300 K")]
+        rows = []
         for p in predictions:
-            fitted = [measured(value, std) for value, std in zip(p.values, p.values_std, strict=True)]
-            bvse = [measured(p.activation_energy, p.activation_energy_std), " / ".join(number(b) for b in p.barriers)]
-            table.add_row(
-                p.source,
-                p.formula,
-                ion_text({"ion": p.ion, "ion_guessed": is_guessed(ion, p.ion, p.warnings)}),
-                *(["; ".join(fitted)] if own else bvse),
-                measured(p.experimental_activation_energy, p.experimental_activation_energy_std),
-                measured(p.log10_conductivity, p.log10_conductivity_std),
-                "; ".join(map(str, p.warnings)),
-            )
-        console.print(table)
-        text = "Ea BVSE: 1D barrier, spse convention, global zero; 1D / 2D / 3D: network zero"
-        text = "fitted labels: mean and deviation of the members" if own else text
-        console.print(f"{text}; measured: expected experimental values. Model: {predictions[0].model}", markup=False)
+            bvse = [_said(p.activation_energy, p.activation_energy_std), "/".join(number(b) for b in p.barriers)]
+            fitted = "; ".join(_said(value, std) for value, std in zip(p.values, p.values_std, strict=True))
+            energy = _said(p.experimental_activation_energy, p.experimental_activation_energy_std)
+            sigma = _said(p.log10_conductivity, p.log10_conductivity_std)
+            mobile = ion_text({"ion": p.ion, "ion_guessed": is_guessed(ion, p.ion, p.warnings)})
+            rows.append([p.source, p.formula, mobile, *([fitted] if own else bvse), energy, sigma])
+        print_table(columns, rows, wide=wide)
+        for p in predictions:
+            for warning in p.warnings:
+                stderr_console().print(f"warning: {p.source}: {warning}", style="yellow", markup=False)
+        if not own:
+            _line("E_1D BVSE: spse convention, global zero; E_1D/2D/3D (--wide): network zero.")
+        _line("All values are predicted; E_a exper. and sigma: what a measurement would be expected to give.")
+        _line(f"Model: {predictions[0].model}")
         if predictions[0].experiment_model:
-            console.print(f"Measured quantities: {predictions[0].experiment_model}", markup=False)
+            _line(f"Of E_a exper. and sigma: {predictions[0].experiment_model}")
     if compositions:
-        table = Table("composition", "Ea measured (eV)", "log10 S/cm, 300 K", "warnings")
-        for row in compositions:
-            table.add_row(
+        columns = [
+            Column("composition", "left", "right"),
+            Column("predicted\nE_a exper.\neV"),
+            Column("predicted\nlog10 sigma\nS/cm, 300 K"),
+        ]
+        cells = [
+            [
                 row["formula"],
-                measured(row["activation_energy"], row["activation_energy_std"]),
-                measured(row["log10_conductivity"], row["log10_conductivity_std"]),
-                "; ".join(row["warnings"]),
-            )
-        console.print(table)
-        console.print(f"Measured quantities: {compositions[0]['model']}", markup=False)
+                _said(row["activation_energy"], row["activation_energy_std"]),
+                _said(row["log10_conductivity"], row["log10_conductivity_std"]),
+            ]
+            for row in compositions
+        ]
+        print_table(columns, cells, wide=wide)
+        for row in compositions:
+            for warning in row["warnings"]:
+                stderr_console().print(f"warning: {row['formula']}: {warning}", style="yellow", markup=False)
+        _line(f"Model: {compositions[0]['model']}")
+
+
+def _line(text: str) -> None:
+    click.echo(textwrap.fill(text, WIDTH))
+
+
+def _flat(prediction: Any) -> dict[str, Any]:
+    """The row for ``--csv``, under the names of a results table."""
+    row = {
+        "source": prediction.source,
+        "formula": prediction.formula,
+        "ion": prediction.ion,
+        "predicted_activation_energy_eV": prediction.activation_energy,
+        "predicted_activation_energy_std_eV": prediction.activation_energy_std or None,
+        **{f"predicted_barrier_{d}d_eV": e for d, e in enumerate(prediction.barriers, 1)},
+        "predicted_experiment_activation_energy_eV": prediction.experimental_activation_energy,
+        "predicted_log10_conductivity_S_per_cm": prediction.log10_conductivity,
+        "predicted_log10_conductivity_std": prediction.log10_conductivity_std or None,
+    }
+    row |= {f"predicted_label_{k}": value for k, value in enumerate(prediction.values, 1)}
+    return row | {"prediction_warnings": "; ".join(map(str, prediction.warnings))}

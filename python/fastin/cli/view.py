@@ -29,7 +29,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command("view")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.argument("file", type=click.Path(dir_okay=False))
 @click.option("-o", "--out", type=click.Path(dir_okay=False), help="The page to write. [default: FILE's name + .html]")
 @click.option("--png", type=click.Path(dir_okay=False), help="A figure for a slide.")
 @click.option("--svg", type=click.Path(dir_okay=False), help="A figure with text as text.")

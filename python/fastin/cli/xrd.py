@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastin.cli._common import dump_json, stderr_console, stdout_console
+from fastin.cli._table import Column, csv_option, print_csv, print_table, wide_option
 from fastin.errors import FastinError, InputError, missing_extra
 
 #: Measurements that reach so far (2 theta of Cu K-alpha) shift probabilities by 0.04 (root mean square over 120 known
@@ -83,7 +84,7 @@ def _wavelength(text: str) -> str | float:
 )
 @click.option("--debye-waller", type=float, help="Isotropic B of every atom, angstrom^2.")
 @click.option("--peaks", default=20, show_default=True, help="Strongest peaks in the table.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the pattern as two columns (.xy).")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the pattern as two columns (.xy).")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write a figure (.png, .pdf, .svg).")
 @click.option("--json", "as_json", is_flag=True, help="Every peak as JSON.")
 def pattern(
@@ -228,6 +229,7 @@ def _verdict(
         "probability_superionic": probability,
         "spread": float(members.std()),
         "votes": float((members > 0.5).mean()),
+        "members": len(members),
         "class": "superionic" if probability > model.decision_threshold else "poor",
         "decision_threshold": model.decision_threshold,
         "composition_checked": model.domain is not None and elements is not None,
@@ -242,12 +244,24 @@ def _verdict(
     return row
 
 
-def _print_verdicts(rows: list[dict[str, Any]]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name, side in (("file", "left"), ("superionic", "right"), ("spread", "right"), ("votes", "right")):
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
-    table.add_column("class")
-    table.add_column("nearest labelled (similarity, S/cm)")
+_VERDICT = (
+    Column("file", "left", "left"),
+    Column("predicted\nsuperionic"),
+    Column("spread"),
+    Column("votes", wide=True),
+    Column("predicted\nclass", "left"),
+    Column("nearest labelled\n(similarity, S/cm)", "left", "right"),
+)
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A verdict for ``--csv``."""
+    near = {f"nearest_{name}": value for name, value in (row.get("nearest") or {}).items()}
+    return {k: v for k, v in row.items() if k != "nearest"} | near
+
+
+def _print_verdicts(rows: list[dict[str, Any]], *, wide: bool) -> None:
+    cells = []
     for row in rows:
         if "error" in row:
             stderr_console().print(f"[red]{escape(row['error'])}[/red]")
@@ -255,13 +269,12 @@ def _print_verdicts(rows: list[dict[str, Any]]) -> None:
         near = row.get("nearest")
         known = "" if near is None else f"{near['formula']} ({near['similarity']:.2f}, {near['sigma_S_per_cm']:.1e})"
         share = "-" if row["class"] == "out of domain" else f"{row['probability_superionic']:.3f}"
-        spread, votes = f"{row['spread']:.3f}", f"{row['votes']:.2f}"
-        table.add_row(escape(row["file"]), share, spread, votes, row["class"], escape(known))
+        spread = f"{row['spread']:.3f}" if row["members"] > 1 else "-"
+        cells.append([row["file"], share, spread, f"{row['votes']:.2f}", row["class"], known])
         for reason in row["warnings"]:
             text = escape(f"{row['file']} {reason}")
             stderr_console().print(f"[yellow]warning: {text}[/yellow]", soft_wrap=True)
-    if table.row_count:
-        stdout_console().print(table)
+    print_table(_VERDICT, cells, wide=wide)
     if any("error" not in row and not row["composition_checked"] for row in rows):
         stderr_console().print("composition unknown: lithium compounds only (--formula to check)", markup=False)
 
@@ -276,7 +289,9 @@ def _print_verdicts(rows: list[dict[str, Any]]) -> None:
 @click.option("--background", default=2.0, show_default=True, help="Width for the background, degrees; 0: none.")
 @click.option("--k-alpha2", "k_alpha2", help="Anode whose K-alpha2 part is removed from measured patterns, e.g. Cu.")
 @click.option("--formula", help="Composition of a measured sample, to check that the model knows its elements.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@wide_option
+@csv_option
 def classify(
     files: tuple[Path, ...],
     model_path: Path | None,
@@ -288,6 +303,8 @@ def classify(
     k_alpha2: str | None,
     formula: str | None,
     as_json: bool,
+    wide: bool,
+    as_csv: bool,
 ) -> None:
     """Probability of superionic conduction of structures (CIF, POSCAR) or measured patterns (.xy, .xye, .csv).
 
@@ -312,8 +329,10 @@ def classify(
             rows.append({"file": str(path), "error": str(error)})
     if as_json:
         click.echo(dump_json(rows))
+    elif as_csv:
+        print_csv(_flat(row) for row in rows)
     else:
-        _print_verdicts(rows)
+        _print_verdicts(rows, wide=wide)
     sys.exit(1 if failed else 0)
 
 
@@ -328,7 +347,8 @@ def classify(
     help="Only this family of known conductors (by composition), with the rank among all.",
 )
 @click.option("--barriers", is_flag=True, help="Add BVSE barriers and the channels' dimensionality (slower).")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the table as CSV.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the table as CSV.")
+@wide_option
 def rank(
     unlabelled: Path,
     labelled: Path | None,
@@ -337,6 +357,7 @@ def rank(
     family: str | None,
     barriers: bool,
     out: Path | None,
+    wide: bool,
 ) -> None:
     """Ranks structures (JSON lines with id and cif, or a folder of CIFs) by their probability."""
     from fastin.xrd.dataset import load_labelled, load_unlabelled
@@ -354,14 +375,14 @@ def rank(
     except (FastinError, OSError) as error:
         stderr_console().print(f"[red]{escape(str(error))}[/red]")
         sys.exit(1)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("rank", "id", "formula", "superionic", "spread", "flags", "nearest labelled (similarity, S/cm)"):
-        table.add_column(name, justify="right" if name == "rank" else "left")
+    columns = [Column("rank"), Column("id", "left", "left"), Column("formula", "left", "right")]
+    columns += [Column("predicted\nsuperionic"), Column("spread"), Column("flags", "left", wide=True)]
+    columns += [Column("nearest labelled\n(similarity, S/cm)", "left", "right")]
+    cells = []
     for c in candidates:
         near = "; ".join(f"{name} ({share:.2f}, {sigma:.1e})" for _, name, share, sigma in c.neighbours[:2])
-        flags = " ".join(c.flags)
-        table.add_row(str(c.rank), c.id, c.formula, f"{c.probability:.3f}", f"{c.spread:.3f}", flags, escape(near))
-    stdout_console().print(table)
+        cells.append([str(c.rank), c.id, c.formula, f"{c.probability:.3f}", f"{c.spread:.3f}", " ".join(c.flags), near])
+    print_table(columns, cells, wide=wide)
     for name, reason in pool.failed:
         stderr_console().print(f"[yellow]{escape(name)}: {escape(reason)}[/yellow]")
     sys.exit(1 if pool.failed else 0)
