@@ -55,7 +55,7 @@ def test_fit_predict_save_load(tmp_path: Path) -> None:
     assert f"predicted {one.values[0]:.4g}" in repr(one)
     assert "fitted label" in one._repr_html_()
     shown = CliRunner().invoke(main, ["predict", CIF, "--model", str(tmp_path / "own.pt")], terminal_width=200)
-    assert "fitted labels" in shown.output
+    assert "predicted" in shown.output
     assert "Ea BVSE" not in shown.output
     with pytest.raises(InputError, match="at least"):
         Predictor().fit(bare[:3], y[:3])

@@ -142,6 +142,22 @@ def ion_text(row: Mapping[str, Any]) -> str:
     return str(row["ion"]) + remark
 
 
+def ion_mark(row: Mapping[str, Any]) -> str:
+    """The ion in a narrow table: `F- ?` where it was guessed, `Na+ *` where the crystal holds none."""
+    return str(row["ion"]) + (" *" if row.get("guest") else " ?" if row.get("ion_guessed") else "")
+
+
+def ion_legend(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What the marks of `ion_mark` mean, of those that the rows have."""
+    listed = list(rows)
+    lines = []
+    if any(row.get("ion_guessed") and not row.get("guest") for row in listed):
+        lines.append("?: mobile ion guessed; choose with --ion.")
+    if any(row.get("guest") for row in listed):
+        lines.append("*: guest: the crystal holds none of this ion.")
+    return lines
+
+
 ion_option = click.option(
     "--ion",
     help="Mobile ion, e.g. Li, na, F-; default: Li, Na, K, Ag or Cu, else a free anion, else Mg, Zn, Ca, Al, Rb, Cs.",

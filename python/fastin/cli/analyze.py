@@ -16,8 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import (
     dump_json,
+    ion_legend,
+    ion_mark,
     ion_option,
-    ion_text,
     is_guessed,
     json_option,
     json_ready,
@@ -191,7 +192,7 @@ _ENERGIES = (
 def _texts(row: dict[str, Any], label: str, with_barriers: bool) -> list[str]:
     if "error" in row:
         return [label, row["error"]["type"]]
-    cells = [label, row["formula"], ion_text(row)]
+    cells = [label, row["formula"], ion_mark(row)]
     cells += [str(row["n_voids"]), str(row["n_bottlenecks"])]
     cells += [number(r) for r in row["free_sphere_radii_A"]]
     cells += [number(row["percolation_radii_A"][0])]
@@ -243,6 +244,7 @@ def _legend(rows: list[dict[str, Any]], with_barriers: bool) -> str:
                 f"zero: {done['zero']}); '-': cannot percolate in that many dimensions; percolates: below 1 eV."
             )
             lines.append("E_a: activation energy of diffusion over all inequivalent hops, 300 to 600 K.")
+    lines += ion_legend(rows)
     return "\n".join(textwrap.fill(line, WIDTH) for line in lines)
 
 

@@ -15,8 +15,9 @@ from fastin.cli._common import (
     Finite,
     convention_option,
     dump_json,
+    ion_legend,
+    ion_mark,
     ion_option,
-    ion_text,
     is_guessed,
     json_option,
     json_ready,
@@ -106,7 +107,7 @@ def _texts(row: dict[str, Any], label: str) -> list[str]:
     along = row.get("translations_1d") or [[]]
     return [
         label,
-        ion_text(row),
+        ion_mark(row),
         *(number(row[f"e{k}d_eV"], 3) for k in (1, 2, 3)),
         f"{d}D" if d else "no",
         " ".join(f"{x:.3f}" for x in saddle) if saddle else "-",
@@ -208,6 +209,8 @@ def command(
             print_table(_COLUMNS, [_texts(row, sources[k].label) for k, row in zip(done, rows, strict=True)], wide=wide)
             where = "percolating component" if zero == "network" else "cell"
             console.print(f"{convention} convention; measured from the lowest point of the {where}.", style="dim")
+            for line in ion_legend(rows):
+                console.print(line, style="dim", markup=False)
         if out is not None and computed:
             console.print(f"files written to {escape(str(out))}", style="dim")
         for row in rows:

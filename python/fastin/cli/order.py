@@ -62,7 +62,7 @@ def _advance(bar: Progress, task: TaskID, done: int, share: float) -> None:
 @click.option(
     "--max-atoms", type=click.IntRange(min=1), default=200, show_default=True, help="Of the automatic supercell."
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Write the structures and a table of energies here.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the structures and a table of energies here.")
 @click.option("--format", "form", type=click.Choice(["cif", "poscar"]), default="cif", show_default=True)
 @json_option
 @threads_option

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
-from fastin.cli._common import dump_json, expand_inputs, ion_text, is_guessed, number, stderr_console
+from fastin.cli._common import dump_json, expand_inputs, ion_mark, is_guessed, number, stderr_console
 from fastin.cli._table import WIDTH, Column, csv_option, print_csv, print_table, wide_option
 from fastin.errors import FastinError
 from fastin.runtime.isolate import Failure
@@ -189,7 +189,7 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
             fitted = "; ".join(_said(value, std) for value, std in zip(p.values, p.values_std, strict=True))
             energy = _said(p.experimental_activation_energy, p.experimental_activation_energy_std)
             sigma = _said(p.log10_conductivity, p.log10_conductivity_std)
-            mobile = ion_text({"ion": p.ion, "ion_guessed": is_guessed(ion, p.ion, p.warnings)})
+            mobile = ion_mark({"ion": p.ion, "ion_guessed": is_guessed(ion, p.ion, p.warnings)})
             rows.append([p.source, p.formula, mobile, *([fitted] if own else bvse), energy, sigma])
         print_table(columns, rows, wide=wide)
         for p in predictions:
