@@ -44,6 +44,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       raise_as("GeometryError", e);
     } catch (const fastin::NoConvergence& e) {
       raise_as("ConvergenceError", e);
+    } catch (const fastin::TooLarge& e) {
+      raise_as("ResourceError", e);
     } catch (const std::bad_alloc&) {
       raise_as("ResourceError", std::runtime_error("the computation ran out of memory"));
     } catch (const std::length_error&) {  // a vector longer than any memory

@@ -5,6 +5,7 @@
 #include "fastin/base/parallel.hpp"
 #include "fastin/bvse/bvse.hpp"
 #include "fastin/geometry/site_symmetry.hpp"
+#include "gil.hpp"
 #include "numpy.hpp"
 
 namespace py = pybind11;
@@ -28,7 +29,7 @@ BvseField make_field(const In<double>& cell, const In<double>& frac, const In<st
   for (std::size_t k = 0; k < terms.size(); ++k) {
     terms[k] = PairTerm{coulomb.data()[k], amplitude.data()[k], length.data()[k], alpha.data()[k]};
   }
-  py::gil_scoped_release release;
+  const Computing computing;
   return BvseField(lattice, positions, kinds, weights, terms, cutoff);
 }
 
@@ -36,7 +37,7 @@ py::array_t<double> energies(const BvseField& field, const In<double>& frac, int
   const std::vector<Vec3> points = to_vec3s(frac, "frac");
   std::vector<double> out(points.size());
   {
-    py::gil_scoped_release release;
+    const Computing computing;
     field.energies(points.data(), points.size(), num_threads, out.data());
   }
   return adopt<double>(std::move(out));
@@ -48,7 +49,7 @@ py::tuple derivatives(const BvseField& field, const In<double>& frac, int num_th
   std::vector<Vec3> gradient(points.size());
   std::vector<Mat3> hessian(points.size());
   {
-    py::gil_scoped_release release;
+    const Computing computing;
     parallel_for(
         points.size(), num_threads,
         [&](std::size_t i, int) { energy[i] = field.energy_gradient(points[i], &gradient[i], &hessian[i]); },
@@ -77,7 +78,7 @@ py::array_t<float> grid(const BvseField& field, const std::array<std::int32_t, 3
     throw InvalidInput("the grid holds more than 2^31 - 1 points: use a coarser resolution");
   std::vector<float> values(static_cast<std::size_t>(points));
   {
-    py::gil_scoped_release release;
+    const Computing computing;
     field.grid({shape[0], shape[1], shape[2]}, operations, num_threads, values.data());
   }
   return adopt<float>(std::move(values), {shape[0], shape[1], shape[2]});
@@ -97,7 +98,7 @@ py::tuple symmetrise(const In<double>& cell, const In<double>& frac, const In<st
   }
   SiteSymmetry result;
   {
-    py::gil_scoped_release release;
+    const Computing computing;
     result = site_symmetry(lattice, sites, kinds, operations, tolerance);
   }
   std::vector<std::int64_t> kept(result.kept.begin(), result.kept.end());

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "fastin/geometry/coordination.hpp"
+#include "gil.hpp"
 #include "numpy.hpp"
 
 namespace fastin::bind {
@@ -13,7 +14,7 @@ py::tuple neighbours(const In<double>& cell, const In<double>& frac, double cuto
   const std::vector<Vec3> points = to_vec3s(frac, "frac");
   Neighbours found;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     found = neighbours_within(lattice, points, cutoff);
   }
   return py::make_tuple(adopt(std::move(found.offsets)), adopt(std::move(found.index)),
@@ -41,7 +42,7 @@ py::array_t<double> coordination(const In<std::int64_t>& offsets, const In<std::
   }
   std::vector<double> out;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     out = coordination_numbers(given, signs, sizes, shares, {reach, too_near});
   }
   return adopt(std::move(out));

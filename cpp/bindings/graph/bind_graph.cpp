@@ -4,6 +4,7 @@
 
 #include "fastin/base/parallel.hpp"
 #include "fastin/graph/graph.hpp"
+#include "gil.hpp"
 #include "numpy.hpp"
 
 namespace py = pybind11;
@@ -24,7 +25,7 @@ py::tuple nearest_atoms_py(const In<double>& cell, const In<double>& atom_frac,
   std::vector<Int3> image;
   std::vector<double> distance;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     const NeighbourFinder finder(Lattice(cell_rows), std::move(frac), std::move(key));
     const std::vector<Neighbour> found = nearest_atoms(finder, where, k, left_out, num_threads);
     atom.reserve(found.size());
@@ -65,7 +66,7 @@ py::tuple critical_elements_py(const In<std::int64_t>& site_ptr, const In<std::i
   const float *at_site = site_energy.data(), *at_edge = edge_energy.data();
   std::vector<std::int64_t> saddle(3 * graphs), lowest(3 * graphs);
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     for (std::size_t g = 0; g < graphs; ++g) {
       if (sites[g + 1] < sites[g] || edges[g + 1] < edges[g])
         throw InvalidInput("site_ptr and edge_ptr must not fall");

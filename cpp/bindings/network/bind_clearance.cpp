@@ -1,6 +1,7 @@
 // Additively weighted clearance: exact free spheres.
 #include "fastin/network/clearance.hpp"
 
+#include "gil.hpp"
 #include "numpy.hpp"
 
 namespace fastin::bind {
@@ -14,7 +15,7 @@ py::dict free_spheres(const In<double>& cell, const In<double>& frac, const In<d
   const std::vector<double> radii = to_vector(radius, "radius");
   ExactFreeSpheres r;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     r = exact_free_spheres(lattice, centres, radii, num_threads);
   }
   const auto num_saddles = static_cast<py::ssize_t>(r.saddle_frac.size());
@@ -42,7 +43,7 @@ py::array_t<double> clearance(const In<double>& cell, const In<double>& frac, co
   const std::vector<Vec3> where = to_vec3s(points, "points");
   std::vector<double> values;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     values = clearance_at(lattice, centres, radii, where, num_threads);
   }
   return adopt(std::move(values));

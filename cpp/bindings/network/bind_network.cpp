@@ -6,6 +6,7 @@
 #include "fastin/geometry/symmetry_orbits.hpp"
 #include "fastin/network/network.hpp"
 #include "fastin/network/percolation.hpp"
+#include "gil.hpp"
 #include "numpy.hpp"
 
 namespace fastin::bind {
@@ -45,7 +46,7 @@ py::dict network_arrays(const In<double>& cell, const In<double>& frac, const In
   options.num_threads = num_threads;
   Network n;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     n = build_network(Lattice(rows), positions, radii, options);
   }
   const auto v = static_cast<py::ssize_t>(n.site_frac.size()), e = static_cast<py::ssize_t>(n.edge_i.size());
@@ -102,7 +103,7 @@ py::dict free_spheres_of(const In<double>& site_radius, const In<std::int64_t>& 
   const NetworkView view = borrow(site_radius, edge_index, edge_image, edge_radius, &ends);
   FreeSpheres found;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     found = free_spheres(view);
   }
   py::dict out;
@@ -119,7 +120,7 @@ py::tuple channels_of(const In<double>& site_radius, const In<std::int64_t>& edg
   const NetworkView view = borrow(site_radius, edge_index, edge_image, edge_radius, &ends);
   ChannelSet c;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     c = find_channels(view, probe_radius);
   }
   return py::make_tuple(adopt(std::move(c.dimensionality)), adopt(std::move(c.site_start)),
@@ -134,7 +135,7 @@ py::array_t<std::int32_t> orbits_of(const In<double>& cell, const In<double>& fr
   const std::vector<SymmetryOperation> operations = to_operations(rotations, translations);
   std::vector<std::int32_t> label;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     label = point_orbits(Lattice(rows), points, operations, tolerance);
   }
   return adopt(std::move(label));

@@ -9,6 +9,7 @@
 #include "fastin/percolation/merge_tree.hpp"
 #include "fastin/percolation/percolation_path.hpp"
 #include "fastin/percolation/refine.hpp"
+#include "gil.hpp"
 #include "numpy.hpp"
 
 namespace py = pybind11;
@@ -91,7 +92,7 @@ py::dict percolate_view(const GridView& grid, int connectivity, bool paths) {
   GridPercolation result;
   std::array<PercolationPath, 3> traced;
   {
-    py::gil_scoped_release release;
+    const Computing computing;
     GridLandscape landscape(grid, connectivity);
     result = percolate(landscape);
     for (int d = 0; paths && d < 3; ++d) {
@@ -178,7 +179,7 @@ py::dict refine(const In<float>& values, const BvseField& field, const In<std::i
   RefinedPercolation result;
   std::array<PercolationPath, 3> traced;
   {
-    py::gil_scoped_release release;
+    const Computing computing;
     Refinement run(widened(values), shape, field, operations, connectivity, options_of(margin, margin_slope));
     result = run.refined;
     for (int d = 0; paths && d < 3; ++d) {
@@ -255,7 +256,7 @@ py::dict landscape_network(const In<float>& values, const BvseField& field, cons
   const std::vector<FractionalOperation> operations = operations_of(rotations, translations);
   SaddleNetwork network;
   {
-    py::gil_scoped_release release;
+    const Computing computing;
     Refinement run(widened(values), shape, field, operations, connectivity, options_of(margin, margin_slope));
     if (std::isnan(cutoff)) {
       cutoff = run.refined.minimum_energy;

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "fastin/tessellation/tessellation.hpp"
+#include "gil.hpp"
 #include "numpy.hpp"
 
 namespace fastin::bind {
@@ -14,7 +15,7 @@ py::dict tessellate_arrays(const In<double>& cell, const In<double>& frac, const
   const std::vector<double> radii = to_vector(radius, "radius");
   Tessellation t;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     t = tessellate(Lattice(rows), positions, radii, {faces, merge_tolerance});
   }
   const auto v = static_cast<py::ssize_t>(t.vertex_frac.size()),
@@ -50,7 +51,7 @@ py::dict certify_arrays(const In<double>& cell, const In<double>& frac, const In
   Certificate c;
   std::size_t vertices, edges, faces;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     const Lattice lattice(rows);
     const Tessellation t = tessellate(lattice, positions, radii, {true, merge_tolerance});
     c = certify(t, lattice, positions, radii);

@@ -1,5 +1,6 @@
 // Kinetic Monte Carlo of a lattice gas.
 #include "fastin/transport/lattice_gas.hpp"
+#include "gil.hpp"
 #include "numpy.hpp"
 
 namespace fastin::bind {
@@ -41,7 +42,7 @@ py::dict lattice_gas(const In<double>& energy, const In<std::int64_t>& move_star
   const LatticeGasRun run{ions, replicas, levels, piece_events, warmup_events, sweeps, seed, num_threads};
   LatticeGasResult result;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     result = run_lattice_gas(gas, run);
   }
   py::dict out;

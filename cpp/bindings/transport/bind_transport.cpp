@@ -7,6 +7,7 @@
 #include "fastin/bvse/bvse_energy.hpp"
 #include "fastin/percolation/percolation_path.hpp"
 #include "fastin/transport/transport.hpp"
+#include "gil.hpp"
 #include "numpy.hpp"
 
 namespace fastin::bind {
@@ -129,7 +130,7 @@ py::dict transport_network(const In<float>& values, const BvseField& field, cons
   const std::vector<Vec3> ions = to_vec3s(positions, "positions");
   Columns c;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     c = compute(values, field, exact, operations, where, ions, ceiling, margin, margin_slope);
   }
   const auto sites = static_cast<py::ssize_t>(c.site_energy.size());
@@ -174,7 +175,7 @@ py::tuple saddle_paths(const BvseField& field, const In<double>& saddles, int nu
   std::vector<Vec3> frac;
   std::vector<double> energy;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     const BvseEnergy view(field);
     parallel_for(where.size(), num_threads,
                  [&](std::size_t i, int) { paths[i] = saddle_path(view, where[i]); });

@@ -4,6 +4,7 @@
 
 #include "fastin/base/parallel.hpp"
 #include "fastin/xrd/xrd.hpp"
+#include "gil.hpp"
 #include "numpy.hpp"
 
 namespace fastin::bind {
@@ -40,7 +41,7 @@ py::tuple xrd_peaks(const In<double>& cell, const In<double>& frac, const In<dou
   const ScatteringCell atoms{lattice, x.data(), occupancy.data(), scatterer.data(), x.size()};
   std::vector<PowderPeak> peaks;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     peaks = powder_peaks(atoms, kinds, {wavelength, two_theta_min, two_theta_max});
   }
   std::vector<double> two_theta, intensity, spacing;
@@ -87,7 +88,7 @@ py::array_t<float> xrd_patterns(const In<double>& cells, const In<std::int64_t>&
   const PatternGrid grid{two_theta.first, step, bins};
   std::vector<float> patterns(static_cast<std::size_t>(crystals) * bins);
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     parallel_for(
         static_cast<std::size_t>(crystals), num_threads,
         [&](std::size_t i, int) {

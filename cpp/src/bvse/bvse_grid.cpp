@@ -10,6 +10,7 @@
 #include "bvse_impl.hpp"
 #include "bvse_kernels.hpp"
 #include "fastin/base/error.hpp"
+#include "fastin/base/interrupt.hpp"
 #include "fastin/base/parallel.hpp"
 
 namespace fastin {
@@ -162,6 +163,7 @@ Tiles make_tiles(const Lattice& lattice, const Shape& s, const std::vector<GridO
   std::int32_t blocks_in_tile = 0;
   for (std::int32_t u = 0; u < count[0]; ++u)
     for (std::int32_t vv = 0; vv < count[1]; ++vv) {
+      poll_interrupt();
       const std::int32_t v = u % 2 == 0 ? vv : count[1] - 1 - vv;
       for (std::int32_t ww = 0; ww < count[2]; ++ww) {
         const std::int32_t w = (u * count[1] + vv) % 2 == 0 ? ww : count[2] - 1 - ww;

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "fastin/base/error.hpp"
+#include "fastin/base/interrupt.hpp"
 
 namespace fastin {
 namespace {
@@ -117,8 +118,10 @@ Rotation product(const Rotation& a, const Rotation& b) {
 bool is_group(const std::vector<Operation>& all, const std::vector<std::size_t>& kept) {
   std::map<Rotation, std::vector<Vec3>> translations;
   for (const std::size_t k : kept) translations[all[k].rotation].push_back(all[k].translation);
+  SparsePoll poll;
   for (const std::size_t i : kept)
     for (const std::size_t j : kept) {
+      poll();
       const auto found = translations.find(product(all[i].rotation, all[j].rotation));
       if (found == translations.end()) return false;
       const Vec3 shift = all[i].apply(all[j].translation);
@@ -307,6 +310,7 @@ SiteSymmetry site_symmetry(const Lattice& lattice, const std::vector<Vec3>& frac
   std::vector<std::vector<Vec3>> offsets(operations.size());
   const SiteFinder finder(lattice, frac, kind, tolerance);
   for (std::size_t g = 0; g < operations.size(); ++g) {
+    poll_interrupt();
     deviation[g] = 0.5 * kReach * strain(lattice, operations[g]);
     offsets[g].assign(frac.size(), Vec3{});
     for (std::size_t i = 0; i < frac.size() && deviation[g] <= tolerance; ++i) {

@@ -149,12 +149,32 @@ Thresholds percolate(std::size_t num_points, std::vector<Edge> edges) {
   return out;
 }
 
+// Every pair of spheres that one sphere could touch together with a third is looked at: the work grows with
+// the sixth power of the widest void. Refused where it would take minutes or gigabytes.
+void check_work(const Lattice& lattice, const std::vector<double>& radius, double bound) {
+  constexpr double kMostPairs = 1e9;         // about 25 ns each
+  constexpr double kMostNeighbours = 1.5e7;  // 64 bytes each
+  const auto atoms = static_cast<double>(radius.size());
+  const double widest = *std::max_element(radius.begin(), radius.end());
+  const double reach = 2.0 * (bound + std::max(0.0, widest)) + kMargin;
+  constexpr double kBall = 4.18879020478639;
+  const double partners = atoms * std::max(1.0, kBall * reach * reach * reach / lattice.volume());
+  if (atoms * partners * partners / 6.0 <= kMostPairs && atoms * partners <= kMostNeighbours) return;
+  throw TooLarge("exact free spheres: a void of " + std::to_string(bound) + " angstrom in radius among " +
+                 std::to_string(radius.size()) + " atoms would take too long (" +
+                 std::to_string(static_cast<long long>(partners)) +
+                 " spheres can touch there); check the cell edges, or use the edges of the power diagram "
+                 "(exact=False)");
+}
+
 }  // namespace
 
 ExactFreeSpheres exact_free_spheres(const Lattice& lattice, const std::vector<Vec3>& frac,
                                     const std::vector<double>& radius, int num_threads) {
   ClearanceField field(lattice, frac, radius);
-  field.build_neighbours(field.upper_bound(kBoundSlack), kMargin, num_threads);
+  const double bound = field.upper_bound(kBoundSlack);
+  check_work(lattice, radius, bound);
+  field.build_neighbours(bound, kMargin, num_threads);
   const std::vector<SaddleCandidate> saddles =
       saddle_candidates(field, std::numeric_limits<double>::lowest(), num_threads);
   PointSet points(field);

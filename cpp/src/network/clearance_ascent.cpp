@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "fastin/base/interrupt.hpp"
 #include "fastin/network/clearance_field.hpp"
 
 namespace fastin {
@@ -174,6 +175,7 @@ double ClearanceField::ascend(AnchoredPoint* p, double* level) const {
   double value = settle(p);
   *level = value;
   for (int iteration = 0; iteration < kMaxSteps; ++iteration) {
+    poll_interrupt();
     Vec3 step;
     double gain = linear_step(*p, value, &step);
     AnchoredPoint moved = *p;

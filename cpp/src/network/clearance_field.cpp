@@ -6,6 +6,7 @@
 #include <string>
 
 #include "fastin/base/error.hpp"
+#include "fastin/base/interrupt.hpp"
 #include "fastin/base/parallel.hpp"
 #include "fastin/network/clearance.hpp"
 
@@ -17,6 +18,8 @@ namespace {
 constexpr double kLevelTolerance = 1e-9;
 // Branch and bound starts from boxes of about this edge, angstrom.
 constexpr double kFirstBox = 2.0;
+// In large cells from so many: boxes are cut where that matters.
+constexpr double kMostFirstBoxes = 2e5;
 
 struct Reduction {
   Mat3 cell;
@@ -165,8 +168,9 @@ double ClearanceField::upper_bound(double slack) const {
   };
   Int3 first;
   Vec3 width;
+  const double edge = std::max(kFirstBox, std::cbrt(reduced_.volume() / kMostFirstBoxes));
   for (int k = 0; k < 3; ++k) {
-    first[k] = std::max(1, static_cast<std::int32_t>(std::ceil(norm(reduced_.cell()[k]) / kFirstBox)));
+    first[k] = std::max(1, static_cast<std::int32_t>(std::ceil(norm(reduced_.cell()[k]) / edge)));
     width[k] = 1.0 / first[k];
   }
   double half_diagonal = 0.0;  // of a box at depth 0: the farthest corner from its centre
@@ -177,6 +181,7 @@ double ClearanceField::upper_bound(double slack) const {
   double best = std::numeric_limits<double>::lowest();
   std::vector<Box> stack;
   const auto add = [&](const Vec3& centre, int depth) {
+    poll_interrupt();
     const double value = clearance(reduced_.to_cart(centre));
     best = std::max(best, value);
     stack.push_back({centre, value + std::ldexp(half_diagonal, -depth), depth});

@@ -71,8 +71,10 @@ class TripleSearch {
 
   std::vector<SaddleCandidate> run() {
     collect_partners();
-    for (std::size_t j = 0; j < partner_.size(); ++j)
+    for (std::size_t j = 0; j < partner_.size(); ++j) {
+      poll_interrupt();
       for (std::size_t k = j + 1; k < partner_.size(); ++k) visit(j, k);
+    }
     return std::move(found_);
   }
 

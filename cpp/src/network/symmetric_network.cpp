@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "fastin/base/interrupt.hpp"
 #include "fastin/base/rounding.hpp"
 #include "fastin/geometry/bottleneck.hpp"
 #include "fastin/geometry/point_index.hpp"
@@ -122,6 +123,7 @@ class SymmetricBuilder {
     std::vector<Product>& row = products_[a];
     if (!row.empty()) return row;
     for (std::size_t k = 0; k < operations_.size(); ++k) {
+      poll_interrupt();
       const auto& r = operations_[k].rotation;
       const auto& q = operations_[a].rotation;
       std::array<Int3, 3> rotation;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "fastin/base/error.hpp"
+#include "fastin/base/interrupt.hpp"
 #include "fastin/base/simd.hpp"
 
 namespace fastin {
@@ -139,6 +140,7 @@ void GridLandscape::scan() {
   std::vector<std::uint32_t> lower(static_cast<std::size_t>(n.z));
   for (std::int32_t i = 0; i < n.x; ++i) {
     for (std::int32_t j = 0; j < n.y; ++j) {
+      poll_interrupt();
       const std::int32_t own = i * n.y + j;
       const double* row = grid_.values + static_cast<std::size_t>(own) * static_cast<std::size_t>(n.z);
       std::fill(lower.begin(), lower.end(), 0u);
@@ -359,7 +361,9 @@ GridPercolation percolate(GridLandscape& landscape) {
   Flood flood(landscape);
   ThinAxes births(landscape);
   std::vector<GridLandscape::Arm> arms;
+  SparsePoll poll;
   for (const GridLandscape::Pass& pass : landscape.passes()) {
+    poll();
     if (flood.complete(pass.energy)) break;
     births.bear_before(pass.voxel, &flood);
     landscape.arms(pass, &arms);

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "fastin/base/interrupt.hpp"
+
 namespace fastin {
 namespace {
 
@@ -267,7 +269,9 @@ class Builder {
     volume_.assign(sites_.size(), 0.0);
     const auto n = static_cast<std::int32_t>(landscape_.grid().size());
     std::vector<std::int64_t> count(landscape_.minima().size(), 0);
+    SparsePoll poll;
     for (std::int32_t v = 0; v < n; ++v) {
+      poll();
       if (landscape_.grid().at(v) <= network_.cutoff)
         ++count[static_cast<std::size_t>(landscape_.label(v).basin)];
     }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "fastin/base/error.hpp"
+#include "fastin/base/interrupt.hpp"
 
 namespace fastin {
 namespace {
@@ -198,7 +199,9 @@ class Refiner {
     PeriodicUnionFind components(landscape_.minima().size());
     std::array<double, 3> reached{kInfinity, kInfinity, kInfinity};
     int rank = 0;
+    SparsePoll poll;
     for (const Item& item : items) {
+      poll();
       if (rank == 3 && item.energy > reached[2] + kLevelTie) break;
       std::int32_t basin = -1;
       const bool changed = join(item, &components, &basin);

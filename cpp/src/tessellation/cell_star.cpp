@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "fastin/base/interrupt.hpp"
+
 namespace fastin {
 namespace {
 
@@ -23,6 +25,7 @@ class Tracer {
     if (!seed()) return false;
     while (!open_.empty()) {
       if (star_.vertex.size() > kMaxVertices) return false;
+      poll_interrupt();
       const Open o = open_.back();
       const Vec3 dj = perturbed(o.j), dk = perturbed(o.k), u = cross(dj, dk);
       const Vec3 foot = (1.0 / norm2(u)) * (plane(o.j, dj) * cross(dk, u) + plane(o.k, dk) * cross(u, dj));

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "fastin/base/error.hpp"
+#include "fastin/base/interrupt.hpp"
 #include "fastin/tessellation/perturbation.hpp"
 
 namespace fastin {
@@ -26,7 +27,9 @@ class Walker {
   // False when rounding beat the perturbation: the complex is not closed or does not fill the cell once.
   bool run() {
     seed();
+    SparsePoll poll;
     while (ok_ && !stack_.empty()) {
+      poll();
       const std::int32_t top = stack_.back();
       stack_.pop_back();
       const OpenFacet& facet = open_[static_cast<std::size_t>(top)];

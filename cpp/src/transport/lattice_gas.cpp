@@ -88,7 +88,9 @@ void measure(LatticeGasState* state, const LatticeGasRun& run, double piece, Lat
   const std::size_t wanted = std::size_t{1} << run.levels;
   const std::uint64_t limit = 8 * run.piece_events * wanted;
   double left = piece;  // to the end of the piece
+  SparsePoll poll;
   while (displacements.pieces() < wanted && out->events < limit) {
+    poll();
     double wait = state->draw_wait();
     while (wait >= left && displacements.pieces() < wanted) {  // nothing moves before the piece ends
       state->pass(left);
@@ -174,7 +176,9 @@ LatticeGasResult run_lattice_gas(const LatticeGas& gas, const LatticeGasRun& run
   std::vector<double> spent(run.replicas, 0.0), taken(run.replicas, 0.0);
   parallel_for(run.replicas, run.num_threads, [&](std::size_t r, int) {
     states[r].equilibrate(run.sweeps);
+    SparsePoll poll;
     for (std::uint64_t k = 0; k < run.warmup_events && states[r].rate() > 0.0; ++k) {
+      poll();
       spent[r] += states[r].draw_wait();
       states[r].move();
       taken[r] += 1.0;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "fastin/base/error.hpp"
+#include "fastin/base/interrupt.hpp"
 
 namespace fastin {
 
@@ -135,7 +136,9 @@ void LatticeGasState::clear(std::size_t site) {
 void LatticeGasState::equilibrate(std::size_t sweeps) {
   const auto ions = static_cast<std::uint32_t>(site_of_.size());
   const auto sites = static_cast<std::uint32_t>(gas_.sites());
+  SparsePoll poll;
   for (std::size_t k = 0; k < sweeps * ions && ions < sites; ++k) {
+    poll();
     const std::size_t ion = random_.below(ions), to = random_.below(sites);
     const auto from = static_cast<std::size_t>(site_of_[ion]);
     const double u = random_.uniform();

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "fastin/base/interrupt.hpp"
 #include "fastin/base/simd.hpp"
 
 namespace fastin {
@@ -42,6 +43,7 @@ HalfSphere half_sphere(const Mat3& reciprocal, double radius, const Int3& reach)
   const Vec3 &a = reciprocal[0], &b = reciprocal[1], &c = reciprocal[2];
   const double cc = norm2(c);
   for (std::int32_t h = 0; h <= reach.x; ++h) {
+    poll_interrupt();
     for (std::int32_t k = h == 0 ? 0 : -reach.y; k <= reach.y; ++k) {
       const Vec3 base = static_cast<double>(h) * a + static_cast<double>(k) * b;
       const double middle = -dot(base, c) / cc;
@@ -149,7 +151,9 @@ FASTIN_CLONED(void, squared_structure_factors,
                double* base_re, double* base_im),
               (sphere, t, s2, squared, base_re, base_im)) {
   const Int3 reach = sphere.reach;
+  SparsePoll poll;
   for (const Row& row : sphere.rows) {
+    poll();
     const auto h = static_cast<std::size_t>(row.h + reach.x), k = static_cast<std::size_t>(row.k + reach.y);
     for (std::size_t n = 0; n < t.atoms; ++n) {
       const double hr = t.h_re[n * t.h_stride + h], hi = t.h_im[n * t.h_stride + h];

@@ -100,6 +100,7 @@ def exact_free_spheres(spheres: Spheres, *, num_threads: int | None = None) -> E
         InputError: no spheres, or arrays that do not match or are not finite.
         GeometryError: a cell of zero volume.
         ConvergenceError: the ascents do not connect the crystal (an internal certificate failed).
+        ResourceError: voids so wide that the search would take minutes or gigabytes.
     """
     cell, frac, radius = _arrays(spheres)
     out = _core.exact_free_spheres(cell, frac, radius, resolve_threads(num_threads))

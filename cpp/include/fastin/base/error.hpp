@@ -24,4 +24,11 @@ class NoConvergence : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Work that would take more time or memory than any answer is worth; the message names the number that makes
+// it so.
+class TooLarge : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 }  // namespace fastin

@@ -1,6 +1,7 @@
 // The bond valence field as the searches for stationary points see it.
 #pragma once
 
+#include "fastin/base/interrupt.hpp"
 #include "fastin/bvse/bvse.hpp"
 #include "fastin/bvse/energy_field.hpp"
 
@@ -12,10 +13,12 @@ class BvseEnergy final : public EnergyField {
   explicit BvseEnergy(const BvseField& field) : field_(field) {}
   const Lattice& lattice() const override { return field_.lattice(); }
   double energy(const Vec3& frac) const override {
+    poll_interrupt();
     Vec3 gradient;
     return field_.energy_gradient(frac, &gradient, nullptr);
   }
   double derivatives(const Vec3& frac, Vec3* gradient, Mat3* hessian) const override {
+    poll_interrupt();
     return field_.energy_gradient(frac, gradient, hessian);
   }
 
