@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from browser import chromium, watch
-from screening_support import rocksalt
+from screening_support import rocksalt, write_lines
 from test_serve import _client
 
 import fastin
@@ -119,6 +121,29 @@ def test_errors_are_readable(page: Any) -> None:
     assert "0.3 MB" in page.inner_text("[role=alert]")
     page.click("a.back")
     page.wait_for_selector("input[type=file]")
+
+
+def test_from_the_results_table_to_a_structure(browser: Any, tmp_path: Path) -> None:
+    """A link of the report, which lives in an origin of its own, asks before it computes; the query sorts by link."""
+    write_lines(tmp_path / "cells.jsonl.gz", 3)
+    ids, barriers = ["cell-0000", "cell-0001", "cell-0002"], [0.5, 0.25, 0.4]
+    table = pa.table({"id": ids, "formula": ["LiCl"] * 3, "barrier_3d_network_eV": barriers})
+    pq.write_table(table, tmp_path / "r.parquet")
+    with _client(results=str(tmp_path / "r.parquet"), sources=(str(tmp_path / "cells.jsonl.gz"),)) as client:
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        base_url = str(client.base_url).rstrip("/")
+        page.goto(base_url + "/results")
+        page.click("#rows a:text-is('cell-0001')")
+        page.click("main button")
+        _result(page)
+        page.goto(base_url + "/query?by=barrier_3d_network_eV")
+        assert page.locator("th[aria-sort=ascending]").inner_text() == "barrier_3d_network_eV"
+        assert page.locator("tbody td:first-child").all_inner_texts() == ["cell-0001", "cell-0002", "cell-0000"]
+        page.locator("thead a", has_text="id").first.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("th[aria-sort]:not([aria-sort=none]):has-text('id')")
+        page.close()
 
 
 def test_another_site_can_neither_post_nor_frame(browser: Any, base: str, tmp_path: Path) -> None:

@@ -187,6 +187,19 @@ def test_surface_of_the_page_is_that_of_the_figures(page: Any, scene: Any) -> No
     assert found[2:] == pytest.approx([0.0, 2.0])
 
 
+def test_notebook_frame_draws(browser: Any, scene: Any, tmp_path: Path) -> None:
+    path = tmp_path / "cell.html"
+    path.write_text(f"<!doctype html><meta charset=utf-8>{fastin.view(scene)._repr_html_()}", encoding="utf-8")
+    page = browser.new_page()
+    said = watch(page)
+    page.goto(path.as_uri())
+    frame = page.frame_locator("iframe")
+    frame.locator("html[data-ready='3d']").wait_for(state="attached")
+    assert "Li10.1Ge1.03P1.97S12" in frame.locator("h1").inner_text()
+    assert said == []
+    page.close()
+
+
 def test_phone(browser: Any, scene: Any, tmp_path: Path) -> None:
     """390 px: nothing wider; a finger moving up over the crystal scrolls the page, sideways it turns the crystal."""
     path = tmp_path / "v.html"

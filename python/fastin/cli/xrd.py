@@ -119,7 +119,7 @@ def pattern(
         if out is not None:
             np.savetxt(out, np.column_stack([angles, intensity]), fmt=("%.5f", "%.6g"))
         if plot is not None:
-            _plot(plot, angles, intensity, file.name, sticks=fwhm is None)
+            _plot(plot, angles, intensity, found, file.name, sticks=fwhm is None)
     except (FastinError, OSError) as error:
         stderr_console().print(f"[red]{escape(str(error))}[/red]")
         sys.exit(1)
@@ -151,22 +151,18 @@ def pattern(
         stdout_console().print(f"{len(found)} peaks in all (--peaks, --json)")
 
 
-def _plot(path: Path, angles: Any, intensity: Any, title: str, *, sticks: bool) -> None:
+def _plot(path: Path, angles: Any, intensity: Any, peaks: Any, source: str, *, sticks: bool) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise missing_extra("matplotlib", "view") from None
+    from fastin.view.plots import plot_peaks
+
     figure = Figure(figsize=(8, 3.5), layout="constrained")
-    axes = figure.add_subplot()
-    if sticks:
-        occupied = intensity > 0
-        axes.vlines(angles[occupied], 0, intensity[occupied], linewidth=1)
-    else:
-        axes.plot(angles, intensity, linewidth=1)
-    axes.set(xlabel="2 theta (degrees)", ylabel="relative intensity", title=title, xlim=(angles[0], angles[-1]))
-    axes.set_ylim(bottom=0)
+    profile = None if sticks else (angles, intensity)
+    plot_peaks(peaks, figure.add_subplot(), source=source, profile=profile, two_theta=(angles[0], angles[-1]))
     try:
-        figure.savefig(path, dpi=150)
+        figure.savefig(path, dpi=200)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot write the figure ({error})") from None
 

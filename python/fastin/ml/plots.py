@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import fastin
 from fastin.ml.metrics import barrier_scores
 
 _NAMES = {"e1d": "1D", "e2d": "2D", "e3d": "3D"}
@@ -41,7 +42,9 @@ def plot_run(
         axes.plot([low, high], [low, high], color="0.6", lw=1)
         axes.scatter(truth, predicted, s=6, alpha=0.4, lw=0, color="#1f4e79")
         scores = barrier_scores(truth, predicted)
-        axes.set_title(f"R2 {scores['r2']:.3f}, MAE {scores['mae']:.3f}, n {scores['n']}", fontsize=10)
+        axes.set_title(
+            f"R2 {scores['r2']:.3f}, MAE {scores['mae']:.3f}, n {scores['n']}; fastin {fastin.__version__}", fontsize=9
+        )
         axes.set_xlabel(_axis_label(target, "BVSE"))
         axes.set_ylabel(_axis_label(target, "predicted"))
         axes.set_aspect("equal")

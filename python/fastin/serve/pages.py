@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from html import escape
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastin.bvse.field import CONVENTIONS
 from fastin.crystal.examples import examples
@@ -28,6 +28,7 @@ h2 { font-size: 15px; margin: 0 0 8px; } .soft { color: #5c6b7a; } .bad { color:
 input, button { font: inherit; padding: 4px 8px; border: 1px solid #cfd7e0; border-radius: 6px; background: #fff; }
 button { background: #1f6feb; color: #fff; border-color: #1f6feb; cursor: pointer; }
 label { margin-right: 14px; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: #5c6b7a; }
 th, td { padding: 3px 12px 3px 0; border-bottom: 1px solid #eef1f5; text-align: left; white-space: nowrap; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: 2px 18px; margin: 0; } dt { color: #5c6b7a; }
 dd { margin: 0; overflow-wrap: anywhere; }
@@ -41,9 +42,9 @@ fieldset { border: 1px solid #dde3ea; border-radius: 7px; display: flex; flex-wr
 legend { color: #5c6b7a; } select { font: inherit; padding: 3px 6px; }
 button.plain { background: #fff; color: #134a9c; border-color: #a9c8fb; }
 :focus-visible { outline: 3px solid #1f6feb; outline-offset: 1px; }
-iframe { width: 100%; height: 1180px; border: 0; border-radius: 7px; }
+iframe { width: 100%; height: 1440px; border: 0; border-radius: 7px; }
 .stages [aria-current] { font-weight: 600; }
-@media (max-width: 700px) { header { padding: 10px 14px; } section { padding: 12px; } iframe { height: 1900px; }
+@media (max-width: 700px) { header { padding: 10px 14px; } section { padding: 12px; } iframe { height: 2400px; }
   section:has(iframe) { padding: 4px; } }
 """
 
@@ -162,6 +163,16 @@ def _cell(value: Any) -> str:
     return escape(str(value))
 
 
+def _sorting_head(name: str, table: Any, by: str, where: str, limit: int) -> str:
+    """A column's head: a link that sorts by it, or how the rows are sorted."""
+    asked = urlencode({"by": name, "where": where, "limit": limit})
+    order = "none"
+    if name == by:
+        values = [value for value in table[name].to_pylist() if value is not None]
+        order = "descending" if values and values[0] > values[-1] else "ascending"
+    return f"<th scope='col' aria-sort='{order}'><a href='/query?{escape(asked, quote=True)}'>{escape(name)}</a></th>"
+
+
 def query_page(columns: list[str], table: Any, by: str, where: str, limit: int, problem: str, linked: bool) -> str:
     """The query form and its rows; with links to the structures if their files are known."""
     options = "".join(
@@ -175,11 +186,14 @@ def query_page(columns: list[str], table: Any, by: str, where: str, limit: int, 
     )
     if table is None:
         return layout("Query", form + (f"<p class='bad'>{escape(problem)}</p>" if problem else ""))
-    head = "".join(f"<th>{escape(name)}</th>" for name in table.column_names)
+    head = "".join(_sorting_head(name, table, by, where, limit) for name in table.column_names)
     rows = []
     for row in table.to_pylist():
         cells = [f"<td>{_cell(value)}</td>" for value in row.values()]
         if linked and row.get("id") is not None:
             cells[0] = f"<td><a href='/structure?id={quote(str(row['id']), safe='')}'>{_cell(row['id'])}</a></td>"
         rows.append("<tr>" + "".join(cells) + "</tr>")
-    return layout("Query", form, f"<table><tr>{head}</tr>{''.join(rows)}</table>")
+    caption = f"<caption>Best rows by {escape(by)}</caption>"
+    return layout(
+        "Query", form, f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    )

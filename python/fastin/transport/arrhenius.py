@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import f as f_distribution
 
+import fastin
 from fastin.errors import InputError, missing_extra
 from fastin.runtime.figures import axes_for
 from fastin.runtime.html import number_text, table, with_picture
@@ -311,6 +312,9 @@ def draw_arrhenius(
     axes.set_xlabel("1000 / T  (1/K)")
     axes.set_ylabel("log10(sigma T / S K cm$^{-1}$)" if conductivity else "log10(D / cm$^2$ s$^{-1}$)")
     axes.legend(frameon=False, fontsize="small")
+    fitted = "ln(sigma T)" if conductivity else "ln(D)"
+    method = f"least squares of {fitted} against 1 / kT, bands: one standard uncertainty; fastin {fastin.__version__}"
+    axes.set_title(method, fontsize="x-small", loc="left", color="#4f5d6b")
 
 
 def _height(conductivity: bool, t: FloatArray, v: FloatArray) -> FloatArray:

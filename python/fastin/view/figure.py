@@ -187,13 +187,18 @@ def hkl_text(hkl: Any) -> str:
     return (" " if max(abs(int(i)) for i in hkl) > 9 else "").join(parts)
 
 
-def draw_pattern(axes: Any, data: dict[str, Any]) -> None:
-    """Powder pattern with the indices of the strongest peaks."""
+def draw_pattern(axes: Any, data: dict[str, Any], profile: tuple[Any, Any] | None = None) -> None:
+    """Powder pattern with the indices of the strongest peaks; a profile is drawn instead of sticks."""
     xrd = data["xrd"]
     if xrd is None:
         axes.axis("off")
         return
-    axes.vlines(xrd["two_theta"], 0, xrd["intensity"], color=_INK, linewidth=0.9)
+    heights = np.array(xrd["intensity"], dtype=float)
+    if profile is None:
+        axes.vlines(xrd["two_theta"], 0, heights, color=_INK, linewidth=0.9)
+    else:
+        axes.plot(*profile, color=_INK, linewidth=0.9)
+        heights = np.maximum(heights, np.interp(xrd["two_theta"], *profile))
     axes.set_xlim(*xrd["range"])
     axes.set_ylim(0, 1.32)
     axes.set_yticks([0, 0.5, 1])
@@ -201,11 +206,13 @@ def draw_pattern(axes: Any, data: dict[str, Any]) -> None:
     apart = 0.03 * (xrd["range"][1] - xrd["range"][0])
     for k in np.argsort(-np.array(xrd["intensity"])):
         angle = xrd["two_theta"][k]
+        if not xrd["range"][0] <= angle <= xrd["range"][1]:
+            continue
         if len(placed) >= _LABELLED or any(abs(angle - other) < apart for other in placed):
             continue
         placed.append(angle)
         axes.text(
-            angle, xrd["intensity"][k] + 0.03, hkl_text(xrd["hkl"][k]), rotation=90, ha="center", va="bottom",
+            angle, heights[k] + 0.03, hkl_text(xrd["hkl"][k]), rotation=90, ha="center", va="bottom",
             fontsize="x-small", color=_SOFT,
         )  # fmt: skip
     axes.set_xlabel(f"2θ (degrees), {xrd['label']}")

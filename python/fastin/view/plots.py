@@ -256,18 +256,33 @@ def plot_crystal(crystal: Any, ax: Any = None, *, view: Any = None) -> Any:
     return axes
 
 
-def plot_peaks(peaks: Any, ax: Any = None, *, source: str = "") -> Any:
-    """Powder pattern as sticks, the strongest with their indices."""
+def plot_peaks(
+    peaks: Any,
+    ax: Any = None,
+    *,
+    source: str = "",
+    profile: tuple[Any, Any] | None = None,
+    two_theta: tuple[float, float] | None = None,
+) -> Any:
+    """Powder pattern as sticks or as a profile, the strongest peaks with their indices.
+
+    Args:
+        peaks: `fastin.xrd.pattern.PowderPeaks`.
+        ax: axes, or None.
+        source: what the peaks are of, for the title.
+        profile: angles (degrees) and intensities drawn instead of sticks.
+        two_theta: first and last angle; None fits the peaks.
+    """
     axes = axes_for(ax, (7.0, 3.2))
     low, high = (float(peaks.two_theta.min()), float(peaks.two_theta.max())) if len(peaks) else (0.0, 90.0)
     data = {
         "two_theta": peaks.two_theta.tolist(),
         "intensity": peaks.intensity.tolist(),
         "hkl": peaks.hkl.tolist(),
-        "range": [max(0.0, low - 2), min(180.0, high + 2)],
+        "range": list(two_theta or (max(0.0, low - 2), min(180.0, high + 2))),
         "label": f"{peaks.wavelength:.4f} Å",
     }
-    draw_pattern(axes, {"xrd": data})
+    draw_pattern(axes, {"xrd": data}, profile)
     _title(axes, "powder pattern", source or "computed", "kinematic intensities, Lorentz-polarisation factor")
     return axes
 
