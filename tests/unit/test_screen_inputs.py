@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -247,3 +248,50 @@ def test_a_record_is_read_as_the_file_is(tmp_path: Path) -> None:
                 answers.append(str(error))
         assert answers[0] == answers[1], name
         assert ("unknown element" in answers[0]) == (name == "four.vasp")
+
+
+def test_folders_out_of_sight_are_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that cannot be listed, and a link to a folder of structures, are no silent gaps."""
+    inside, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
+    for folder in (inside / "a", inside / "shut", elsewhere / "deep", tmp_path / "pictures"):
+        folder.mkdir(parents=True)
+        (folder / "x.png").write_bytes(b"")
+    (inside / "a" / "one.cif").write_text(rocksalt())
+    (elsewhere / "deep" / "two.cif").write_text(rocksalt())
+    (inside / "linked").symlink_to(elsewhere)
+    (inside / "round").symlink_to(inside)
+    (inside / "harmless").symlink_to(tmp_path / "pictures")
+    (inside / "broken").symlink_to(tmp_path / "nothing")
+    real = os.scandir
+
+    def scandir(path: Any = ".") -> Any:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = {record.uid: record for record in _records(inside)}
+    assert set(found) == {"a/one", "shut", "linked", "round"}
+    assert found["a/one"].kind == "cif"
+    assert b"cannot be listed: Permission denied" in found["shut"].payload
+    assert b"give that folder as an input of its own" in found["linked"].payload
+    monkeypatch.setattr(os, "scandir", lambda path=".": scandir("shut"))
+    (only,) = _records(inside)
+    assert b"cannot be listed" in only.payload
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "jsonl"])
+def test_an_archive_without_structures_is_an_error(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"empty.{kind}"
+    (tmp_path / "notes.txt").write_text("nothing here")
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(tmp_path / "notes.txt", "notes.txt")
+    elif kind == "tar":
+        with tarfile.open(path, "w") as archive:
+            archive.add(tmp_path / "notes.txt", "notes.txt")
+    else:
+        path.write_text("\n\n")
+    (only,) = _records(path)
+    assert only.kind == "broken"
+    assert b"holds no structure" in only.payload

@@ -29,6 +29,10 @@ from numpy.typing import NDArray
 from fastin.bvse.pairs import element, element_table
 from fastin.crystal.ions import MobileIon
 from fastin.errors import InputError
+from fastin.runtime.files import read_npz
+
+_LONGEST = 1e6  # A: of a lattice vector
+_THINNEST = 1e-12  # volume of a cell, in cubes of its longest component
 
 BOHR = 0.529177210903  # angstrom, CODATA 2018
 _TITLE = re.compile(
@@ -103,7 +107,11 @@ def parse_title(title: str) -> dict[str, str]:
     match = _TITLE.search(title)
     if match is None:
         return {}
-    return match.groupdict()
+    facts = match.groupdict()
+    try:
+        return facts if float(facts["cutoff"]) > 0.0 and float(facts["screening"]) >= 0.0 else {}
+    except ValueError:
+        return {}
 
 
 def format_of(path: Path) -> str:
@@ -209,17 +217,41 @@ def read_grid(path: Path, *, end_points: bool | None = None) -> GridFile:
     kind = format_of(path)
     try:
         if kind == "npz":
-            return _read_npz(path)
-        text = path.read_text(encoding="utf-8")
-        if kind == "cube":
-            return _read_cube(text)
-        if kind == "grd":
-            return _read_grd(text, end_points)
-        return _read_vasp(text, kind == "chgcar")
+            found = _read_npz(path)
+        else:
+            text = path.read_text(encoding="utf-8")
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                if kind == "cube":
+                    found = _read_cube(text)
+                elif kind == "grd":
+                    found = _read_grd(text, end_points)
+                else:
+                    found = _read_vasp(text, kind == "chgcar")
+        _check(found)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, IndexError, KeyError) as error:
+    except (ValueError, LookupError, OverflowError, TypeError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{path}: not a {kind} file: {error}") from None
+    return found
+
+
+def _check(found: GridFile) -> None:
+    """The numbers are those of a crystal.
+
+    Raises:
+        ValueError: they are not.
+    """
+    longest = float(np.abs(found.cell).max(initial=0.0))
+    if found.cell.shape != (3, 3) or not 0.0 < longest < _LONGEST:  # NaN too
+        raise ValueError("no three lattice vectors")
+    if not abs(np.linalg.det(found.cell / longest)) > _THINNEST:
+        raise ValueError("the lattice vectors lie in a plane")
+    if found.values.ndim != 3 or 0 in found.values.shape:
+        raise ValueError(f"values of shape {found.values.shape}")
+    if found.atom_frac.shape != (len(found.atom_number), 3) or not np.isfinite(found.atom_frac).all():
+        raise ValueError("positions of atoms that are no finite numbers")
 
 
 def _numbers(text: str, shape: tuple[int, ...], order: str) -> NDArray[np.float64]:
@@ -231,22 +263,23 @@ def _numbers(text: str, shape: tuple[int, ...], order: str) -> NDArray[np.float6
 
 
 def _frozen(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    data = np.ascontiguousarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        data = np.ascontiguousarray(values, dtype=np.float32)
+    if np.isnan(data).any() or (np.isinf(data) & np.isfinite(values)).any():
+        raise ValueError("values that are no numbers, or too large")
     data.flags.writeable = False
     return data
 
 
 def _read_npz(path: Path) -> GridFile:
-    with np.load(path, allow_pickle=False) as data:
-        values = np.ascontiguousarray(data["values"], dtype=np.float32)
-        values.flags.writeable = False
-        return GridFile(
-            title=str(data["title"]),
-            cell=np.array(data["cell"], dtype=np.float64),
-            atom_number=np.array(data["atom_number"], dtype=np.int32),
-            atom_frac=np.array(data["atom_frac"], dtype=np.float64),
-            values=values,
-        )
+    data = read_npz(path, ["title", "cell", "values", "atom_number", "atom_frac"])
+    return GridFile(
+        title=str(data["title"]),
+        cell=np.array(data["cell"], dtype=np.float64),
+        atom_number=np.array(data["atom_number"], dtype=np.int32),
+        atom_frac=np.array(data["atom_frac"], dtype=np.float64),
+        values=_frozen(data["values"]),
+    )
 
 
 def _read_cube(text: str) -> GridFile:

@@ -167,7 +167,7 @@ class EnergyGrid:
         path = Path(path)
         found = read_grid(path, end_points=end_points)
         facts = parse_title(found.title)
-        match = re.fullmatch(r"([A-Z][a-z]?)(\d*)([+-])", facts.get("ion", ""))
+        match = re.fullmatch(r"([A-Z][a-z]?)([0-9]?)([+-])", facts.get("ion", ""))
         ion = MobileIon("X", 0, 0, False)
         if match is not None:
             numbers = {entry.symbol: z for z, entry in element_table().items()}

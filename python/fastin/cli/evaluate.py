@@ -20,7 +20,11 @@ def _of_run(run: Path, dataset: Path | None, split: Path | None) -> tuple[str, P
     if not (run / "model.pt").is_file() or not config.is_file():
         raise click.ClickException(f"{run}: no finished run of fastin train (model.pt and config.json)")
     if dataset is None:
-        dataset, split = Path(json.loads(config.read_text())["dataset"]), split or run / "split.json"
+        try:
+            dataset = Path(json.loads(config.read_text(encoding="utf-8"))["dataset"])
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            raise click.ClickException(f"{config}: damaged ({type(error).__name__}: {error})") from None
+        split = split or run / "split.json"
     return str(run / "model.pt"), dataset, split
 
 

@@ -59,6 +59,14 @@ def _progress_bar(quiet: bool) -> Iterator[Any]:
         yield show
 
 
+class _Echo(logging.Handler):
+    """Warnings on standard error: what an input leaves out."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        click.echo(f"Warning: {record.getMessage()}", err=True)
+
+
 class _PlainProgress:
     """One line every ten seconds, for logs."""
 
@@ -154,6 +162,9 @@ def command(
     handler: logging.Handler = logging.FileHandler(log_file, encoding="utf-8") if log_file else logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
+    inputs_logger, shown = logging.getLogger("fastin.screening.inputs"), _Echo(logging.WARNING)
+    if not quiet:
+        inputs_logger.addHandler(shown)
     names = [name.strip() for group in tasks for name in group.split(",") if name.strip()] or list(DEFAULT_TASKS)
     signal.signal(signal.SIGTERM, _raise_terminated)
     try:
@@ -170,6 +181,7 @@ def command(
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
     finally:
+        inputs_logger.removeHandler(shown)
         logger.removeHandler(handler)
         handler.close()
     _summary(result, quiet)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from fastin.graph.graph import ATOM_SCALARS, EDGE_SCALARS, NEIGHBOUR_FEATURES, N
 from fastin.ml.data import TensorStore
 from fastin.ml.models import GraphModel, build_model
 from fastin.ml.store import GraphStore
+from fastin.runtime.weights import DAMAGED, load_weights, refuse_damaged, save_weights
 
 _FORMAT = 1
 
@@ -62,7 +62,8 @@ class Trained:
 
 def save_model(path: Path | str, trained: Trained, options: dict[str, Any]) -> None:
     """Writes weights in float32, the options and the card."""
-    torch.save(
+    save_weights(
+        path,
         {
             "format": _FORMAT,
             "fastin": fastin.__version__,
@@ -73,22 +74,27 @@ def save_model(path: Path | str, trained: Trained, options: dict[str, Any]) -> N
             "card": json.dumps(trained.card),
             "members": [{k: v.detach().cpu().clone() for k, v in m.state_dict().items()} for m in trained.models],
         },
-        path,
     )
 
 
 def load_model(path: Path | str, device: str = "cpu") -> Trained:
-    """Reads what `save_model` wrote, with ``weights_only=True``.
+    """Reads what `save_model` wrote; see `fastin.runtime.weights`.
 
     Raises:
-        InputError: not such a file, or made with another table of features.
+        InputError: not such a file, a damaged one, weights that are not finite, or made with another table of features.
     """
-    try:
-        stored = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path}: not a fastin model file ({error})") from None
-    if not isinstance(stored, dict) or stored.get("format") != _FORMAT:
+    stored = load_weights(path, device)
+    if stored.get("format") != _FORMAT:
         raise InputError(f"{path}: not a fastin model file of format {_FORMAT}")
+    try:
+        return _trained(path, stored, device)
+    except InputError:
+        raise
+    except DAMAGED as error:
+        raise refuse_damaged(path, error) from None
+
+
+def _trained(path: Path | str, stored: dict[str, Any], device: str) -> Trained:
     if json.loads(stored["features"]) != feature_table():
         raise InputError(f"{path}: made with another feature table (fastin {stored['fastin']}); train it again")
     options = json.loads(stored["options"])

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin.errors import InputError
+from fastin.errors import ConvergenceError, InputError
+from fastin.runtime.files import read_checked, read_npz
 
 _LEAF = -1
 _LOWEST_LOG10 = -12.0  # log10 of S/cm: lower measurements are extrapolations and count as this
@@ -171,7 +172,10 @@ class Forest:
         share = self.weight if weight is None else weight
         every = self.members(x)
         mean = expand(share @ every, scale)
-        return mean, np.sqrt(share @ (expand(every, scale) - mean) ** 2)
+        spread = np.sqrt(share @ (expand(every, scale) - mean) ** 2)
+        if not (np.isfinite(mean).all() and np.isfinite(spread).all()):
+            raise ConvergenceError(f"the trees of {', '.join(self.names[:3])}... give a value that is not finite")
+        return mean, spread
 
     def predict(self, x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and calibrated standard deviation for the rows of x."""
@@ -195,14 +199,45 @@ class Forest:
         """Reads what `save` wrote.
 
         Raises:
-            InputError: another kind of file.
+            InputError: another kind of file, a damaged one, or values that are not finite.
         """
+        path = Path(path)
         try:
-            with np.load(path, allow_pickle=False) as data:
-                text = json.loads(bytes(data["text"]).decode())
-                return cls(names=text["names"], card=text["card"], **{k: data[k] for k in _ARRAYS})
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{path}: not a forest of fastin ({error})") from None
+            data = read_npz(path, ["text", *_ARRAYS], read_checked(path))
+        except InputError as error:
+            raise InputError(f"{error}; not a forest of fastin") from None
+        try:
+            text = json.loads(data["text"].tobytes().decode())
+            forest = cls(names=list(text["names"]), card=dict(text["card"]), **{k: data[k] for k in _ARRAYS})
+            forest.check()
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise InputError(f"{path}: not a whole forest of fastin ({error})") from None
+        return forest
+
+    def check(self) -> None:
+        """Every tree ends, every column exists, every number is finite.
+
+        Raises:
+            ValueError: says what is wrong.
+        """
+        nodes, trees = len(self.feature), len(self.roots)
+        per_node = (self.feature, self.threshold, self.left, self.right, self.value)
+        if any(x.shape != (nodes,) for x in per_node) or self.fill.shape != (len(self.names),):
+            raise ValueError("arrays of different lengths")
+        if self.member.shape != (trees,) or self.base.shape != self.weight.shape or self.base.ndim != 1 or not trees:
+            raise ValueError("trees and members do not fit")
+        if not all(np.isfinite(x).all() for x in (self.fill, self.threshold, self.value, self.base, self.weight)):
+            raise ValueError("values that are not finite")
+        if self.feature.min() < _LEAF or self.feature.max() >= len(self.names):
+            raise ValueError("a column that does not exist")
+        inner, number = self.feature != _LEAF, np.arange(nodes)
+        for child in (self.left, self.right):  # children stand behind their parent: no tree can go round in circles
+            if ((child <= number) | (child >= nodes))[inner].any():
+                raise ValueError("a node that points to no later one")
+        if self.roots.min() < 0 or self.roots.max() >= nodes:
+            raise ValueError("a root that does not exist")
+        if not np.array_equal(np.unique(self.member), np.arange(len(self.base))) or (np.diff(self.member) < 0).any():
+            raise ValueError("members out of order")
 
 
 _ARRAYS = ("fill", "feature", "threshold", "left", "right", "value", "roots", "member", "base", "weight")

@@ -36,14 +36,21 @@ class Split:
 
     @classmethod
     def load(cls, path: Path | str, ids: Sequence[str]) -> Split:
-        """Reads what `save` wrote, for a store with these ids; ids that are absent are left out."""
-        stored = json.loads(Path(path).read_text())
+        """Reads what `save` wrote, for a store with these ids; ids that are absent are left out.
+
+        Raises:
+            InputError: it cannot be read, or holds something else.
+        """
         where = {str(name): i for i, name in enumerate(ids)}
-        parts = {
-            name: np.array(sorted(where[i] for i in stored[name] if i in where), np.int64)
-            for name in ("train", "validation", "test")
-        }
-        return cls(kind=stored["kind"], seed=stored["seed"], **parts)
+        try:
+            stored = json.loads(Path(path).read_text(encoding="utf-8"))
+            parts = {
+                name: np.array(sorted(where[i] for i in stored[name] if i in where), np.int64)
+                for name in ("train", "validation", "test")
+            }
+            return cls(kind=str(stored["kind"]), seed=int(stored["seed"]), **parts)
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            raise InputError(f"{path}: not a split of fastin train ({type(error).__name__}: {error})") from None
 
 
 def random_split(n: int, seed: int, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)) -> Split:

@@ -28,6 +28,7 @@ from fastin.ml.metrics import barrier_scores, by_barrier, regression_scores
 from fastin.ml.models import GraphModel, build_model
 from fastin.ml.splits import Split, make_split
 from fastin.ml.store import FREE, GraphStore
+from fastin.runtime.weights import DAMAGED, load_weights, refuse_damaged, save_weights
 
 #: Training graphs from which the constants of the inputs are taken (all of them in small sets).
 _NORMALISATION_GRAPHS = 2000
@@ -165,8 +166,8 @@ class _Run:
 
     def save(self, path: Path) -> None:
         """Writes the state so that a crash in between leaves the previous checkpoint."""
-        partial = path.with_suffix(".partial")
-        torch.save(
+        save_weights(
+            path,
             {
                 "config": json.dumps(self.config.to_dict()),
                 "model": self.model.state_dict(),
@@ -180,17 +181,23 @@ class _Run:
                 "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else torch.empty(0),
                 "ids": json.dumps([str(self.store.ids[i]) for i in self.split.train[:5]]),
             },
-            partial,
         )
-        partial.replace(path)
 
     def restore(self, path: Path) -> None:
         """Continues from a checkpoint.
 
         Raises:
-            InputError: it belongs to another configuration.
+            InputError: it belongs to another configuration, or is damaged.
         """
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        state = load_weights(path, self.device, finite=False)
+        try:
+            self._take(path, state)
+        except InputError:
+            raise
+        except DAMAGED as error:
+            raise refuse_damaged(path, error) from None
+
+    def _take(self, path: Path, state: dict[str, Any]) -> None:
         then, now = json.loads(state["config"]), self.config.to_dict()
         different = [k for k in now if k not in ("run", "checkpoint_every", "dataset") and then.get(k) != now[k]]
         if different:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
+from fastin.network.checks import check_columns, column
 from fastin.network.parts import (
     EdgeTable,
     Floats,
@@ -117,22 +118,23 @@ class NetworkData:
             InputError: a field is missing or has the wrong length.
         """
         try:
-            cell = np.array(data["cell"], np.float64).reshape(3, 3)
+            cell = column(data["cell"], np.float64).reshape(3, 3)
             own = data["framework"]
             n = len(own["radius"])
             framework = FrameworkSpheres(
                 cell,
-                np.array(own["frac"], np.float64).reshape(n, 3),
-                np.array(own["radius"], np.float64),
-                np.array(own["number"], np.int32),
+                column(own["frac"], np.float64).reshape(n, 3),
+                column(own["radius"], np.float64),
+                column(own["number"], np.int32),
                 tuple(own["species"]),
-                np.array(own["charge"], np.float64),
+                column(own["charge"], np.float64),
                 str(own["source"]),
             )
             values: dict[str, Any] = {}
             for name, (dtype, shape) in _ARRAYS.items():
                 raw = data[name] if name not in _OPTIONAL else data.get(name)
-                values[name] = None if raw is None and name in _OPTIONAL else np.array(raw, dtype).reshape(shape)
+                values[name] = None if raw is None and name in _OPTIONAL else column(raw, dtype).reshape(shape)
+            check_columns({name: value for name, value in values.items() if value is not None})
             return cls.from_columns(
                 values,
                 framework,
@@ -144,7 +146,7 @@ class NetworkData:
                 notes=tuple(data.get("notes", ())),
                 warnings=tuple(CrystalWarning.from_dict(w) for w in data.get("warnings", ())),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise InputError(f"not an interstitial network: {error!r}") from error
 
     @classmethod

@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastin.errors import InputError, missing_extra
+from fastin.network.checks import check_columns, column
 from fastin.network.data import NetworkData
 from fastin.network.viewers import to_cif, to_vasp, wrapped
 from fastin.runtime.openmp import _core
@@ -39,6 +40,8 @@ _VERSION = 1
 READABLE = (".json", ".net", ".graphml")
 WRITABLE = (".json", ".net", ".cif", ".vasp", ".graphml")
 
+
+_WHOLE_BOX = 4  # cells
 
 _SITES = "Interstitial table:"
 _CONNECTIONS = "Connection table:"
@@ -147,7 +150,7 @@ def to_json(network: NetworkData) -> str:
 def _from_json(text: str, path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     if not isinstance(fields, dict) or fields.get("format") != _FORMAT:
         raise InputError(f"{path}: not a network file of fastin (its format is not {_FORMAT!r})")
@@ -203,8 +206,7 @@ def _unwrapped_bottlenecks(network: NetworkData) -> npt.NDArray[np.float64]:
     length2 = np.maximum(((vector @ cell) ** 2).sum(axis=1), np.finfo(float).tiny)
     best, best_miss = neck.copy(), np.full(len(neck), np.inf)
     near = np.round(start + 0.5 * vector - neck)
-    reach = int(np.ceil(0.5 * np.abs(vector).max(initial=0.0))) + 1
-    for shift in itertools.product(range(-reach, reach + 1), repeat=3):
+    for shift in _shifts(vector):
         candidate = neck + near + shift
         along = (((candidate - start) @ cell) * (vector @ cell)).sum(axis=1) / length2
         off = (candidate - start - np.clip(along, 0.0, 1.0)[:, None] * vector) @ cell
@@ -212,6 +214,17 @@ def _unwrapped_bottlenecks(network: NetworkData) -> npt.NDArray[np.float64]:
         closer = miss < best_miss - 1e-12
         best[closer], best_miss[closer] = candidate[closer], miss[closer]
     return best
+
+
+def _shifts(vector: npt.NDArray[np.float64]) -> Iterator[npt.NDArray[Any]]:
+    """Lattice offsets to try around the middle of each edge: all in its box, or, of a long one, those along it."""
+    reach = int(np.ceil(0.5 * np.abs(vector).max(initial=0.0))) + 1
+    if reach <= _WHOLE_BOX:
+        yield from map(np.asarray, itertools.product(range(-reach, reach + 1), repeat=3))
+        return
+    for t in np.linspace(-0.5, 0.5, 4 * reach + 1):
+        for shift in itertools.product((-1, 0, 1), repeat=3):
+            yield np.round(t * vector) + shift
 
 
 def _numbers(line: str, counts: tuple[int, ...], path: Path, number: int) -> list[float]:
@@ -269,17 +282,20 @@ def _fields_of_net(
         raise InputError(f"{path}: {len(rows)} connections are not {len(once)} pairs of both directions")
     once.sort(key=lambda r: (r[0], r[1], r[2]))
     ion = re.match(r"fastin network of (\S+)", title)
-    tables = _tables(
-        site_frac=[row[2:5] for row in sites],
-        site_radius=[row[5] for row in sites],
-        site_kind=[int(row[6]) if len(row) == 7 else 0 for row in sites],
-        site_orbit=[int(row[1]) for row in sites],
-        edge_index=np.array([[r[0] for r in once], [r[1] for r in once]], dtype=np.int64),
-        edge_image=[r[2] for r in once],
-        edge_length=[r[5] for r in once],
-        edge_bottleneck_frac=wrapped([r[3] for r in once]),
-        edge_bottleneck_radius=[r[4] for r in once],
-    )
+    try:
+        tables = _tables(
+            site_frac=[row[2:5] for row in sites],
+            site_radius=[row[5] for row in sites],
+            site_kind=[int(row[6]) if len(row) == 7 else 0 for row in sites],
+            site_orbit=[row[1] for row in sites],
+            edge_index=np.array([[r[0] for r in once], [r[1] for r in once]], dtype=np.int64),
+            edge_image=[r[2] for r in once],
+            edge_length=[r[5] for r in once],
+            edge_bottleneck_frac=wrapped([r[3] for r in once]),
+            edge_bottleneck_radius=[r[4] for r in once],
+        )
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{path}: {error}") from error
     return _without_framework(ion.group(1) if ion else "X", cell, path, tables)
 
 
@@ -288,11 +304,15 @@ def _tables(**arrays: Any) -> dict[str, Any]:
     sites, edges = len(arrays["site_radius"]), len(arrays["edge_length"])
     arrays.setdefault("edge_orbit", np.arange(edges))
     sizes = {"S": (sites,), "S3": (sites, 3), "E": (edges,), "E3": (edges, 3), "2E": (2, edges)}
-    return {name: np.asarray(arrays[name], dtype=t).reshape(sizes[shape]) for name, (t, shape) in _FIELDS.items()}
+    return {name: column(arrays[name], t).reshape(sizes[shape]) for name, (t, shape) in _FIELDS.items()}
 
 
 def _without_framework(ion: str, cell: Any, path: Path, tables: dict[str, Any]) -> dict[str, Any]:
     """All fields of a network of which only the tables are known; the free spheres follow from them."""
+    try:
+        check_columns({"cell": np.asarray(cell, dtype=np.float64), **tables})
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
     free = _core.free_spheres(
         tables["site_radius"], tables["edge_index"], tables["edge_image"], tables["edge_bottleneck_radius"]
     )
@@ -389,6 +409,8 @@ def _from_graphml(text: str, path: Path) -> dict[str, Any]:
         nodes = [graph.nodes[i] for i in range(graph.number_of_nodes())]
         edges = sorted((d for _, _, d in graph.edges(data=True)), key=_edge_key)
         rest: dict[str, Any] = json.loads(graph.graph["fastin"])
+        if not isinstance(rest, dict):
+            raise ValueError("the attribute 'fastin' holds no facts")
         return rest | _tables(
             site_frac=[_triple(d, "frac") for d in nodes],
             site_radius=[d["radius"] for d in nodes],
@@ -401,7 +423,10 @@ def _from_graphml(text: str, path: Path) -> dict[str, Any]:
             edge_bottleneck_radius=[d["bottleneck_radius"] for d in edges],
             edge_orbit=[d["orbit"] for d in edges],
         )
-    except (KeyError, ValueError, ElementTree.ParseError, networkx.NetworkXError) as error:
+    except (
+        *(LookupError, ValueError, TypeError, OverflowError, AttributeError, RecursionError),
+        *(ElementTree.ParseError, networkx.NetworkXException),
+    ) as error:
         raise InputError(f"{path}: not a network in GraphML as fastin writes it ({error!r})") from error
 
 

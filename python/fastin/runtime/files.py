@@ -41,17 +41,11 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def digest_file(path: Path) -> Path:
-    """Where the SHA-256 of a file stands: ``NAME.sha256`` beside it, as ``sha256sum`` writes it."""
-    return path.with_name(path.name + ".sha256")
+SUMS = "SHA256SUMS"  # of the files of a folder, as ``sha256sum`` writes it
 
 
-def read_checked(path: Path, *, required: bool = False) -> bytes:
-    """The bytes of a file, compared with the SHA-256 beside it.
-
-    Args:
-        path: the file.
-        required: refuse a file without one; else only a wrong one is refused.
+def read_checked(path: Path) -> bytes:
+    """The bytes of a file, compared with its SHA-256 in ``SHA256SUMS`` beside it, where that lists it.
 
     Raises:
         InputError: it cannot be read, or its bytes are not those of the digest.
@@ -61,15 +55,12 @@ def read_checked(path: Path, *, required: bool = False) -> bytes:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     try:
-        words = digest_file(path).read_text(encoding="ascii").split()
-    except FileNotFoundError:
-        if required:
-            raise InputError(f"{path}: its digest {digest_file(path).name} is missing; install fastin again") from None
+        lines = path.with_name(SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
         return data
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{digest_file(path)}: cannot be read ({error})") from None
-    if not words or words[0].lower() != digest(data):
-        raise InputError(f"{path}: damaged, its SHA-256 is not that of {digest_file(path).name}; get the file again")
+    stated = {name.lstrip("*"): hexadecimal for hexadecimal, _, name in (line.partition("  ") for line in lines)}
+    if path.name in stated and stated[path.name].lower() != digest(data):
+        raise InputError(f"{path}: damaged, its SHA-256 is not that of {SUMS}; install or download it again")
     return data
 
 

@@ -62,7 +62,7 @@ def isolate(
     count, threads = shared_out(len(items), num_threads, workers)
     given = {**(arguments or {}), "num_threads": threads}
     target = Target(function, given, threads, share_of_memory(count, memory), time_limit)
-    pool: Pool[tuple[int, Any]] = Pool(target, count, pack=lambda pair: (str(pair[0]), pair[1], 0))
+    pool: Pool[tuple[int, Any]] = Pool(target, count, pack=lambda pair: (pair[1], 0))
     done = 0
     sendable: list[tuple[int, Any]] = []
     for number, item in enumerate(items):

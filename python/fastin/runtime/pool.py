@@ -11,7 +11,6 @@ returns is called with each item. Items and answers travel pickled.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import pickle
 import signal
@@ -28,8 +27,6 @@ from typing import IO, Any, Generic, TypeVar
 
 from fastin import errors
 from fastin.errors import FastinError
-
-log = logging.getLogger("fastin.runtime.pool")
 
 T = TypeVar("T")
 
@@ -100,11 +97,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Task(Generic[T]):
-    """One item on its way: the caller's object, its number, its name, what the worker gets and the size of that."""
+    """One item on its way: the caller's object, its number, what the worker gets and the size of that."""
 
     item: T
     number: int
-    name: str
     data: Any
     size: int = 0
 
@@ -217,7 +213,7 @@ class Pool(Generic[T]):
         workers: number of processes.
         stderr: see `Worker`.
         keep: keeps the processes between calls of `answers`, until `close`.
-        pack: name, data for the worker and size of an item; by default its ``str`` and itself.
+        pack: data for the worker and its size, from an item; by default the item itself.
     """
 
     def __init__(
@@ -227,11 +223,11 @@ class Pool(Generic[T]):
         stderr: IO[bytes] | None = None,
         *,
         keep: bool = False,
-        pack: Callable[[T], tuple[str, Any, int]] | None = None,
+        pack: Callable[[T], tuple[Any, int]] | None = None,
     ) -> None:
         self.target = target
         self._keep = keep
-        self._pack = pack or (lambda item: (str(item), item, 0))
+        self._pack = pack or (lambda item: (item, 0))
         self._stderr = stderr
         self._size = workers
         self._workers: list[Worker[T]] = []
@@ -292,8 +288,7 @@ class Pool(Generic[T]):
 
     def _task(self, item: T) -> Task[T]:
         self._number += 1
-        name, data, size = self._pack(item)
-        return Task(item, self._number, name, data, size)
+        return Task(item, self._number, *self._pack(item))
 
     def _chunk(self, items: Iterator[T], exhausted: bool) -> tuple[list[Task[T]], bool]:
         wanted = max(1, min(_MAX_CHUNK, int(_CHUNK_SECONDS / self._mean_seconds)))
@@ -357,7 +352,6 @@ class Pool(Generic[T]):
             task = worker.queue.popleft()
             self._deaths[task.number] = self._deaths.get(task.number, 0) + 1
             if self._deaths[task.number] >= self.target.attempts:
-                log.warning("%s: %s", task.name, cause)
                 del self._deaths[task.number]
                 seconds = time.monotonic() - worker.since
                 yield task, Failure("WorkerDied", cause, seconds), seconds
@@ -374,7 +368,6 @@ class Pool(Generic[T]):
                 self._drop(worker)
                 raise WorkerStartError(f"a worker process did not start within {_START_LIMIT:.0f} s")
             task = worker.queue.popleft()
-            log.warning("%s: exceeded %g s", task.name, limit)
             seconds = now - worker.since
             yield task, Failure("TimeoutError", f"exceeded the time limit of {limit:g} s", seconds), seconds
             self._drop(worker)

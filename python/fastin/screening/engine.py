@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
@@ -10,6 +11,8 @@ from fastin.runtime.pool import Failure, Pool, Target, WorkerStartError
 from fastin.screening.inputs import Record
 
 __all__ = ["Row", "Supervisor", "WorkerStartError", "error_row", "worker"]
+
+log = logging.getLogger("fastin.screening")
 
 Row = dict[str, Any]
 
@@ -49,8 +52,8 @@ def worker(
     return answer
 
 
-def _pack(record: Record) -> tuple[str, Any, int]:
-    return record.uid, (record.uid, record.source, record.kind, record.payload, record.tasks), len(record.payload)
+def _pack(record: Record) -> tuple[Any, int]:
+    return (record.uid, record.source, record.kind, record.payload, record.tasks), len(record.payload)
 
 
 class Supervisor:
@@ -93,7 +96,11 @@ class Supervisor:
                     yield None
                     continue
                 record, answer, seconds = found
-                yield record, error_row(answer) if isinstance(answer, Failure) else answer | {"seconds": seconds}
+                if isinstance(answer, Failure):
+                    log.warning("%s: %s: %s", record.uid, answer.kind, answer.message)
+                    yield record, error_row(answer)
+                else:
+                    yield record, answer | {"seconds": seconds}
         finally:
             answers.close()
 

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import io
 import json
+import logging
 import lzma
 import os
 import pickle
@@ -27,6 +28,11 @@ from fastin.errors import InputError
 
 # One structure's text; a CIF of 10,000 atoms has about 1 MB.
 MAX_RECORD_BYTES = 64 * 2**20
+
+log = logging.getLogger("fastin.screening.inputs")
+
+_WANTED = ".cif, .mcif, .vasp, POSCAR*, CONTCAR*"
+_LOOKED_AT = 10_000  # entries of a linked folder
 
 _STRUCTURE_SUFFIXES = frozenset({".cif", ".mcif", ".vasp", ".poscar", ".contcar"})
 _LINES_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
@@ -118,12 +124,59 @@ def _from_file(path: Path, name: str) -> _Raw:
 
 
 def _from_folder(folder: Path) -> Iterator[_Raw]:
-    for root, folders, files in os.walk(folder):
-        folders.sort()
-        for file in sorted(files):
-            if is_structure_name(file):
-                path = Path(root) / file
-                yield _from_file(path, _printable(_stem(path.relative_to(folder).as_posix())))
+    for path, problem in _listed(folder):
+        name = _printable(_stem(path.relative_to(folder).as_posix()))
+        if problem:
+            yield _broken(name if path != folder else _printable(folder.name), _printable(str(path)), problem)
+        else:
+            yield _from_file(path, name)
+
+
+def _listed(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Structure files in and below a folder, in order; what stays out of sight there, with the reason.
+
+    Out of sight are folders that cannot be listed, and linked folders that hold structures: following links could go
+    round in circles or read everything twice.
+    """
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            with os.scandir(here) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            yield here, f"{_printable(str(here))}: the folder cannot be listed: {error.strerror or error}"
+            continue
+        folders = []
+        for entry in entries:
+            path = here / entry.name
+            if _is_folder(entry, follow=False):
+                folders.append(path)
+            elif entry.is_symlink() and _is_folder(entry, follow=True):
+                if _holds_structures(path):
+                    text = "a link to a folder is not followed; give that folder as an input of its own"
+                    yield path, f"{_printable(str(path))}: {text}"
+            elif is_structure_name(entry.name):
+                yield path, ""
+        waiting.extend(reversed(folders))
+
+
+def _is_folder(entry: os.DirEntry[str], *, follow: bool) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=follow)
+    except OSError:
+        return False
+
+
+def _holds_structures(folder: Path) -> bool:
+    """Whether a linked folder would add anything; where that cannot be seen soon, it counts as yes."""
+    unlisted: list[OSError] = []
+    seen = 0
+    for _, _, files in os.walk(folder, onerror=unlisted.append):
+        seen += 1 + len(files)
+        if seen > _LOOKED_AT or any(map(is_structure_name, files)):
+            return True
+    return bool(unlisted)
 
 
 def _from_zip(path: Path) -> Iterator[_Raw]:
@@ -144,9 +197,12 @@ def _from_zip(path: Path) -> Iterator[_Raw]:
 def _from_tar(path: Path) -> Iterator[_Raw]:
     with tarfile.open(path, mode="r|*") as archive:
         for member in archive:
-            if not member.isfile() or not is_structure_name(member.name):
-                continue  # links and devices are never followed
+            if member.isdir() or not is_structure_name(member.name):
+                continue
             name, source = _printable(_stem(member.name)), _printable(f"{path}::{member.name}")
+            if not member.isfile():
+                log.warning("%s: left out, links and devices inside an archive are not followed", source)
+                continue
             if member.size > MAX_RECORD_BYTES:
                 yield _broken(name, source, f"{source}: larger than {MAX_RECORD_BYTES // 2**20} MiB")
                 continue
@@ -201,11 +257,16 @@ def _from_archive(path: Path) -> Iterator[_Raw]:
         records = _from_tar(path)
     else:
         records = _from_json_lines(path)
+    source, empty = _printable(str(path)), True
     try:
-        yield from records
+        for record in records:
+            empty = False
+            yield record
     except _ARCHIVE_ERRORS as error:  # truncated or damaged: what was read so far counts, the rest is one row
-        source = _printable(str(path))
         yield _broken(_printable(path.name), source, f"{source}: damaged archive, reading stopped: {error}")
+        return
+    if empty:
+        yield _broken(_printable(path.name), source, f"{source}: holds no structure ({_WANTED}, or lines with a cif)")
 
 
 def _is_collection(path: Path) -> bool:
@@ -278,14 +339,13 @@ def expand(sources: Any) -> list[Path] | Iterable[Any]:
             wanted = "matches nothing" if glob.has_magic(str(source)) else "does not exist"
             raise InputError(f"{source}: {wanted}")
         if path.is_dir() and next(_folder_names(path), None) is None:
-            raise InputError(f"{source}: the folder holds no structure file (.cif, .mcif, .vasp, POSCAR*, CONTCAR*)")
+            raise InputError(f"{source}: the folder holds no structure file ({_WANTED})")
         paths.extend(found)
     return paths
 
 
 def _folder_names(folder: Path) -> Iterator[str]:
-    for _, _, files in os.walk(folder):
-        yield from (file for file in files if is_structure_name(file))
+    return (path.name for path, _ in _listed(folder))
 
 
 def records(sources: Any) -> Iterator[Record]:
@@ -341,7 +401,7 @@ def count(sources: Any) -> int | None:
             return None
         elif _is_collection(path):
             try:
-                total += _count_members(path)
+                total += max(1, _count_members(path))
             except _ARCHIVE_ERRORS:
                 return None
         else:

@@ -29,6 +29,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     raise missing_extra("pyarrow", "screen") from error
 
 from fastin.screening.facts import columns_of, differences, joined
+from fastin.screening.integrity import parquet_bytes, read_table, sealed, unsealed
 from fastin.screening.rows import TASKS, conform, folded, tasks_of
 
 Resume = bool | Literal["recompute"]
@@ -81,12 +82,6 @@ def _write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def _parquet_bytes(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    return bytes(sink.getvalue())
-
-
 def _explain(error: OSError, path: Path) -> StoreError:
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -137,6 +132,10 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._take_lock()
             self._open(resume)
+        except (LookupError, TypeError, AttributeError) as error:
+            self.close()
+            text = f"{self.folder / _MANIFEST} is damaged ({error!r}); remove {self.folder} to start over"
+            raise StoreError(errno.EIO, text) from error
         except OSError as error:
             self.close()
             raise error if isinstance(error, FastinError) else _explain(error, self.out) from error
@@ -187,7 +186,7 @@ class Store:
             self.schema = make_schema(columns)
         if here is None or self._manifest != {k: v for k, v in here.items() if k != "created"}:
             created = {"created": datetime.now(UTC).isoformat(timespec="seconds")}
-            text = json.dumps(self._manifest | created, indent=1, ensure_ascii=False)
+            text = json.dumps(sealed(self._manifest | created), indent=1, ensure_ascii=False)
             _write_atomically(manifest_path, text.encode())
         parts = self._part_paths()
         self._next = parts[-1][0] + 1 if parts else 1
@@ -195,12 +194,12 @@ class Store:
 
     def _read_manifest(self, path: Path) -> dict[str, Any] | None:
         try:
-            manifest = json.loads(path.read_bytes())
+            return unsealed(path.read_bytes())
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise StoreError(errno.EIO, f"{path} is damaged ({error}); remove {self.folder} to start over") from error
-        return dict(manifest)
+        except (ValueError, RecursionError) as error:
+            text = f"{path} is damaged ({_line(error)}); remove {self.folder} to start over"
+            raise StoreError(errno.EIO, text) from error
 
     def _finished_manifest(self) -> dict[str, Any] | None:
         """What the finished table says about itself; refuses to ever replace a file that is not a results table."""
@@ -208,9 +207,10 @@ class Store:
             return None
         try:
             metadata = pq.read_schema(self.final).metadata or {}
-            return dict(json.loads(metadata[METADATA]))
-        except (pa.ArrowInvalid, KeyError, ValueError) as error:
-            raise InputError(f"{self.final} exists and is not a table that fastin wrote; choose another") from error
+            return unsealed(metadata[METADATA])
+        except (pa.ArrowException, LookupError, ValueError, RecursionError, MemoryError) as error:
+            text = f"{self.final} exists and is not a table that fastin wrote, or a damaged one; choose another"
+            raise InputError(text) from error
 
     def _part_paths(self) -> list[tuple[int, Path]]:
         found = [(int(match[1]), path) for path in self.folder.iterdir() if (match := _PART.match(path.name))]
@@ -249,10 +249,13 @@ class Store:
 
     def _read(self, path: Path, columns: list[str] | None = None) -> pa.Table:
         try:
-            return pq.read_table(path, columns=columns, partitioning=None)
-        except (pa.ArrowInvalid, OSError) as error:
-            message = f"{path} is damaged ({error}); delete it, its rows will be computed again"
+            table = read_table(path, columns)
+            if KEY not in table.column_names:
+                raise ValueError(f"it does not hold {KEY}")
+        except (ValueError, OSError) as error:
+            message = f"{path} is damaged ({_line(error)}); delete it, its rows will be computed again"
             raise StoreError(errno.EIO, message) from error
+        return table
 
     # ---- writing
 
@@ -277,7 +280,7 @@ class Store:
     def _write(self, table: pa.Table) -> Path:
         path = self.folder / f"part-{self._next:09d}.parquet"
         try:
-            _write_atomically(path, _parquet_bytes(table))
+            _write_atomically(path, parquet_bytes(table))
         except OSError as error:
             raise _explain(error, path) from error
         self._next += 1
@@ -309,7 +312,11 @@ class Store:
         per_task = {name: [c[0] for c in task["columns"]] for name, task in self._manifest.get("per_task", {}).items()}
         table, keys = folded(table, KEY, per_task, self._manifest.get("tasks", ()))
         place: dict[int, int] = {key: row for row, key in enumerate(keys)}
-        rows = [place[key] for key in order]
+        try:
+            rows = [place[key] for key in order]
+        except KeyError:
+            text = f"{self.folder}: rows that were written are gone; run the same command again"
+            raise StoreError(errno.EIO, text) from None
         self.failed = sum(table["error_type"].is_valid().take(pa.array(rows, pa.int64())).to_pylist())
         rows += self._earlier(table, rows, prune)
         table = table.take(pa.array(rows, pa.int64())).combine_chunks()
@@ -320,9 +327,9 @@ class Store:
                 for path in superseded:
                     path.unlink()
             return self.folder
-        text = json.dumps(self._manifest, sort_keys=True, ensure_ascii=False).encode()
+        facts = json.dumps(sealed(self._manifest), sort_keys=True, ensure_ascii=False).encode()
         try:
-            _write_atomically(self.final, _parquet_bytes(table.replace_schema_metadata({METADATA: text})))
+            _write_atomically(self.final, parquet_bytes(table.replace_schema_metadata({METADATA: facts})))
         except OSError as error:
             raise _explain(error, self.final) from error
         for path in (*superseded, self.folder / _MANIFEST, self.folder / ".lock"):
@@ -373,9 +380,11 @@ def read_results(path: str | os.PathLike[str]) -> pa.Table:
 
 def _manifest_of(folder: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((folder / _MANIFEST).read_bytes()))
-    except (OSError, ValueError):
+        return unsealed((folder / _MANIFEST).read_bytes())
+    except OSError:
         return {}
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{folder / _MANIFEST} is damaged ({_line(error)})") from error
 
 
 def check_results(path: str | os.PathLike[str]) -> None:
@@ -383,8 +392,8 @@ def check_results(path: str | os.PathLike[str]) -> None:
     place, parts = _locate(path)
     try:
         pq.read_schema(parts[0] if parts else place)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{place}: not a Parquet file ({error})") from error
+    except (pa.ArrowException, ValueError, OSError, MemoryError) as error:
+        raise InputError(f"{place}: not a Parquet file ({_line(error)})") from error
 
 
 def _locate(path: str | os.PathLike[str]) -> tuple[Path, list[Path]]:
@@ -405,6 +414,11 @@ def _locate(path: str | os.PathLike[str]) -> tuple[Path, list[Path]]:
 
 def _read_file(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path, partitioning=None)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: not a Parquet file ({error})") from error
+        return read_table(path)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: not a Parquet file, or a damaged one ({_line(error)})") from error
+
+
+def _line(error: BaseException) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

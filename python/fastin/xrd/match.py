@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import tomllib
 import warnings
 from collections.abc import Callable, Collection, Sequence
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from fastin import __version__
 from fastin.errors import InputError
 from fastin.runtime.settings import read_settings
+from fastin.runtime.weights import DAMAGED, load_weights, refuse_damaged, save_weights
 from fastin.xrd import augment
 from fastin.xrd.dataset import SUPERIONIC, fingerprint, load_labelled, load_unlabelled, write_pseudo_labels
 from fastin.xrd.domain import Domain, DomainWarning
@@ -191,21 +191,27 @@ class XRDMatch:
             "members": [network.state_dict() for network in self.networks],
             "domain": None if self.domain is None else self.domain.state(),
         }
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, Path(path))
+        save_weights(path, state)
 
     @classmethod
     def load(cls, path: str | Path) -> XRDMatch:
-        """Reads a file written by `save` (tensors and plain values only, no code)."""
-        try:
-            state = torch.load(Path(path), map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError:
-            raise InputError(f"{path}: not a model file (XRDMatch.save writes them)") from None
-        except (OSError, RuntimeError, EOFError, ValueError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(f"{path}: not a model file ({reason})") from None
-        if not isinstance(state, dict) or state.get("format") != _FORMAT:
+        """Reads a file written by `save` (tensors and plain values only, no code); see `fastin.runtime.weights`.
+
+        Raises:
+            InputError: not such a file, a damaged one, or weights that are not finite.
+        """
+        state = load_weights(path)
+        if state.get("format") != _FORMAT:
             raise InputError(f"{path}: not an XRDMatch file of this version")
+        try:
+            return cls._of(state)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        except DAMAGED as error:
+            raise refuse_damaged(path, error) from None
+
+    @classmethod
+    def _of(cls, state: dict[str, Any]) -> XRDMatch:
         model = cls(config_from_dict(json.loads(state["config"])), members=len(state["members"]))
         model.calibration = (float(state["calibration"][0]), float(state["calibration"][1]))
         model.notes = json.loads(state["notes"])

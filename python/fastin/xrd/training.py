@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fastin.errors import InputError
+from fastin.runtime.weights import DAMAGED, load_weights, refuse_damaged, save_weights
 from fastin.xrd import augment
 from fastin.xrd.model import PATTERN_BINS, ElasticNet, SmallNet, build_network
 
@@ -397,14 +398,23 @@ class Trainer:
             "pseudo_mean": self.pseudo_mean,
             "history": self.history,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(path.suffix + ".part")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        save_weights(path, state)
 
     def load(self, path: Path) -> None:
-        """Continues a run written by `save`; the configuration must be the same."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        """Continues a run written by `save`; the configuration must be the same.
+
+        Raises:
+            InputError: it is another one, or the file is damaged.
+        """
+        state = load_weights(path, finite=False)
+        try:
+            self._take(path, state)
+        except InputError:
+            raise
+        except DAMAGED as error:
+            raise refuse_damaged(path, error) from None
+
+    def _take(self, path: Path, state: dict[str, Any]) -> None:
         if _plain(state["config"]) != _plain(self.config.to_dict()):
             raise InputError(f"{path} was written by another configuration; remove it or use its settings")
         self.step = int(state["step"])
