@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from screening_support import rocksalt
 
 import fastin
 from fastin.cli.view import command
@@ -188,11 +192,34 @@ def test_sizes_formats_and_ground(tmp_path: Path, scene: Any) -> None:
 
 @pytest.mark.parametrize(
     "options", [{"only": "all"}, {"view": "d"}, {"view": "1,2,3"}, {"view": "nan,1"}, {"dpi": 1}, {"dpi": 1e9},
-                {"size": (0, 3)}, {"size": (math.inf, 3)}]
+                {"size": (0, 3)}, {"size": (math.inf, 3)}, {"level": -1.0}, {"level": math.nan}]
 )  # fmt: skip
 def test_options_out_of_range(scene: Any, options: dict[str, Any]) -> None:
     with pytest.raises(fastin.InputError):
         figure_of(scene, **options)
+
+
+def test_what_is_missing_is_not_drawn(tmp_path: Path) -> None:
+    """No bond valence parameters: the crystal with its voids, and no picture called isosurface or profile."""
+    path = tmp_path / "liar.cif"
+    path.write_text(rocksalt(anion="Ar"))
+    scene = build_scene(path, "Li")
+    assert build_drawing(scene.data, ["voids"]).glass
+    for only in ("isosurface", "profile"):
+        with pytest.raises(fastin.InputError, match="No energy landscape"):
+            figure_of(scene, only=only)
+    text = _texts(figure_of(scene, dpi=40))
+    assert "No energy landscape" in text
+    assert "BVSE" not in text.replace("BVSE energy", "")
+    assert "energies were not computed" in text
+    with pytest.raises(fastin.InputError, match="no pattern to draw"):
+        figure_of(build_scene(path, "Li", parts=["network"]), only="pattern")
+
+
+def test_level_of_the_isosurface(scene: Any) -> None:
+    assert "isosurface, 0.70 eV" in _texts(figure_of(scene, dpi=40, only="isosurface", level=0.7))
+    low, high = (len(build_drawing(scene.data, ["surface"], level).meshes[0][0]) for level in (0.1, 0.7))
+    assert low != high
 
 
 @pytest.mark.parametrize("name", ["LiFePO4", "Li3N", "Li10GeP2S12"])

@@ -38,6 +38,7 @@ class _Size(click.ParamType):  # type: ignore[type-arg]
 @click.option("--dpi", type=Finite(10, 2400), default=200.0, show_default=True, help="Pixels per inch of figures.")
 @click.option("--view", "angle", help="Of figures: a, b, c, or degrees about the vertical and the horizontal: 30,20.")
 @click.option("--only", type=click.Choice(["crystal", "isosurface", "profile", "pattern"]), help="One part of figures.")
+@click.option("--level", type=Finite(0.001, 100), help="Of the isosurface in figures, eV.  [default: opens the path]")
 @click.option("--transparent", is_flag=True, help="Figures without a white ground.")
 @click.option("--ion", help="Mobile ion, e.g. Li or Na+; default: the structure's own.")
 @click.option("--title", help="Heading; default: the formula.")
@@ -50,6 +51,7 @@ def command(
     dpi: float,
     angle: str | None,
     only: str | None,
+    level: float | None,
     transparent: bool,
     ion: str | None,
     title: str | None,
@@ -72,7 +74,9 @@ def command(
     try:
         scene = build_scene(file, ion, title=title, resolution=resolution, convention=convention)
         for _, path in wanted:
-            figure = write_figure(scene, path, size=size, dpi=dpi, view=angle, only=only, transparent=transparent)
+            figure = write_figure(
+                scene, path, size=size, dpi=dpi, view=angle, only=only, level=level, transparent=transparent
+            )
             click.echo(str(figure))
         if out or not wanted:
             page = Path(out) if out else Path(Path(file).stem + ".html")

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 _EDGE = (0.42, 0.47, 0.53)
 _SURFACE = (0.23, 0.59, 0.95)
 _SURFACE_OPACITY = 0.5
+_UNKNOWN = "#7aa7d9"  # voids where no energies were computed
 _POLYHEDRON_OPACITY = 0.3
 _BOUNDARY = 0.011  # fractional; what lies this near to the block's boundary is drawn on both sides
 
@@ -165,9 +166,9 @@ class _Builder:
     def voids(self) -> None:
         for void in self.data["voids"]:
             energy = void["energy"]
-            if energy is None or energy > self.data["energy_span"]:
-                continue
-            colour = ramp(self.data["ramp"], energy / self.data["energy_span"])
+            if energy is not None and energy > self.data["energy_span"]:
+                continue  # above the cheapest path
+            colour = rgb(_UNKNOWN) if energy is None else ramp(self.data["ramp"], energy / self.data["energy_span"])
             radius = max(0.08, min(0.5 * void["radius"], 1.1))
             for place in self.images(void["frac"]) @ self.cell:
                 self.out.glass.append((place, radius, colour, 0.5))
@@ -225,7 +226,7 @@ def build_drawing(data: dict[str, Any], show: Iterable[str], level: float | None
     shown = set(show)
     builder = _Builder(data, block_of(data))
     builder.atoms("framework" in shown, "mobile" in shown, "polyhedra" in shown)
-    if "voids" in shown and data["grid"] is not None:
+    if "voids" in shown:
         builder.voids()
     if "path" in shown and data["paths"]:
         builder.path()

@@ -26,6 +26,7 @@ _INK, _SOFT = "#1b2733", "#4f5d6b"
 _STAND = (-24.0, 11.5)  # degrees: about the vertical, about the horizontal
 _MOST_INCHES, _MOST_PIXELS = 60.0, 60_000_000
 _STYLES = ("-", "--", ":")
+_FINE = 4_000_000  # pixels of the crystal, beyond which its edges need no smoothing
 _LABELLED = 8  # peaks of a pattern that carry their indices
 
 
@@ -90,7 +91,9 @@ def _picture(axes: Any, drawing: Drawing, cell: NDArray[np.float64], rotation: N
     scale = 0.97 * min(width / (high[0] - low[0]), height / (high[1] - low[1]))
     centre = (low + high) / 2 @ rotation
     camera = Camera(rotation, centre, scale, width, height, 1.1 * (high[2] - low[2]) / 2)
-    axes.imshow(render(drawing, camera, 2 if width * height < 16e6 else 1), extent=(0, width, 0, height), aspect="auto")
+    axes.imshow(
+        render(drawing, camera, 2 if width * height < _FINE else 1), extent=(0, width, 0, height), aspect="auto"
+    )
     axes.axis("off")
     corner, arm = np.array([0.075, 0.075]) * min(width, height), 0.055 * min(width, height)
     for name, vector in zip("abc", cell, strict=True):
@@ -231,6 +234,18 @@ def caption(scene: Scene, width: int, most: int = 6) -> str:
     return "\n".join([*lines, *more])
 
 
+def _check_there(scene: Scene, only: str | None) -> None:
+    """Refuses a picture of a part that could not be computed, and says why it is missing."""
+    missing = {
+        "isosurface": ("grid", "energy landscape"),
+        "profile": ("grid", "energy landscape"),
+        "pattern": ("xrd", ""),
+    }
+    if only in missing and scene.data[missing[only][0]] is None:
+        reasons = [note for note in scene.notes if note.startswith("No ")] or ["it was not computed"]
+        raise InputError(f"{scene.data['name']}: there is no {only} to draw: {'; '.join(reasons)}")
+
+
 def figure_of(
     scene: Scene,
     *,
@@ -238,6 +253,7 @@ def figure_of(
     dpi: float = 200.0,
     view: str | tuple[float, float] | None = None,
     only: str | None = None,
+    level: float | None = None,
 ) -> Any:
     """The `matplotlib.figure.Figure` of a scene.
 
@@ -247,6 +263,7 @@ def figure_of(
         dpi: pixels per inch, also of the crystal inside a vector file.
         view: as for `rotation_of`.
         only: one of `ONLY`; None shows all.
+        level: of the isosurface (eV above the zero); None takes the scene's own.
 
     Raises:
         InputError: an option out of range.
@@ -254,6 +271,9 @@ def figure_of(
     """
     if only not in (None, *ONLY):
         raise InputError(f"only must be one of {', '.join(ONLY)}, not {only!r}")
+    if level is not None and not (math.isfinite(level) and level > 0):
+        raise InputError(f"level must be a positive energy (eV), not {level}")
+    _check_there(scene, only)
     width, height = size or ((12.0, 7.2) if only is None else (6.0, 5.6) if only in _SHOW else (6.0, 3.6))
     if not all(math.isfinite(v) and 0.5 <= v <= _MOST_INCHES for v in (width, height)):
         raise InputError(f"size must be 0.5 to {_MOST_INCHES:g} inches each way, not {width:g} x {height:g}")
@@ -271,13 +291,17 @@ def figure_of(
          "xtick.labelsize": 0.9 * base, "ytick.labelsize": 0.9 * base, "text.color": _INK, "axes.labelcolor": _INK}
     ):  # fmt: skip
         figure = Figure(figsize=(width, height), dpi=dpi)
-        _compose(figure, scene, rotation, only, base)
+        _compose(figure, scene, rotation, only, base, level)
     return figure
 
 
-def _compose(figure: Any, scene: Scene, rotation: NDArray[np.float64], only: str | None, base: float) -> None:
+def _compose(
+    figure: Any, scene: Scene, rotation: NDArray[np.float64], only: str | None, base: float, level: float | None
+) -> None:
     """Places the panels; everything in fractions of the figure."""
     data = scene.data
+    if level is not None and data["grid"] is not None:
+        data = data | {"grid": data["grid"] | {"level": level}}
     width, height = figure.get_size_inches()
     em_x, em_y = base / 72 / width, base / 72 / height
     text = caption(scene, int(0.97 / (0.5 * 0.72 * em_x)), 6 if only is None else 4)
@@ -288,7 +312,7 @@ def _compose(figure: Any, scene: Scene, rotation: NDArray[np.float64], only: str
     top = 1 - 4.2 * em_y
     if only in _SHOW:
         right = 0.56 if only is None else 0.985
-        _crystal(figure, scene, rotation, only, (0.015, foot, right, top), em_y)
+        _crystal(figure, data, rotation, only, (0.015, foot, right, top), em_y)
     if only == "profile":
         axes = figure.add_axes((4.6 * em_x, foot + 3.4 * em_y, 0.97 - 4.6 * em_x, top - foot - 8.6 * em_y))
         draw_profile(axes, data)
@@ -312,14 +336,13 @@ def _compose(figure: Any, scene: Scene, rotation: NDArray[np.float64], only: str
 
 def _crystal(
     figure: Any,
-    scene: Scene,
+    data: dict[str, Any],
     rotation: NDArray[np.float64],
     only: str | None,
     box: tuple[float, float, float, float],
     em_y: float,
 ) -> None:
     """The picture with its legend and colour bar below it."""
-    data = scene.data
     shown = tuple(name for name in _SHOW[only] if data.get(f"show_{name}", True))
     left, bottom, right, top = box
     coloured = [
@@ -351,6 +374,7 @@ def write_figure(
     dpi: float = 200.0,
     view: str | tuple[float, float] | None = None,
     only: str | None = None,
+    level: float | None = None,
     transparent: bool = False,
     **options: Any,
 ) -> Path:
@@ -364,6 +388,7 @@ def write_figure(
         dpi: pixels per inch, also of the crystal inside a vector file.
         view: "a", "b", "c", or angles in degrees, see `rotation_of`.
         only: "crystal", "isosurface", "profile" or "pattern"; None shows all.
+        level: of the isosurface (eV above the zero); None takes the scene's own.
         transparent: no white ground.
         **options: of `fastin.view.build_scene`.
 
@@ -372,7 +397,7 @@ def write_figure(
     """
     scene = source if isinstance(source, Scene) else build_scene(source, ion, **options)
     path = Path(out)
-    figure = figure_of(scene, size=size, dpi=dpi, view=view, only=only)
+    figure = figure_of(scene, size=size, dpi=dpi, view=view, only=only, level=level)
     try:
         figure.savefig(path, transparent=transparent, dpi=dpi)
     except (OSError, ValueError) as error:

@@ -269,8 +269,7 @@ def render(drawing: Drawing, camera: Camera, oversample: int = 2) -> NDArray[np.
             band.ball(*bubble)
         image = band.finish()
         rows, columns = image.shape[0] // oversample, image.shape[1] // oversample
-        bands.append(image.reshape(rows, oversample, columns, oversample, 4).mean(axis=(1, 3)))
-    picture = np.concatenate(bands)
-    alpha = picture[..., 3:]
-    colour = np.divide(picture[..., :3], alpha, out=np.zeros_like(picture[..., :3]), where=alpha > 1e-6)
-    return np.round(255 * np.concatenate([colour, alpha], axis=-1)).astype(np.uint8)
+        mean = image.reshape(rows, oversample, columns, oversample, 4).mean(axis=(1, 3))
+        mean[..., :3] /= np.maximum(mean[..., 3:], 1e-6)
+        bands.append(np.round(255 * np.clip(mean, 0, 1)).astype(np.uint8))
+    return np.concatenate(bands)
