@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastin.bvse.pairs import COULOMB, element, softbv_radius, species
 from fastin.bvse.parameters import pair_mixture
+from fastin.bvse.shared import sharing_rows, sharing_warnings
 from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import InputError, MissingParameterError
 from fastin.runtime.openmp import _core
@@ -184,8 +185,8 @@ class _Rows:
 
 
 def _framework_rows(crystal: Crystal, ion: MobileIon) -> _Rows:
-    """Everything but the mobile ion."""
-    rows = np.flatnonzero(crystal.number != ion.number)
+    """Everything but the mobile ion and what shares its positions (`fastin.bvse.shared`)."""
+    rows = np.flatnonzero((crystal.number != ion.number) & ~sharing_rows(crystal, ion))
     if len(rows) == 0:
         raise InputError(f"{crystal.source}: nothing is left without {ion.element}: there is no framework")
     return _Rows(
@@ -311,6 +312,7 @@ def build_field(
     mobile = crystal.resolve_ion(ion)
     rows = _framework_rows(crystal, mobile)
     notes, warnings = list(crystal.notes), [*crystal.warnings, *mobile.warnings]
+    warnings += sharing_warnings(crystal, mobile, sharing_rows(crystal, mobile))
     if mobile.guest:
         notes.append(f"{mobile.symbol} is a guest: the crystal holds none, all of it is framework")
     scaling = 1.0

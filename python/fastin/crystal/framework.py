@@ -286,7 +286,8 @@ def _tessellation_sites(
             warnings.append(CrystalWarning("framework-smeared", text, names[0]))
             faint &= ~rescued
     if faint.any():
-        lost = float(share[faint].sum() / total.sum())
+        others = np.setdiff1d(np.arange(len(crystal.number)), rows)  # the mobile ion: on its positions it is not lost
+        lost = float(share[faint & ~np.isin(positions, crystal.position[others])].sum() / total.sum())
         names = sorted({crystal.label[members[k][0]] for k in np.flatnonzero(faint)})
         listed = ", ".join(names)
         text = f"sites {listed}, occupied by less than {_MIN_OCCUPANCY:g}, are ignored by the tessellation"

@@ -42,7 +42,7 @@ WARNING_CODES: dict[str, WarningCode] = {
     "ion-guessed": WarningCode(False, "another mobile ion is about as likely as the one chosen"),
     "parameters-derived": WarningCode(False, "bond valence parameters of a pair are derived or doubtful"),
     "ion-shared-site": WarningCode(
-        False, "other species share the ion's own positions: they act beyond an exclusion radius only"
+        False, "other species share the ion's own positions: they are left out of its energy"
     ),
     "path-without-ion": WarningCode(False, "the part of the landscape that percolates holds no ion of the crystal"),
     "ion-off-site": WarningCode(False, "the landscape holds no site at a position of the ion"),

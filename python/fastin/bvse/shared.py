@@ -1,0 +1,86 @@
+"""Species that share the mobile ion's own positions: dopants on its sublattice, mixed sites.
+
+Positions that hold the mobile ion are its sites. Where another species sits on one of them (or within 0.8 A of it, as
+an alternative), it is not there when the ion is; taken into the energy with its occupancy it would push the ion off its
+own site by the repulsion of two ions on one point. So it is left out of the energy. What it does to the ion is to block
+its share of the sites: as long as fewer are blocked than percolation of sites allows, the ion finds its way over the
+others, with the barrier of the undoped crystal. Against ordered cells (bench/shared_sites.py) this holds within 0.12 eV
+up to an eighth of the sites for Na in Li3OCl and for Al in cubic Li7La3Zr2O12, and for the one-dimensional barrier of
+Li3xLa2/3-xTiO3; beyond, ordered cells have higher barriers in two and three dimensions, and so where each site has four
+neighbours or fewer (mixed spinels): order the crystal then.
+
+Where less than 0.3 of a position is free of the other species (the threshold of site percolation is 0.31 on the simple
+cubic lattice: D. Stauffer and A. Aharony, Introduction to Percolation Theory, 1994) the position belongs to the other
+species, which counts in full: an antisite ion opens no channel through the cations that it replaces.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastin.crystal.elements import species_name
+from fastin.crystal.framework import SPLIT
+from fastin.crystal.warnings import CrystalWarning
+from fastin.runtime.arrays import sum_by
+
+if TYPE_CHECKING:
+    from fastin.crystal.crystal import Crystal
+    from fastin.crystal.ions import MobileIon
+
+_LEAST_FREE = 0.3  # share of a position that must be free of other species for the ion to pass over it
+_EXCLUSIVE = 1.05  # total occupancy up to which near positions are alternatives of one ion
+_MUCH = 0.125  # blocked share from which ordered cells have clearly higher barriers
+
+
+def sharing_rows(crystal: Crystal, ion: MobileIon) -> NDArray[np.bool_]:
+    """Rows of the crystal that share a position of the ion, like-charged and on a position that is free enough.
+
+    Args:
+        crystal: with oxidation states.
+        ion: the mobile ion.
+    """
+    own = crystal.number == ion.number
+    like = ~own & (crystal.charge * ion.charge > 0)
+    sharing = np.zeros(len(own), dtype=np.bool_)
+    if not own.any() or not like.any() or crystal.occupancy[like].min() > 1.0 - 1e-6:
+        return sharing
+    ion_frac, ion_position = crystal.frac[own], crystal.position[own]
+    held = np.maximum(sum_by(crystal.position, crystal.occupancy * own), 0.0)
+    other = sum_by(crystal.position, crystal.occupancy * like)
+    rows = np.flatnonzero(like & (crystal.occupancy < 1.0 - 1e-6))
+    near = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+    blocked = np.zeros(len(ion_frac))
+    partners: list[tuple[int, NDArray[np.int64]]] = []
+    for row in rows:
+        gap = crystal.frac[row] - ion_frac
+        distance = np.linalg.norm((gap - np.round(gap) + near) @ crystal.cell, axis=2).min(axis=0)
+        same = ion_position == crystal.position[row]
+        apart = ~same & (distance < SPLIT) & (held[ion_position] + other[crystal.position[row]] <= _EXCLUSIVE)
+        found = np.flatnonzero(same | apart)
+        if len(found):
+            blocked[found] += crystal.occupancy[row]
+            partners.append((int(row), found))
+    for partner, found in partners:
+        sharing[partner] = bool((1.0 - blocked[found] >= _LEAST_FREE).any())
+    return sharing
+
+
+def sharing_warnings(crystal: Crystal, ion: MobileIon, sharing: NDArray[np.bool_]) -> list[CrystalWarning]:
+    """What is left out, one warning for all."""
+    if not sharing.any():
+        return []
+    ions = float(crystal.occupancy[crystal.number == ion.number].sum())
+    names: dict[str, float] = {}
+    for row in np.flatnonzero(sharing):
+        name = species_name(int(crystal.number[row]), float(crystal.charge[row]))
+        names[name] = names.get(name, 0.0) + float(crystal.occupancy[row])
+    listed = ", ".join(f"{name} ({amount:.3g} a cell beside {ions:.3g} {ion.symbol})" for name, amount in names.items())
+    share = sum(names.values()) / (sum(names.values()) + ions)
+    text = f"{listed} on positions of {ion.symbol}: left out of the energy, where the ion is they are not"
+    if share > _MUCH:
+        text += "; they block so many that ordered cells (fastin order) can have higher barriers"
+    where = ", ".join(dict.fromkeys(crystal.label[int(row)] for row in np.flatnonzero(sharing)))
+    return [CrystalWarning("ion-shared-site", text, where)]
