@@ -45,6 +45,8 @@ _HOME = {
     "Channel": "fastin.network.network",
     "compute_bvse": "fastin.bvse.grid",
     "EnergyGrid": "fastin.bvse.grid",
+    "bond_valence_map": "fastin.bvse.valence_map",
+    "BondValenceMap": "fastin.bvse.valence_map",
     "compute_barriers": "fastin.bvse.barriers",
     "Barriers": "fastin.bvse.barriers",
     "compute_paths": "fastin.transport.paths",

@@ -97,6 +97,9 @@ class GridLike(Protocol):
 
 def title_of(grid: GridLike) -> str:
     """One line that says what the grid is, and that `parse_title` understands."""
+    own = getattr(grid, "title", None)  # of grids that hold no energy
+    if isinstance(own, str):
+        return own
     source = " ".join(grid.source.split())
     facts = f"cutoff {grid.cutoff:g} screening {grid.screening:g} of {source}"
     return f"BVSE {grid.ion.symbol} {grid.convention or '-'} {facts}"
@@ -170,7 +173,8 @@ def write_grid(grid: GridLike, path: Path, *, end_points: bool = False) -> None:
 
 def _write_cube_header(grid: GridLike, write: Callable[[str], object]) -> None:
     write(title_of(grid) + "\n")
-    write("energy (eV) on a periodic grid, c fastest; lengths in bohr\n")
+    quantity = getattr(grid, "quantity", "energy (eV)")
+    write(f"{quantity} on a periodic grid, c fastest; lengths in bohr\n")
     write(f"{len(grid.atom_number):6d} {0.0:14.8f} {0.0:14.8f} {0.0:14.8f}\n")
     for count, vector in zip(grid.shape, grid.cell, strict=True):
         step = vector / count / BOHR

@@ -207,6 +207,9 @@ def _neb(
 )
 @click.option("--images", type=click.IntRange(min=1), default=5, show_default=True, help="Images between the ends.")
 @click.option("--supercell", type=float, help="Smallest distance between images of the ion in the NEB cell, Å.")
+@click.option("--profile", type=click.Path(path_type=Path), help="CSV of the energy along the cheapest paths.")
+@click.option("--legs-out", type=click.Path(path_type=Path), help="CSV of the legs.")
+@click.option("--kmcpy", "kmcpy", type=click.Path(path_type=Path), help="Folder for the input of a kMCpy run.")
 @json_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the JSON, with sites, hops and profiles.")
 @threads_option
@@ -223,6 +226,9 @@ def command(
     neb_out: Path,
     images: int,
     supercell: float | None,
+    profile: Path | None,
+    legs_out: Path | None,
+    kmcpy: Path | None,
     as_json: bool,
     out: Path | None,
     threads: int | None,
@@ -241,6 +247,9 @@ def command(
         row["kinetics"] = _kinetics(paths, temperature, prefactor)
         if out is not None:
             out.write_text(dump_json(row) + "\n", encoding="utf-8")
+        for target, what in ((profile, "profile"), (legs_out, "legs"), (kmcpy, "kmcpy")):
+            if target is not None:
+                paths.write(target, what=what, mechanism=mechanism, temperature=temperature)
         if neb is not None:
             _neb(paths, neb, neb_out, images, supercell, mechanism)
     except (FastinError, OSError) as error:

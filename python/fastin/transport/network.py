@@ -19,7 +19,7 @@ from fastin.runtime import html
 from fastin.runtime.late import later
 from fastin.runtime.parts import Column
 from fastin.runtime.threads import resolve_threads
-from fastin.transport import filling, neb, neb_files, simulation, tables
+from fastin.transport import export, filling, neb, neb_files, simulation, tables
 from fastin.transport.components import Component, components, conducting, occupied_levels
 from fastin.transport.kinetics import DEFAULT_PREFACTOR, HopModel, check_temperatures, nernst_einstein, slopes
 from fastin.transport.lattice_gas import LatticeGas, Repulsion
@@ -387,12 +387,7 @@ class TransportNetwork:
         exclusion: float | None = None,
         repulsion: Repulsion | None = None,
         prefactor: float = DEFAULT_PREFACTOR,
-        supercell: Sequence[int] | None = None,
-        events: int = 2_000_000,
-        replicas: int = 8,
-        samples: int = 512,
-        seed: int = 0,
-        num_threads: int | None = None,
+        **options: Any,
     ) -> Simulation:
         """Kinetic Monte Carlo at the crystal's own content: tracer and charge diffusivity, Haven ratio, conductivity.
 
@@ -401,35 +396,20 @@ class TransportNetwork:
 
         Args:
             temperature: K.
-            ions_per_cell: as for `lattice_gas`.
-            exclusion: as for `lattice_gas`.
-            repulsion: as for `lattice_gas`.
+            ions_per_cell: this and the next three as for `lattice_gas`.
+            exclusion: angstrom.
+            repulsion: of ions farther apart.
             prefactor: attempt frequency, Hz.
-            supercell: three multiples of the cell vectors; None takes 12 A between opposite faces.
-            events: moves to count, all replicas together.
-            replicas: independent runs, spread over the threads.
-            samples: pieces of time in a replica.
-            seed: the result depends on it and not on the number of threads.
-            num_threads: None takes the default.
+            **options: of `fastin.transport.simulation.run`: supercell, events, replicas, samples, seed, num_threads.
 
         Raises:
-            InputError: a guest ion without `ions_per_cell`, more ions than find places, a supercell in which an ion
-                meets its own image.
+            InputError: as `lattice_gas`; ions that find no place, a supercell in which an ion meets its own image.
         """
         gas = self.lattice_gas(
             ions_per_cell=ions_per_cell, exclusion=exclusion, repulsion=repulsion, prefactor=prefactor
         )
         try:
-            return simulation.run(
-                gas,
-                temperature,
-                supercell=supercell,
-                events=events,
-                replicas=replicas,
-                samples=samples,
-                seed=seed,
-                num_threads=num_threads,
-            )
+            return simulation.run(gas, temperature, **options)
         except InputError as error:
             raise InputError(f"{self.source}: {error}") from error
 
@@ -459,6 +439,10 @@ class TransportNetwork:
         return self.leg_finder.legs(neb.default_mechanism(self, mechanism))
 
     # --- outputs ---
+
+    def write(self, path: str | PathLike[str], *, what: str | None = None, **options: Any) -> list[Path]:
+        """Writes legs, profiles (CSV), sites (extended XYZ), JSON or a kMCpy folder; see `fastin.transport.export`."""
+        return export.write(self, Path(path), what=what, **options)
 
     def hop_classes(self) -> list[dict[str, Any]]:
         """One row for each kind of hop: the seed paper's non-equivalent paths, cheapest first."""
