@@ -65,6 +65,15 @@ def test_titles_name_the_method(grid: Any, paths: Any) -> None:
         assert ("BVSE" in title and "spse" in title) or "Voronoi" in title
 
 
+def test_titles_name_the_warnings(grid: Any) -> None:
+    from dataclasses import replace
+
+    doubtful = replace(grid, warnings=(fastin.CrystalWarning("vacuum", "a slab"),))
+    assert "warnings: vacuum" in doubtful.plot().get_title(loc="left")
+    assert "warnings: vacuum" in fastin.compute_barriers(doubtful).plot().get_title(loc="left")
+    assert "warnings" not in grid.plot().get_title(loc="left")
+
+
 def test_leg_and_hop(paths: Any) -> None:
     path = paths.path(1)
     x, y = _curve(paths.plot(dimensions=1))

@@ -9,6 +9,7 @@ import base64
 import html
 import io
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ _SOFT = "#4f5d6b"
 _CAP = 3.0  # eV above the minimum, where the colours of a slice end
 
 
-def _title(axes: Any, what: str, source: str, method: str) -> None:
-    """Two small lines above the axes; foreign text is no mathematics."""
+def _title(axes: Any, what: str, source: str, method: str, warnings: Iterable[Any] = ()) -> None:
+    """Small lines above the axes: what, of what, how, and the codes of the warnings. Foreign text is no mathematics."""
     file = source.replace("\\", "/").rpartition("/")[2]
     parts = [f"{what}, {file}", *f"{method}; fastin {fastin.__version__}".split("; ")]
     lines = [parts[0]]
@@ -38,6 +39,8 @@ def _title(axes: Any, what: str, source: str, method: str) -> None:
             lines[-1] = joined
         else:
             lines.append(part)
+    if codes := list(dict.fromkeys(warning.code for warning in warnings)):
+        lines.append(f"warnings: {', '.join(codes)}")
     axes.set_title("\n".join(lines), fontsize="small", loc="left", color=_SOFT, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -57,7 +60,10 @@ def plot_barriers(barriers: Any, ax: Any = None) -> Any:
         legend.remove()
         axes.legend(handles, labels, frameon=False, fontsize="small", loc="best")
     zero = {"network": "lowest point of the sites that conduct", "global": "lowest point of the cell"}[barriers.zero]
-    _title(axes, f"{barriers.ion.symbol} paths", barriers.source, _bvse(barriers.convention, zero))
+    method = _bvse(barriers.convention, zero) + (
+        "; saddles refined to the continuous energy" if barriers.refined else ""
+    )
+    _title(axes, f"{barriers.ion.symbol} paths", barriers.source, method, barriers.warnings)
     return axes
 
 
@@ -89,7 +95,7 @@ def plot_transport(paths: Any, ax: Any = None, *, dimensions: int | None = None,
         profile = paths.profile(hop)
         axes = plot_leg(profile, ax)
         i, j = (int(site) for site in paths.hop_index[:, hop])
-        _title(axes, f"{paths.ion.symbol} hop {hop}: site {i} to {j}", paths.source, method)
+        _title(axes, f"{paths.ion.symbol} hop {hop}: site {i} to {j}", paths.source, method, paths.warnings)
         return axes
     wanted = (1, 2, 3) if dimensions is None else (dimensions,)
     path = next((found for d in wanted if (found := paths.path(d)) is not None), None)
@@ -108,7 +114,7 @@ def plot_transport(paths: Any, ax: Any = None, *, dimensions: int | None = None,
             at += float(paths.profile(path.hops[k]).distance[-1])
     along = " ".join(map(str, path.translation.tolist()))
     method = f"{method}; barrier of the path {path.barrier:.3f} eV"
-    _title(axes, f"{paths.ion.symbol} path, {path.dimensions}D along [{along}]", paths.source, method)
+    _title(axes, f"{paths.ion.symbol} path, {path.dimensions}D along [{along}]", paths.source, method, paths.warnings)
     return axes
 
 
@@ -156,7 +162,9 @@ def plot_grid(grid: Any, ax: Any = None, *, axis: str = "c", at: float | None = 
     axes.set_xlabel(f"along {'abc'[u]} (Å)")
     axes.set_ylabel(f"across, in the plane of {'abc'[u]} and {'abc'[v]} (Å)")
     _slice_atoms(axes, grid, (k, u, v), where, np.stack([right, up], axis=1))
-    _title(axes, f"{grid.ion.symbol} energy at {axis} = {where:.3f}", grid.source, _bvse(grid.convention, "minimum"))
+    spacing = float((np.linalg.norm(grid.cell, axis=1) / shape).max())
+    method = _bvse(grid.convention, "minimum") + f"; spacing {spacing:.2f} Å"
+    _title(axes, f"{grid.ion.symbol} energy at {axis} = {where:.3f}", grid.source, method, grid.warnings)
     return axes
 
 
@@ -237,7 +245,7 @@ def plot_network(network: Any, ax: Any = None, *, view: Any = None, smallest: fl
     ]
     axes.legend(handles=marks, ncols=len(marks), loc="upper center", bbox_to_anchor=(0.5, 0), frameon=False)
     method = f"radical Voronoi diagram, probe {network.probe_radius:.3f} Å; voids and necks above {smallest:g} Å"
-    _title(axes, f"voids for {network.ion}", network.source, method)
+    _title(axes, f"voids for {network.ion}", network.source, method, network.warnings)
     return axes
 
 
@@ -252,7 +260,8 @@ def plot_crystal(crystal: Any, ax: Any = None, *, view: Any = None) -> Any:
     looks = scene.data["elements"].items()
     marks = [Line2D([], [], marker="o", linestyle="", color=look["colour"], label=symbol) for symbol, look in looks]
     axes.legend(handles=marks, ncols=len(marks), loc="upper center", bbox_to_anchor=(0.5, 0), frameon=False)
-    _title(axes, crystal.formula, crystal.source, f"{crystal.space_group} (no. {crystal.space_group_number})")
+    group = f"{crystal.space_group} (no. {crystal.space_group_number})"
+    _title(axes, crystal.formula, crystal.source, group, crystal.warnings)
     return axes
 
 
