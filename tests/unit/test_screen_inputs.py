@@ -223,7 +223,7 @@ def test_names_that_are_no_unicode(folder: Path, make: Callable[[Path], Path] | 
 def test_a_record_is_read_as_the_file_is(tmp_path: Path) -> None:
     """The same bytes through a screening and from a file: one encoding, one format, one error."""
     plain = rocksalt()
-    poscar4 = "Na Li Cl\n1\n5 0 0\n0 5 0\n0 0 5\n1 1 2\nDirect\n0 0 0\n.5 .5 0\n.5 .5 .5\n0 0 .5\n"
+    poscar4 = "a salt\n1\n5 0 0\n0 5 0\n0 0 5\n1 1 2\nDirect\n0 0 0\n.5 .5 0\n.5 .5 .5\n0 0 .5\n"
     poscar5 = poscar4.replace("1 1 2", "Na Li Cl\n1 1 2")
     cases = {
         "utf16.cif": plain.encode("utf-16"),

@@ -76,7 +76,7 @@ def test_partial_error_and_values() -> None:
     row = run_tasks([task], job_loader(("x", "x", "cif", SMALL_CRYSTAL.encode()), None, {}, 1))
     assert row == {
         "a": 1.0, "b": None, "c": math.inf,
-        "failed_tasks": "half", "error_type": "ValueError", "error_message": "the rest",
+        "warnings": [], "failed_tasks": "half", "error_type": "ValueError", "error_message": "the rest",
     }  # fmt: skip
 
 

@@ -86,3 +86,93 @@ def test_other_oxidation_states_drop_what_was_said_of_the_old_ones():
 
     crystal = with_oxidation_states(doubted(MILD, SEVERE), {"Li": 1, "N": -3})
     assert crystal.warnings == (SEVERE,)
+
+
+# ------------------------------------------------------------------------------------------------ command line, tables
+
+BAD = """data_bad
+_cell_length_a 5.13
+_cell_length_b 5.13
+_cell_length_c 5.13
+_space_group_name_H-M_alt 'F m -3 m'
+_chemical_formula_sum 'Li2 Cl'
+loop_
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Li 0 0 0
+Cl 0.5 0.5 0.5
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A good and a bad salt."""
+    (tmp_path / "bad.cif").write_text(BAD)
+    (tmp_path / "good.cif").write_text(BAD.replace("Li2 Cl", "Li Cl"))
+    return tmp_path
+
+
+def run(*arguments):
+    from click.testing import CliRunner
+
+    from fastin import cli
+
+    return CliRunner().invoke(cli.main, [str(a) for a in arguments])
+
+
+@pytest.mark.parametrize("command", ["analyze", "barriers"])
+def test_tables_mark_the_codes(folder, command):
+    result = run(command, folder / "bad.cif", folder / "good.cif")
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert any(line.startswith("bad.cif") and "Li+!!" in line for line in lines)
+    assert not any("good.cif" in line and "!" in line for line in lines)
+    assert any(line.startswith("!! bad.cif: formula-mismatch:") for line in lines)
+    assert "!! formula-mismatch" in run(command, folder / "bad.cif", "--wide").output
+    rows = json.loads(run(command, folder / "bad.cif", "--json").output)
+    assert [w["code"] for w in rows[0]["warnings"]] == ["formula-mismatch"]
+
+
+@pytest.mark.parametrize("command", ["analyze", "barriers", "paths", "network"])
+def test_strict_on_the_command_line(folder, command):
+    assert run(command, folder / "good.cif", "--strict").exit_code == 0
+    result = run(command, folder / "bad.cif", "--strict")
+    assert result.exit_code == 1
+    assert "formula-mismatch" in result.output
+
+
+def test_block_on_the_command_line(folder):
+    both = folder / "both.cif"
+    both.write_text(BAD + BAD.replace("data_bad", "data_good").replace("Li2 Cl", "Li Cl"))
+    assert "formula-mismatch" in run("barriers", both).output
+    assert "formula-mismatch" not in run("barriers", both, "--block", "good").output
+    assert run("barriers", both, "--block", "none").exit_code == 1
+
+
+def test_screen_top_and_report(folder):
+    pytest.importorskip("pyarrow")
+    from fastin.screening import screen
+    from fastin.screening.query import left_out, top
+    from fastin.screening.report import report_html
+    from fastin.screening.store import read_results
+
+    out = folder / "r.parquet"
+    screen([folder / "bad.cif", folder / "good.cif"], out, tasks=("network",), workers=1)
+    table = read_results(out)
+    held = dict(zip(table["id"].to_pylist(), table["warnings"].to_pylist(), strict=True))
+    assert held == {"bad": ["formula-mismatch"], "good": []}
+    best = top(out, "probe_radius_A")
+    assert best["id"].to_pylist() == ["good"]
+    assert left_out(best) == 1
+    every = top(out, "probe_radius_A", severe=True)
+    assert set(every["id"].to_pylist()) == {"bad", "good"}
+    assert left_out(every) == 0
+    assert "1 with severe warnings left out" in report_html(out)
+    assert "left out" not in report_html(out, severe=True)
+    result = run("top", out, "--by", "probe_radius_A")
+    assert "1 row(s) with severe warnings are left out" in result.output
+    strict = screen([folder / "bad.cif", folder / "good.cif"], folder / "s.parquet", tasks=("network",), workers=1,
+                    options={"strict": True})  # fmt: skip
+    assert strict.failed == 1

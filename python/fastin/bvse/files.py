@@ -16,8 +16,10 @@ Values carry nine digits, which a float32 survives. All grids are periodic: each
 
 from __future__ import annotations
 
+import gzip
 import math
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +28,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin.bvse.pairs import element, element_table
+from fastin.bvse.pairs import element
 from fastin.crystal.ions import MobileIon
-from fastin.errors import InputError
+from fastin.crystal.poscar import read_header
+from fastin.errors import FastinError, InputError
 from fastin.runtime.files import read_npz
 
 _LONGEST = 1e6  # A: of a lattice vector
@@ -42,13 +45,14 @@ _TITLE = re.compile(
 
 @dataclass
 class GridFile:
-    """What a volumetric file holds; `title` is empty where the format has none."""
+    """What a volumetric file holds; `title` is empty where the format has none, `notes` say what was assumed."""
 
     title: str
     cell: NDArray[np.float64]
     atom_number: NDArray[np.int32]
     atom_frac: NDArray[np.float64]
     values: NDArray[np.float32]
+    notes: tuple[str, ...] = ()
 
 
 class GridLike(Protocol):
@@ -123,7 +127,8 @@ def format_of(path: Path) -> str:
     Raises:
         InputError: a name that says none of them.
     """
-    name, suffix = path.name.upper(), path.suffix.lower()
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    name, suffix = plain.name.upper(), plain.suffix.lower()
     if suffix in (".cube", ".grd", ".npz"):
         return suffix[1:]
     if name.startswith("CHG"):
@@ -223,19 +228,20 @@ def read_grid(path: Path, *, end_points: bool | None = None) -> GridFile:
         if kind == "npz":
             found = _read_npz(path)
         else:
-            text = path.read_text(encoding="utf-8")
+            data = path.read_bytes()
+            text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8")
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 if kind == "cube":
                     found = _read_cube(text)
                 elif kind == "grd":
                     found = _read_grd(text, end_points)
                 else:
-                    found = _read_vasp(text, kind == "chgcar")
+                    found = _read_vasp(text, kind == "chgcar", str(path))
         _check(found)
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except FastinError as error:
+        raise InputError(str(error)) from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     except (ValueError, LookupError, OverflowError, TypeError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{path}: not a {kind} file: {error}") from None
     return found
@@ -258,11 +264,17 @@ def _check(found: GridFile) -> None:
         raise ValueError("positions of atoms that are no finite numbers")
 
 
-def _numbers(text: str, shape: tuple[int, ...], order: str) -> NDArray[np.float64]:
+def _numbers(text: str, shape: tuple[int, ...], order: str, *, surplus: bool = True) -> NDArray[np.float64]:
+    """The values of a grid; with `surplus`, text may follow them (a second spin, augmentation charges)."""
     count = math.prod(shape)
-    found = np.array(text.split(maxsplit=count)[:count], dtype=np.float64)
+    words = text.split(maxsplit=count)
+    found = np.array(words[:count], dtype=np.float64)
     if len(found) != count:
         raise ValueError(f"{count} values expected, {len(found)} found")
+    if not surplus and len(words) > count:
+        more = len(words[count].split())
+        what = f"{1 + more // count} values a point" if more % count == 0 else f"{more} values too many"
+        raise ValueError(f"{what}: one is expected for each of {count} points")
     return found.reshape(shape, order="F" if order == "F" else "C")
 
 
@@ -288,9 +300,12 @@ def _read_npz(path: Path) -> GridFile:
 
 def _read_cube(text: str) -> GridFile:
     lines = text.split("\n", 6)
-    count = int(lines[2].split()[0])
+    head = lines[2].split()
+    count = int(head[0])
     if count < 0:
         raise ValueError("orbital cubes (negative atom count) hold several values a point")
+    if len(head) > 4 and int(head[4]) != 1:
+        raise ValueError(f"{head[4]} values a point: one is expected")
     axes = [line.split() for line in lines[3:6]]
     shape = tuple(int(axis[0]) for axis in axes)
     unit = BOHR if shape[0] > 0 else 1.0  # negative counts mean angstrom
@@ -299,12 +314,27 @@ def _read_cube(text: str) -> GridFile:
     parts = lines[6].split("\n", count) if count else [lines[6]]
     atoms = [line.split() for line in parts[:count]]
     positions = np.array([[float(x) for x in atom[2:5]] for atom in atoms]).reshape(-1, 3) * unit
+    values = _numbers(parts[-1], shape, "C", surplus=False)
+    atom_frac = positions @ np.linalg.inv(cell)
+    notes: tuple[str, ...] = ()
+    origin = np.array([float(x) for x in head[1:4]]) * unit @ np.linalg.inv(cell) * shape  # in steps of the grid
+    whole = np.rint(origin).astype(int)
+    if whole.any():
+        values = np.roll(values, whole.tolist(), axis=(0, 1, 2))
+        notes = (f"the origin of the grid is applied: moved by {' '.join(map(str, whole.tolist()))} points",)
+    rest = (origin - whole) / shape
+    if np.abs(rest @ cell).max() > 1e-3:
+        atom_frac = atom_frac - rest  # the field as it is, seen from its nearest point
+        notes += (
+            "the origin lies between grid points: positions are given from the point nearest to the cell's corner",
+        )
     return GridFile(
         title=lines[0],
         cell=cell,
         atom_number=np.array([int(atom[0]) for atom in atoms], dtype=np.int32),
-        atom_frac=positions @ np.linalg.inv(cell),
-        values=_frozen(_numbers(parts[-1], shape, "C")),
+        atom_frac=atom_frac,
+        values=_frozen(values),
+        notes=notes,
     )
 
 
@@ -313,10 +343,10 @@ def _read_grd(text: str, end_points: bool | None) -> GridFile:
     shape = tuple(int(n) for n in counts.split())
     if len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"the shape must be three positive numbers, not {counts!r}")
-    values = _numbers(rest, shape, "C")
+    values = _numbers(rest, shape, "C", surplus=False)
     if end_points is None:
         end_points = min(shape) > 1 and all(
-            np.array_equal(values.take(0, axis), values.take(-1, axis)) for axis in range(3)
+            _same_plane(*(np.moveaxis(values, axis, 0)[k] for k in (0, -1, -2))) for axis in range(3)
         )
     if end_points:
         values = values[:-1, :-1, :-1]
@@ -324,30 +354,32 @@ def _read_grd(text: str, end_points: bool | None) -> GridFile:
     return GridFile(title, cell, np.zeros(0, dtype=np.int32), np.zeros((0, 3)), _frozen(values))
 
 
-def _read_vasp(text: str, times_volume: bool) -> GridFile:
-    lines = text.split("\n", 8)
-    scale = float(lines[1])
-    cell = np.array([[float(x) for x in line.split()[:3]] for line in lines[2:5]])
-    cell *= scale if scale > 0.0 else (-scale / abs(np.linalg.det(cell))) ** (1.0 / 3.0)
-    by_symbol = {entry.symbol: z for z, entry in element_table().items()}
-    numbers = [by_symbol[symbol] for symbol in lines[5].split()]
-    counts = [int(n) for n in lines[6].split()]
-    atoms = sum(counts)
-    body = lines[8].split("\n", atoms)
-    positions = np.array([[float(x) for x in line.split()[:3]] for line in body[:atoms]]).reshape(-1, 3)
-    if lines[7].strip()[:1].upper() in ("C", "K"):
-        positions = positions @ np.linalg.inv(cell)
-    shape_line, rest = body[atoms].lstrip().split("\n", 1)
-    shape = tuple(int(n) for n in shape_line.split())
-    values = _numbers(rest, shape, "F")
+def _same_plane(first: NDArray[np.float64], last: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
+    """True where the last plane repeats the first up to the digits written; a smooth field differs by far more."""
+    change = np.abs(first - last)
+    if not (change <= 1e-3 * (1.0 + np.abs(first))).all():
+        return False
+    return bool(np.array_equal(first, last) or change.max() < 0.1 * max(np.abs(last - before).max(), 1e-12))
+
+
+def _read_vasp(text: str, times_volume: bool, source: str) -> GridFile:
+    lines = text.split("\n")
+    sites, at = read_header(lines, source)
+    while at < len(lines) and not lines[at].strip():
+        at += 1
+    shape = tuple(int(n) for n in lines[at].split())
+    if len(shape) != 3 or min(shape) < 1:
+        raise ValueError(f"the shape must be three positive numbers, not {lines[at]!r}")
+    values = _numbers("\n".join(lines[at + 1 :]), shape, "F")
     if times_volume:
-        values = values / abs(np.linalg.det(cell))
+        values = values / abs(np.linalg.det(sites.cell))
     return GridFile(
         title=lines[0],
-        cell=cell,
-        atom_number=np.repeat(np.array(numbers, dtype=np.int32), counts),
-        atom_frac=positions,
+        cell=sites.cell,
+        atom_number=sites.number,
+        atom_frac=sites.frac,
         values=_frozen(values),
+        notes=tuple(sites.notes),
     )
 
 

@@ -169,7 +169,10 @@ class EnergyGrid:
         facts = parse_title(found.title)
         match = re.fullmatch(r"([A-Z][a-z]?)([0-9]?)([+-])", facts.get("ion", ""))
         ion = MobileIon("X", 0, 0, False)
-        if match is not None:
+        notes = [f"read from {path}", *found.notes]
+        if match is None:
+            notes.append("the file does not say which ion the energies belong to")
+        else:
             numbers = {entry.symbol: z for z, entry in element_table().items()}
             charge = int(match[2] or 1) * (1 if match[3] == "+" else -1)
             ion = MobileIon(match[1], numbers.get(match[1], 0), charge, False)
@@ -183,7 +186,7 @@ class EnergyGrid:
             cutoff=float(facts.get("cutoff", "nan")),
             screening=float(facts.get("screening", "nan")),
             field=None,
-            notes=(f"read from {path}",),
+            notes=tuple(notes),
             atom_number=found.atom_number,
             atom_frac=found.atom_frac,
         )

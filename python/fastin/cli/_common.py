@@ -7,18 +7,20 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
+from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
 
-if TYPE_CHECKING:
-    from fastin.crystal.warnings import CrystalWarning
-
-SUFFIXES = (".cif", ".vasp", ".poscar", ".contcar")
+SUFFIXES = (
+    *(".cif", ".mcif", ".vasp", ".poscar", ".contcar", ".cif.gz", ".mcif.gz"),
+    *(".extxyz", ".xyz", ".res", ".cell", ".gen", ".xsf"),
+)
 STRUCTURE_NAMES = ("POSCAR", "CONTCAR")
 _TABLE_WIDTH = 200
 
@@ -57,7 +59,9 @@ def expand_inputs(arguments: Iterable[str]) -> list[Path]:
             continue
         try:
             inside = sorted(
-                p for p in path.iterdir() if p.is_file() and (p.suffix.lower() in SUFFIXES or p.name in STRUCTURE_NAMES)
+                p
+                for p in path.iterdir()
+                if p.is_file() and (p.name.lower().endswith(SUFFIXES) or p.name in STRUCTURE_NAMES)
             )
         except OSError:
             paths.append(path)
@@ -158,6 +162,34 @@ def ion_legend(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def warning_mark(warnings: Iterable[dict[str, Any]]) -> str:
+    """The mark beside the ion: !! where a warning is severe, ! where one is not."""
+    severe = [bool(w["severe"]) for w in warnings]
+    return "!!" if any(severe) else "!" if severe else ""
+
+
+def warning_cell(warnings: Iterable[dict[str, Any]]) -> str:
+    """Codes of warnings for a table cell, severe ones marked with !!, others with !."""
+    severe = dict.fromkeys(w["code"] for w in warnings if w["severe"])
+    others = dict.fromkeys(w["code"] for w in warnings if not w["severe"])
+    parts = [f"!! {', '.join(severe)}"] if severe else []
+    return " ".join([*parts, *([f"! {', '.join(others)}"] if others else [])])
+
+
+def print_warnings(name: str, warnings: Iterable[dict[str, Any]], everything: bool) -> None:
+    """What severe warnings say, one line each, and the codes of the others; with `everything` all in full."""
+    listed = list(warnings)
+    for warning in listed:
+        if warning["severe"] or everything:
+            mark = "[red]!![/red]" if warning["severe"] else "[yellow]![/yellow]"
+            text = escape(str(CrystalWarning.from_dict(warning)))
+            stdout_console().print(f"{mark} {escape(name)}: {warning['code']}: {text}", soft_wrap=True)
+    codes = dict.fromkeys(w["code"] for w in listed if not w["severe"])
+    if codes and not everything:
+        text = f"[yellow]![/yellow] {escape(name)}: {', '.join(codes)} (--notes says more)"
+        stdout_console().print(text, soft_wrap=True)
+
+
 ion_option = click.option(
     "--ion",
     help="Mobile ion, e.g. Li, na, F-; default: Li, Na, K, Ag or Cu, else a free anion, else Mg, Zn, Ca, Al, Rb, Cs.",
@@ -178,6 +210,10 @@ convention_option = click.option(
 )
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), help="Threads of the core; default: all that this process may use."
+)
+strict_option = click.option("--strict", is_flag=True, help="A structure with severe warnings is an error.")
+block_option = click.option(
+    "--block", help="Of several, the data block to read (name or number); of a trajectory, the frame."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 notes_option = click.option("--notes", "show_notes", is_flag=True, help="Print what was assumed for each structure.")

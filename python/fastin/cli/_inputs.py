@@ -53,18 +53,26 @@ def expand_sources(arguments: Iterable[str]) -> list[Source]:
     return found
 
 
-def open_source(source: Source) -> Any:
+def open_source(source: Source, *, block: str | None = None, strict: bool = False) -> Any:
     """The crystal of a source.
+
+    Args:
+        source: from `expand_sources`.
+        block: data block or frame of its file.
+        strict: refuse a crystal with severe warnings.
 
     Raises:
         FastinError: it cannot be read.
     """
-    from fastin.crystal.crystal import as_crystal
+    from fastin.crystal.crystal import Crystal
+    from fastin.crystal.warnings import refuse_severe
 
     if source.record is not None:
         from fastin.screening.job import load_crystal
 
-        return load_crystal(source.record)
+        crystal = load_crystal(source.record)
+        refuse_severe(source.name, crystal.warnings, strict)
+        return crystal
     assert source.path is not None
     refuse_folder(source.path)
-    return as_crystal(source.path)
+    return Crystal.from_file(source.path, block=block, strict=strict)

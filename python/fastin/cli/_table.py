@@ -36,6 +36,10 @@ class Column:
     wide: bool = False
 
 
+#: Codes of a structure's warnings; the mark stands beside the ion.
+WARNING_COLUMN = Column("warnings", "left", wide=True)
+
+
 def wide_option(command: Any) -> Any:
     """Adds ``--wide``."""
     return click.option("--wide", is_flag=True, help="All columns, however wide; else what fits 80.")(command)

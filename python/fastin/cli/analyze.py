@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import (
+    block_option,
     dump_json,
     ion_legend,
     ion_mark,
@@ -24,14 +25,18 @@ from fastin.cli._common import (
     json_ready,
     notes_option,
     number,
+    print_warnings,
     radii_option,
     stderr_console,
     stdout_console,
+    strict_option,
     threads_option,
     unique_stems,
+    warning_cell,
+    warning_mark,
 )
 from fastin.cli._inputs import Source, expand_sources, open_source
-from fastin.cli._table import WIDTH, Column, csv_option, print_csv, print_table, wide_option
+from fastin.cli._table import WARNING_COLUMN, WIDTH, Column, csv_option, print_csv, print_table, wide_option
 from fastin.errors import FastinError
 from fastin.runtime.isolate import Failure
 
@@ -46,7 +51,13 @@ NETWORK_FILES = (".net", ".json", ".vasp", ".cif")
 
 
 def analyze_one(
-    structure: Any, name: str, ion: str | None, radii: str, with_barriers: bool, threads: int | None
+    structure: Any,
+    name: str,
+    ion: str | None,
+    radii: str,
+    with_barriers: bool,
+    threads: int | None,
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Network, barriers and descriptors of one structure.
 
@@ -56,12 +67,13 @@ def analyze_one(
     from fastin.bvse.barriers import compute_barriers
     from fastin.bvse.grid import compute_bvse
     from fastin.crystal.crystal import as_crystal
+    from fastin.crystal.warnings import merge_warnings
     from fastin.network.network import compute_network
 
     start = time.perf_counter()
     crystal = as_crystal(structure)
     mobile = crystal.resolve_ion(ion)
-    network = compute_network(crystal, mobile, radii=radii, num_threads=threads)
+    network = compute_network(crystal, mobile, radii=radii, strict=strict, num_threads=threads)
     network_ms = 1e3 * (time.perf_counter() - start)
     channels = network.channels(network.probe_radius)
     row: dict[str, Any] = {
@@ -86,10 +98,11 @@ def analyze_one(
     }
     notes = [*crystal.notes, *(n for n in network.notes if n not in crystal.notes)]
     row["_network"] = network
+    warnings = merge_warnings(crystal.warnings, network.warnings)
     if with_barriers:
         start = time.perf_counter()
         try:
-            grid = compute_bvse(crystal, mobile, num_threads=threads)
+            grid = compute_bvse(crystal, mobile, strict=strict, num_threads=threads)
             barriers = compute_barriers(grid, num_threads=threads)
         except FastinError as error:
             # The network stands on its own; the missing energies are said, not hidden.
@@ -105,9 +118,11 @@ def analyze_one(
             }
             row["paths"], row["_paths"] = _path_columns(crystal, network, grid, barriers, threads)
             notes += [n for n in (*grid.notes, *barriers.notes) if n not in notes]
+            warnings = merge_warnings(warnings, row["_paths"].warnings)
             row["_grid"] = grid
             row["barriers_ms"] = 1e3 * (time.perf_counter() - start)
     row["notes"] = notes
+    row["warnings"] = [warning.to_dict() for warning in warnings]
     return row
 
 
@@ -133,22 +148,23 @@ def _public(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def worker(
-    ion: str | None, radii: str, barriers: bool, out: Path | None, num_threads: int
+    ion: str | None, radii: str, barriers: bool, out: Path | None, strict: bool, block: str | None, num_threads: int
 ) -> Callable[[tuple[Source, str]], dict[str, Any]]:
     """In a worker process: the function that analyzes one (path, stem), writes its files and returns its row."""
     import fastin.bvse.barriers
     import fastin.crystal.crystal
     import fastin.transport.paths  # noqa: F401 - no structure's time limit shall pay for imports
 
-    return partial(_answer, ion=ion, radii=radii, barriers=barriers, out=out, threads=num_threads)
+    options = {"ion": ion, "radii": radii, "with_barriers": barriers, "strict": strict, "threads": num_threads}
+    return partial(_answer, out=out, block=block, options=options)
 
 
 def _answer(
-    item: tuple[Source, str], *, ion: str | None, radii: str, barriers: bool, out: Path | None, threads: int
+    item: tuple[Source, str], *, out: Path | None, block: str | None, options: dict[str, Any]
 ) -> dict[str, Any]:
     source, stem = item
     try:
-        row = analyze_one(open_source(source), source.name, ion, radii, barriers, threads)
+        row = analyze_one(open_source(source, block=block, strict=options["strict"]), source.name, **options)
         if out is not None:
             _write_files(row, out, stem)
     except (FastinError, OSError) as error:
@@ -192,7 +208,7 @@ _ENERGIES = (
 def _texts(row: dict[str, Any], label: str, with_barriers: bool) -> list[str]:
     if "error" in row:
         return [label, row["error"]["type"]]
-    cells = [label, row["formula"], ion_mark(row)]
+    cells = [label, row["formula"], ion_mark(row) + warning_mark(row["warnings"])]
     cells += [str(row["n_voids"]), str(row["n_bottlenecks"])]
     cells += [number(r) for r in row["free_sphere_radii_A"]]
     cells += [number(row["percolation_radii_A"][0])]
@@ -207,7 +223,7 @@ def _texts(row: dict[str, Any], label: str, with_barriers: bool) -> list[str]:
             cells.append(f"{d}D" if d else "no")
             cells += [str(row["paths"]["n_inequivalent_hops"]), number(row["paths"]["activation_energy_eV"])]
     cells.append(number(row["network_ms"] + row.get("barriers_ms", 0.0), 1))
-    return cells
+    return [*cells, warning_cell(row["warnings"])]
 
 
 def flat_row(row: dict[str, Any], label: str) -> dict[str, Any]:
@@ -226,6 +242,7 @@ def flat_row(row: dict[str, Any], label: str) -> dict[str, Any]:
         flat |= {f"barrier_{d}d_network_eV": inf if e is None else e for d, e in enumerate(energies, 1)}
         flat["inequivalent_hops"] = paths.get("n_inequivalent_hops")
         flat["kinetic_activation_energy_eV"] = paths.get("activation_energy_eV")
+    flat["warnings"] = [w["code"] for w in row["warnings"]]
     if "barriers_error" in row:
         flat |= {"error_type": row["barriers_error"]["type"], "error_message": row["barriers_error"]["message"]}
     return flat
@@ -259,6 +276,8 @@ def _legend(rows: list[dict[str, Any]], with_barriers: bool) -> str:
     "-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for network, grid and JSON files."
 )
 @notes_option
+@strict_option
+@block_option
 @wide_option
 @csv_option
 @threads_option
@@ -272,6 +291,8 @@ def command(
     as_json: bool,
     out: Path | None,
     show_notes: bool,
+    strict: bool,
+    block: str | None,
     wide: bool,
     as_csv: bool,
     threads: int | None,
@@ -288,7 +309,7 @@ def command(
     if not paths:
         raise click.UsageError("name at least one FILE, or use --demo")
     items = list(zip(sources, unique_stems(Path(label) for label in labels), strict=True))
-    given = {"ion": ion, "radii": radii, "barriers": barriers, "out": out}
+    given = {"ion": ion, "radii": radii, "barriers": barriers, "out": out, "strict": strict, "block": block}
     answers, interrupted = _run(items, given, Limits(time_limit, memory, threads))
     done = [k for k, answer in enumerate(answers) if answer is not None]
     rows = [
@@ -323,11 +344,15 @@ def _print(
     console = stdout_console()
     computed = any("error" not in row for row in rows)
     columns = (*_COLUMNS, *(_ENERGIES if barriers else ()), Column("time\nms", wide=True))
+    if any(row.get("warnings") for row in rows):
+        columns = (*columns, WARNING_COLUMN)
     if computed:
         print_table(columns, [_texts(r, label, barriers) for r, label in zip(rows, labels, strict=True)], wide=wide)
         console.print(_legend(rows, barriers), style="dim", soft_wrap=True)
     if out is not None and computed:
         console.print(f"files written to {escape(str(out))}", style="dim")
+    for row in rows:
+        print_warnings(Path(row["source"]).name, row.get("warnings", ()), show_notes)
     for row in rows if show_notes else ():
         for note in row.get("notes", ()):
             console.print(f"{escape(Path(row['source']).name)}: {escape(note)}", style="dim")

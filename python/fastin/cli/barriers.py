@@ -13,6 +13,7 @@ from rich.markup import escape
 from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import (
     Finite,
+    block_option,
     convention_option,
     dump_json,
     ion_legend,
@@ -23,13 +24,17 @@ from fastin.cli._common import (
     json_ready,
     notes_option,
     number,
+    print_warnings,
     stderr_console,
     stdout_console,
+    strict_option,
     threads_option,
     unique_stems,
+    warning_cell,
+    warning_mark,
 )
 from fastin.cli._inputs import Source, expand_sources, open_source
-from fastin.cli._table import Column, csv_option, print_csv, print_table, wide_option
+from fastin.cli._table import WARNING_COLUMN, Column, csv_option, print_csv, print_table, wide_option
 from fastin.errors import FastinError
 from fastin.runtime.isolate import Failure
 
@@ -48,6 +53,7 @@ def worker(
     grid: dict[str, Any],
     barriers: dict[str, Any],
     ion: str | None,
+    block: str | None,
     out: Path | None,
     formats: tuple[str, ...],
     num_threads: int,
@@ -55,9 +61,8 @@ def worker(
     """In a worker process: the function that takes one (path, stem), writes its files and returns its row."""
     import fastin.bvse.barriers  # noqa: F401 - no structure's time limit shall pay for imports
 
-    return partial(
-        _answer, grid_options=grid, barrier_options=barriers, ion=ion, out=out, formats=formats, threads=num_threads
-    )
+    options: dict[str, Any] = {"grid_options": grid, "barrier_options": barriers, "block": block}
+    return partial(_answer, ion=ion, out=out, formats=formats, threads=num_threads, **options)
 
 
 def _answer(
@@ -66,6 +71,7 @@ def _answer(
     grid_options: dict[str, Any],
     barrier_options: dict[str, Any],
     ion: str | None,
+    block: str | None,
     out: Path | None,
     formats: tuple[str, ...],
     threads: int,
@@ -75,7 +81,8 @@ def _answer(
 
     source, stem = item
     try:
-        grid = compute_bvse(open_source(source), ion, num_threads=threads, **grid_options)
+        crystal = open_source(source, block=block, strict=grid_options["strict"])
+        grid = compute_bvse(crystal, ion, num_threads=threads, **grid_options)
         barriers = compute_barriers(grid, num_threads=threads, **barrier_options)
         row = {**barriers.to_dict(), "ion_guessed": is_guessed(ion, barriers.ion.symbol, grid.warnings)}
         if out is not None:
@@ -107,11 +114,12 @@ def _texts(row: dict[str, Any], label: str) -> list[str]:
     along = row.get("translations_1d") or [[]]
     return [
         label,
-        ion_mark(row),
+        ion_mark(row) + warning_mark(row["warnings"]),
         *(number(row[f"e{k}d_eV"], 3) for k in (1, 2, 3)),
         f"{d}D" if d else "no",
         " ".join(f"{x:.3f}" for x in saddle) if saddle else "-",
         str(along[0]) if saddle else "-",
+        warning_cell(row["warnings"]),
     ]
 
 
@@ -122,6 +130,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     inf = float("inf")  # null in JSON is an ion that cannot percolate
     energies = {f"barrier_{d}d_{row['zero']}_eV": row[f"e{d}d_eV"] for d in (1, 2, 3)}
     flat = {"source": row["source"], "ion": row["ion"], "convention": row.get("convention")}
+    flat["warnings"] = [w["code"] for w in row["warnings"]]
     return flat | {name: inf if value is None else value for name, value in energies.items()}
 
 
@@ -159,6 +168,8 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 @wide_option
 @csv_option
 @notes_option
+@strict_option
+@block_option
 @threads_option
 @limits
 def command(
@@ -176,6 +187,8 @@ def command(
     wide: bool,
     as_csv: bool,
     show_notes: bool,
+    strict: bool,
+    block: str | None,
     threads: int | None,
     time_limit: float,
     memory: int | None,
@@ -188,7 +201,8 @@ def command(
         "ion": ion,
         "out": out,
         "formats": formats or ("cube",),
-        "grid": {"resolution": resolution, "cutoff": cutoff, "convention": convention},
+        "block": block,
+        "grid": {"resolution": resolution, "cutoff": cutoff, "convention": convention, "strict": strict},
         "barriers": {"refine": refine, "connectivity": int(connectivity), "zero": zero},
     }
     items = list(zip(sources, unique_stems(Path(source.label) for source in sources), strict=True))
@@ -206,7 +220,9 @@ def command(
         console = stdout_console()
         computed = any("error" not in row for row in rows)
         if computed:
-            print_table(_COLUMNS, [_texts(row, sources[k].label) for k, row in zip(done, rows, strict=True)], wide=wide)
+            marked = any(row.get("warnings") for row in rows)
+            columns = (*_COLUMNS, WARNING_COLUMN) if marked else _COLUMNS
+            print_table(columns, [_texts(row, sources[k].label) for k, row in zip(done, rows, strict=True)], wide=wide)
             where = "percolating component" if zero == "network" else "cell"
             console.print(f"{convention} convention; measured from the lowest point of the {where}.", style="dim")
             for line in ion_legend(rows):
@@ -214,6 +230,7 @@ def command(
         if out is not None and computed:
             console.print(f"files written to {escape(str(out))}", style="dim")
         for row in rows:
+            print_warnings(Path(row["source"]).name, row.get("warnings", ()), show_notes)
             for note in row.get("notes" if show_notes else "flags", ()):
                 console.print(f"{escape(Path(row['source']).name)}: {escape(note)}", style="dim")
     failed = [r for r in rows if "error" in r]

@@ -14,15 +14,18 @@ from rich.table import Table
 from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import (
     Finite,
+    block_option,
     dump_json,
     ion_option,
     ion_text,
     is_guessed,
     json_option,
     number,
+    print_warnings,
     radii_option,
     stderr_console,
     stdout_console,
+    strict_option,
     threads_option,
 )
 from fastin.errors import FastinError
@@ -56,6 +59,7 @@ def _summary(network: InterstitialNetwork, probe: float, named: str | None) -> d
         ],
         "recovery_rate": network.recovery() if len(network.mobile_frac) else None,
         "notes": list(network.notes),
+        "warnings": [warning.to_dict() for warning in network.warnings],
     }
     return out
 
@@ -151,14 +155,17 @@ def worker(
     probe: float | None,
     classes: bool,
     out: tuple[Path, ...],
+    block: str | None,
     num_threads: int,
 ) -> Callable[[Path], dict[str, Any]]:
     """In a worker process: the function that takes one path, writes its files and returns its row."""
+    from fastin.crystal.crystal import Crystal
     from fastin.network.network import compute_network
 
     def answer(path: Path) -> dict[str, Any]:
         try:
-            network = compute_network(path, ion, num_threads=num_threads, **options)
+            crystal = Crystal.from_file(path, block=block, strict=options["strict"])
+            network = compute_network(crystal, ion, num_threads=num_threads, **options)
             row = _summary(network, network.probe_radius if probe is None else probe, ion)
             if classes:
                 row |= _classes(network)
@@ -195,6 +202,8 @@ def worker(
     help="Write the network: .json, .net, .cif, .vasp or .graphml; may be given several times.",
 )
 @json_option
+@strict_option
+@block_option
 @threads_option
 @limits
 def command(
@@ -208,13 +217,15 @@ def command(
     reduce_: bool,
     out: tuple[Path, ...],
     as_json: bool,
+    strict: bool,
+    block: str | None,
     threads: int | None,
     time_limit: float,
     memory: int | None,
 ) -> None:
     """Voids and bottlenecks of FILE (CIF, POSCAR): free spheres, channels, symmetry classes; network files."""
-    options = {"radii": radii, "clearance": clearance, "face_centers": face_centers, "exact": exact}
-    given = {"ion": ion, "options": options, "probe": probe, "classes": reduce_, "out": out}
+    options = {"radii": radii, "clearance": clearance, "face_centers": face_centers, "exact": exact, "strict": strict}
+    given = {"ion": ion, "options": options, "probe": probe, "classes": reduce_, "out": out, "block": block}
     answers, interrupted = run_batch("fastin.cli.network:worker", [file], given, Limits(time_limit, memory, threads))
     row = answers[0]
     if isinstance(row, Failure):
@@ -230,6 +241,7 @@ def command(
     _print_summary(row)
     if reduce_:
         _print_classes(row)
+    print_warnings(file.name, row["warnings"], True)
     for note in row["notes"]:
         stdout_console().print(f"note: {escape(note)}")
     for path in out:

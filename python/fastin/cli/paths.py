@@ -14,6 +14,7 @@ from rich.table import Table
 
 from fastin.cli._common import (
     Finite,
+    block_option,
     dump_json,
     ion_option,
     ion_text,
@@ -22,7 +23,9 @@ from fastin.cli._common import (
     number,
     stderr_console,
     stdout_console,
+    strict_option,
     threads_option,
+    warning_cell,
 )
 from fastin.errors import FastinError, InputError
 
@@ -66,6 +69,8 @@ def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
     console = stdout_console()
     console.print(escape(repr(paths)))
     console.print(f"mobile ion {ion_text(row)}")
+    if row["warnings"]:
+        console.print(f"warnings: {warning_cell(row['warnings'])}", markup=False)
     console.print(f"energies above the lowest site; cutoff {paths.energy_cutoff:.2f} eV\n")
     sites = Table(
         box=None, header_style="bold", pad_edge=False, title="sites, one a symmetry class", title_justify="left"
@@ -212,6 +217,8 @@ def _neb(
 @click.option("--kmcpy", "kmcpy", type=click.Path(path_type=Path), help="Folder for the input of a kMCpy run.")
 @json_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the JSON, with sites, hops and profiles.")
+@strict_option
+@block_option
 @threads_option
 def command(
     file: Path,
@@ -231,15 +238,25 @@ def command(
     kmcpy: Path | None,
     as_json: bool,
     out: Path | None,
+    strict: bool,
+    block: str | None,
     threads: int | None,
 ) -> None:
     """Sites, inequivalent hops and legs, percolating paths of FILE with energies; hop kinetics; NEB images."""
+    from fastin.crystal.crystal import Crystal
     from fastin.transport.neb import default_mechanism
     from fastin.transport.paths import compute_paths
 
     try:
+        crystal = Crystal.from_file(file, block=block, strict=strict)
         paths = compute_paths(
-            file, ion, energy_cutoff=cutoff_energy, convention=convention, resolution=resolution, num_threads=threads
+            crystal,
+            ion,
+            energy_cutoff=cutoff_energy,
+            convention=convention,
+            resolution=resolution,
+            strict=strict,
+            num_threads=threads,
         )
         row = paths.to_dict()
         row["ion_guessed"] = is_guessed(ion, paths.ion.symbol, paths.ion.warnings)

@@ -10,8 +10,19 @@ from typing import Any
 import click
 
 from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
-from fastin.cli._common import dump_json, expand_inputs, ion_mark, is_guessed, number, stderr_console
-from fastin.cli._table import WIDTH, Column, csv_option, print_csv, print_table, wide_option
+from fastin.cli._common import (
+    dump_json,
+    expand_inputs,
+    ion_mark,
+    is_guessed,
+    number,
+    stderr_console,
+    strict_option,
+    warning_cell,
+    warning_mark,
+)
+from fastin.cli._table import WARNING_COLUMN, WIDTH, Column, csv_option, print_csv, print_table, wide_option
+from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import FastinError
 from fastin.runtime.isolate import Failure
 
@@ -35,6 +46,7 @@ from fastin.runtime.isolate import Failure
     show_default=True,
     help="What an experiment would give too.",
 )
+@strict_option
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @wide_option
 @csv_option
@@ -48,6 +60,7 @@ def command(
     formulas: tuple[str, ...],
     hops: tuple[tuple[float, ...], ...],
     experiment: bool,
+    strict: bool,
     as_json: bool,
     wide: bool,
     as_csv: bool,
@@ -67,7 +80,7 @@ def command(
     compositions, failures = _compositions(formulas)
     predictions: list[Any] = []
     if files:
-        predictions, unusable = _structures(files, ion, model, device, experiment, given)
+        predictions, unusable = _structures(files, ion, model, device, experiment, strict, given)
         failures += unusable
     for message in failures:
         stderr_console().print(message, style="red", markup=False, soft_wrap=True)
@@ -128,7 +141,8 @@ def _print_hops(
         print_table(columns, rows)
         for hop in found:
             for warning in hop["warnings"]:
-                stderr_console().print(f"warning: {hop['source']}: {warning}", style="yellow", markup=False)
+                text = CrystalWarning(**warning)
+                stderr_console().print(f"warning: {hop['source']}: {text}", style="yellow", markup=False)
         _line(f"Model: {found[0]['model']}")
     leave(failed, interrupted, sum(answer is not None for answer in answers), len(paths))
 
@@ -154,13 +168,19 @@ def _compositions(formulas: tuple[str, ...]) -> tuple[list[dict[str, Any]], list
 
 
 def _structures(
-    files: tuple[str, ...], ion: str | None, model: str, device: str | None, experiment: bool, given: Limits
+    files: tuple[str, ...],
+    ion: str | None,
+    model: str,
+    device: str | None,
+    experiment: bool,
+    strict: bool,
+    given: Limits,
 ) -> tuple[list[Any], list[str]]:
     """Predictions, and a message for each file that could not be used."""
     from fastin.prediction import Prediction, predict_each
 
     said = predict_each(
-        expand_inputs(files), ion, model=model, device=device, experiment=experiment,
+        expand_inputs(files), ion, model=model, device=device, experiment=experiment, strict=strict,
         time_limit=given.time_limit, memory=given.memory,
     )  # fmt: skip
     predictions = [p for p in said if isinstance(p, Prediction)]
@@ -190,11 +210,18 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
             energy = _said(p.experimental_activation_energy, p.experimental_activation_energy_std)
             sigma = _said(p.log10_conductivity, p.log10_conductivity_std)
             mobile = ion_mark({"ion": p.ion, "ion_guessed": is_guessed(ion, p.ion, p.warnings)})
-            rows.append([p.source, p.formula, mobile, *([fitted] if own else bvse), energy, sigma])
+            listed = [warning.to_dict() for warning in p.warnings]
+            mobile += warning_mark(listed)
+            rows.append(
+                [p.source, p.formula, mobile, *([fitted] if own else bvse), energy, sigma, warning_cell(listed)]
+            )
+        if any(p.warnings for p in predictions):
+            columns.append(WARNING_COLUMN)
         print_table(columns, rows, wide=wide)
         for p in predictions:
             for warning in p.warnings:
-                stderr_console().print(f"warning: {p.source}: {warning}", style="yellow", markup=False)
+                mark = "!!" if warning.severe else "!"
+                stderr_console().print(f"{mark} {p.source}: {warning.code}: {warning}", style="yellow", markup=False)
         if not own:
             _line("E_1D BVSE: spse convention, global zero; E_1D/2D/3D (--wide): network zero.")
         _line("All values are predicted; E_a exper. and sigma: what a measurement would be expected to give.")
@@ -218,7 +245,8 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
         print_table(columns, cells, wide=wide)
         for row in compositions:
             for warning in row["warnings"]:
-                stderr_console().print(f"warning: {row['formula']}: {warning}", style="yellow", markup=False)
+                text = CrystalWarning(**warning)
+                stderr_console().print(f"warning: {row['formula']}: {text}", style="yellow", markup=False)
         _line(f"Model: {compositions[0]['model']}")
 
 
@@ -240,4 +268,5 @@ def _flat(prediction: Any) -> dict[str, Any]:
         "predicted_log10_conductivity_std": prediction.log10_conductivity_std or None,
     }
     row |= {f"predicted_label_{k}": value for k, value in enumerate(prediction.values, 1)}
-    return row | {"prediction_warnings": "; ".join(map(str, prediction.warnings))}
+    codes = [warning.code for warning in prediction.warnings]
+    return row | {"warnings": codes, "prediction_warnings": "; ".join(map(str, prediction.warnings))}

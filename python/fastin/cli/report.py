@@ -57,6 +57,7 @@ def _write_views(
     help="Column that says which rows are best (for --views).",
 )
 @click.option("--ion", help="Mobile ion of the view pages.")
+@click.option("--severe", is_flag=True, help="Keep rows with severe warnings, which are left out else.")
 def command(
     results: str,
     out: str,
@@ -67,13 +68,14 @@ def command(
     limit: int,
     by: str,
     ion: str | None,
+    severe: bool,
 ) -> None:
     """One self-contained page of a results table: sort, filter, histograms, barrier against free-sphere radius."""
     from fastin.screening.report import write_report
 
     if views and not sources:
         raise click.UsageError("--views needs --input: the structures that were screened")
-    options: dict[str, Any] = {"title": title, "view_url": view_url}
+    options: dict[str, Any] = {"title": title, "view_url": view_url, "severe": severe}
     try:
         if views:
             options["views"] = _write_views(results, sources, Path(views), Path(out), limit, by, ion)

@@ -125,6 +125,7 @@ def _summary(result: Any, quiet: bool) -> None:
 @click.option("--time-limit", type=Finite(0.001, 1e7), default=300.0, show_default=True, help="Seconds a structure.")
 @memory_option
 @click.option("--option", "pairs", multiple=True, metavar="NAME=VALUE", help="Option of tasks, e.g. resolution=0.3.")
+@click.option("--strict", is_flag=True, help="A structure with severe warnings is an error.")
 @click.option("--recompute", is_flag=True, help="Compute rows of another version or other options again.")
 @click.option("--restart", is_flag=True, help="Forget the rows that are there.")
 @click.option("--retry-errors", is_flag=True, help="Compute rows again that hold an error.")
@@ -141,6 +142,7 @@ def command(
     time_limit: float,
     memory: int | None,
     pairs: tuple[str, ...],
+    strict: bool,
     recompute: bool,
     restart: bool,
     retry_errors: bool,
@@ -166,11 +168,12 @@ def command(
     if not quiet:
         inputs_logger.addHandler(shown)
     names = [name.strip() for group in tasks for name in group.split(",") if name.strip()] or list(DEFAULT_TASKS)
+    options = _options(pairs) | ({"strict": True} if strict else {})
     signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         with _progress_bar(quiet) as progress:
             result = screen(
-                list(inputs), out, ion=ion, tasks=names, workers=workers, scheduler=scheduler, options=_options(pairs),
+                list(inputs), out, ion=ion, tasks=names, workers=workers, scheduler=scheduler, options=options,
                 resume="recompute" if recompute else not restart, time_limit=time_limit, memory=memory,
                 retry_errors=retry_errors, prune=prune, progress=progress, worker_log=log_file,
             )  # fmt: skip

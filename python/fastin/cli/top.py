@@ -18,6 +18,8 @@ from fastin.errors import FastinError
 def _text(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, list):
+        return " ".join(value)
     if isinstance(value, float):
         return "inf" if math.isinf(value) else f"{value:.4g}"
     text = str(value)
@@ -29,7 +31,7 @@ def _dump(table: Any, rows: list[dict[str, Any]], *, as_csv: bool) -> None:
     if as_csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(table.column_names)
-        writer.writerows(list(row.values()) for row in rows)
+        writer.writerows(["; ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows)
         return
     for row in rows:
         finite = {k: ("inf" if isinstance(v, float) and math.isinf(v) else v) for k, v in row.items()}
@@ -47,6 +49,7 @@ def _dump(table: Any, rows: list[dict[str, Any]], *, as_csv: bool) -> None:
 @click.option("--wide", is_flag=True, help="Cells uncut, however wide; else what fits 80 columns.")
 @click.option("-o", "--out", type=click.Path(dir_okay=False), help="Write the rows to a .csv or .jsonl file.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values.")
+@click.option("--severe", is_flag=True, help="Show rows with severe warnings too.")
 def command(
     results: str,
     by: str,
@@ -58,17 +61,20 @@ def command(
     wide: bool,
     out: str | None,
     as_csv: bool,
+    severe: bool,
 ) -> None:
     """Best rows of a results table (a .parquet file or a folder of parts, finished or still growing)."""
-    from fastin.screening.query import top
+    from fastin.screening.query import left_out, top
 
     names = [name.strip() for name in columns.split(",") if name.strip()] if columns else None
     try:
-        table = top(results, by, where=where, limit=limit, descending=descending, columns=names)
+        table = top(results, by, where=where, limit=limit, descending=descending, columns=names, severe=severe)
     except FastinError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
     rows = table.to_pylist()
+    if hidden := left_out(table):
+        click.echo(f"{hidden} row(s) with severe warnings are left out; --severe shows them", err=True)
     if not rows:
         click.echo("no row has a finite value there and meets the condition", err=True)
     if out is not None:
@@ -88,7 +94,7 @@ def command(
 
     shown = []
     for name, kind in zip(table.column_names, table.schema.types, strict=True):
-        words = str(kind) == "string"
+        words = str(kind).startswith(("string", "list"))
         side: Any = "left" if words else "right"
         unit = column_unit(name)
         heading = f"{_broken(name)}\n{unit}" if unit else _broken(name)

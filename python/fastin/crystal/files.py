@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import math
+import re
+import tempfile
+import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +17,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.crystal.cif import parse_cif
+from fastin.crystal.poscar import parse_poscar
 from fastin.crystal.sites import Sites, decode
 from fastin.crystal.species import parse_species
-from fastin.errors import GeometryError, InputError
+from fastin.errors import FastinError, GeometryError, InputError
 
-_POSCAR_NAMES = ("POSCAR", "CONTCAR")
+_POSCAR_NAMES = ("POSCAR", "CONTCAR", "CHG", "LOCPOT", "AECCAR", "PARCHG")  # volumetric files begin like a POSCAR
 _POSCAR_SUFFIXES = (".vasp", ".poscar", ".contcar")
+_CIF_SUFFIXES = (".cif", ".mcif")
+_PACKED = {
+    b"\x1f\x8b": (gzip.decompress, ".gz"),
+    b"BZh": (bz2.decompress, ".bz2"),
+    b"\xfd7zXZ": (lzma.decompress, ".xz"),
+}
+#: Files that ASE is asked for before pymatgen, by suffix or name, and the format where ASE cannot tell it.
+_ASE_FIRST = {
+    **{".extxyz": "extxyz", ".xyz": "extxyz", ".gen": "gen", ".pwi": "espresso-in", ".pwo": "espresso-out"},
+    **{".cell": "castep-cell", ".castep": "castep-castep", ".lmp": "lammps-data", ".lammps": "lammps-data"},
+    **{".lammps-data": "lammps-data", ".data": "lammps-data", ".dump": "lammps-dump-text"},
+    **{".lammpstrj": "lammps-dump-text", ".traj": "traj", ".struct": "struct", ".cfg": "cfg", ".res": "res"},
+    "XDATCAR": "vasp-xdatcar", "geometry.in": "aims", "CONFIG": "dlp4",
+}  # fmt: skip
+_NO_ELEMENTS = (
+    "numbers its atom types without naming elements; add the elements (dump_modify element, a Masses section)"
+)
 
 
 def read_sites(path: Path, block: str | int | None = None) -> tuple[Sites, str]:
     """Sites of a file and the name to use in messages.
 
+    Args:
+        path: a CIF or POSCAR by name or content; anything else that ASE or pymatgen reads. gz, bz2 and xz are unpacked.
+        block: data block of a CIF, frame of a trajectory.
+
     Raises:
-        InputError: missing, a directory, binary, or of an unknown format.
+        InputError: missing, a directory, or of an unknown format.
     """
     source = str(path)
     try:
@@ -33,23 +62,35 @@ def read_sites(path: Path, block: str | int | None = None) -> tuple[Sites, str]:
         raise InputError(f"{source}: a directory; give the file") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{source}: cannot be read ({error})") from None
-    name, suffix = path.name.upper(), path.suffix.lower()
-    if suffix == ".cif":
-        return parse_cif(decode(data, source), source), source
-    if suffix in _POSCAR_SUFFIXES or name.startswith(_POSCAR_NAMES):
+    data, name = unpacked(data, path.name, source)
+    suffix = Path(name).suffix.lower()
+    if suffix in _CIF_SUFFIXES:
+        return parse_cif(decode(data, source), source, block=block), source
+    if suffix in _POSCAR_SUFFIXES or name.upper().startswith(_POSCAR_NAMES):
         return parse_poscar(decode(data, source), source), source
-    if _has_data_block(text := decode(data, source)):
-        return parse_cif(text, source), source
-    return _by_pymatgen(path, source), source
+    if _ase_format(name) is None and b"\0" not in data and _has_data_block(text := decode(data, source)):
+        return parse_cif(text, source, block=block), source
+    return _by_library(path, data, name, source, block), source
+
+
+def unpacked(data: bytes, name: str, source: str) -> tuple[bytes, str]:
+    """The bytes of a packed file and its name without .gz, .bz2 or .xz; others as they are."""
+    for magic, (unpack, suffix) in _PACKED.items():
+        if data.startswith(magic):
+            try:
+                return unpack(data), name[: -len(suffix)] if name.lower().endswith(suffix) else name
+            except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+                raise InputError(f"{source}: a damaged compressed file ({error})") from None
+    return data, name
 
 
 def sites_from_bytes(data: bytes, source: str) -> Sites:
-    """Sites of a CIF or POSCAR, told apart by its content.
+    """Sites of a CIF or POSCAR, packed or not, told apart by its content.
 
     Raises:
         InputError: binary, or neither.
     """
-    text = decode(data, source)
+    text = decode(unpacked(data, "", source)[0], source)
     return parse_cif(text, source) if _has_data_block(text) else parse_poscar(text, source)
 
 
@@ -57,75 +98,73 @@ def _has_data_block(text: str) -> bool:
     return any(line.lstrip().lower().startswith("data_") for line in text.splitlines()[:50])
 
 
-def _by_pymatgen(path: Path, source: str) -> Sites:
+def _ase_format(name: str) -> str | None:
+    """ASE's name of a format that it is asked for first; None for all others."""
+    suffix = "".join(Path(name).suffixes[-1:]).lower()
+    return _ASE_FIRST.get(suffix) or next(
+        (f for n, f in _ASE_FIRST.items() if n[0] != "." and name.startswith(n)), None
+    )
+
+
+def _by_library(path: Path, data: bytes, name: str, source: str, block: str | int | None) -> Sites:
+    """What ASE or pymatgen makes of a file; whichever knows it better is asked first."""
+    known = _ase_format(name)
+    if known in ("lammps-data", "lammps-dump-text") and not _names_elements(data, known):
+        raise InputError(f"{source}: {_NO_ELEMENTS}")
+    readers = [_by_ase, _by_pymatgen] if known else [_by_pymatgen, _by_ase]
+    reasons = []
+    with tempfile.TemporaryDirectory() as folder:
+        plain = path
+        if name != path.name:
+            plain = Path(folder) / name
+            plain.write_bytes(data)
+        for reader in readers:
+            try:
+                return reader(plain, source, known, block)
+            except FastinError:
+                raise
+            except Exception as error:  # whatever a foreign parser raises
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                reasons.append(f"{reader.__name__.removeprefix('_by_')}: {reason[:160]}")
+    what = "a binary file" if b"\0" in data else "neither a CIF nor a POSCAR"
+    raise InputError(f"{source}: {what}, and no reader takes it ({'; '.join(reasons)})")
+
+
+def _names_elements(data: bytes, kind: str) -> bool:
+    text = data.decode("utf-8", "replace")
+    if kind == "lammps-data":
+        return re.search(r"^\s*Masses", text, re.MULTILINE) is not None
+    match = re.search(r"^ITEM: ATOMS (.*)$", text, re.MULTILINE)
+    return match is not None and "element" in match[1].split()
+
+
+def _by_pymatgen(path: Path, source: str, known: str | None, block: str | int | None) -> Sites:
     from pymatgen.core import Structure
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sites_from_structure(Structure.from_file(str(path)), source)
+
+
+def _by_ase(path: Path, source: str, known: str | None, block: str | int | None) -> Sites:
     try:
-        structure = Structure.from_file(str(path))
-    except Exception as error:
-        raise InputError(f"{source}: neither a CIF nor a POSCAR, and pymatgen cannot read it ({error})") from None
-    return sites_from_structure(structure, source)
-
-
-def parse_poscar(text: str, source: str) -> Sites:
-    """Sites of a VASP 5 POSCAR (element symbols on line 6, or behind each position).
-
-    Raises:
-        InputError: a line that cannot be read, or no element names.
-    """
-    lines = text.splitlines()
-    try:
-        scale = [float(v) for v in lines[1].split()]
-        cell = np.array([[float(v) for v in lines[k].split()[:3]] for k in (2, 3, 4)])
-        if cell.shape != (3, 3):
-            raise ValueError("three vectors of three numbers expected")
-        at = 5
-        names = lines[at].split()
-        if names and names[0].isdigit():
-            names = []
-        else:
-            at += 1
-        counts = [int(v) for v in lines[at].split()]
-        at += 1
-        if lines[at].strip()[:1].upper() == "S":
-            at += 1
-        cartesian = lines[at].strip()[:1].upper() in ("C", "K")
-        total = sum(counts)
-        if total <= 0 or min(counts) < 0 or total > len(lines):
-            raise ValueError(f"{total} atoms announced")
-        rows = [lines[at + 1 + k].split() for k in range(total)]
-        coordinates = np.array([[float(v) for v in row[:3]] for row in rows]).reshape(total, 3)
-    except (IndexError, ValueError) as error:
-        raise InputError(f"{source}: not a readable POSCAR ({error})") from None
-    if names and len(names) != len(counts):
-        raise InputError(f"{source}: the POSCAR names {len(names)} elements but counts {len(counts)}")
-    if names:
-        symbols = [n.partition("/")[0].partition("_")[0] for n, c in zip(names, counts, strict=True) for _ in range(c)]
-    else:
-        symbols = [row[3] if len(row) > 3 else "" for row in rows]
-    cell, factor = _scaled(cell, scale, source)
-    if cartesian:
-        coordinates = np.linalg.solve(cell.T, (coordinates * factor).T).T
-    numbers = []
-    for k, name in enumerate(symbols):
-        found = parse_species(name)
-        if found is None:
-            raise InputError(f"{source}: unknown element {name!r} of atom {k + 1}; name the elements on line 6")
-        numbers.append(found[0])
-    label = [f"{name}{k + 1}" for k, name in enumerate(symbols)]
-    return Sites(cell, coordinates, np.array(numbers, dtype=np.int32), np.ones(total), label)
-
-
-def _scaled(cell: Any, scale: list[float], source: str) -> tuple[Any, Any]:
-    volume = abs(float(np.linalg.det(cell)))
-    if not math.isfinite(volume) or volume < 1e-9:
-        raise GeometryError(f"{source}: the cell has zero volume; check the lattice vectors")
-    factor = np.array(scale) if len(scale) == 3 else scale[0]
-    if len(scale) == 1 and scale[0] < 0.0:
-        factor = (-scale[0] / volume) ** (1.0 / 3.0)
-    if np.min(factor) <= 0.0:
-        raise InputError(f"{source}: the scale factor of the POSCAR must not be zero")
-    return cell * factor, factor
+        import ase.io
+    except ImportError:
+        raise RuntimeError("not installed (pip install ase)") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frames = ase.io.read(str(path), index=":", format=known)
+    if not frames:
+        raise InputError(f"{source}: holds no structure")
+    at = len(frames) - 1
+    if block is not None:
+        if not str(block).isdigit() or not 1 <= int(block) <= len(frames):
+            raise InputError(f"{source}: no frame {block!r}; there are 1 to {len(frames)}")
+        at = int(block) - 1
+    sites = sites_from_atoms(frames[at], source)
+    if len(frames) > 1 and block is None:
+        sites.notes.append(f"{len(frames)} frames: the last is read; block (--block) chooses another")
+    return sites
 
 
 def sites_from_structure(structure: Any, source: str) -> Sites:
@@ -158,7 +197,10 @@ def sites_from_structure(structure: Any, source: str) -> Sites:
 
 
 def sites_from_atoms(atoms: Any, source: str) -> Sites:
-    """Rows of ASE Atoms, with the partial occupancies that its CIF reader keeps in ``info["occupancy"]``."""
+    """Rows of ASE Atoms, with the partial occupancies that its CIF reader keeps in ``info["occupancy"]``.
+
+    An atom whose symbol is not the commonest of its entry there was edited since: the symbol counts.
+    """
     cell = np.array(atoms.cell[:], dtype=np.float64)
     if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-9:
         raise GeometryError(f"{source}: the Atoms have no three-dimensional cell; call atoms.set_cell")
@@ -167,24 +209,38 @@ def sites_from_atoms(atoms: Any, source: str) -> Sites:
     numbers = np.asarray(atoms.numbers)
     if len(numbers) and not (numbers.min() >= 1 and numbers.max() <= 103):
         raise InputError(f"{source}: atomic numbers must be between 1 and 103 (0 is a dummy atom)")
-    shares = atoms.info.get("occupancy")
-    kinds = atoms.arrays.get("spacegroup_kinds")
     rows: list[tuple[int, int, float]] = []
-    for k, z in enumerate(numbers.tolist()):
-        held = shares.get(str(kinds[k]), shares.get(int(kinds[k]))) if shares and kinds is not None else None
-        if not held:
-            rows.append((k, z, 1.0))
-            continue
-        for name, share in held.items():
-            found = parse_species(str(name))
-            if found is None:
-                raise InputError(f"{source}: unknown element {name!r} at atom {k}")
-            rows.append((k, found[0], float(share)))
+    edited = 0
+    for k, held in enumerate(_held_by_atoms(atoms, source)):
+        z = int(numbers[k])
+        if held and max(held, key=lambda name: (held[name], name == z)) != z:
+            edited += 1
+            held = {}
+        rows += [(k, number, share) for number, share in held.items()] or [(k, z, 1.0)]
     symbols = atoms.get_chemical_symbols()
+    notes = [f"{edited} atoms differ from info['occupancy']: their symbols count"] if edited else []
     return Sites(
         cell,
         frac[[k for k, _, _ in rows]],
         np.array([z for _, z, _ in rows], dtype=np.int32),
         np.array([share for _, _, share in rows]),
         [f"{symbols[k]}{k + 1}" for k, _, _ in rows],
+        notes=notes,
     )
+
+
+def _held_by_atoms(atoms: Any, source: str) -> list[dict[int, float]]:
+    """What ``info["occupancy"]`` says of each atom: atomic number -> share; empty where it says nothing."""
+    shares, kinds = atoms.info.get("occupancy"), atoms.arrays.get("spacegroup_kinds")
+    if not isinstance(shares, dict) or kinds is None:
+        return [{} for _ in range(len(atoms))]
+    out = []
+    for k in range(len(atoms)):
+        held: dict[int, float] = {}
+        for name, share in (shares.get(str(kinds[k]), shares.get(int(kinds[k]))) or {}).items():
+            found = parse_species(str(name))
+            if found is None:
+                raise InputError(f"{source}: unknown element {name!r} at atom {k}")
+            held[found[0]] = held.get(found[0], 0.0) + float(share)
+        out.append(held)
+    return out

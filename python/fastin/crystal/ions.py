@@ -36,8 +36,8 @@ class MobileIon:
 
     @property
     def symbol(self) -> str:
-        """Name of the species: ``Li+``, ``O2-``."""
-        return species_name(self.number, self.charge)
+        """Name of the species: ``Li+``, ``O2-``; ``?`` where a file of energies names no ion."""
+        return species_name(self.number, self.charge) if self.number > 0 else "?"
 
 
 class NamedSpecies(Protocol):

@@ -53,6 +53,7 @@ _CRYSTAL = Task(
         ("notes", "string"),
     ),
     _crystal,
+    options=frozenset({"strict"}),
 )
 
 
@@ -324,6 +325,7 @@ TASKS: dict[str, Callable[[], Task]] = {
 # Label with unit and explanation of the columns, for tables and pages.
 _HELP: dict[str, tuple[str, str]] = {
     "id": ("id", "Name of the structure in the input"),
+    "warnings": ("warnings", "Codes of reasons to doubt the structure or its numbers, severe ones first"),
     "barrier_1d_network_eV": (
         "E1D (eV)",
         "Barrier to percolation in one dimension, above the lowest point of what percolates",

@@ -77,22 +77,27 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def _plain(name: str) -> str:
+    """The name of a packed structure file without .gz."""
+    return name[:-3] if name.lower().endswith(tuple(f"{suffix}.gz" for suffix in _STRUCTURE_SUFFIXES)) else name
+
+
 def is_structure_name(name: str) -> bool:
-    """True for the files that a folder or an archive contributes: .cif, .mcif, .vasp, POSCAR*, CONTCAR*."""
+    """True for the files that a folder or an archive contributes: .cif, .mcif, .vasp (also .gz), POSCAR*, CONTCAR*."""
     base = PurePosixPath(name).name
     if base.startswith("."):
         return False
-    if PurePosixPath(base).suffix.lower() in _STRUCTURE_SUFFIXES:
+    if PurePosixPath(_plain(base)).suffix.lower() in _STRUCTURE_SUFFIXES:
         return True
     return base.upper().split("_")[0].split("-")[0].split(".")[0] in {"POSCAR", "CONTCAR"}
 
 
 def _kind(name: str) -> str:
-    return "cif" if PurePosixPath(name).suffix.lower() in {".cif", ".mcif"} else "poscar"
+    return "cif" if PurePosixPath(_plain(name)).suffix.lower() in {".cif", ".mcif"} else "poscar"
 
 
 def _stem(name: str) -> str:
-    path = PurePosixPath(name)
+    path = PurePosixPath(_plain(name))
     return str(path.with_suffix("")) if path.suffix.lower() in _STRUCTURE_SUFFIXES else str(path)
 
 

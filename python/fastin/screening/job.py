@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import InputError
 
-Scalar = float | int | bool | str | None
+Scalar = float | int | bool | str | list[str] | None
 
 NETWORK_OPTIONS = frozenset({"radii", "clearance", "exact"})
 GRID_OPTIONS = frozenset({"resolution", "cutoff", "convention", "screening"})
@@ -87,13 +88,25 @@ class Job:
         return {name: value for name, value in self.options.items() if name in names}
 
     @property
+    def strict(self) -> bool:
+        """Whether severe warnings are errors."""
+        return bool(self.options.get("strict", False))
+
+    @property
+    def warnings(self) -> tuple[CrystalWarning, ...]:
+        """Those of the crystal and of every result so far."""
+        results = [result for result in self._results.values() if hasattr(result, "warnings")]
+        return merge_warnings(self.crystal.warnings, *(result.warnings for result in results))
+
+    @property
     def network(self) -> Any:
         """The interstitial network."""
         from fastin.network.network import compute_network
 
         chosen = self.chosen(NETWORK_OPTIONS)
         return self._once(
-            "network", lambda: compute_network(self.crystal, self.ion, num_threads=self.num_threads, **chosen)
+            "network",
+            lambda: compute_network(self.crystal, self.ion, num_threads=self.num_threads, strict=self.strict, **chosen),
         )
 
     @property
@@ -102,7 +115,10 @@ class Job:
         from fastin.bvse.grid import compute_bvse
 
         chosen = self.chosen(GRID_OPTIONS)
-        return self._once("grid", lambda: compute_bvse(self.crystal, self.ion, num_threads=self.num_threads, **chosen))
+        return self._once(
+            "grid",
+            lambda: compute_bvse(self.crystal, self.ion, num_threads=self.num_threads, strict=self.strict, **chosen),
+        )
 
     @property
     def barriers(self) -> Any:
@@ -144,7 +160,7 @@ def load_crystal(record: tuple[str, str, str, bytes]) -> Any:
     import pickle
 
     from fastin.crystal.crystal import Crystal, as_crystal, build_crystal
-    from fastin.crystal.files import sites_from_bytes
+    from fastin.crystal.files import sites_from_bytes, unpacked
     from fastin.crystal.sites import decode
 
     _, source, kind, payload = record
@@ -153,5 +169,5 @@ def load_crystal(record: tuple[str, str, str, bytes]) -> Any:
     if kind == "object":
         return as_crystal(pickle.loads(payload))  # pickled by this run's own supervisor
     if kind == "cif":
-        return Crystal.from_cif_string(decode(payload, source), source=source)
+        return Crystal.from_cif_string(decode(unpacked(payload, "", source)[0], source), source=source)
     return build_crystal(sites_from_bytes(payload, source), source)

@@ -16,15 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from fastin.crystal.warnings import SEVERE_CODES
 from fastin.errors import InputError, missing_extra
 from fastin.runtime.pool import Failure, Pool, Target
 from fastin.screening.catalogue import FORMER_NAMES, present_name
+from fastin.screening.rows import WARNINGS
 from fastin.screening.store import KEY, check_results, read_results
 
 TIME_LIMIT = 30.0
 MEMORY = 2 * 2**30  # bytes for one query
 DEFAULT_COLUMNS = ("id", "formula", "ion", "space_group")
 _HIDDEN = frozenset({KEY, "seconds"})
+LEFT_OUT = b"left_out"  # metadata of an answer: rows with severe warnings that are not in it
 
 
 def _quoted(name: str) -> str:
@@ -92,6 +95,7 @@ class Question:
     limit: int = 20
     descending: bool = False
     columns: tuple[str, ...] | None = None
+    severe: bool = False
 
 
 def _answer(table: Any, question: Question, memory: int) -> Any:
@@ -105,13 +109,35 @@ def _answer(table: Any, question: Question, memory: int) -> Any:
     if question.where and question.where.strip():
         # the newline keeps a trailing comment from swallowing the parenthesis
         conditions.append(f"(\n{question.where}\n)")
+    doubted = _severe_condition(table)
+    with_doubted = list(conditions)
+    if doubted and not question.severe:
+        conditions.append(f"NOT {doubted}")
     order = "DESC" if question.descending else "ASC"
     statement = (
         f"SELECT {', '.join(_quoted(name) for name in wanted)} FROM results WHERE {' AND '.join(conditions)} "
         f"ORDER BY {_quoted(by)} {order}, input_row LIMIT {int(question.limit)}"
     )
     with _sandbox(table, memory) as connection:
-        return _select(connection, statement)
+        found = _select(connection, statement)
+        left_out = 0
+        if doubted and not question.severe:
+            counted = f"SELECT count(*) AS n FROM results WHERE {' AND '.join([*with_doubted, doubted])}"
+            left_out = _select(connection, counted)["n"][0].as_py()
+    return found.replace_schema_metadata({LEFT_OUT: str(left_out).encode()})
+
+
+def _severe_condition(table: Any) -> str:
+    """SQL that is true for rows with severe warnings; empty for tables without the column."""
+    if WARNINGS not in table.column_names:
+        return ""
+    codes = ", ".join(f"'{code}'" for code in sorted(SEVERE_CODES))
+    return f"coalesce(list_has_any({_quoted(WARNINGS)}, [{codes}]), false)"
+
+
+def left_out(table: Any) -> int:
+    """How many rows `top` left out for their severe warnings, of a table that it returned."""
+    return int((table.schema.metadata or {}).get(LEFT_OUT, b"0"))
 
 
 def worker(results: Any, memory: int) -> Callable[[Question], Any]:
@@ -192,6 +218,7 @@ def top(
     limit: int = 20,
     descending: bool = False,
     columns: list[str] | None = None,
+    severe: bool = False,
     time_limit: float = TIME_LIMIT,
     memory: int = MEMORY,
 ) -> Any:
@@ -205,11 +232,12 @@ def top(
         limit: number of rows.
         descending: largest first.
         columns: columns to show; by default the identity, `by`, and those that the barriers and the network fill.
+        severe: show rows with severe warnings too (`fastin.crystal.warnings`); else they are left out.
         time_limit: seconds for the query.
         memory: bytes for the query.
 
     Returns:
-        A `pyarrow.Table`.
+        A `pyarrow.Table`; `left_out` says how many rows it lacks for their warnings.
 
     Raises:
         InputError: no such column, or a condition that is no single SQL expression, reaches outside the table or
@@ -217,7 +245,7 @@ def top(
     """
     if limit < 1:
         raise InputError(f"limit must be at least 1, not {limit}")
-    question = Question(by, where, limit, descending, tuple(columns) if columns else None)
+    question = Question(by, where, limit, descending, tuple(columns) if columns else None, severe)
     if not where or not where.strip():
         table: Any = results if hasattr(results, "column_names") else read_results(results)
         return _answer(table, question, memory)
@@ -229,7 +257,7 @@ def top(
 
 def _default_columns(table: Any, by: str) -> list[str]:
     barriers = [present_name(f"barrier_{d}d_network_eV", table.column_names) for d in (1, 2, 3)]
-    names = (*DEFAULT_COLUMNS, by, *barriers, "channel_dimensionality")
+    names = (*DEFAULT_COLUMNS, by, *barriers, "channel_dimensionality", WARNINGS)
     return list(dict.fromkeys(name for name in names if name is not None and name in table.column_names))
 
 

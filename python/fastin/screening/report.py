@@ -17,14 +17,16 @@ from typing import Any
 import numpy as np
 
 import fastin
+from fastin.crystal.warnings import SEVERE_CODES
 from fastin.errors import InputError
 from fastin.screening.catalogue import column_help, present_name
+from fastin.screening.rows import WARNINGS
 from fastin.screening.store import KEY, METADATA, SECONDS, read_results
 
 _SHOWN = (
     "id", "formula", "ion", "space_group", *(f"barrier_{d}d_network_eV" for d in (1, 2, 3)),
     *(f"free_sphere_radius_{axis}_A" for axis in "abc"), "channel_dimensionality", "largest_sphere_radius_A",
-    "predicted_activation_energy_eV", "predicted_log10_conductivity_S_per_cm", "error_type",
+    "predicted_activation_energy_eV", "predicted_log10_conductivity_S_per_cm", "warnings", "error_type",
 )  # fmt: skip
 _HIDDEN = frozenset({KEY, SECONDS})
 _LINKS = "\0view"  # no column of a table is called that
@@ -71,6 +73,10 @@ def _pack(table: Any, links: list[str | None] | None = None) -> tuple[list[dict[
         column = table[name].combine_chunks()
         label, help_text = column_help(name)
         description: dict[str, Any] = {"name": name, "label": label, "help": help_text}
+        if str(column.type).startswith("list"):
+            import pyarrow as pa
+
+            column = pa.array([None if v is None else ", ".join(v) for v in column.to_pylist()], pa.string())
         if str(column.type) in _NUMERIC:
             values = np.asarray(column.cast("double").to_numpy(zero_copy_only=False), dtype="<f4")
             description |= {"type": "number", "offset": append(values.tobytes())}
@@ -129,12 +135,27 @@ def _method(table: Any) -> list[str]:
     return [*lines, f"Other tasks: {', '.join(said)}"] if said else lines
 
 
+def without_severe(table: Any) -> tuple[Any, int]:
+    """The table without the rows that hold severe warnings, and how many those are."""
+    import pyarrow as pa
+
+    if WARNINGS not in table.column_names:
+        return table, 0
+    keep = [not SEVERE_CODES & set(codes or ()) for codes in table[WARNINGS].to_pylist()]
+    if all(keep):
+        return table, 0
+    if not any(keep):
+        raise InputError(f"all {len(keep)} rows hold severe warnings; severe=True (--severe) shows them")
+    return table.filter(pa.array(keep)), keep.count(False)
+
+
 def report_html(
     results: str | os.PathLike[str] | Any,
     *,
     title: str | None = None,
     view_url: str | None = None,
     views: Mapping[str, str] | None = None,
+    severe: bool = False,
 ) -> str:
     """The page as text.
 
@@ -143,6 +164,7 @@ def report_html(
         title: heading of the page.
         view_url: address of a structure's own page with ``{id}`` in it.
         views: address of a structure's own page by id (instead of `view_url`).
+        severe: keep rows with severe warnings (`fastin.crystal.warnings`); else they are left out and counted.
 
     Raises:
         InputError: no such table, or one without rows.
@@ -151,6 +173,7 @@ def report_html(
     table: Any = read_results(results) if given_path else results
     if table.num_rows == 0:
         raise InputError("the table has no rows")
+    table, left_out = (table, 0) if severe else without_severe(table)
     if view_url is not None and not (_is_link(view_url) and view_url.startswith(("http://", "https://", "/", "./"))):
         raise InputError(f"view_url must be an http(s) address or a relative path starting with ./, not {view_url!r}")
     columns, block = _pack(table, None if views is None else _links(table, views))
@@ -166,7 +189,9 @@ def report_html(
         "sort": barrier,
         "histograms": [barrier, sphere],
         "scatter": [sphere, barrier],
-        "summary": f"{table.num_rows:,} structures, {failed:,} with an error; fastin {fastin.__version__}",
+        "summary": f"{table.num_rows:,} structures, {failed:,} with an error; "
+        + (f"{left_out:,} with severe warnings left out; " if left_out else "")
+        + f"fastin {fastin.__version__}",
         "view_url": view_url,
         "method": _method(table),
     }

@@ -13,6 +13,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     raise missing_extra("pyarrow", "screen") from error
 
 TASKS = "tasks"
+WARNINGS = "warnings"
 _ALWAYS = ("id", "source")
 _ERROR = ("failed_tasks", "error_type", "error_message")
 
@@ -76,8 +77,10 @@ def _merge(
     result: dict[str, Any] = {}
     held: dict[str, None] = {}
     errors: dict[str, tuple[Any, Any]] = {}
+    codes: dict[str, None] = {}
     for row in rows:
         tasks = tasks_of(row.get(TASKS), everything)
+        codes |= dict.fromkeys(row.get(WARNINGS) or ())
         if not result:
             result = dict(row)
         for task in tasks:
@@ -89,6 +92,8 @@ def _merge(
                 errors[task] = (row["error_type"], row["error_message"])
         result.update({name: row[name] for name in row if name not in result or name in _ALWAYS})
     result[TASKS] = ",".join(held)
+    if WARNINGS in result:
+        result[WARNINGS] = list(codes)
     first = next(iter(errors.values()), (None, None))
     result.update(zip(_ERROR, (",".join(errors) or None, *first), strict=True))
     return result

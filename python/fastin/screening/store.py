@@ -42,7 +42,13 @@ _PARTS = ".parts"  # x.parquet grows as parts in x.parquet.parts
 _OTHER_TABLES = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".html", ".pq", ".feather", ".db"})
 _PART = re.compile(r"part-(\d{9})\.parquet$")
 _COMPACT_AT = 64
-_ARROW = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "string": pa.string()}
+_ARROW = {
+    "float": pa.float64(),
+    "int": pa.int64(),
+    "bool": pa.bool_(),
+    "string": pa.string(),
+    "list": pa.list_(pa.string()),
+}
 
 
 class StoreError(FastinError, OSError):
@@ -53,9 +59,9 @@ class StoreError(FastinError, OSError):
 
 
 def make_schema(columns: Iterable[tuple[str, str]]) -> pa.Schema:
-    """The Arrow schema of the parts: id, source, tasks computed, their columns, the error, the time, the key."""
+    """The Arrow schema of the parts: id, source, tasks computed, their columns, the warnings, the error...."""
     fields = [("id", "string"), ("source", "string"), (TASKS, "string"), *columns]
-    fields += [("failed_tasks", "string"), ("error_type", "string"), ("error_message", "string")]
+    fields += [("warnings", "list"), ("failed_tasks", "string"), ("error_type", "string"), ("error_message", "string")]
     fields += [(SECONDS, "float"), (KEY, "int")]
     return pa.schema([(name, _ARROW[kind]) for name, kind in fields])
 

@@ -15,6 +15,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
+from fastin.crystal.warnings import codes_of, refuse_severe
 from fastin.errors import FastinError, InputError, missing_extra
 from fastin.runtime.memory import memory_limit
 from fastin.runtime.worker import out_of_memory
@@ -132,7 +133,8 @@ def run_tasks(tasks: list[Task], load: Callable[[], Job]) -> dict[str, Scalar]:
             row.update({name: _clean(value, kinds[name]) for name, value in values.items()})
         except Exception as error:  # whatever the structure does to the task, it is that structure's row
             failures.append((task.name, error))
-    return row | _failure_columns(failures)
+    codes = {"warnings": list(codes_of(job.warnings))}
+    return row | codes | _failure_columns(failures)
 
 
 def _failure_columns(failures: list[tuple[str, Exception]]) -> dict[str, Scalar]:
@@ -157,4 +159,6 @@ def job_loader(
 
 
 def _load(record: tuple[str, str, str, bytes], ion: str | None, options: Mapping[str, Any], threads: int) -> Job:
-    return Job(load_crystal(record), ion, options, threads)
+    crystal = load_crystal(record)
+    refuse_severe(crystal.source, crystal.warnings, bool(options.get("strict", False)))
+    return Job(crystal, ion, options, threads)

@@ -1,0 +1,229 @@
+"""Files other than CIFs: POSCARs of every age, what ASE reads, packed files; cubes, LOCPOTs and grids."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import warnings
+
+import numpy as np
+import pytest
+
+import fastin
+from fastin import Crystal, EnergyGrid, GeometryError, InputError
+from fastin.crystal.poscar import parse_poscar
+
+POSCAR = """salt
+{scale}
+2.82 2.82 0.0 {comment}
+2.82 0.0 2.82
+0.0 2.82 2.82
+{names}{counts}
+{select}Direct
+0 0 0{first}
+0.5 0.5 0.5{second}
+"""
+
+
+def poscar(*, title="salt", scale="1.0", comment="", names="Na Cl\n", counts="1 1", select="", first="", second=""):
+    text = POSCAR.format(scale=scale, comment=comment, names=names, counts=counts, select=select, first=first,
+                         second=second)  # fmt: skip
+    return text.replace("salt", title, 1)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"scale": "1.0 ! no scale", "comment": "! a", "counts": "1 1 ! two atoms"}, {"counts": "1 1 # two"},
+    {"names": "Na_pv Cl\n"}, {"names": "Na/0fc7481fb069 Cl/e053789ff3a6\n"}, {"names": "Na_pv/a1b2 Cl\n"},
+    {"scale": "1.0 1.0 1.0"}, {"scale": "-44.85"},
+    {"select": "Selective dynamics\n", "first": " T T F", "second": " F F F"},
+    {"names": "", "first": " Na", "second": " Cl"}, {"names": "", "title": "Na Cl"}, {"names": "", "title": "NaCl"},
+    {"names": "", "title": "Na1 Cl1 ! made by hand"},
+    {"names": "", "select": "Selective dynamics\n", "first": " T T T Na", "second": " F F F Cl"},
+    {"names": "", "title": "Na Cl", "select": "Selective dynamics\n", "first": " T T T", "second": " F F F"},
+])  # fmt: skip
+def test_poscars(options):
+    sites = parse_poscar(poscar(**options), "POSCAR")
+    assert sites.number.tolist() == [11, 17]
+    assert abs(np.linalg.det(sites.cell)) == pytest.approx(2 * 2.82**3, rel=1e-3)
+
+
+@pytest.mark.parametrize("options", [
+    {"names": ""}, {"names": "", "title": "my salt"}, {"names": "", "title": "Na Cl Li"}, {"names": "Fl Cl\n"},
+    {"names": "", "select": "Selective dynamics\n", "first": " T T T", "second": " F F F"}, {"counts": "1 1 1"},
+])  # fmt: skip
+def test_poscars_without_elements_are_refused(options):
+    with pytest.raises(InputError, match="POSCAR"):
+        parse_poscar(poscar(**options), "POSCAR")
+
+
+def test_three_scales_and_cartesian_lines():
+    text = poscar(scale="1.0 2.0 0.5").replace("Direct", "Cartesian").replace("0.5 0.5 0.5", "2.82 1.0 1.0")
+    sites = parse_poscar(text, "POSCAR")
+    assert sites.cell[0] == pytest.approx([2.82, 5.64, 0.0])
+    assert sites.frac[1] @ sites.cell == pytest.approx([2.82, 2.0, 0.5])
+
+
+@pytest.fixture
+def salt():
+    build = pytest.importorskip("ase.build")
+    return build.bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+
+
+@pytest.mark.parametrize(("name", "form"), [
+    ("a.extxyz", "extxyz"), ("XDATCAR", "vasp-xdatcar"), ("a.gen", "gen"), ("a.cell", "castep-cell"), ("a.res", "res"),
+    ("geometry.in", "aims"), ("a.traj", "traj"), ("a.xsf", "xsf"), ("a.lmp", "lammps-data"), ("CONFIG", "dlp4"),
+])  # fmt: skip
+def test_what_ase_writes(salt, tmp_path, name, form):
+    import ase.io
+
+    options = {"masses": True} if form == "lammps-data" else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ASE's own
+        ase.io.write(tmp_path / name, [salt] if form == "vasp-xdatcar" else salt, format=form, **options)
+    crystal = Crystal.from_file(tmp_path / name)
+    assert crystal.formula == "NaCl"
+    assert crystal.num_positions == 8
+    assert crystal.space_group_number == 225
+
+
+def test_own_neb_output_can_be_read_back(tmp_path):
+    pytest.importorskip("ase")
+    paths = fastin.compute_paths(fastin.examples()["LiFePO4"], resolution=0.3)
+    out = tmp_path / "neb.extxyz"
+    paths.write_neb(0, out, 3)
+    crystal = Crystal.from_file(out)
+    assert any("frames: the last is read" in note for note in crystal.notes)
+    assert Crystal.from_file(out, block=1).formula == crystal.formula
+    with pytest.raises(InputError, match="no frame '99'"):
+        Crystal.from_file(out, block="99")
+
+
+def test_no_cell_and_no_elements(tmp_path, salt):
+    import ase.io
+
+    ase.io.write(tmp_path / "a.xyz", salt, format="xyz")
+    with pytest.raises(GeometryError, match="no three-dimensional cell"):
+        Crystal.from_file(tmp_path / "a.xyz")
+    (tmp_path / "a.dump").write_text(
+        "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS pp pp pp\n0 5\n0 5\n0 5\n"
+        "ITEM: ATOMS id type x y z\n1 1 0 0 0\n2 2 2.5 2.5 2.5\n"
+    )
+    with pytest.raises(InputError, match="without naming elements"):
+        Crystal.from_file(tmp_path / "a.dump")
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)])
+def test_packed_files(tmp_path, suffix, pack):
+    path = tmp_path / f"a.cif{suffix}"
+    path.write_bytes(pack(fastin.examples()["LiCl"].read_bytes()))
+    assert Crystal.from_file(path).formula == "LiCl"
+    path.write_bytes(pack(b"data_x\n" * 500)[:-20])
+    with pytest.raises(InputError):
+        Crystal.from_file(path)
+
+
+def test_packed_and_magnetic_files_in_folders(tmp_path):
+    pytest.importorskip("pyarrow")
+    from fastin.cli._common import expand_inputs
+    from fastin.screening import screen
+    from fastin.screening.store import read_results
+
+    text = fastin.examples()["LiCl"].read_bytes()
+    (tmp_path / "a.cif.gz").write_bytes(gzip.compress(text))
+    (tmp_path / "b.mcif").write_bytes(text)
+    assert [p.name for p in expand_inputs([str(tmp_path)])] == ["a.cif.gz", "b.mcif"]
+    screen(tmp_path, tmp_path / "r.parquet", tasks=("network",), workers=1)
+    table = read_results(tmp_path / "r.parquet")
+    assert table["id"].to_pylist() == ["a", "b"]
+    assert table["formula"].to_pylist() == ["LiCl", "LiCl"]
+
+
+def test_edited_atoms_win_over_stale_occupancies(salt):
+    salt.info["occupancy"] = {"0": {"Na": 0.7, "Li": 0.3}, "1": {"Cl": 1.0}}
+    salt.arrays["spacegroup_kinds"] = np.array([0, 1] * 4)
+    assert sorted(Crystal.from_atoms(salt).formula) == sorted("Li0.3Na0.7Cl")
+    salt.symbols[0] = "K"
+    salt.symbols[1] = "Br"
+    crystal = Crystal.from_atoms(salt)
+    held = {z: float(crystal.occupancy[crystal.number == z].sum()) for z in (3, 11, 19, 17, 35)}
+    assert held == pytest.approx({3: 0.9, 11: 2.1, 19: 1.0, 17: 3.0, 35: 1.0})
+    assert any("2 atoms differ" in note for note in crystal.notes)
+
+
+# ------------------------------------------------------------------------------------------------ volumetric files
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return fastin.compute_bvse(fastin.examples()["LiFePO4"], resolution=0.6)
+
+
+def test_the_origin_of_a_cube_is_applied(grid, tmp_path):
+    plain, moved = tmp_path / "a.cube", tmp_path / "b.cube.gz"
+    grid.write(plain)
+    lines = plain.read_text().split("\n")
+    shift = (2, 3, 1)
+    steps = np.array([[float(x) for x in line.split()[1:]] for line in lines[3:6]])
+    origin = np.array(shift) @ steps
+    count = int(lines[2].split()[0])
+    values = np.roll(grid.values, [-s for s in shift], axis=(0, 1, 2)).ravel()
+    head = [*lines[:2], f"{count} " + " ".join(f"{x:.10f}" for x in origin), *lines[3 : 6 + count]]
+    moved.write_bytes(gzip.compress("\n".join([*head, *(f"{v:.8e}" for v in values)]).encode()))
+    one, two = EnergyGrid.read(plain), EnergyGrid.read(moved)
+    assert two.values == pytest.approx(one.values)
+    assert two.atom_frac == pytest.approx(one.atom_frac)
+    assert any("origin of the grid is applied" in note for note in two.notes)
+
+
+def test_cubes_with_several_values_are_refused(grid, tmp_path):
+    path = tmp_path / "a.cube"
+    grid.write(path)
+    text = path.read_text()
+    lines = text.split("\n")
+    path.write_text("\n".join([*lines[:2], lines[2] + " 2", *lines[3:]]))
+    with pytest.raises(InputError, match="2 values a point"):
+        EnergyGrid.read(path)
+    count = int(lines[2].split()[0])
+    path.write_text(text + "\n".join(lines[6 + count :]))
+    with pytest.raises(InputError, match="2 values a point"):
+        EnergyGrid.read(path)
+
+
+def test_locpot_headers_of_vasp(grid, tmp_path):
+    path = tmp_path / "LOCPOT"
+    grid.write(path)
+    lines = path.read_text().split("\n")
+    names = " ".join(f"{name}/0fc7481fb069" for name in lines[5].split())
+    atoms = sum(map(int, lines[6].split()))
+    fixed = [*lines[:5], names, lines[6], "Selective dynamics", lines[7], *(f"{x} T T F" for x in lines[8 : 8 + atoms])]
+    path.write_text("\n".join([*fixed, *lines[8 + atoms :]]))
+    read = EnergyGrid.read(path)
+    assert read.values == pytest.approx(grid.values, rel=1e-6)
+    assert sorted(read.atom_number) == sorted(grid.atom_number)
+    assert Crystal.from_file(path).num_positions == atoms
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-6])
+def test_end_planes_of_a_grd_by_a_tolerance(grid, tmp_path, noise):
+    path = tmp_path / "a.grd"
+    values = np.pad(grid.values.astype(float), ((0, 1),) * 3, mode="wrap")
+    values[-1] *= 1.0 + noise
+    cell = " ".join(f"{x:.6f}" for x in (*np.linalg.norm(grid.cell, axis=1), 90, 90, 90))
+    path.write_text(
+        "x\n" + cell + "\n" + " ".join(map(str, values.shape)) + "\n" + "\n".join(f"{v:.6e}" for v in values.ravel())
+    )
+    read = EnergyGrid.read(path)
+    assert read.values.shape == grid.values.shape
+    grid.write(path)
+    assert EnergyGrid.read(path).values.shape == grid.values.shape
+
+
+def test_a_grid_without_an_ion_says_so(grid, tmp_path):
+    path = tmp_path / "a.cube"
+    grid.write(path)
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join(["some field", *lines[1:]]))
+    read = EnergyGrid.read(path)
+    assert "Lr" not in repr(read)
+    assert any("does not say which ion" in note for note in read.notes)
