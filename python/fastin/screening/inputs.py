@@ -31,7 +31,7 @@ MAX_RECORD_BYTES = 64 * 2**20
 
 log = logging.getLogger("fastin.screening.inputs")
 
-_WANTED = ".cif, .mcif, .vasp, POSCAR*, CONTCAR*"
+_WANTED = ".cif, .mcif, .vasp, POSCAR*, CONTCAR*, also .gz"
 _LOOKED_AT = 10_000  # entries of a linked folder
 
 _STRUCTURE_SUFFIXES = frozenset({".cif", ".mcif", ".vasp", ".poscar", ".contcar"})
