@@ -69,8 +69,22 @@ def pattern(threads: int) -> None:
         fastin.xrd_pattern(structure)
 
 
+def annealing(threads: int) -> None:
+    n = 60
+    coulomb = np.random.default_rng(5).uniform(size=(n, n))
+    arrays = (coulomb + coulomb.T, np.zeros(n), np.array([1.0]), np.zeros(n, np.int32))
+    species = np.where(np.arange(n) < n // 2, 0, -1).astype(np.int32)
+    no_exclusions = np.zeros(n + 1, np.int64), np.zeros(0, np.int32)
+    _core.anneal(*arrays, species, *no_exclusions, 4, 10**11, 5.0, 0.1, 0.0, 1, 0, threads)
+
+
+def monte_carlo(threads: int) -> None:
+    paths = fastin.compute_paths(fastin.examples()["Li7La3Zr2O12_cubic"])
+    paths.simulate(600.0, events=10**11, num_threads=threads)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("work", [grid, percolation, tessellation, pattern])
+@pytest.mark.parametrize("work", [grid, percolation, tessellation, pattern, annealing, monte_carlo])
 def test_a_signal_ends_the_call(alarm, work, threads):
     memory.set_memory_limit("8GB")
     alarm(0.4)

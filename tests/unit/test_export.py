@@ -180,6 +180,14 @@ def test_kmcpy_reads_them(garnet, tmp_path, monkeypatch):
     assert np.abs(barriers - barrier).min() < 1e-4
 
 
+def test_simulate_command():
+    source = str(fastin.examples()["Li7La3Zr2O12_cubic"])
+    result = CliRunner().invoke(main, ["paths", source, "--simulate", "--temperature", "700"])
+    assert result.exit_code == 0, result.output
+    assert "Haven ratio" in result.output
+    assert "lattice gas at 700 K, 56 ions on 72 sites" in result.output
+
+
 def test_command(tmp_path):
     source = str(fastin.examples()["Li3N"])
     files = [tmp_path / "p.csv", tmp_path / "l.csv"]

@@ -1,5 +1,6 @@
 // Ordered arrangements of charges.
 #include "fastin/ordering/anneal.hpp"
+#include "gil.hpp"
 #include "numpy.hpp"
 
 namespace fastin::bind {
@@ -24,7 +25,7 @@ py::tuple anneal_arrays(const In<double>& coulomb, const In<double>& potential, 
   const AnnealOptions options{replicas, steps, hot, cold, penalty, keep, seed, num_threads};
   AnnealResult result;
   {
-    const py::gil_scoped_release release;
+    const Computing computing;
     result = anneal(a, options);
   }
   std::vector<double> energy;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "fastin/base/error.hpp"
+#include "fastin/base/interrupt.hpp"
 #include "fastin/base/parallel.hpp"
 #include "fastin/base/random.hpp"
 
@@ -46,7 +47,9 @@ class Replica {
 
   void run() {
     const double ratio = std::log(options_.cold / options_.hot);
+    SparsePoll poll;
     for (std::size_t step = 0; step < options_.steps; ++step) {
+      poll();
       const double kt =
           options_.hot * std::exp(ratio * static_cast<double>(step) / static_cast<double>(options_.steps));
       try_exchange(kt);

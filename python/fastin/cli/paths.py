@@ -156,6 +156,20 @@ def _print_legs(legs: list[dict[str, Any]]) -> None:
     console.print()
 
 
+def _print_simulation(run: dict[str, Any]) -> None:
+    console = stdout_console()
+    mean_field = float(np.trace(run["mean_field_conductivity"])) / 3
+    console.print(f"\nlattice gas at {run['temperature']:g} K, {run['ions']} ions on {run['sites']} sites:")
+    console.print(f"  mean field: conductivity {mean_field:.2e} S/cm")
+    console.print(
+        f"  kinetic Monte Carlo, {run['events']} moves: conductivity {run['mean_conductivity']:.2e} +- "
+        f"{run['mean_conductivity_error']:.1e} S/cm, tracer D {run['mean_tracer']:.2e} +- "
+        f"{run['mean_tracer_error']:.1e} cm²/s, Haven ratio {run['haven']:.2f} +- {run['haven_error']:.2f}"
+    )
+    for note in run["notes"]:
+        console.print(f"  note: {escape(note)}")
+
+
 def _neb(
     paths: TransportNetwork, hop: str, folder: Path, images: int, distance: float | None, mechanism: str | None
 ) -> None:
@@ -215,6 +229,7 @@ def _neb(
 @click.option("--profile", type=click.Path(path_type=Path), help="CSV of the energy along the cheapest paths.")
 @click.option("--legs-out", type=click.Path(path_type=Path), help="CSV of the legs.")
 @click.option("--kmcpy", "kmcpy", type=click.Path(path_type=Path), help="Folder for the input of a kMCpy run.")
+@click.option("--simulate", is_flag=True, help="Kinetic Monte Carlo at the crystal's own content, at --temperature.")
 @json_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the JSON, with sites, hops and profiles.")
 @strict_option
@@ -236,6 +251,7 @@ def command(
     profile: Path | None,
     legs_out: Path | None,
     kmcpy: Path | None,
+    simulate: bool,
     as_json: bool,
     out: Path | None,
     strict: bool,
@@ -262,6 +278,8 @@ def command(
         row["ion_guessed"] = is_guessed(ion, paths.ion.symbol, paths.ion.warnings)
         row["legs"] = [leg.to_dict() for leg in paths.legs(default_mechanism(paths, mechanism))]
         row["kinetics"] = _kinetics(paths, temperature, prefactor)
+        if simulate:
+            row["simulation"] = paths.simulate(temperature, prefactor=prefactor, num_threads=threads).to_dict()
         if out is not None:
             out.write_text(dump_json(row) + "\n", encoding="utf-8")
         for target, what in ((profile, "profile"), (legs_out, "legs"), (kmcpy, "kmcpy")):
@@ -278,3 +296,5 @@ def command(
         click.echo(dump_json(row))
         return
     _print(paths, row)
+    if simulate:
+        _print_simulation(row["simulation"])
