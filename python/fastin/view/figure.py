@@ -304,8 +304,8 @@ def _compose(
         data = data | {"grid": data["grid"] | {"level": level}}
     width, height = figure.get_size_inches()
     em_x, em_y = base / 72 / width, base / 72 / height
-    text = caption(scene, int(0.97 / (0.5 * 0.72 * em_x)), 6 if only is None else 4)
-    foot = (text.count("\n") + 1) * 0.72 * 1.25 * em_y + 0.8 * em_y
+    text = caption(scene, int(0.96 / (0.53 * 0.72 * em_x)), 6 if only is None else 4)
+    foot = (text.count("\n") + 1) * 0.72 * 1.25 * em_y + 1.3 * em_y
     figure.text(0.015, 0.5 * em_y, text, va="bottom", fontsize=0.72 * base, color=_SOFT, linespacing=1.2)
     figure.text(0.015, 1 - 0.6 * em_y, data["name"], va="top", fontsize=1.25 * base, weight="bold")
     figure.text(0.015, 1 - 2.4 * em_y, data["subtitle"], va="top", color=_SOFT)
@@ -314,10 +314,10 @@ def _compose(
         right = 0.56 if only is None else 0.985
         _crystal(figure, data, rotation, only, (0.015, foot, right, top), em_y)
     if only == "profile":
-        axes = figure.add_axes((4.6 * em_x, foot + 3.4 * em_y, 0.97 - 4.6 * em_x, top - foot - 8.6 * em_y))
+        axes = figure.add_axes((4.6 * em_x, foot + 3.7 * em_y, 0.97 - 4.6 * em_x, top - foot - 8.9 * em_y))
         draw_profile(axes, data)
     elif only == "pattern":
-        axes = figure.add_axes((4.6 * em_x, foot + 3.4 * em_y, 0.97 - 4.6 * em_x, top - foot - 3.6 * em_y))
+        axes = figure.add_axes((4.6 * em_x, foot + 3.7 * em_y, 0.97 - 4.6 * em_x, top - foot - 3.9 * em_y))
         draw_pattern(axes, data)
     elif only is None:
         left, wide = 0.56 + 5.0 * em_x, 0.43 - 5.5 * em_x
@@ -328,7 +328,7 @@ def _compose(
         for k, (name, value) in enumerate(data["facts"]):
             figure.text(left - 3.4 * em_x, rows - (1.45 * k + 1) * em_y, name, va="baseline", color=_SOFT)
             figure.text(left + 4.6 * em_x, rows - (1.45 * k + 1) * em_y, value, va="baseline")
-        low = foot + 3.2 * em_y
+        low = foot + 3.6 * em_y
         draw_pattern(figure.add_axes((left, low, wide, max(0.05, rows - lines - low - 0.8 * em_y))), data)
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
@@ -350,7 +350,7 @@ def _crystal(
         for name, there in (("path", "path" in shown and data["paths"]), ("voids", "voids" in shown and data["voids"]))
         if there
     ]
-    bar = 4.6 * em_y if coloured and data["grid"] is not None else 0.0
+    bar = 5.2 * em_y if coloured and data["grid"] is not None else 0.0
     marks = len(data["elements"]) + ("surface" in shown)
     keys = 1.9 * em_y * math.ceil(marks / 6)
     axes = figure.add_axes((left, bottom + bar + keys, right - left, top - bottom - bar - keys))
@@ -359,7 +359,7 @@ def _crystal(
     if bar:
         middle, half = (left + right) / 2, 0.32 * (right - left)
         _colour_bar(
-            figure.add_axes((middle - half, bottom + 3.3 * em_y, 2 * half, 0.9 * em_y)),
+            figure.add_axes((middle - half, bottom + 3.8 * em_y, 2 * half, 0.9 * em_y)),
             data,
             " and the ".join(coloured),
         )

@@ -40,6 +40,7 @@ def isosurface(values: ArrayLike, level: float, repeat: tuple[int, int, int] = (
     block = cell[np.ix_(*(np.arange(n) % m for n, m in zip(size, shape, strict=True)))]
     outside = max(float(np.abs(cell).max(initial=0.0)), 1.0)
     block = np.pad(block, 1, constant_values=outside)
+    wrapped = np.pad(np.zeros(size, dtype=bool), 1, constant_values=True)
     inside = block < 0.0
     cubes = np.stack([_corner(inside, q) for q in range(8)])
     count = cubes.sum(axis=0)
@@ -47,18 +48,26 @@ def isosurface(values: ArrayLike, level: float, repeat: tuple[int, int, int] = (
     number = np.full(count.shape, -1, dtype=np.int64)
     number.reshape(-1)[cut] = np.arange(len(cut))
     corner = np.stack([_corner(block, q).reshape(-1)[cut] for q in range(8)], axis=1)
-    total, crossings = np.zeros((len(cut), 3)), np.zeros(len(cut))
+    outer = np.stack([_corner(wrapped, q).reshape(-1)[cut] for q in range(8)], axis=1)
+    # sums of the crossings of real edges, and of those that end in the wrapping: the latter count where there are no
+    # others (in the middle of a cap), else they would make a cap's outline a staircase
+    total, crossings = np.zeros((2, len(cut), 3)), np.zeros((2, len(cut)))
     for q in range(8):
         for axis in range(3):
             r = q | (1 << axis)
             if r == q:
                 continue
-            crosses = (corner[:, q] < 0) != (corner[:, r] < 0)
+            crosses = np.flatnonzero((corner[:, q] < 0) != (corner[:, r] < 0))
+            kind = (outer[crosses, q] | outer[crosses, r]).astype(int)
             t = corner[crosses, q] / (corner[crosses, q] - corner[crosses, r])
-            total[crosses] += [(q >> k) & 1 for k in range(3)]
-            total[crosses, axis] += t
-            crossings[crosses] += 1
-    place = np.stack(np.unravel_index(cut, count.shape), axis=1) + total / crossings[:, None] - 1.0
+            step = np.array([(q >> k) & 1 for k in range(3)], dtype=float)
+            total[kind, crosses] += step
+            total[kind, crosses, axis] += t
+            crossings[kind, crosses] += 1
+    use = (crossings[0] == 0).astype(int)
+    chosen = np.arange(len(cut))
+    middle = total[use, chosen] / crossings[use, chosen][:, None]
+    place = np.stack(np.unravel_index(cut, count.shape), axis=1) + middle - 1.0
     frac = np.clip(place, 0.0, size - 1.0) / shape
     quads = np.concatenate([_quads(inside, number, axis) for axis in range(3)])
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])

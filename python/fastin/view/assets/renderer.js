@@ -291,19 +291,22 @@ void main() {
     for (let i = 1; i < nx - 1; i++) for (let j = 1; j < ny - 1; j++) for (let k = 1; k < nz - 1; k++)
       block[(i * ny + j) * nz + k] = values[(((i - 1) % a) * b + ((j - 1) % b)) * c + ((k - 1) % c)] - level;
     const at = (i, j, k) => block[(i * ny + j) * nz + k];
+    const wrapped = (i, j, k, q) => [i + (q & 1), j + ((q >> 1) & 1), k + (q >> 2)].some((v, m) => v === 0 || v === size[m] - 1);
     const vertex = new Int32Array((nx - 1) * (ny - 1) * (nz - 1)).fill(-1), places = [], indices = [];
     const cube = new Float32Array(8);
     for (let i = 0; i < nx - 1; i++) for (let j = 0; j < ny - 1; j++) for (let k = 0; k < nz - 1; k++) {
       let inside = 0;
       for (let q = 0; q < 8; q++) { cube[q] = at(i + (q & 1), j + ((q >> 1) & 1), k + (q >> 2)); if (cube[q] < 0) inside++; }
       if (inside === 0 || inside === 8) continue;
-      let x = 0, y = 0, z = 0, n = 0;
+      // crossings of real edges; those that end in the wrapping count where there are no others (the middle of a cap)
+      const sums = [[0, 0, 0, 0], [0, 0, 0, 0]];
       for (let q = 0; q < 8; q++) for (const bit of [1, 2, 4]) {
         const r = q | bit;
         if (r === q || (cube[q] < 0) === (cube[r] < 0)) continue;
-        const t = cube[q] / (cube[q] - cube[r]);
-        x += (q & 1) + (bit === 1 ? t : 0); y += ((q >> 1) & 1) + (bit === 2 ? t : 0); z += (q >> 2) + (bit === 4 ? t : 0); n++;
+        const t = cube[q] / (cube[q] - cube[r]), sum = sums[wrapped(i, j, k, q) || wrapped(i, j, k, r) ? 1 : 0];
+        sum[0] += (q & 1) + (bit === 1 ? t : 0); sum[1] += ((q >> 1) & 1) + (bit === 2 ? t : 0); sum[2] += (q >> 2) + (bit === 4 ? t : 0); sum[3]++;
       }
+      const [x, y, z, n] = sums[0][3] ? sums[0] : sums[1];
       vertex[(i * (ny - 1) + j) * (nz - 1) + k] = places.length / 3;
       [i + x / n, j + y / n, k + z / n].forEach((v, q) => places.push(Math.min(last[q], Math.max(0, v - 1)) / shape[q]));
     }
