@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from fastin import errors
+from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import dump_json, stderr_console, stdout_console
 from fastin.cli._table import Column, csv_option, print_csv, print_table, wide_option
 from fastin.errors import FastinError, InputError, missing_extra
+from fastin.runtime.isolate import Failure
 
 #: Measurements that reach so far (2 theta of Cu K-alpha) shift probabilities by 0.04 (root mean square over 120 known
 #: patterns) and change no class; those up to 60 degrees shift them by 0.13.
@@ -177,6 +181,14 @@ def _model(path: Path | None) -> Any:
     return XRDMatch.pretrained() if path is None else XRDMatch.load(path)
 
 
+def pattern_worker(num_threads: int, **given: Any) -> Callable[[Path], tuple[Any, set[str] | None, list[str]]]:
+    """In a worker process: the function that turns one file into what `_verdict` needs of it."""
+    import fastin.xrd.measured
+    import fastin.xrd.pattern  # noqa: F401 - no file's time limit shall pay for imports
+
+    return partial(_input_pattern, **given)
+
+
 def _input_pattern(
     path: Path,
     wavelength: str | None,
@@ -288,6 +300,7 @@ def _print_verdicts(rows: list[dict[str, Any]], *, wide: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @wide_option
 @csv_option
+@limits
 def classify(
     files: tuple[Path, ...],
     model_path: Path | None,
@@ -301,6 +314,8 @@ def classify(
     as_json: bool,
     wide: bool,
     as_csv: bool,
+    time_limit: float,
+    memory: int | None,
 ) -> None:
     """Probability of superionic conduction of structures (CIF, POSCAR) or measured patterns (.xy, .xye, .csv).
 
@@ -314,22 +329,36 @@ def classify(
         model = _model(model_path)
     except FastinError as error:
         stderr_console().print(f"[red]{escape(str(error))}[/red]")
-        sys.exit(1)
-    for path in files:
-        try:
-            reading = {"x": axis, "columns": columns, "decimal": decimal}
-            sticks, elements, missing = _input_pattern(path, wavelength, background or None, k_alpha2, formula, reading)
-            rows.append(_verdict(model, path, sticks, elements, missing))
-        except FastinError as error:
+        sys.exit(2)
+    given = {
+        "wavelength": wavelength,
+        "background": background or None,
+        "k_alpha2": k_alpha2,
+        "formula": formula,
+        "reading": {"x": axis, "columns": columns, "decimal": decimal},
+    }
+    answers, interrupted = run_batch("fastin.cli.xrd:pattern_worker", files, given, Limits(time_limit, memory, None))
+    for path, answer in zip(files, answers, strict=True):
+        if answer is None:
+            continue
+        if isinstance(answer, Failure):
             failed = True
-            rows.append({"file": str(path), "error": str(error)})
+            own = issubclass(getattr(errors, answer.kind, Failure), FastinError)
+            rows.append({"file": str(path), "error": answer.message if own else _lost(path, answer)})
+        else:
+            rows.append(_verdict(model, path, *answer))
     if as_json:
         click.echo(dump_json(rows))
     elif as_csv:
         print_csv(_flat(row) for row in rows)
     else:
         _print_verdicts(rows, wide=wide)
-    sys.exit(1 if failed else 0)
+    leave(failed, interrupted, len(rows), len(files))
+
+
+def _lost(path: Path, failure: Failure) -> str:
+    error = error_of(path, failure)
+    return f"{error['type']}: {error['message']}"
 
 
 @command.command("rank")

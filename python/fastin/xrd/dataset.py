@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin.errors import FastinError, InputError
+from fastin.errors import InputError
+from fastin.runtime.isolate import Failure, isolate
 from fastin.xrd.pattern import ScatteringAtoms, scattering_atoms, xrd_patterns
 
 #: Conductivity (S/cm, room temperature) from which a material counts as superionic: the rule that the published
@@ -110,18 +111,27 @@ def _group_number(value: Any) -> int | None:
 def _with_atoms(
     records: Iterable[dict[str, Any]],
 ) -> tuple[list[dict[str, Any]], list[ScatteringAtoms], list[tuple[str, str]]]:
+    """Records that can be used and their atoms; names and reasons of the others. Each is read in a worker process."""
+    every = list(records)
+    found: list[Any] = [None] * len(every)
+    items = [(str(record["id"]), record["cif"]) for record in every]
+    for number, answer in isolate("fastin.xrd.dataset:worker", items, num_threads=1):
+        found[number] = answer
+    kept = [record for record, answer in zip(every, found, strict=True) if not isinstance(answer, Failure)]
+    atoms = [answer for answer in found if not isinstance(answer, Failure)]
+    failed = [
+        (name, str(answer.error(name)))
+        for (name, _), answer in zip(items, found, strict=True)
+        if isinstance(answer, Failure)
+    ]
+    return kept, atoms, failed
+
+
+def worker(num_threads: int) -> Callable[[tuple[str, str]], ScatteringAtoms]:
+    """In a worker process: the function that reads one record (id, CIF)."""
     from fastin.crystal.cif import parse_cif
 
-    kept, atoms, failed = [], [], []
-    for record in records:
-        name = str(record["id"])
-        try:
-            sites = parse_cif(record["cif"], name)
-            atoms.append(scattering_atoms(sites))
-            kept.append(record)
-        except FastinError as error:
-            failed.append((name, str(error)))
-    return kept, atoms, failed
+    return lambda record: scattering_atoms(parse_cif(record[1], record[0]))
 
 
 def _formula(record: dict[str, Any], atoms: ScatteringAtoms) -> str:

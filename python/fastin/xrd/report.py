@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastin.errors import FastinError, InputError
+from fastin.runtime.isolate import Failure, isolate
 from fastin.xrd.dataset import LabelledSet, PatternSet, chemical_system
 from fastin.xrd.domain import elements_of, similarities
 from fastin.xrd.match import XRDMatch
@@ -180,17 +181,29 @@ def barrier_columns(path: str | Path) -> Callable[[str], Mapping[str, Any]]:
     Args:
         path: the JSON lines or folder that the unlabelled set was read from.
     """
-    from fastin.bvse.barriers import compute_barriers
-    from fastin.crystal.crystal import Crystal
-    from fastin.network.network import compute_network
     from fastin.xrd.dataset import read_records
 
     texts = {str(record["id"]): record["cif"] for record in read_records(path)}
 
     def columns(name: str) -> dict[str, Any]:
-        crystal = Crystal.from_cif_string(texts[name], source=name)
-        barriers = compute_barriers(crystal, "Li")
-        channels = compute_network(crystal, "Li").channels()
+        ((_, answer),) = isolate("fastin.xrd.report:barrier_worker", [(name, texts[name])])
+        if isinstance(answer, Failure):
+            raise answer.error(name)
+        return dict(answer)
+
+    return columns
+
+
+def barrier_worker(num_threads: int) -> Callable[[tuple[str, str]], dict[str, Any]]:
+    """In a worker process: the function that computes the columns of one record (id, CIF)."""
+    from fastin.bvse.barriers import compute_barriers
+    from fastin.crystal.crystal import Crystal
+    from fastin.network.network import compute_network
+
+    def answer(record: tuple[str, str]) -> dict[str, Any]:
+        crystal = Crystal.from_cif_string(record[1], source=record[0])
+        barriers = compute_barriers(crystal, "Li", num_threads=num_threads)
+        channels = compute_network(crystal, "Li", num_threads=num_threads).channels()
         return {
             "bvse_e1d_eV": barriers.e1d,
             "bvse_e3d_eV": barriers.e3d,
@@ -198,7 +211,7 @@ def barrier_columns(path: str | Path) -> Callable[[str], Mapping[str, Any]]:
             "network_dimensionality": max((channel.dimensionality for channel in channels), default=0),
         }
 
-    return columns
+    return answer
 
 
 def write_candidates(path: str | Path, candidates: Sequence[Candidate]) -> None:
