@@ -14,7 +14,9 @@ import sys
 if any("fastin.runtime.worker" in word for word in sys.orig_argv):
     import ctypes, time
     import fastin.crystal.crystal as crystal
+    import fastin.crystal.files as files
 
+    sites = files.read_sites
     read, parse = crystal.as_crystal, crystal.Crystal.from_cif_string.__func__
 
     def misbehave(name):
@@ -35,6 +37,11 @@ if any("fastin.runtime.worker" in word for word in sys.orig_argv):
         misbehave(kwargs.get("source", ""))
         return parse(cls, text, *args, **kwargs)
 
+    def read_sites(path, *args, **kwargs):
+        misbehave(str(path))
+        return sites(path, *args, **kwargs)
+
+    files.read_sites = read_sites
     crystal.as_crystal = as_crystal
     crystal.Crystal.from_cif_string = classmethod(from_cif_string)
 """

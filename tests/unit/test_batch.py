@@ -24,7 +24,7 @@ from fastin.runtime.isolate import isolate, shared_out
 from fastin.runtime.pool import Failure, LostError, Pool, Target, WorkerStartError
 
 KINDS = {"crash": "WorkerDied", "hang": "TimeoutError", "fill": "MemoryError", "raise": "KeyError"}
-LIMITS = ["--time-limit", "4", "--memory", "1G"]
+LIMITS = ["--time-limit", "6", "--memory", "1G"]
 
 
 @pytest.fixture
@@ -59,6 +59,16 @@ def test_network_of_a_crashing_structure_is_one_line(structures: list[str]) -> N
     assert result.exit_code == 1
     assert "WorkerDied" in result.stderr
     assert structures[1] in result.stderr
+
+
+def test_patterns_of_the_others_are_kept(structures: list[str]) -> None:
+    pytest.importorskip("torch")
+    result = CliRunner().invoke(main, ["xrd", "classify", *structures[:2], structures[5], "--json"])
+    assert result.exit_code == 1, result.output
+    rows = json.loads(result.stdout)
+    assert [("error" in row) for row in rows] == [False, True, False], rows
+    assert structures[1] in rows[1]["error"]
+    assert "SIGSEGV" in rows[1]["error"]
 
 
 def test_predictions_of_the_others_are_kept(structures: list[str]) -> None:
