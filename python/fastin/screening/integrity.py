@@ -50,12 +50,12 @@ def _content_digest(table: pa.Table) -> bytes:
     digest = hashlib.sha256()
     for name in table.column_names:
         column = table[name].combine_chunks()
-        digest.update(f"\0{name}\0{column.type}\0{len(column)}\0".encode())
+        kind = str(column.type)
+        if pa.types.is_list(column.type):  # of texts: each as one text, whatever Parquet calls the items
+            words = column.to_pylist()
+            column, kind = pa.array([None if w is None else "\0".join(w) for w in words], pa.string()), "list"
+        digest.update(f"\0{name}\0{kind}\0{len(column)}\0".encode())
         digest.update(np.packbits(column.is_valid().to_numpy(zero_copy_only=False)).tobytes())
-        if pa.types.is_list(column.type):  # of texts: each as one text
-            column = pa.array(
-                [None if words is None else "\0".join(words) for words in column.to_pylist()], pa.string()
-            )
         if pa.types.is_string(column.type):
             texts = [text.encode() for text in column.fill_null("").to_pylist()]
             digest.update(np.array([len(text) for text in texts], "<u8").tobytes())
