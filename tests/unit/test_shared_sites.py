@@ -9,6 +9,8 @@ from pymatgen.core import Lattice, Structure
 import fastin
 from fastin.bvse.field import build_field
 from fastin.bvse.shared import sharing_rows
+from fastin.transport.blocking import blocked_barriers
+from fastin.transport.parts import Hops, Positions, Sites
 
 FRAC = [[0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5], [0.5, 0.5, 0.5], [0, 0, 0]]
 
@@ -109,3 +111,45 @@ def test_mobile_anions_share_too():
     rows = sharing_rows(crystal, crystal.resolve_ion("F"))
     assert set(crystal.number[rows].tolist()) == {17}
     assert not sharing_rows(crystal, crystal.resolve_ion("Li")).any()  # a guest has no positions
+
+
+def test_blocked_positions_shut_the_ion_in():
+    """Li3OCl, eight neighbours a site: open with 10 and 50 % blocked, shut with 90 %; none blocked: the barriers."""
+    paths = fastin.compute_paths(mixed(0.1), "Li")
+    np.testing.assert_allclose(np.median(paths.blocked_barriers(), axis=0), paths.barriers.values(), atol=1e-5)
+    np.testing.assert_array_equal(paths.blocked_barriers(2), paths.blocked_barriers(2))
+    pure = fastin.compute_paths(mixed(0.0), "Li")
+    np.testing.assert_allclose(pure.blocked_barriers(1)[0], pure.barriers.values(), atol=1e-5)
+    args = (paths.cell, paths.sites, paths.hops, paths.positions)
+    shut = blocked_barriers(*args, np.full(3, 0.9), 3, 0)
+    assert np.isinf(shut).all()
+    assert np.isfinite(blocked_barriers(*args, np.full(3, 0.5), 3, 0)).all()
+    one = blocked_barriers(*args, np.array([1.0, 0.0, 0.0]), 1, 0)[0]
+    assert np.isfinite(one[1])  # the two others form planes...
+    assert (blocked_barriers(*args, np.array([1.0, 1.0, 0.0]), 1, 0) == np.inf).all()  # ... one alone has no hops
+
+
+@pytest.mark.parametrize("share", [0.2, 0.25, 0.45, 0.6])
+def test_site_percolation_of_the_simple_cubic_lattice(share):
+    """Threshold 0.3116 (D. Stauffer, A. Aharony 1994): with 0.45 free draws percolate, with 0.2 they do not."""
+    ones = np.ones(3)
+    hops = Hops(
+        index=np.zeros((2, 3), dtype=np.int64),
+        image=np.eye(3, dtype=np.int32),
+        energy=0.3 * ones,
+        saddle_frac=np.eye(3) / 2,
+        length=3 * ones,
+        radius=ones,
+        orbit=np.zeros(3, np.int32),
+        weight=ones,
+        stationary=ones.astype(bool),
+        routes={},
+    )
+    zero = np.zeros(1)
+    sites = Sites(np.zeros((1, 3)), zero, zero, np.zeros(1, np.int32), np.zeros(1, np.int32), zero, zero + 1)
+    none = np.zeros(1, np.int32)
+    positions = Positions(np.zeros((1, 3)), zero + 1, none, none, np.zeros((1, 3), np.int32))
+    drawn = blocked_barriers(3 * np.eye(3), sites, hops, positions, np.array([1 - share]), 12, 0)
+    through = np.isfinite(drawn[:, 2]).mean()
+    assert through == pytest.approx(0.0, abs=0.2) if share < 0.3 else through >= 0.6
+    assert (drawn[np.isfinite(drawn)] == 0.3).all()

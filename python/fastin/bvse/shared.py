@@ -7,7 +7,8 @@ its share of the sites: as long as fewer are blocked than percolation of sites a
 others, with the barrier of the undoped crystal. Against ordered cells (bench/shared_sites.py) this holds within 0.12 eV
 up to an eighth of the sites for Na in Li3OCl and for Al in cubic Li7La3Zr2O12, and for the one-dimensional barrier of
 Li3xLa2/3-xTiO3; beyond, ordered cells have higher barriers in two and three dimensions, and so where each site has four
-neighbours or fewer (mixed spinels): order the crystal then.
+neighbours or fewer (mixed spinels). `TransportNetwork.blocked_barriers` draws the blocked positions at random and shows
+where the ion is shut in; for energies of the neighbours too, order the crystal.
 
 Where less than 0.3 of a position is free of the other species (the threshold of site percolation is 0.31 on the simple
 cubic lattice: D. Stauffer and A. Aharony, Introduction to Percolation Theory, 1994) the position belongs to the other
@@ -35,26 +36,19 @@ _EXCLUSIVE = 1.05  # total occupancy up to which near positions are alternatives
 _MUCH = 0.125  # blocked share from which ordered cells have clearly higher barriers
 
 
-def sharing_rows(crystal: Crystal, ion: MobileIon) -> NDArray[np.bool_]:
-    """Rows of the crystal that share a position of the ion, like-charged and on a position that is free enough.
-
-    Args:
-        crystal: with oxidation states.
-        ion: the mobile ion.
-    """
+def _partners(crystal: Crystal, ion: MobileIon) -> tuple[NDArray[np.float64], list[tuple[int, NDArray[np.int64]]]]:
+    """Share of each ion row's position that others hold; rows of the others with the ion rows that they touch."""
     own = crystal.number == ion.number
     like = ~own & (crystal.charge * ion.charge > 0)
-    sharing = np.zeros(len(own), dtype=np.bool_)
-    if not own.any() or not like.any() or crystal.occupancy[like].min() > 1.0 - 1e-6:
-        return sharing
-    ion_frac, ion_position = crystal.frac[own], crystal.position[own]
-    held = np.maximum(sum_by(crystal.position, crystal.occupancy * own), 0.0)
-    other = sum_by(crystal.position, crystal.occupancy * like)
-    rows = np.flatnonzero(like & (crystal.occupancy < 1.0 - 1e-6))
-    near = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
-    blocked = np.zeros(len(ion_frac))
+    blocked = np.zeros(int(own.sum()))
     partners: list[tuple[int, NDArray[np.int64]]] = []
-    for row in rows:
+    if not own.any() or not like.any() or crystal.occupancy[like].min() > 1.0 - 1e-6:
+        return blocked, partners
+    ion_frac, ion_position = crystal.frac[own], crystal.position[own]
+    held = sum_by(crystal.position, crystal.occupancy * own)
+    other = sum_by(crystal.position, crystal.occupancy * like)
+    near = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+    for row in np.flatnonzero(like & (crystal.occupancy < 1.0 - 1e-6)):
         gap = crystal.frac[row] - ion_frac
         distance = np.linalg.norm((gap - np.round(gap) + near) @ crystal.cell, axis=2).min(axis=0)
         same = ion_position == crystal.position[row]
@@ -63,9 +57,28 @@ def sharing_rows(crystal: Crystal, ion: MobileIon) -> NDArray[np.bool_]:
         if len(found):
             blocked[found] += crystal.occupancy[row]
             partners.append((int(row), found))
-    for partner, found in partners:
-        sharing[partner] = bool((1.0 - blocked[found] >= _LEAST_FREE).any())
+    return blocked, partners
+
+
+def sharing_rows(crystal: Crystal, ion: MobileIon) -> NDArray[np.bool_]:
+    """Rows of the crystal that share a position of the ion, like-charged and on a position that is free enough.
+
+    Args:
+        crystal: with oxidation states.
+        ion: the mobile ion.
+    """
+    sharing = np.zeros(len(crystal.number), dtype=np.bool_)
+    blocked, partners = _partners(crystal, ion)
+    for row, found in partners:
+        sharing[row] = bool((1.0 - blocked[found] >= _LEAST_FREE).any())
     return sharing
+
+
+def blocked_shares(crystal: Crystal, ion: MobileIon) -> NDArray[np.float64]:
+    """(K,) how often each position of the ion, in the crystal's order, is held by a species that shares it."""
+    blocked, partners = _partners(crystal, ion)
+    shares: NDArray[np.float64] = np.clip(blocked, 0.0, 1.0) if partners else blocked
+    return shares
 
 
 def sharing_warnings(crystal: Crystal, ion: MobileIon, sharing: NDArray[np.bool_]) -> list[CrystalWarning]:

@@ -116,6 +116,12 @@ def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
             f"{d.upper()} path along \\[{along}]: {len(path['hops'])} hops, {path['length_A']:.2f} Å, "
             f"barrier {path['barrier_eV']:.3f} eV"
         )
+    if any(w.code == "ion-shared-site" for w in paths.warnings):
+        drawn = np.median(paths.blocked_barriers(), axis=0)
+        said = ", ".join(
+            f"{d}D {number(v, 3)} eV" if np.isfinite(v) else f"{d}D shut in" for d, v in enumerate(drawn, 1)
+        )
+        console.print(f"with the shared positions blocked at random (median of 9 draws): {said}")
     if not row["paths"]:
         console.print("no path percolates below the cutoff (raise --cutoff-energy to see the hops)")
     _print_kinetics(row["kinetics"])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fastin.bvse.shared import blocked_shares
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
 from fastin.runtime import html
@@ -20,6 +21,7 @@ from fastin.runtime.late import later
 from fastin.runtime.parts import Column
 from fastin.runtime.threads import resolve_threads
 from fastin.transport import export, filling, neb, neb_files, simulation, tables
+from fastin.transport.blocking import blocked_barriers
 from fastin.transport.components import Component, components, conducting, occupied_levels
 from fastin.transport.kinetics import DEFAULT_PREFACTOR, HopModel, check_temperatures, nernst_einstein, slopes
 from fastin.transport.lattice_gas import LatticeGas, Repulsion
@@ -250,8 +252,6 @@ class TransportNetwork:
         """(K,) multiplicity and Wyckoff letter of each position of the mobile ion, in the same setting."""
         return self._wyckoff[0]
 
-    # --- kinetics ---
-
     @cached_property
     def conducting_components(self) -> tuple[Component, ...]:
         """Components that percolate below the cutoff: those that hold an ion of the crystal, or all where none does."""
@@ -272,6 +272,11 @@ class TransportNetwork:
     def occupied_levels(self) -> FloatArray:
         """(3,) energies at which a component that holds an ion percolates in 1, 2, 3 dimensions, eV; inf for none."""
         return occupied_levels(len(self.sites), self.hops, self.positions)
+
+    def blocked_barriers(self, choices: int = 9, *, seed: int = 0) -> FloatArray:
+        """(choices, 3) barriers, eV, with the positions that other species hold drawn at random (`blocking`)."""
+        shares = blocked_shares(self.crystal, self.ion)
+        return blocked_barriers(self.cell, self.sites, self.hops, self.positions, shares, choices, seed)
 
     def hop_model(
         self, prefactor: float = DEFAULT_PREFACTOR, *, sites: npt.NDArray[np.int64] | None = None
@@ -437,8 +442,6 @@ class TransportNetwork:
             InputError: no such mechanism; ``"vacancy"`` or ``"exchange"`` of an ion that the crystal does not hold.
         """
         return self.leg_finder.legs(neb.default_mechanism(self, mechanism))
-
-    # --- outputs ---
 
     def write(self, path: str | PathLike[str], *, what: str | None = None, **options: Any) -> list[Path]:
         """Writes legs, profiles (CSV), sites (extended XYZ), JSON or a kMCpy folder; see `fastin.transport.export`."""
