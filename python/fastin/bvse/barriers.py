@@ -5,10 +5,11 @@ periodic images in d independent directions (a union-find that carries lattice t
 bisection), above a zero. With ``refine=True`` the critical points are stationary points of the continuous energy, not
 grid points: the grid's own error (14 meV on average at 0.2 A, up to 480 meV at a barrier of 12 eV) is gone.
 
-Which barrier to trust: on the 254 training CIFs of OBELiX with full disorder (``bench/obelix_rank.py``) the 3D barrier
-with the network zero ranks measured conductivities and activation energies best, Spearman -0.53 with log sigma and
-0.53 with Ea in the ``spse`` convention (``bvlain``: -0.55, 0.57); the 1D barrier with the global zero, the seed
-paper's, worst (-0.36, 0.41). Standard errors are 0.05.
+Which barrier to trust: on 253 training CIFs of OBELiX with full disorder (``bench/obelix_rank.py``) the 3D barrier
+with the network zero ranks measured conductivities and activation energies best, Spearman -0.46 with log sigma and
+0.46 with Ea in the ``spse`` convention (``bvlain``: -0.50, 0.50; with the positions that other species share blocked at
+random, `TransportNetwork.blocked_barriers`, -0.52, 0.53); the 1D barrier with the global zero, the seed paper's, worst
+(-0.28, 0.33). Standard errors are 0.05.
 """
 
 from __future__ import annotations
