@@ -15,7 +15,7 @@ between atoms of one element for neither. From that:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from fastin.crystal.elements import column
 from fastin.runtime.arrays import sum_by
 
+NEXT_PENALTY = 3.0  # no proposal after the first costs less
+LAST_RESORT = 14.0  # penalty of the last proposals: whole elements as anions, whatever their bonds say
 # Elements that form monoatomic or polyatomic anions in ionic crystals, with the charge of their closed shell.
 CLOSED_SHELL = {
     **{1: -1, 6: -4, 7: -3, 8: -2, 9: -1, 14: -4, 15: -3, 16: -2, 17: -1, 32: -4, 33: -3, 34: -2, 35: -1},
@@ -40,6 +42,7 @@ _TOO_NEAR = 0.5  # A: nearer positions are alternatives of each other
 _BOND_SLACK = 0.45  # A beyond the sum of covalent radii: counts as a bond
 _SUPEROXIDE = 1.42  # A: O-O is 1.49 in peroxides, 1.28-1.34 in superoxides
 _SURE_DIMER = 1.65  # A: mean O-O up to which pairs are taken for bonds at once
+_SAME_LENGTH = 0.05  # A
 _TRIPLE, _DOUBLE = 1.28, 1.38  # A: C-C is 1.20, 1.34 and 1.54, 1.40 in aromatic rings
 _WIDE_DIMER = 1.95  # A: pairs that thermal motion may have drawn apart; O-O edges of anions start at 2.1
 
@@ -78,6 +81,7 @@ class _Tables(NamedTuple):
     chi: NDArray[np.float64]  # electronegativity
     covalent: NDArray[np.float64]  # radius, A
     shell: NDArray[np.float64]  # charge of the closed shell
+    least_bonds: NDArray[np.float64]  # to more electronegative nonmetals, from which an atom is a centre
 
 
 @lru_cache(maxsize=1)
@@ -94,7 +98,9 @@ def tables() -> _Tables:
         shell[z] = charge
     chi = np.nan_to_num(column("electronegativity"))
     chi[1] = 2.15  # by convention hydrogen is +1 in phosphites and phosphines; Pauling has P 2.19, H 2.20
-    return _Tables(nonmetal, catenates, metalloid, chi, column("covalent_radius"), shell)
+    least_bonds = np.full(104, 1.5)
+    least_bonds[[1, 6, 7]] = 0.5
+    return _Tables(nonmetal, catenates, metalloid, chi, column("covalent_radius"), shell, least_bonds)
 
 
 class _Bonds(NamedTuple):
@@ -117,16 +123,15 @@ def proposals(rows: Rows, present: list[int]) -> Iterator[Parts]:
         return
     source, at, distance = row_pairs(rows, _BOND_REACH)
     bonds = _bonds(rows, source, at, distance)
-    hungry = (number == 1) | (number == 6) | (number == 7)
-    centre = nonmetal & (bonds.over >= np.where(hungry, 0.5, 1.5))
+    centre = nonmetal & (bonds.over >= known.least_bonds[number])
     anion = nonmetal & ~centre
     shell = np.where(anion, known.shell[number], np.nan)
     _prescribe(number, centre, bonds, shell)
     linked = anion & (bonds.own > 0.0)
     _clusters(rows, source, at, distance, anion, shell)
-    partners = known.metalloid | known.nonmetal
-    covalent = distance < known.covalent[number[source]] + known.covalent[number[at]] + _BOND_SLACK
     if linked.any():
+        partners = known.metalloid | known.nonmetal
+        covalent = distance < known.covalent[number[source]] + known.covalent[number[at]] + _BOND_SLACK
         bound = np.zeros(len(number), dtype=np.bool_)
         bound[source[covalent & partners[number[at]] & (number[at] != number[source])]] = True
         yield from _grouped(rows, anion, shell, bonds, bound)
@@ -141,10 +146,20 @@ def proposals(rows: Rows, present: list[int]) -> Iterator[Parts]:
         wider = anion | (metalloid & (bonds.over < 0.5))
         if not np.array_equal(wider, anion):
             yield Parts(wider, np.where(wider & ~anion, known.shell[number], shell), 3.0, nothing)
+    last = LAST_RESORT if centre.any() else 0.6 * LAST_RESORT  # without any bond they are not against bonds
     ranked = sorted((z for z in present if known.nonmetal[z]), key=lambda z: -float(known.chi[z]))
     for count in range(1, len(ranked) + 1):  # whole elements, the most electronegative first
-        chosen = np.isin(number, ranked[:count])
-        yield Parts(chosen, np.where(chosen, known.shell[number], np.nan), 8.0, nothing)
+        if 8 in ranked[count:] or 9 in ranked[count:]:
+            continue  # neither is ever positive here
+        chosen = _flags(ranked[:count])[number]
+        yield Parts(chosen, np.where(chosen, known.shell[number], np.nan), last, nothing)
+
+
+def _flags(numbers: Iterable[int]) -> NDArray[np.bool_]:
+    """(104,) True at these atomic numbers."""
+    found = np.zeros(104, dtype=np.bool_)
+    found[list(numbers)] = True
+    return found
 
 
 def row_pairs(rows: Rows, reach: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
@@ -177,6 +192,10 @@ def _bonds(rows: Rows, source: NDArray[np.int64], at: NDArray[np.int64], distanc
     upward = known.chi[zb] > known.chi[za]
     over = sum_by(source[upward], share[upward], len(number))
     protic = (zb == 1) & (known.chi[za] > known.chi[1])
+    if protic.any():  # hydrogen is bonded to the nearest atom alone
+        nearest = np.full(len(number), np.inf)
+        np.minimum.at(nearest, at[zb == 1], distance[zb == 1])
+        protic &= distance <= nearest[at] + _SAME_LENGTH
     hydrogen = sum_by(source[protic], share[protic], len(number))
     own = (za == zb) & known.catenates[za] & (np.minimum(total[source], share) > _FULL)
     source, at, distance = source[own], at[own], distance[own]
@@ -209,6 +228,8 @@ def _centre_state(number: int, over: int, hydrogen: int, own: int) -> float | No
         state = full if over == 3 else full - 2 if over == 2 else None
     elif number in _HALOGENS:
         state = {1: 1, 2: 3, 3: 5, 4: 7, 5: 5, 6: 7}.get(over)
+    elif number == 15 and ligands == 3 and not (hydrogen or own):
+        state = None  # PO3 without hydrogen: a broken PO4 rather than P3+
     else:
         state = full if ligands >= 4 else full - 2 if ligands in (2, 3) else None
     return None if state is None or not -4 <= state <= 7 else float(state)

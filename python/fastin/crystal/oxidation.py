@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin.crystal.bonding import CLOSED_SHELL, Parts, Rows, proposals, row_pairs, tables
+from fastin.crystal.bonding import CLOSED_SHELL, LAST_RESORT, NEXT_PENALTY, Parts, Rows, proposals, row_pairs, tables
 from fastin.crystal.elements import species_name, symbol
 from fastin.crystal.state_likelihood import Surroundings, redox_cost, state_costs
 from fastin.crystal.warnings import CrystalWarning
@@ -34,9 +34,11 @@ _REDOX = frozenset({23, 24, 25, 26, 27, 28, 29, 42, 44, 45, 75, 76, 77})  # chan
 _NEUTRAL = 1e-4  # e a cell
 _ROUNDING = 2e-3  # of the anions' charge: what rounded occupancies can miss
 _RESIDUE_SHARE = 0.02  # of the positive charge: what refined vacancies can miss
+_UNHEARD = 9.0  # cost of a state that nobody would name
 _PRESCRIBED = 6.0  # cost of a polyanion's centre in another state than its bonds say, beside its frequency
 _WINDOW = 16.0  # cost above the cheapest up to which neutral combinations are kept for the bonds to judge
-_ACCEPTED = 20.0  # cost above the unconstrained optimum from which whole states are doubted
+_DOUBTED = 13.0  # cost above the unconstrained optimum from which whole states are doubted
+_RESIDUE = 19.0  # cost of charges that do not balance: an atom is missing rather than Cl3+ there
 _MIXED = 4.0  # cost of mixed valence
 _APART = 4.0  # further cost where the two states are more than one apart (Tl+ and Tl3+): they would order
 _STRAINED = 5.0  # cost above the unconstrained optimum from which mixed valence is weighed against whole states
@@ -109,6 +111,8 @@ def assign_oxidation_states(
     first: tuple[_Judge, NDArray[np.int64]] | None = None
     for parts in proposals(rows, present):
         if best is not None and best[0] <= parts.penalty:
+            if parts.penalty >= LAST_RESORT:
+                break
             continue
         kinds, kind_of_row = _kinds(rows, parts)
         judge = _Judge(rows, parts, kinds, kind_of_row)
@@ -120,13 +124,16 @@ def assign_oxidation_states(
             excess = answer.cost - sum(kind.states[0][1] for kind in kinds) + parts.penalty
             if best is None or excess < best[0]:
                 best = (excess, answer, kind_of_row)
+            if best[0] <= NEXT_PENALTY:
+                break
     assert first is not None  # there is always a first proposal
     judge, kind_of_row = first
-    if best is None or best[0] > _ACCEPTED:
+    if best is None or best[0] > _DOUBTED:
         vacant = refined and bool((sum_by(position, occupancy) < 1.0 - 1e-6).any())
         other = _without_neutral(judge, vacant)
-        if best is None or other.cost - sum(kind.states[0][1] for kind in judge.kinds) < best[0]:
-            best = (0.0, other, kind_of_row)
+        excess = other.cost - sum(kind.states[0][1] for kind in judge.kinds)
+        if best is None or excess < best[0]:
+            best = (excess, other, kind_of_row)
     charge = np.array(best[1].charges)[best[2]]
     residue = float(charge @ occupancy)
     doubt = best[1].doubt
@@ -137,7 +144,7 @@ def assign_oxidation_states(
 def _kinds(rows: Rows, parts: Parts) -> tuple[list[_Kind], NDArray[np.int64]]:
     """Rows by element, part and prescribed state, and the states that each kind may have."""
     labels: dict[tuple[int, bool, float, bool], int] = {}
-    prescribed = np.nan_to_num(parts.charge, nan=99.0)
+    prescribed = np.where(np.isnan(parts.charge), 99.0, parts.charge)
     keys = zip(rows.number.tolist(), parts.anion.tolist(), prescribed.tolist(), parts.shared.tolist(), strict=True)
     kind_of_row = np.array([labels.setdefault(key, len(labels)) for key in keys])
     amounts = sum_by(kind_of_row, rows.occupancy, len(labels)).tolist()
@@ -196,12 +203,12 @@ def _likeliest(judge: _Judge, tolerance: float) -> _Answer | None:
     least = sum(kind.states[0][1] for kind in kinds)
     if len(found) == 1:
         cost, charges = found[0]
-        if cost + judge.redox(charges) - least < _STRAINED_ALONE:
+        if _sound(kinds, charges) and cost + judge.redox(charges) - least < _STRAINED_ALONE:
             return _Answer(charges, cost)
     judged = [(cost + judge.redox(charges) + judge.bonds(charges), charges) for cost, charges in found]
     judged.sort(key=lambda item: item[0])
     cost, taken = judged[0]
-    alone = len(judged) == 1 or judged[1][0] - cost > _CLEAR
+    alone = _sound(kinds, taken) and (len(judged) == 1 or judged[1][0] - cost > _CLEAR)
     if cost - least > (_STRAINED_ALONE if alone else _STRAINED):
         mixed = _mixed_valence(judge, _VARIABLE)
         if mixed is not None and mixed.cost < cost:
@@ -217,6 +224,11 @@ def _likeliest(judge: _Judge, tolerance: float) -> _Answer | None:
         notes = (f"{told} as well",)
         doubt = f"{told} and about as likely" if second - cost < _AS_LIKELY else ""
     return _Answer(taken, cost, notes, doubt)
+
+
+def _sound(kinds: list[_Kind], charges: list[float]) -> bool:
+    """Whether every state is one that the element is known for, beside these anions and with these bonds."""
+    return all(dict(kind.states)[charge] < _UNHEARD for kind, charge in zip(kinds, charges, strict=True))
 
 
 def _neutral(kinds: list[_Kind], tolerance: float) -> list[tuple[float, list[float]]]:
@@ -260,7 +272,9 @@ def _surroundings(
     source, at, distance = row_pairs(rows, math.inf)
     total = sum_by(rows.position, rows.occupancy)
     share = total[rows.position]
-    mine = np.isin(kind_of_row[source], wanted) & parts.anion[at]
+    asked = np.zeros(len(kinds), dtype=np.bool_)
+    asked[wanted] = True
+    mine = asked[kind_of_row[source]] & parts.anion[at]
     source, at, distance = source[mine], at[mine], distance[mine]
     kind, element = kind_of_row[source], rows.number[at]
     found = {}
@@ -322,8 +336,11 @@ def _without_neutral(judge: _Judge, vacant: bool) -> _Answer:
     mixed = _mixed_valence(judge, allowed)
     if mixed is not None:
         return mixed
+    least = sum(kind.states[0][1] for kind in kinds)
     return _Answer(
-        nearest, 99.0, (f"oxidation states nearest to neutrality leave a residue of {residue:+.3g} e a cell",)
+        nearest,
+        least + _RESIDUE,
+        (f"oxidation states nearest to neutrality leave a residue of {residue:+.3g} e a cell",),
     )
 
 

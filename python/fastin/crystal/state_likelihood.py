@@ -27,7 +27,14 @@ _ALSO = {
     **{25: (5, 6), 26: (4, 6), 43: (5,), 44: (7,), 76: (5, 6, 7, 8), 77: (6,), 78: (5,), 79: (1, 5), 93: (4, 6, 7)},
     **{94: (3, 6), 95: (4,)},
 }
-_ODD = 0.1  # they need what is rare: tetrahedral Mn5+, undistorted Fe4+
+# States that are counted in metallic compounds or as averages, but that no single ion has: La2+ to Tb2+ of metallic
+# halides, Sc2+, Y2+; In2+, Ga2+, Ge3+, Sn3+, which are two ions in one formula; S2+, Se2+, Te2+ and Cl+, Cl3+, Br+, I+
+# of molecules and of ions that fall apart in solids.
+_FORMAL = {
+    **{21: (1, 2), 39: (1, 2), 57: (2,), 58: (2,), 59: (2,), 60: (2,), 64: (1, 2), 65: (1, 2), 31: (2,), 49: (2,)},
+    **{32: (3,), 50: (3,), 16: (2,), 34: (2,), 52: (2,), 17: (1, 3), 35: (1, 3), 53: (1, 3)},
+}
+_ODD, _VERY_ODD = 0.1, 0.02  # they need what is rare (tetrahedral Mn5+, Fe4+; CuS is Cu+ with holes in S), or are none
 _OWN_WEIGHT = 200.0  # structures from which more of them say nothing new
 _DRAW = 10.0  # structures' worth of the element's total
 _RAREST = 1e-4
@@ -88,7 +95,10 @@ def _probabilities(number: int, anion: int) -> dict[int, float]:
     weight = min(count, _OWN_WEIGHT)
     share = {q: own.get(q, 0) / count if count else 0.0 for q in states}
     found = {q: max(_RAREST, (weight * share[q] + _DRAW * base[q]) / (weight + _DRAW)) for q in states}
-    return {q: p * (_ODD if q in _ALSO.get(number, ()) else 1.0) for q, p in found.items()}
+    odd, formal = _ALSO.get(number, ()), _FORMAL.get(number, ())
+    if number == 29 and anion in (16, 34, 52):
+        odd = (2,)
+    return {q: p * (_ODD if q in odd else _VERY_ODD if q in formal else 1.0) for q, p in found.items()}
 
 
 @lru_cache(maxsize=4096)
