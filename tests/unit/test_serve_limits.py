@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -152,6 +153,17 @@ def test_a_link_from_elsewhere_asks_first(client: httpx.Client) -> None:
         == 403
     )
     assert client.post("/structure", data={"id": "no"}).status_code == 404
+
+
+def test_links_of_the_own_report_need_no_question(client: httpx.Client) -> None:
+    """Its page has an origin of its own, so a browser calls its links cross-site: they carry a key."""
+    headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    (key,) = re.findall(r"/structure\?id=\{id\}&key=([\w-]+)", client.get("/results").text)
+    own = {"id": "cell-0001", "key": key}
+    assert client.get("/structure", params=own, headers=headers).status_code == 303
+    for wrong in ("", key[:-1], key + "x", "ä"):
+        assert client.get("/structure", params=own | {"key": wrong}, headers=headers).status_code == 403
+    assert client.get("/query", params={"where": "1=1", "key": key}, headers=headers).status_code == 403
 
 
 def test_headers_that_never_end(client: httpx.Client) -> None:

@@ -26,7 +26,7 @@ def shared_out(count: int, num_threads: int | None = None, workers: int | None =
     if workers is None:
         each = resolve_threads(num_threads) if num_threads is not None else 1
         workers = max(1, min(cores // max(1, each), count // _ITEMS_A_WORKER))
-    workers = max(1, min(workers, count))
+    workers = max(1, min(resolve_threads(max(1, workers)), count))
     return workers, resolve_threads(num_threads) if num_threads is not None else max(1, cores // workers)
 
 

@@ -18,7 +18,7 @@ from fastin.crystal.ions import IonName
 from fastin.crystal.mobile import ion_name
 from fastin.errors import InputError
 from fastin.runtime.memory import parse_memory, share_of_memory
-from fastin.runtime.threads import get_num_threads
+from fastin.runtime.threads import get_num_threads, resolve_threads
 from fastin.screening import inputs
 from fastin.screening.engine import Row, Supervisor
 from fastin.screening.inputs import Record
@@ -180,6 +180,7 @@ def _engine(
     count = cores if workers is None else workers
     if count < 1:
         raise InputError(f"workers must be at least 1, not {count}")
+    count = resolve_threads(count)  # more processes than processors only share the memory out
     count = min(count, max(1, records or count))  # a process for each of a few records, and no more
     config["threads"] = max(1, cores // count)
     config["memory"] = share_of_memory(count, memory)

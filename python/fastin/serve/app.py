@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import re
+import secrets
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -75,8 +76,8 @@ def _script_page(text: str, policy: str = SCRIPT_POLICY) -> HTMLResponse:
 class _Guarded(Starlette):
     """With the guards around everything: refusals of an unknown host and unexpected errors carry their headers too."""
 
-    def __init__(self, *, max_bytes: int, pause_seconds: float, **options: Any) -> None:
-        self._limits = (max_bytes, pause_seconds)
+    def __init__(self, *, max_bytes: int, pause_seconds: float, key: str, **options: Any) -> None:
+        self._limits = (max_bytes, pause_seconds, key)
         super().__init__(**options)
 
     def build_middleware_stack(self) -> Any:
@@ -90,6 +91,7 @@ class _Application:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.jobs: Jobs | None = None
+        self.key = secrets.token_urlsafe(12)  # of the links on the report page
         self._report: str | None = None
         self._table: Any = None
         self._questions: list[Questions] = []
@@ -219,7 +221,7 @@ class _Application:
 
         table = await asyncio.to_thread(self._results)
         if self._report is None:
-            address = "/structure?id={id}" if self._sources is not None else None
+            address = f"/structure?id={{id}}&key={self.key}" if self._sources is not None else None
             title = f"Results: {Path(str(self.settings.results)).name}"
             self._report = await asyncio.to_thread(report_html, table, title=title, view_url=address)
         return _script_page(self._report)
@@ -314,6 +316,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     return _Guarded(
         max_bytes=settings.max_upload,
         pause_seconds=settings.pause_seconds,
+        key=application.key,
         routes=routes,
         middleware=middleware,
         lifespan=application.lifespan,

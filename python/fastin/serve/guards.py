@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,10 +48,15 @@ class Guards:
         app: the application.
         max_bytes: largest body of a request.
         pause_seconds: longest silence inside a body.
+        key: what the application's own links carry that come from an origin of their own (the report page); no other
+            page can read it.
         body_seconds: for a whole body.
     """
 
-    def __init__(self, app: Any, max_bytes: int, pause_seconds: float = 20.0, body_seconds: float = 120.0) -> None:
+    def __init__(
+        self, app: Any, max_bytes: int, pause_seconds: float = 20.0, key: str = "", body_seconds: float = 120.0
+    ) -> None:
+        self._key = key
         self._app = app
         self._max = max_bytes
         self._pause = pause_seconds
@@ -157,6 +163,8 @@ class Guards:
         # Sec-Fetch-Site, which no page can set; older ones in Origin alone.
         site = headers.get("sec-fetch-site", "none")
         origin = headers.get("origin")
+        if self._is_own_link(scope):
+            return None
         computes = scope["path"].rstrip("/") in _COMPUTING or bool(scope.get("query_string"))
         navigates = method == "GET" and headers.get("sec-fetch-mode") == "navigate" and not computes
         if site not in ("same-origin", "none") and not navigates:
@@ -169,6 +177,11 @@ class Guards:
         if origin == "null" and site == "same-origin":  # own page, in a browser that hides where it came from
             return None
         return None if urlsplit(origin).netloc == headers.get("host") else self._foreign(scope)
+
+    def _is_own_link(self, scope: Any) -> bool:
+        if not self._key or scope["method"] != "GET" or scope["path"] != "/structure":
+            return False
+        return secrets.compare_digest(QueryParams(scope["query_string"]).get("key", "").encode(), self._key.encode())
 
     @staticmethod
     def _foreign(scope: Any) -> HTMLResponse:
