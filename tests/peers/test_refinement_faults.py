@@ -35,7 +35,9 @@ def test_sparse_cells(shared, name):
     path = shared / "cases" / "faults" / name
     if not path.exists():
         pytest.skip(f"{path} not found")
-    check(fastin.compute_barriers(path, num_threads=1))
+    result = fastin.compute_barriers(path, num_threads=1)
+    check(result)
+    assert result.levels == pytest.approx(result.grid_levels, abs=0.02)  # plateaus: the grid is all but exact
 
 
 def test_windows_that_chase_their_levels(shared):

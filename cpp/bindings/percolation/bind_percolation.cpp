@@ -195,6 +195,7 @@ py::dict refine(const In<float>& values, const BvseField& field, const In<std::i
   out["strings"] = result.strings;
   out["rounds"] = result.rounds;
   out["settled"] = result.settled;
+  out["evaluations"] = result.evaluations;
   py::list levels;
   for (std::size_t d = 0; d < 3; ++d) {
     py::dict level = level_to_dict(result.levels[d]);

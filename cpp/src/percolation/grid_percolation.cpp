@@ -203,6 +203,17 @@ std::int32_t GridLandscape::descend(std::int32_t voxel, Int3* cell) const {
   return best;
 }
 
+double GridLandscape::variation(std::int32_t voxel) const {
+  const Int3 p = grid_.unravel(voxel);
+  double most = 0.0;
+  for (int b = 0; b < 27; ++b) {
+    Int3 q{p.x + b / 9 - 1, p.y + (b / 3) % 3 - 1, p.z + b % 3 - 1};
+    grid_.wrap(q);
+    most = std::max(most, std::abs(grid_.at(grid_.ravel(q)) - grid_.at(voxel)));
+  }
+  return most;
+}
+
 GridLandscape::Label GridLandscape::label(std::int32_t voxel) {
   chain_.clear();
   std::int32_t at = voxel;

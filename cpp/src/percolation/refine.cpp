@@ -49,6 +49,7 @@ class Refiner {
       finish();
     }
     result_.polished = polisher_.polished();
+    result_.evaluations = polisher_.evaluations();
     result_.strings = polisher_.strings_relaxed();
     return result_;
   }
@@ -85,22 +86,36 @@ class Refiner {
       wanted.clear();
       incomplete_ = false;
       run_levels(items, &wanted);
+      looks_ += static_cast<std::int64_t>(items.size());
       bool learnt = false;
       std::vector<State> before;
       for (const Item& item : wanted) before.push_back(states_[static_cast<std::size_t>(item.pass)].state);
-      for (std::size_t i = 0; i < wanted.size(); ++i) {
+      for (std::size_t i = 0; i < wanted.size() && !spent(); ++i) {
         const Item& item = wanted[i];
         if (states_[static_cast<std::size_t>(item.pass)].state != before[i])
           continue;  // known through its equals
         learnt |= improve(item);
         improve_equals(item);
       }
-      if (!learnt && !incomplete_) return;
+      if (!learnt && !incomplete_ && !spent()) return;
+      if (spent()) break;
       keep_windows(learnt);
     }
-    --result_.rounds;
+    result_.rounds = std::min(result_.rounds, options_.max_rounds);
     result_.settled = false;
     decide_as_known();
+  }
+
+  bool spent() const { return polisher_.evaluations() + looks_ / 16 > options_.max_work; }
+
+  // How far the energy of a pass on the grid may lie from that of its saddle.
+  double reach(std::size_t pass) {
+    const double energy = landscape_.passes()[pass].energy;
+    if (result_.rounds <= options_.patient_rounds) return margin(energy);
+    if (variation_.empty()) variation_.assign(landscape_.passes().size(), -1.0);
+    double& variation = variation_[pass];
+    if (variation < 0.0) variation = landscape_.variation(landscape_.passes()[pass].voxel);
+    return std::min(margin(energy), 2.0 * variation);
   }
 
   // The windows follow the levels, and the levels what lies in the windows: the two may chase each other for
@@ -130,7 +145,7 @@ class Refiner {
   }
 
   // Every pass below the highest level's window, with the best knowledge of its energy.
-  void collect(std::vector<Item>* items) const {
+  void collect(std::vector<Item>* items) {
     items->clear();
     double top = everything_ ? kInfinity : -kInfinity;
     for (std::size_t d = 0; d < 3; ++d) {
@@ -146,8 +161,10 @@ class Refiner {
       const auto pass = static_cast<std::int32_t>(i);
       const PassState& s = states_[i];
       if (s.state == State::raw) {
-        const bool unsure = !final_ && in_window(passes[i].energy);
-        const double energy = unsure ? passes[i].energy - margin(passes[i].energy) : passes[i].energy;
+        const bool near = !final_ && in_window(passes[i].energy);
+        const double below = near ? reach(i) : 0.0;
+        const bool unsure = near && below > kLevelTie;
+        const double energy = unsure ? passes[i].energy - below : passes[i].energy;
         items->push_back({energy, pass, kByArms, unsure});
         continue;
       }
@@ -155,8 +172,10 @@ class Refiner {
         items->push_back({s.hops[h].energy, pass, static_cast<std::int32_t>(h), false});
       }
       if (s.state == State::polished) {
-        const double energy = final_ ? std::max(s.residual, passes[i].energy) : s.residual;
-        items->push_back({energy, pass, kByArms, !final_});
+        const double below = final_ ? 0.0 : reach(i);
+        const bool unsure = below > kLevelTie;
+        const double energy = std::max(s.residual, passes[i].energy - (unsure ? below : 0.0));
+        items->push_back({energy, pass, kByArms, unsure});
       }
     }
     for (std::size_t i = 0; i < slopes_.size(); ++i) {
@@ -389,6 +408,8 @@ class Refiner {
   bool everything_ = false;                     // passes above the windows count too
   bool incomplete_ = false;                     // the windows changed in this round
   bool final_ = false;                          // no more polishing: nothing counts with a lower bound
+  std::int64_t looks_ = 0;                      // items run through, all rounds together
+  std::vector<double> variation_;               // of the grid around each pass; -1 not known yet
   std::vector<std::array<double, 3>> visited_;  // levels since something was learnt
   std::vector<double> kept_levels_;             // whose windows stay
   std::vector<PassState> states_;

@@ -153,6 +153,26 @@ void test_cut_short(const Cosines& field, const Vec3& amplitude, const Int3& sha
   CHECK(unsettled > 0);
 }
 
+// A budget in evaluations ends the search as a limit of rounds does.
+void test_budget(const Cosines& field, const Int3& shape) {
+  const std::vector<double> values = sample(field, shape);
+  std::int64_t last = -1;
+  for (const std::int64_t work : {0, 20, 100, 1000000}) {
+    GridLandscape landscape({values.data(), shape}, 26);
+    const GridPercolation grid = percolate(landscape);
+    RefineOptions options;
+    options.max_work = work;
+    options.patient_rounds = 1;
+    Polisher polisher(landscape, field, {}, options);
+    const RefinedPercolation refined = refine_percolation(landscape, grid, polisher, options);
+    if (work == 0) CHECK(!refined.settled);
+    if (work == 1000000) CHECK(refined.settled);
+    CHECK(refined.evaluations >= last);
+    last = refined.evaluations;
+    for (const RefinedLevel& level : refined.levels) CHECK(std::isfinite(level.energy));
+  }
+}
+
 void test_grid_by_hand() {
   // A channel along the second axis, its gate at 2.
   const double wall = std::numeric_limits<double>::infinity();
@@ -183,6 +203,7 @@ int main() {
   test_refinement(field, amplitude, {11, 13, 12});
   test_cut_short(field, amplitude, {15, 20, 18});
   test_cut_short(field, amplitude, {11, 13, 12});
+  test_budget(field, {15, 20, 18});
   test_grid_by_hand();
   return fastin::test::report("percolation");
 }

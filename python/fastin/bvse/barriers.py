@@ -278,7 +278,10 @@ def _solve(grid: EnergyGrid, connectivity: int, refine: bool, *, paths: bool = F
 def _flags(result: dict[str, Any]) -> list[str]:
     flags = []
     if not result.get("settled", True):
-        flags.append(f"refinement stopped after {result['rounds']} rounds: the barriers may belong to another pass")
+        flags.append(
+            f"refinement stopped after {result['rounds']} rounds and {result['evaluations']} evaluations: the barriers "
+            "are those of what was found, else of the grid, and may belong to another pass"
+        )
     for d, level in enumerate(result["levels"], start=1):
         if "stationary" in level and not level["stationary"]:
             flags.append(f"E{d}D: no stationary point was found at the pass; the value is an upper bound from a string")

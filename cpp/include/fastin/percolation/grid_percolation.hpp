@@ -88,6 +88,8 @@ class GridLandscape {
     const double va = grid_.at(a), vb = grid_.at(b);
     return va < vb || (va == vb && a < b);
   }
+  // Largest difference between a point and its 26 neighbours; infinite beside points that nothing enters.
+  double variation(std::int32_t voxel) const;
   // Lowest of the lower neighbours of a point and its cell; the point itself at a minimum.
   std::int32_t descend(std::int32_t voxel, Int3* cell) const;
 
