@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -53,14 +54,14 @@ def contact_warnings(
 
 def vacuum_warnings(cell: NDArray[np.float64], frac: NDArray[np.float64]) -> list[CrystalWarning]:
     """Empty layers wider than 9 A: a slab, wire or molecule in a box."""
-    lengths = np.sqrt((cell * cell).sum(axis=1))
-    if lengths.max() <= _GAP:
-        return []
-    spacing = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    long = [k for k, v in enumerate(cell.tolist()) if math.hypot(*v) > _GAP]
     gaps = []
-    for axis in np.flatnonzero(spacing > _GAP).tolist():
+    for axis in long:
         at = np.sort(frac[:, axis])
-        gap = max(float(np.diff(at).max(initial=0.0)), 1.0 - float(at[-1] - at[0])) * float(spacing[axis])
+        gap = max(float((at[1:] - at[:-1]).max(initial=0.0)), 1.0 - float(at[-1] - at[0]))
+        if gap * math.hypot(*cell[axis].tolist()) <= _GAP:  # planes are never farther apart than the axis is long
+            continue
+        gap /= float(np.linalg.norm(np.linalg.inv(cell)[:, axis]))
         if gap > _GAP:
             gaps.append(f"{gap:.1f} A along {'abc'[axis]}")
     if not gaps:

@@ -35,14 +35,16 @@ def parse_cif(text: str, source: str, *, block: str | int | None = None) -> Site
     """
     notes: list[str] = []
     document = open_document(text, source, notes)
-    return _read_block(choose_block(document, block, source, notes), source, notes)
+    lowered = text.lower()
+    listed = "symop" in lowered or "equiv_pos" in lowered
+    return _read_block(choose_block(document, block, source, notes), source, notes, listed)
 
 
-def _read_block(block: Any, source: str, notes: list[str]) -> Sites:
+def _read_block(block: Any, source: str, notes: list[str], listed: bool) -> Sites:
     parameters, missing = read_parameters(block, source)
     stated = read_stated(block)
     columns = columns_of(atom_loop(block))
-    if not missing and is_trivial(block):
+    if not missing and is_trivial(block, listed):
         cell = vectors(parameters, source)
         rows = read_rows(columns, stated, None, source, notes)
         repeated = rows.multiplicity is not None and bool((rows.multiplicity > 1.5).any())

@@ -58,13 +58,18 @@ class Reading:
     warnings: list[CrystalWarning] = field(default_factory=list)
 
 
-def is_trivial(block: Any) -> bool:
-    """True where the file states P1 and nothing else: the common case, decided at once."""
+def is_trivial(block: Any, lists: bool = True) -> bool:
+    """True where the file states P1 and nothing else: the common case, decided at once.
+
+    Args:
+        block: the data block.
+        lists: False where the text holds no tag of operations at all.
+    """
     name = first_value(block, NAME_TAGS).replace(" ", "").upper()
     if name not in ("P1", "P1(1)", ""):
         return False
     listed = False
-    for tag in SYMOP_TAGS:
+    for tag in SYMOP_TAGS if lists else ():
         written = block.find_values(tag)
         if len(written) > 1:
             return False
@@ -75,7 +80,7 @@ def is_trivial(block: Any) -> bool:
     if not listed and not name:
         return False
     plain = first_value(block, HALL_TAGS) in ("", "P 1") and first_value(block, NUMBER_TAGS) in ("", "1")
-    return plain and not has_extended(block)
+    return plain and not (lists and has_extended(block))
 
 
 def has_extended(block: Any) -> bool:
