@@ -83,7 +83,7 @@ def describe(
         InputError: unreadable source, unknown `on_error`, severe warnings where `strict`.
         FastinError: what the parts raise, unless ``on_error="nan"``.
 
-    Example:
+    Examples:
         >>> import fastin
         >>> facts = fastin.describe(fastin.examples()["LiFePO4"])
         >>> round(facts["barrier_1d_global_eV"], 1)

@@ -291,7 +291,7 @@ def predict(
         MissingDependencyError: the ``ml`` extra is not installed.
         InputError: an unknown model, a structure that cannot be used, or severe warnings where `strict`.
 
-    Example:
+    Examples:
         >>> import fastin
         >>> prediction = fastin.predict(fastin.examples()["LiFePO4"])
         >>> round(prediction.activation_energy, 1)

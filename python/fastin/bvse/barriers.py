@@ -330,7 +330,7 @@ def compute_barriers(
         InputError: unknown `zero` or `connectivity`, options that an `EnergyGrid` has already fixed.
         MissingParameterError: no bond valence parameters for a pair of species.
 
-    Example:
+    Examples:
         >>> import fastin
         >>> round(fastin.compute_barriers(fastin.examples()["LiFePO4"], zero="global").e1d, 2)
         0.37

@@ -349,7 +349,7 @@ def compute_bvse(
         ResourceError: the grid would not fit into the memory allowed (`fastin.runtime.memory`).
         OxidationStateError: no oxidation states could be assigned.
 
-    Example:
+    Examples:
         >>> import fastin
         >>> grid = fastin.compute_bvse(fastin.examples()["LiFePO4"], "Li")
         >>> grid.shape

@@ -145,7 +145,7 @@ def compute_landscape(
     Raises:
         InputError: a grid without a field (read from a file) or too coarse; unusable options.
 
-    Example:
+    Examples:
         >>> import fastin
         >>> from fastin.bvse.landscape import compute_landscape
         >>> landscape = compute_landscape(fastin.examples()["LiFePO4"])

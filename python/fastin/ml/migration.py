@@ -313,7 +313,7 @@ def predict_hop(source: Any, start: ArrayLike, end: ArrayLike, ion: str | None =
     Raises:
         InputError: unknown ion, ends less than 0.1 A apart, or an end with neither an ion nor a void within 1 A.
 
-    Example:
+    Examples:
         >>> import fastin
         >>> from fastin.ml.migration import predict_hop
         >>> hop = predict_hop(fastin.examples()["LiFePO4"], (0, 0, 0), (0, 0.5, 0))

@@ -71,7 +71,7 @@ class Predictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         trained_: the fitted ensemble; there after `fit`.
 
-    Example:
+    Examples:
         >>> import fastin
         >>> from fastin.ml import Predictor
         >>> crystal = fastin.Crystal.from_file(fastin.examples()["LiCl"])

@@ -387,7 +387,7 @@ def compute_network(
         InputError: unreadable source, no such ion, empty framework, severe warnings where `strict`.
         GeometryError: zero-volume cell or overlapping atoms.
 
-    Example:
+    Examples:
         >>> import fastin
         >>> network = fastin.compute_network(fastin.examples()["Li3N"], "Li")
         >>> len(network.site_radius), len(network.edge_length)

@@ -213,7 +213,7 @@ def order(
         InputError: unreadable source, numbers out of range.
         DisorderError: no neutral content near the occupancies, or no arrangement avoids the exclusions.
 
-    Example:
+    Examples:
         >>> import fastin
         >>> cells = fastin.order(fastin.examples()["Li10GeP2S12"])
         >>> cells[0].formula, cells.supercell

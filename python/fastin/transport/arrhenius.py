@@ -168,7 +168,7 @@ def fit_arrhenius(
     Raises:
         InputError: fewer than two temperatures, values that are not positive, sizes that differ.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from fastin import fit_arrhenius
         >>> t = np.array([300.0, 350.0, 400.0])

@@ -123,7 +123,7 @@ def compute_paths(
         InputError: unreadable source, no such ion, empty framework, a cutoff that is not positive.
         MissingParameterError: no bond valence parameters for a pair of species.
 
-    Example:
+    Examples:
         >>> import fastin
         >>> paths = fastin.compute_paths(fastin.examples()["LiFePO4"])
         >>> paths.path(1)

@@ -79,7 +79,7 @@ def show(source: Any, ion: str | None = None, *, height: int = 760, **options: A
     Raises:
         InputError: the structure cannot be read, or holds no such ion.
 
-    Example:
+    Examples:
         >>> import fastin
         >>> picture = fastin.view(fastin.examples()["LiFePO4"], resolution=0.4)
         >>> picture
