@@ -127,6 +127,11 @@ def test_superspace_centrings_with_a_fourth_part():
     assert codes(crystal) == {"modulation-ignored"}
 
 
+@pytest.mark.parametrize("line", ["_space_group_magn.number_BNS 62.445", "_space_group_ssg_name 'Pnma(00g)000'"])
+def test_groups_named_without_operations(line):
+    assert "symmetry-mismatch" in codes(read(cif(SALT_CELL, SALT, [line])))
+
+
 def test_composites_are_refused():
     lines = ["loop_", "_cell_subsystem_code", "_cell_subsystem_description", "1 a", "2 b", "loop_",
              "_space_group_symop_ssg_operation_algebraic", "x1,x2,x3,x4"]  # fmt: skip

@@ -88,6 +88,18 @@ def has_extended(block: Any) -> bool:
     return any(_kind_of(tag) for tag in _loop_tags(block))
 
 
+def _unlisted(block: Any) -> list[CrystalWarning]:
+    """A warning where the file names a magnetic or superspace group and lists no operations."""
+    tags = [item.pair[0].lower() for item in block if item.pair is not None]
+    named = next((tag for tag in tags if tag.startswith(("_space_group_magn", "_space_group_ssg"))), "")
+    if not named:
+        return []
+    text = (
+        "the file names a magnetic or superspace group and lists no operations: its atoms are taken for all there are"
+    )
+    return [CrystalWarning("symmetry-mismatch", text, named)]
+
+
 def _loop_tags(block: Any) -> list[str]:
     tags = []
     for item in block:
@@ -126,7 +138,7 @@ def read_symmetry(
         if named:
             return named
         notes.append("no space group and no operations in the CIF: treated as P1")
-        return [Reading(None, "none")]
+        return [Reading(None, "none", "", _unlisted(block))]
     return _list_and_name(listed, named, cell, source)
 
 
