@@ -20,6 +20,7 @@ import argparse
 import gzip
 import itertools
 import json
+import os
 import random
 import sys
 import time
@@ -182,13 +183,17 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="one row a crystal, JSON lines")
+    parser.add_argument(
+        "--out", type=Path, default=Path(os.devnull), help="one row a crystal, JSON lines, as they come"
+    )
     options = parser.parse_args()
     records = sample(options.data, options.files, options.count, options.seed)
-    with ProcessPoolExecutor(options.workers) as pool:
-        rows = list(pool.map(check, records, chunksize=4))
-    if options.out is not None:
-        options.out.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    rows = []
+    with ProcessPoolExecutor(options.workers) as pool, options.out.open("w", encoding="utf-8") as out:
+        for row in pool.map(check, records, chunksize=4):
+            rows.append(row)
+            out.write(json.dumps(row) + "\n")
+            out.flush()
     for name, value in summary(rows):
         print(f"{name:45s} {value}")
     errors = Counter(row["error"].split(":")[0] for row in rows if "error" in row)
