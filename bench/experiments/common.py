@@ -6,6 +6,7 @@ import argparse
 import gzip
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,30 @@ def records(path: Path) -> list[dict[str, Any]]:
     """Rows of a gzipped JSON-lines file."""
     with gzip.open(path, "rt", encoding="utf-8") as stream:
         return [json.loads(line) for line in stream if line.strip()]
+
+
+def reduced(amounts: dict[str, float]) -> str:
+    total = sum(amounts.values())
+    return " ".join(f"{e}{v / total:.3f}" for e, v in sorted(amounts.items()))
+
+
+def components(*keys: Sequence[Any]) -> np.ndarray:
+    """Group of each row: rows that share a value of any key are together; empty values join nothing."""
+    parent = list(range(len(keys[0])))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for column in keys:
+        first: dict[Any, int] = {}
+        for i, value in enumerate(column):
+            if value in (None, "", "nan"):
+                continue
+            parent[root(i)] = root(first.setdefault(value, i))
+    return np.array([root(i) for i in range(len(parent))])
 
 
 def spread(values: list[float]) -> dict[str, float]:

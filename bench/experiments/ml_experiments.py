@@ -15,22 +15,25 @@ import argparse
 import csv
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import RESULTS, records
+from common import RESULTS, components, records, reduced
 from scipy.stats import spearmanr
 
 import fastin
 from fastin.ml.composition import composition_features, parse_formula
-from fastin.ml.conductivity import lattice_features, structure_features
 from fastin.ml.forest import Forest, fit_uncertainty
 from fastin.ml.metrics import calibration, regression_scores
 from fastin.ml.splits import grouped_folds
 
 FOLDS = 5
+#: Results of `fastin.describe` that were tried as features of crystals.
+STRUCTURE = ("barrier_3d_network_eV", "recovery_share", "mobile_site_occupancy_mean")
+_HIGHEST_BARRIER = 6.0  # eV: higher ones, and none at all, count as this
+_SYSTEMS = (2.5, 15.5, 74.5, 142.5, 167.5, 194.5)  # between the space groups of the crystal systems
 SHARE = 0.6  # of the boosted models in a blend
 SCALE = {
     "log10_conductivity": "log10_conductivity",
@@ -75,30 +78,6 @@ def cached(cache: Path | None, jobs: dict[str, Any]) -> dict[str, dict[str, floa
     if cache is not None:
         cache.write_text(json.dumps(found))
     return {k: {n: float(x) for n, x in found[k].items()} for k in jobs if "error" not in found[k]}
-
-
-def reduced(amounts: dict[str, float]) -> str:
-    total = sum(amounts.values())
-    return " ".join(f"{e}{v / total:.3f}" for e, v in sorted(amounts.items()))
-
-
-def components(*keys: Sequence[Any]) -> np.ndarray:
-    """Group of each row: rows that share a value of any key are together; empty values join nothing."""
-    parent = list(range(len(keys[0])))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for column in keys:
-        first: dict[Any, int] = {}
-        for i, value in enumerate(column):
-            if value in (None, "", "nan"):
-                continue
-            parent[root(i)] = root(first.setdefault(value, i))
-    return np.array([root(i) for i in range(len(parent))])
 
 
 def matrix(data: dict[str, Any], features: str, target: str = "log10_conductivity") -> tuple[list[str], np.ndarray]:
@@ -311,6 +290,35 @@ def fit_forest(
     file = ship / f"{target}-{FILES[features]}.npz"
     forest.save(file)
     return {**card, "file": file.name, "bytes": file.stat().st_size}
+
+
+def lattice_features(
+    space_group: float, volume: float, amounts: Mapping[str, float], ion: str = "Li"
+) -> dict[str, float]:
+    """Features of a lattice that do not depend on the choice of its cell.
+
+    Args:
+        space_group: number of the space group.
+        volume: of the cell, A^3.
+        amounts: atoms of each element in that cell.
+        ion: the mobile element.
+    """
+    return {
+        "space_group_number": float(space_group),
+        "crystal_system": float(np.searchsorted(_SYSTEMS, space_group)),
+        "volume_per_atom_A3": volume / sum(amounts.values()),
+        "mobile_density_per_nm3": 1000.0 * amounts.get(ion, 0.0) / volume,
+    }
+
+
+def structure_features(described: Mapping[str, float]) -> dict[str, float]:
+    """The columns `STRUCTURE` of `fastin.describe`, barriers bounded; what is unknown is left out."""
+    found = {}
+    for name in STRUCTURE:
+        value = described.get(name, math.nan)
+        if not math.isnan(value):
+            found[name] = min(value, _HIGHEST_BARRIER) if name.startswith("barrier") else value
+    return found
 
 
 def cell_volume(lengths: Sequence[float], angles: Sequence[float]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from importlib import resources
@@ -46,6 +46,8 @@ class Prediction:
             empty for other models. With ``values_std`` likewise.
         model: which model, and its version.
         experiment_model: which models gave the measured quantities, and what they saw; empty without.
+        experiment: those quantities with their 68 and 90 % intervals, where each comes from, and the nearest measured
+            compounds with their DOIs (`fastin.ml.conductivity.Experiment`); None for other ions than lithium.
         warnings: reasons to doubt the crystal, and why it may lie outside what the model was trained on
             (`fastin.crystal.warnings`).
     """
@@ -63,6 +65,7 @@ class Prediction:
     log10_conductivity: float | None = None
     log10_conductivity_std: float | None = None
     experiment_model: str = ""
+    experiment: Experiment | None = None
     warnings: tuple[CrystalWarning, ...] = ()
     values: tuple[float, ...] = ()
     values_std: tuple[float, ...] = ()
@@ -92,7 +95,8 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for JSON."""
-        return asdict(self) | {"warnings": [warning.to_dict() for warning in self.warnings]}
+        said = None if self.experiment is None else self.experiment.to_dict()
+        return asdict(self) | {"warnings": [warning.to_dict() for warning in self.warnings], "experiment": said}
 
 
 def model_path(model: str | Path) -> Path:
@@ -223,13 +227,15 @@ def _predict_each(
     return out
 
 
-def _measured(crystal: Any, ion: str) -> Experiment | None:
+def _measured(crystal: Any, ion: str, measured: Mapping[str, float] | None) -> Experiment | None:
     """Measured quantities where a model knows them: lithium conductors, when the forests are installed."""
     from fastin.ml.conductivity import has_forests, predict_crystal
 
     if not ion.startswith("Li") or not has_forests() or 3 not in crystal.number:
+        if measured:
+            raise InputError(f"{crystal.source}: measured quantities help for lithium conductors only")
         return None
-    return predict_crystal(crystal)
+    return predict_crystal(crystal, measured=measured)
 
 
 def _with_experiment(prediction: Prediction, said: Experiment | None) -> Prediction:
@@ -242,6 +248,7 @@ def _with_experiment(prediction: Prediction, said: Experiment | None) -> Predict
         log10_conductivity=said.log10_conductivity,
         log10_conductivity_std=said.log10_conductivity_std,
         experiment_model=said.model,
+        experiment=said,
         warnings=merge_warnings(prediction.warnings, said.warnings),
     )
 
@@ -256,7 +263,14 @@ def worker(
 
 
 def _prepare(
-    source: Any, *, ion: IonName | None, crystals: bool, experiment: bool, strict: bool, num_threads: int | None = None
+    source: Any,
+    *,
+    ion: IonName | None,
+    crystals: bool,
+    experiment: bool,
+    strict: bool,
+    num_threads: int | None = None,
+    measured: Mapping[str, float] | None = None,
 ) -> tuple[Entry, Experiment | None]:
     from fastin.crystal.crystal import as_crystal
     from fastin.ml.dataset import graphs_of
@@ -264,7 +278,7 @@ def _prepare(
     crystal = as_crystal(source, strict=strict)
     entry = graphs_of(crystal, ion, crystals=crystals, num_threads=num_threads)
     refuse_severe(crystal.source, entry.interstitial.warnings, strict)
-    return entry, _measured(crystal, entry.interstitial.ion) if experiment else None
+    return entry, _measured(crystal, entry.interstitial.ion, measured) if experiment else None
 
 
 def predict(
@@ -274,6 +288,7 @@ def predict(
     model: str | Path = "default",
     device: str | None = None,
     experiment: bool = True,
+    measured: Mapping[str, float] | None = None,
     strict: bool = False,
 ) -> Prediction:
     """Activation energy of a structure from a trained model, without computing the BVSE landscape.
@@ -285,6 +300,8 @@ def predict(
         device: ``"cpu"`` or ``"cuda"``; default: CUDA where there is one.
         experiment: also predict the measured conductivity and activation energy of lithium conductors (see
             `fastin.ml.conductivity`).
+        measured: what was measured of this very sample: ``{"conductivity": S/cm}`` or ``{"activation_energy": eV}``;
+            the other quantity follows from it.
         strict: refuse a crystal with severe warnings.
 
     Raises:
@@ -298,7 +315,9 @@ def predict(
         0.4
     """
     trained = load_shipped(model, device)
-    entry, said = _prepare(source, ion=ion, crystals=trained.kind == "crystal", experiment=experiment, strict=strict)
+    entry, said = _prepare(
+        source, ion=ion, crystals=trained.kind == "crystal", experiment=experiment, strict=strict, measured=measured
+    )
     return _with_experiment(predict_entries([entry], trained, device)[0], said)
 
 

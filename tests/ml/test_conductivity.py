@@ -1,8 +1,9 @@
-"""Measured quantities: both branches on forests fitted to a known law, warnings, the command line."""
+"""Measured quantities: intervals, distances, measured compounds, refusals, one quantity from the other, commands."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,88 +14,215 @@ import fastin
 from fastin.cli import main
 from fastin.errors import InputError
 from fastin.ml import conductivity
-from fastin.ml.composition import composition_features
+from fastin.ml.composition import check_compound, composition_features, mover_profile, parse_formula
 from fastin.ml.forest import Forest
+from fastin.ml.measured import Domain, fit_domain, load_measured, local_error, table_of, weighted_quantile
 
 FORMULAS = ["Li3N", "Li3OCl", "LiCoO2", "LiFePO4", "Li10GeP2S12", "Li7La3Zr2O12", "LiCl", "Li6PS5Cl", "Li3PO4"]
+DOMAIN = {
+    **{"median": 2.0, "reach": 3.0, "power": 4.0, "spread": 1.0, "slope": 0.5, "one": 1.0, "two": 2.0, "limit": 6.0}
+}
 
 
 @pytest.fixture
 def forests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Forests of both branches whose target is ten times the fraction of lithium."""
+    """Forests whose target is ten times the fraction of lithium, and a table of three measured compounds."""
     pytest.importorskip("sklearn")
     rows = [composition_features(f) for f in FORMULAS]
     names = list(rows[0])
     x = np.array([[row[n] for n in names] for row in rows]).repeat(4, axis=0)
     y = 10 * x[:, names.index("fraction_Li")]
-    card = {"elements": ["Li", "N", "O", "Cl", "Co", "P", "S", "Ge"], "uncertainty": {"scale": 1.0, "floor": 0.2}}
+    card = {
+        "elements": ["Li", "N", "O", "Cl", "Co", "P", "S", "Ge"],
+        "domain": DOMAIN,
+        "line": [0.1, -0.06],
+        "inverse_line": [0.0, -10.0],
+        "through_conductivity": 0.5,
+        "half_widths_given_the_other": [0.1, 0.2],
+    }
     for target in conductivity.TARGETS:
-        for branch in ("lattice", "composition"):
-            Forest.fit(names, x, y, card, trees=30).save(tmp_path / f"{target}-{branch}.npz")
+        Forest.fit(names, x, y, card, trees=30).save(tmp_path / f"{target}-composition.npz")
+    (tmp_path / "measured_lithium.csv").write_text(
+        "# three rows\n"
+        "formula,log10_sigma_S_cm,below,activation_energy_eV,doi,log10_sigma_error,activation_energy_error_eV\n"
+        "Li3N,-3.2,0,0.29,10.1/a,0.4,0.1\nLi10GeP2S12,-1.9,0,0.25,10.1/b,0.2,0.05\nLi3PO4,-8.0,1,,10.1/c,0.9,\n"
+    )
     monkeypatch.setattr(conductivity, "model_folder", lambda: tmp_path)
     conductivity.load_forest.cache_clear()
+    load_measured.cache_clear()
     yield tmp_path
     conductivity.load_forest.cache_clear()
+    load_measured.cache_clear()
 
 
-def test_composition_branch(forests: Path) -> None:
+def test_a_composition_near_the_measured_ones(forests: Path) -> None:
     said = conductivity.predict_composition("Li6PS5Cl")
-    assert said.branch == "composition"
-    assert said.log10_conductivity == pytest.approx(10 * 6 / 13, abs=0.5)
-    assert said.log10_conductivity_std >= 0.2
-    assert said.warnings == ()
-    assert "Fe" in conductivity.predict_composition("LiFePO4").warnings[0].message
-    with pytest.raises(InputError, match="lithium"):
-        conductivity.predict_composition("NaCl")
+    assert said.conductivity is not None
+    assert said.conductivity.origin == "model"
+    assert said.conductivity.low_90 < said.conductivity.low_68 < said.log10_conductivity < said.conductivity.high_68
+    assert said.log10_conductivity_std == pytest.approx(said.conductivity.high_68 - said.conductivity.value)
+    assert said.nearest[0].formula == "Li10GeP2S12"
+    assert said.nearest[0].doi == "10.1/b"
+    assert [n.distance for n in said.nearest] == sorted(n.distance for n in said.nearest)
 
 
-def test_crystals_take_the_richest_model(forests: Path) -> None:
-    said = conductivity.predict_crystal(fastin.examples()["Li3OCl"])
-    assert said.branch == "lattice"
-    assert said.activation_energy == pytest.approx(6.0, abs=0.5)
+def test_far_predictions_are_pulled_and_wider(forests: Path) -> None:
+    domain = Domain(**DOMAIN)
+    assert domain.pull(10.0, 0.0) == 10.0
+    assert domain.pull(10.0, 3.0) == pytest.approx(6.0)  # half the way to the median of 2
+    assert domain.pull(10.0, 300.0) == pytest.approx(2.0, abs=1e-3)
+    assert domain.width(0.5, 2.0, 1.0) > domain.width(0.5, 0.0, 1.0) > domain.width(0.0, 0.0, 1.0)
+
+
+def test_beyond_the_limit_there_is_no_number(forests: Path) -> None:
+    near, far = conductivity.predict_composition("Li6PS5Cl"), conductivity.predict_composition("LiCsF2")
+    assert far.distance > DOMAIN["limit"] > near.distance
+    assert far.log10_conductivity is None
+    assert far.energy is None
+    assert "no number" in far.warnings[0].message
+    assert far.nearest[0].doi in far.warnings[0].message
+    assert "Cs" in far.warnings[1].message
+
+
+def test_a_measured_compound_is_answered_with_the_measurement(forests: Path) -> None:
+    said = conductivity.predict_composition("N Li3")
+    assert said.conductivity is not None
+    assert (said.conductivity.origin, said.conductivity.value) == ("measured", -3.2)
+    assert said.conductivity.std >= conductivity.REPEAT["log10_conductivity"]
+    only = conductivity.predict_composition("Li3PO4")
+    assert only.conductivity is not None
+    assert only.energy is not None
+    assert (only.conductivity.origin, only.energy.origin) == ("measured", "model")
+
+
+def test_one_measured_quantity_gives_the_other(forests: Path) -> None:
+    said = conductivity.predict_composition("Li6PS5Cl", measured={"conductivity": 1e-3})
+    assert said.conductivity is not None
+    assert said.energy is not None
+    assert (said.conductivity.origin, said.conductivity.value) == ("given", pytest.approx(-3.0))
+    assert (said.energy.origin, said.energy.value) == ("from the other", pytest.approx(0.1 + 0.06 * 3.0))
+    plain = conductivity.predict_composition("Li6PS5Cl")
+    back = conductivity.predict_composition("Li6PS5Cl", measured={"activation_energy": 0.3})
+    assert back.log10_conductivity == pytest.approx(0.5 * (-3.0 + plain.log10_conductivity))
+    for wrong in ({"conductivity": 0.0}, {"conductivity": math.nan}, {"resistance": 1.0}):
+        with pytest.raises(InputError, match="measured"):
+            conductivity.predict_composition("Li6PS5Cl", measured=wrong)
+
+
+def test_a_crystal_gives_what_its_composition_gives(forests: Path) -> None:
+    crystal = conductivity.predict_crystal(fastin.examples()["Li3OCl"])
+    formula = conductivity.predict_composition("Li3OCl")
+    assert crystal.log10_conductivity == pytest.approx(formula.log10_conductivity)
     with pytest.raises(InputError, match="lithium"):
         conductivity.predict_crystal(fastin.examples()["CaF2"])
+    with pytest.raises(InputError, match="lithium"):
+        conductivity.predict_composition("NaCl")
 
 
 def test_missing_forests_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conductivity, "model_folder", lambda: tmp_path)
     conductivity.load_forest.cache_clear()
     assert not conductivity.has_forests()
-    with pytest.raises(InputError, match="no shipped model"):
+    with pytest.raises(InputError, match=r"no shipped model|not a table"):
         conductivity.predict_composition("Li3N")
 
 
-def test_command_line_takes_compositions(forests: Path) -> None:
+@pytest.mark.parametrize(
+    ("formula", "amounts"),
+    [
+        ("LiOH*H2O", {"Li": 1, "O": 2, "H": 3}),
+        ("LiCl.H2O", {"Li": 1, "Cl": 1, "H": 2, "O": 1}),
+        ("LiCl.2H2O", {"Li": 1, "Cl": 1, "H": 4, "O": 2}),
+        ("Li2SO4 · 0.5 H2O", {"Li": 2, "S": 1, "O": 4.5, "H": 1}),
+        ("0.5Li2O·0.5SiO2", {"Li": 1, "O": 1.5, "Si": 0.5}),
+        ("75Li2S-25P2S5", {"Li": 150, "S": 200, "P": 50}),
+        ("La 0.51 Li 0.34 TiO 2.94", {"La": 0.51, "Li": 0.34, "Ti": 1, "O": 2.94}),
+        ("[Li3][PO4]", {"Li": 3, "P": 1, "O": 4}),
+    ],
+)
+def test_formulas_are_read(formula: str, amounts: dict[str, float]) -> None:
+    assert parse_formula(formula) == pytest.approx(amounts)
+
+
+@pytest.mark.parametrize(
+    ("formula", "said"),
+    [
+        ("LiFePO4 + C", "two materials"),
+        ("LiCl/LiI", "two materials"),
+        ("90 wt% LiCl, LiI", "two materials"),
+        ("Li1.3Al0.3Zr1.4(PO ) 4 3", "two numbers"),
+        ("Li(x)O", "cannot read"),
+        ("LiXx", "unknown element"),
+        ("LiAl", "metal"),
+        ("LiF2", "cannot be neutral"),
+        ("Li3O", "cannot be neutral"),
+    ],
+)
+def test_what_is_no_ionic_compound_is_refused(formula: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        check_compound(parse_formula(formula), formula)
+
+
+def test_peroxides_and_superoxides_are_compounds() -> None:
+    for formula in ("Li2O2", "LiO2", "LiBH4", "Li3N", "Li10GeP2S12", "LiNi0.5Mn1.5O4"):
+        check_compound(parse_formula(formula), formula)
+
+
+def test_the_distance_is_a_metric() -> None:
+    profiles = [mover_profile(parse_formula(f)) for f in FORMULAS]
+    distance = np.array([[np.abs(a - b).sum() for b in profiles] for a in profiles])
+    np.testing.assert_allclose(distance, distance.T)
+    assert (distance[:, :, None] <= distance[:, None, :] + distance.T[None] + 1e-9).all()
+    np.testing.assert_allclose(mover_profile({"Li": 2, "O": 1}), mover_profile({"Li": 4, "O": 2}))
+
+
+def test_domain_constants_recover_a_known_law() -> None:
+    rng = np.random.default_rng(0)
+    n = 4000
+    distance, family = rng.uniform(0, 4, n), np.zeros(n, bool)
+    truth = rng.normal(0, 2, n)
+    width = 0.5 * (1 + 0.5 * distance)
+    value = truth + rng.laplace(0, width / math.sqrt(2), n)
+    fitted = fit_domain(truth, value, np.full(n, 1e-3), distance, np.full(n, 0.5), np.ones(n), family, 0.0, 4.0)
+    error = np.abs(fitted.pull(value, distance) - truth)
+    inside = error <= fitted.one * fitted.width(1e-3, distance, 0.5)
+    assert inside.mean() == pytest.approx(0.6827, abs=0.01)
+    for low in (0.0, 1.0, 2.0, 3.0):  # holds at every distance, not only on average
+        own = (distance >= low) & (distance < low + 1)
+        assert inside[own].mean() == pytest.approx(0.68, abs=0.06)
+
+
+def test_local_errors_and_quantiles() -> None:
+    error = np.array([1.0, 3.0, np.nan])
+    assert local_error(np.array([1e6, 1e6, 0.0]), error) == pytest.approx(2.0)  # far from all: the mean
+    assert local_error(np.array([0.0, 1e6, 0.0]), error) == pytest.approx((1.0 + 3 * 2.0) / 4)
+    assert weighted_quantile(np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 2.0]), 0.5) == 2.0
+
+
+def test_repeats_of_a_compound_are_one_neighbour() -> None:
+    rows = [
+        {"formula": f, "log10_sigma_S_cm": -3, "below": 0, "activation_energy_eV": "", "doi": d,
+         "log10_sigma_error": 1, "activation_energy_error_eV": ""}
+        for f, d in (("Li3N", "a"), ("Li6N2", "b"), ("Li3P", "c"))
+    ]  # fmt: skip
+    found = table_of(rows).nearest(parse_formula("Li3N"))
+    assert [n.doi for n in found] == ["a", "c"]
+
+
+def test_command_line(forests: Path) -> None:
     result = CliRunner().invoke(main, ["predict", "--formula", "Li6PS5Cl", "--formula", "Li3N", "--json"])
     assert result.exit_code == 0, result.output
     rows = json.loads(result.output)
     assert [row["formula"] for row in rows] == ["Li6PS5Cl", "Li3N"]
-    assert "Li3N" in CliRunner().invoke(main, ["predict", "--formula", "Li3N"]).output
+    assert rows[1]["conductivity"]["origin"] == "measured"
+    shown = CliRunner().invoke(main, ["predict", "--formula", "Li3N"]).output
+    assert "measured" in shown
+    assert "10.1/a" in shown
+    told = CliRunner().invoke(main, ["predict", "--formula", "Li6PS5Cl", "--measured-sigma", "1e-3", "--json"])
+    assert json.loads(told.output)[0]["energy"]["origin"] == "from the other"
+    two = ["predict", "--formula", "Li3N", "--formula", "Li3P", "--measured-ea", "0.3"]
+    assert CliRunner().invoke(main, two).exit_code == 2
     assert CliRunner().invoke(main, ["predict"]).exit_code == 2
     bad = CliRunner().invoke(main, ["predict", "--formula", "Xx"])
     assert bad.exit_code == 1
     assert "Xx" in bad.output
-
-
-def test_features_of_a_crystal_do_not_depend_on_its_cell() -> None:
-    from pymatgen.core import Structure
-
-    structure = Structure.from_file(fastin.examples()["Li3OCl"])
-    rows = []
-    for cell in (structure, structure.copy().make_supercell((2, 1, 1))):
-        crystal = fastin.Crystal.from_structure(cell)
-        rows.append(
-            conductivity.lattice_features(
-                crystal.space_group_number, crystal.volume, conductivity.amounts_of(crystal), "Li"
-            )
-        )
-    assert rows[0] == pytest.approx(rows[1])
-    assert rows[0]["space_group_number"] == 221
-    assert rows[0]["crystal_system"] == 6
-    assert rows[0]["volume_per_atom_A3"] == pytest.approx(structure.volume / 5)
-    assert rows[0]["mobile_density_per_nm3"] == pytest.approx(3000 / structure.volume)
-
-
-def test_unknown_structure_columns_are_left_out() -> None:
-    found = conductivity.structure_features({"barrier_3d_network_eV": np.inf, "recovery_share": np.nan, "other": 1.0})
-    assert found == {"barrier_3d_network_eV": 6.0}

@@ -43,7 +43,7 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_shipped_model_is_listed() -> None:
     lines = (model_folder() / SUMS).read_text().splitlines()
     stated = {name: value for value, _, name in (line.partition("  ") for line in lines)}
-    shipped = {path.name for path in model_folder().iterdir() if path.suffix in (".pt", ".npz", ".json")}
+    shipped = {path.name for path in model_folder().iterdir() if path.suffix in (".pt", ".npz", ".json", ".csv")}
     assert set(stated) == shipped
     assert {name: digest((model_folder() / name).read_bytes()) for name in shipped} == stated
 
@@ -53,7 +53,7 @@ def test_damaged_shipped_models_are_refused(tmp_path: Path) -> None:
     for name, read in (
         ("barrier-default.pt", load_model),
         ("xrdmatch.pt", XRDMatch.load),
-        ("log10_conductivity-lattice.npz", Forest.load),
+        ("log10_conductivity-composition.npz", Forest.load),
     ):
         refused, rest = read_all(tmp_path / name, flipped((model_folder() / name).read_bytes(), 20), read)
         assert (refused, rest) == (20, [])
@@ -93,7 +93,7 @@ def test_outputs_that_are_no_numbers_are_refused() -> None:
 
 
 def test_trees_that_go_round_in_circles_are_refused(tmp_path: Path) -> None:
-    forest = Forest.load(model_folder() / "log10_conductivity-lattice.npz")
+    forest = Forest.load(model_folder() / "log10_conductivity-composition.npz")
     inner = int(np.flatnonzero(forest.feature >= 0)[5])
     for name, place, value in (
         ("left", inner, inner),

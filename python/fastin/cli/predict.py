@@ -11,6 +11,7 @@ import click
 
 from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import (
+    Finite,
     dump_json,
     expand_inputs,
     ion_mark,
@@ -47,6 +48,10 @@ from fastin.runtime.isolate import Failure
     help="What an experiment would give too.",
 )
 @strict_option
+@click.option(
+    "--measured-sigma", type=Finite(min=0.0, min_open=True), help="Measured conductivity of the sample, S/cm."
+)
+@click.option("--measured-ea", type=Finite(min=0.0, min_open=True), help="Measured activation energy, eV.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @wide_option
 @csv_option
@@ -60,6 +65,8 @@ def command(
     formulas: tuple[str, ...],
     hops: tuple[tuple[float, ...], ...],
     experiment: bool,
+    measured_sigma: float | None,
+    measured_ea: float | None,
     strict: bool,
     as_json: bool,
     wide: bool,
@@ -73,14 +80,18 @@ def command(
         raise click.UsageError("give structure files, or --formula")
     if hops and not files:
         raise click.UsageError("--hop needs a structure file")
+    measured = {"conductivity": measured_sigma, "activation_energy": measured_ea}
+    told = {name: value for name, value in measured.items() if value is not None}
+    if told and len(files) + len(formulas) != 1:
+        raise click.UsageError("--measured-sigma and --measured-ea are of one sample: give one file or one --formula")
     given = Limits(time_limit, memory, None)
     if hops:
         _print_hops(files, ion, hops, as_json, given)
         return
-    compositions, failures = _compositions(formulas)
+    compositions, failures = _compositions(formulas, told)
     predictions: list[Any] = []
     if files:
-        predictions, unusable = _structures(files, ion, model, device, experiment, strict, given)
+        predictions, unusable = _structures(files, ion, model, device, experiment, strict, given, told)
         failures += unusable
     for message in failures:
         stderr_console().print(message, style="red", markup=False, soft_wrap=True)
@@ -141,27 +152,25 @@ def _print_hops(
         print_table(columns, rows)
         for hop in found:
             for warning in hop["warnings"]:
-                text = CrystalWarning(**warning)
+                text = CrystalWarning(warning["code"], warning["message"], warning["where"])
                 stderr_console().print(f"warning: {hop['source']}: {text}", style="yellow", markup=False)
         _line(f"Model: {found[0]['model']}")
     leave(failed, interrupted, sum(answer is not None for answer in answers), len(paths))
 
 
-def _compositions(formulas: tuple[str, ...]) -> tuple[list[dict[str, Any]], list[str]]:
+def _compositions(formulas: tuple[str, ...], measured: dict[str, float]) -> tuple[list[dict[str, Any]], list[str]]:
     """Predictions, and a message for each formula that could not be used."""
     rows: list[dict[str, Any]] = []
     failures: list[str] = []
     if not formulas:
         return rows, failures
-    from dataclasses import asdict
-
     from fastin.errors import InputError
     from fastin.ml.conductivity import load_forest, predict_composition
 
     load_forest("log10_conductivity", "composition")  # a missing or damaged model is not the formula's fault
     for formula in formulas:
         try:
-            rows.append({"formula": formula, **asdict(predict_composition(formula))})
+            rows.append({"formula": formula, **predict_composition(formula, measured=measured).to_dict()})
         except InputError as error:
             failures.append(str(error))
     return rows, failures
@@ -175,9 +184,16 @@ def _structures(
     experiment: bool,
     strict: bool,
     given: Limits,
+    measured: dict[str, float],
 ) -> tuple[list[Any], list[str]]:
     """Predictions, and a message for each file that could not be used."""
-    from fastin.prediction import Prediction, predict_each
+    from fastin.prediction import Prediction, predict, predict_each
+
+    if measured:
+        try:
+            return [predict(files[0], ion, model=model, device=device, measured=measured, strict=strict)], []
+        except FastinError as error:
+            return [], [str(error)]
 
     said = predict_each(
         expand_inputs(files), ion, model=model, device=device, experiment=experiment, strict=strict,
@@ -194,6 +210,36 @@ def _said(value: float | None, std: float | None) -> str:
     return f"{number(value)} ± {number(std)}" if std else number(value)
 
 
+_ORIGIN = {"model": "", "measured": ", measured", "given": ", as given", "from the other": ""}
+
+
+def _quantity(said: dict[str, Any] | None, name: str) -> str:
+    """A quantity with its 68 % interval, and where it comes from if not from the model."""
+    found = None if said is None else said[name]
+    if found is None:
+        return "-"
+    if found["origin"] == "given":
+        return f"{number(found['value'])}{_ORIGIN['given']}"
+    return f"{number(found['value'])} [{number(found['low_68'])}, {number(found['high_68'])}]{_ORIGIN[found['origin']]}"
+
+
+def _print_nearest(name: str, said: dict[str, Any], *, wide: bool) -> None:
+    """90 % intervals (wide), and the nearest measured compounds with their values and papers."""
+    if wide:
+        for key, text in (("conductivity", "log10 sigma"), ("energy", "E_a")):
+            if said[key] is not None and said[key]["origin"] != "given":
+                _line(f"{name}: 90 % of {text}: {number(said[key]['low_90'])} to {number(said[key]['high_90'])}")
+    parts = []
+    for near in said["nearest"]:
+        values = []
+        if near["log10_conductivity"] is not None:
+            values.append(f"log10 sigma {'< ' if near['below'] else ''}{number(near['log10_conductivity'])}")
+        if near["activation_energy"] is not None:
+            values.append(f"E_a {number(near['activation_energy'])} eV")
+        parts.append(f"{near['formula']} at {number(near['distance'])}: {', '.join(values)} ({near['doi']})")
+    _line(f"Measured compounds nearest to {name}: " + "; ".join(parts))
+
+
 def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str | None, *, wide: bool) -> None:
     if predictions:
         own = any(p.values for p in predictions)
@@ -207,8 +253,8 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
         for p in predictions:
             bvse = [_said(p.activation_energy, p.activation_energy_std), "/".join(number(b) for b in p.barriers)]
             fitted = "; ".join(_said(value, std) for value, std in zip(p.values, p.values_std, strict=True))
-            energy = _said(p.experimental_activation_energy, p.experimental_activation_energy_std)
-            sigma = _said(p.log10_conductivity, p.log10_conductivity_std)
+            said = None if p.experiment is None else p.experiment.to_dict()
+            energy, sigma = _quantity(said, "energy"), _quantity(said, "conductivity")
             mobile = ion_mark({"ion": p.ion, "ion_guessed": is_guessed(ion, p.ion, p.warnings)})
             listed = [warning.to_dict() for warning in p.warnings]
             mobile += warning_mark(listed)
@@ -224,7 +270,13 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
                 stderr_console().print(f"{mark} {p.source}: {warning.code}: {warning}", style="yellow", markup=False)
         if not own:
             _line("E_1D BVSE: spse convention, global zero; E_1D/2D/3D (--wide): network zero.")
-        _line("All values are predicted; E_a exper. and sigma: what a measurement would be expected to give.")
+        _line(
+            "All values are predicted but where it says measured; E_a exper. and sigma: what a measurement would be "
+            "expected to give, with the interval that holds 68 %."
+        )
+        for p in predictions:
+            if p.experiment is not None:
+                _print_nearest(p.source, p.experiment.to_dict(), wide=wide)
         _line(f"Model: {predictions[0].model}")
         if predictions[0].experiment_model:
             _line(f"Of E_a exper. and sigma: {predictions[0].experiment_model}")
@@ -237,16 +289,18 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
         cells = [
             [
                 row["formula"],
-                _said(row["activation_energy"], row["activation_energy_std"]),
-                _said(row["log10_conductivity"], row["log10_conductivity_std"]),
+                _quantity(row, "energy"),
+                _quantity(row, "conductivity"),
             ]
             for row in compositions
         ]
         print_table(columns, cells, wide=wide)
         for row in compositions:
             for warning in row["warnings"]:
-                text = CrystalWarning(**warning)
+                text = CrystalWarning(warning["code"], warning["message"], warning["where"])
                 stderr_console().print(f"warning: {row['formula']}: {text}", style="yellow", markup=False)
+        for row in compositions:
+            _print_nearest(row["formula"], row, wide=wide)
         _line(f"Model: {compositions[0]['model']}")
 
 

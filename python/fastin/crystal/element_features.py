@@ -1,7 +1,8 @@
 """Element properties that enter graph features and composition descriptors.
 
 ``data/element_features.csv`` holds group, period, Pauling electronegativity, first ionization energy and electron
-affinity (eV; NIST compilations) as collected in pymatgen's periodic table (MIT licence). Chemical softness is
+affinity (eV; NIST compilations) and the Mendeleev number (P. Villars et al., J. Alloys Compd. 367, 167 (2004)) as
+collected in pymatgen's periodic table (MIT licence). Chemical softness is
 ``1 / (I - A)`` (R. G. Parr and R. G. Pearson, J. Am. Chem. Soc. 105, 7512 (1983): half the inverse hardness).
 """
 
@@ -32,6 +33,7 @@ class ElementTable:
     ionization_energy: NDArray[np.float64]
     electron_affinity: NDArray[np.float64]
     softness: NDArray[np.float64]
+    mendeleev_number: NDArray[np.float64]
 
     @property
     def largest(self) -> int:
@@ -68,4 +70,5 @@ def element_table() -> ElementTable:
         ionization_energy=ionization,
         electron_affinity=affinity,
         softness=softness,
+        mendeleev_number=column("mendeleev_number"),
     )

@@ -7,8 +7,11 @@ import re
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastin.crystal.element_features import element_table
+from fastin.crystal.elements import element as facts
+from fastin.crystal.elements import numbers_by_symbol
 from fastin.errors import InputError
 
 #: Elements whose atomic fraction is a feature of its own (the common ones of solid electrolytes).
@@ -18,24 +21,48 @@ FRACTIONS = (
 )
 _PROPERTIES = ("number", "group", "period", "electronegativity", "ionization_energy", "electron_affinity", "softness")
 _STATISTICS = ("mean", "std", "min", "max")
-_TOKEN = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*(?:[eE][-+]?\d+)?)|(\()|(\))(\d*\.?\d*)|(\s+|[-·])")
+_TOKEN = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*(?:[eE][-+]?\d+)?)|([(\[{])|([)\]}])(\d*\.?\d*)")
+_BROKEN = re.compile(r"[\d.]\s+[\d.]")  # "(PO ) 4 3": two numbers, whose owners got lost
+# Between the parts of a hydrate or the oxides of a glass; a full stop only before water, where it is no decimal point.
+_PARTS = re.compile(r"[·•∙⋅*]|[-–](?=[\d.]*[A-Z(])|(?:(?<=[A-Za-z)\]])|(?<=[A-Za-z)\]]\d))\.(?=\d*\.?\d*H2O)")
+_FACTOR = re.compile(r"(\d+\.?\d*|\.\d+)(?=[A-Z(\[])")
 
 
 def parse_formula(formula: str) -> dict[str, float]:
-    """Amount of each element of a formula with decimals and nested brackets, e.g. ``"Li6.25Al0.25La3Zr2O12"``.
+    """Amount of each element of a formula.
+
+    Decimals, nested brackets, spaces, hydrates and sums of oxides joined by a centred dot or a star
+    (``"LiOH*H2O"``, ``"0.5Li2O·0.5SiO2"``): ``"Li6.25Al0.25La3Zr2O12"``.
 
     Raises:
-        InputError: not a formula, or an unknown element.
+        InputError: not a formula, an unknown element, two materials in one formula, unknown amounts.
     """
+    text = formula.strip()
+    if re.search(r"\s\+\s|[/&;,]|[A-Za-z\d)\]]\s*\+\s*\d*\.?\d*[A-Z(]|\bwt\b|%", text):
+        raise InputError(f"{formula!r} names two materials: a composite has no one composition; give one of them")
+    if _BROKEN.search(text):
+        raise InputError(f"cannot read the formula {formula!r}: two numbers follow each other; write it without spaces")
+    text = re.sub(r"\s+", "", text)
+    total: dict[str, float] = {}
+    for part in _PARTS.split(text):
+        factor = _FACTOR.match(part)
+        times = float(factor.group(1)) if factor else 1.0
+        for element, amount in _amounts(part[factor.end() if factor else 0 :], formula).items():
+            total[element] = total.get(element, 0.0) + times * amount
+    return total
+
+
+def _amounts(text: str, formula: str) -> dict[str, float]:
+    """Amounts of one part of a formula."""
     symbols = set(element_table().symbol[1:])
     stack: list[dict[str, float]] = [{}]
     position = 0
-    while position < len(formula):
-        match = _TOKEN.match(formula, position)
+    while position < len(text):
+        match = _TOKEN.match(text, position)
         if match is None or match.end() == position:
-            raise InputError(f"cannot read the formula {formula!r} at {formula[position:]!r}")
+            raise InputError(f"cannot read the formula {formula!r} at {text[position:]!r}")
         position = match.end()
-        element, amount, opened, closed, factor, _ = match.groups()
+        element, amount, opened, closed, factor = match.groups()
         if element:
             element = "H" if element in ("D", "T") else element
             if element not in symbols:
@@ -51,6 +78,55 @@ def parse_formula(formula: str) -> dict[str, float]:
     if len(stack) != 1 or not stack[0] or sum(stack[0].values()) <= 0:
         raise InputError(f"cannot read the formula {formula!r}")
     return stack[0]
+
+
+def check_compound(amounts: Mapping[str, float], name: str) -> None:
+    """Refuses what is no ionic compound: no anion, or charges that no common oxidation states can balance.
+
+    Args:
+        amounts: amount of each element.
+        name: formula or source, for the message.
+
+    Raises:
+        InputError: a metal or alloy, or a formula that cannot be neutral.
+    """
+    lowest = highest = 0.0
+    anions = False
+    for element, amount in amounts.items():
+        entry = facts(numbers_by_symbol()[element])
+        states = entry.common_states or tuple(entry.occurrences) or (0,)
+        anions = anions or min(states) < 0
+        lowest += amount * min(states)
+        highest += amount * (-0.5 if element == "O" else max(states))  # superoxide
+    if not anions:
+        raise InputError(f"{name}: no anion in it: a metal or an alloy conducts electrons, not ions")
+    size = sum(amounts.values())
+    if lowest > 1e-3 * size or highest < -1e-3 * size:
+        span = f"{lowest:+.3g} to {highest:+.3g}"
+        raise InputError(f"{name}: cannot be neutral: its oxidation states sum to {span} a formula; check the amounts")
+
+
+def atomic_fractions(amounts: Mapping[str, float]) -> NDArray[np.float64]:
+    """(103,) share of each element, by atomic number from 1."""
+    table = element_table()
+    fraction = np.zeros(len(table.symbol) - 1)
+    total = sum(amounts.values())
+    for element, amount in amounts.items():
+        fraction[table.symbol.index(element) - 1] += amount / total
+    return fraction
+
+
+def mover_profile(amounts: Mapping[str, float]) -> NDArray[np.float64]:
+    """(102,) running sum of the atomic fractions along the Mendeleev numbers, each step weighted by its length.
+
+    The sum of absolute differences of two profiles is the Element Mover's Distance of the compositions (C. J.
+    Hargreaves et al., Chem. Mater. 32, 10610 (2020)) on Villars' scale: the work of turning one into the other.
+    """
+    table = element_table()
+    fraction = atomic_fractions(amounts)
+    order = np.argsort(table.mendeleev_number[1:], kind="stable")
+    gaps = np.diff(table.mendeleev_number[1:][order])
+    return np.asarray(np.cumsum(fraction[order])[:-1] * gaps)
 
 
 def composition_names(ion: str = "Li") -> list[str]:

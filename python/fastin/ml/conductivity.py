@@ -1,16 +1,17 @@
 """What experiments say: conductivity and activation energy of lithium conductors from the shipped forests.
 
-BVSE barriers alone do not track measurements, so these models are fitted to the measurements themselves (OBELiX
-training split). Each quantity has two models, chosen by grouped cross-validation
-(``bench/experiments/ml_experiments.py``): one that needs the formula only, and one for crystals, which also sees the
-lattice (space group, volume per atom) and, where that helped, three numbers of the ion's network (`STRUCTURE`).
+BVSE barriers alone do not track measurements, so these models are fitted to the measurements themselves. They see the
+composition only: lattice and structure added nothing that survives papers left out of the training
+(``bench/experiments/ml_measured.py``). The activation energy comes mostly through the predicted conductivity, by the
+line on measured pairs. A composition far from every measured one gets a wider interval, is pulled towards the median,
+and beyond a limit gets no number (`fastin.ml.measured`); one that was measured gets the measurement.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -20,42 +21,88 @@ import numpy as np
 
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
-from fastin.ml.composition import composition_features, parse_formula
+from fastin.ml.composition import check_compound, composition_features, parse_formula
 from fastin.ml.forest import Forest
+from fastin.ml.measured import Domain, MeasuredTable, Neighbour, load_measured, local_error
 
 if TYPE_CHECKING:
     from fastin.crystal.crystal import Crystal
 
-TARGETS = ("log10_conductivity", "experimental_activation_energy")
+SIGMA, ENERGY = TARGETS = ("log10_conductivity", "experimental_activation_energy")
+#: Scatter of repeats of one composition in different papers: decades, and eV.
+REPEAT = {SIGMA: 0.65, ENERGY: 0.06}
+#: Half width of a 90 % interval of a normal distribution, in standard deviations.
+_NINETY = 1.645
+_TABLE = "measured_lithium.csv"
 
-#: Results of `fastin.describe` that may enter the models of crystals.
-STRUCTURE = ("barrier_3d_network_eV", "recovery_share", "mobile_site_occupancy_mean")
-#: Inputs of the models of crystals, the richest first.
-CRYSTAL_BRANCHES = ("structure", "lattice")
-_HIGHEST_BARRIER = 6.0  # eV: higher ones, and none at all, count as this
-_SYSTEMS = (2.5, 15.5, 74.5, 142.5, 167.5, 194.5)  # between the space groups of the crystal systems
+
+@dataclass(frozen=True)
+class Quantity:
+    """One quantity: its value, where it comes from, and its intervals.
+
+    Attributes:
+        value: log10 of S/cm near 300 K, or eV.
+        std: half width of the 68 % interval.
+        low_68, high_68, low_90, high_90: the intervals; papers left out of the training fell into them as often.
+        origin: ``"model"``, ``"measured"`` (the compound is in the table of measurements), ``"given"`` by the caller,
+            or ``"from the other"``: from the measured quantity that the caller gave.
+    """
+
+    value: float
+    std: float
+    low_68: float
+    high_68: float
+    low_90: float
+    high_90: float
+    origin: str
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Predicted measurements of a lithium conductor.
+    """Expected measurements of a lithium conductor.
 
     Attributes:
-        log10_conductivity: log10 of S/cm near 300 K, with its standard deviation.
-        activation_energy: eV, with its standard deviation.
-        branch: inputs of the two models: ``"composition"``, ``"lattice"``, ``"structure"``, or both names joined by
-            ``/``.
+        conductivity: log10 of S/cm near 300 K; None where the composition is too far from every measured one.
+        energy: activation energy, eV; None likewise.
+        distance: Element Mover's Distance to the nearest measured composition.
+        nearest: the nearest measured compounds, with their values and DOIs.
         model: what the models are, from their cards.
-        warnings: why the compound may lie outside the training set.
+        warnings: why the numbers are to be doubted, or missing.
     """
 
-    log10_conductivity: float
-    log10_conductivity_std: float
-    activation_energy: float
-    activation_energy_std: float
-    branch: str
+    conductivity: Quantity | None
+    energy: Quantity | None
+    distance: float
+    nearest: tuple[Neighbour, ...]
     model: str = ""
     warnings: tuple[CrystalWarning, ...] = ()
+
+    @property
+    def log10_conductivity(self) -> float | None:
+        """Log10 of S/cm near 300 K."""
+        return None if self.conductivity is None else self.conductivity.value
+
+    @property
+    def log10_conductivity_std(self) -> float | None:
+        """Half width of its 68 % interval."""
+        return None if self.conductivity is None else self.conductivity.std
+
+    @property
+    def activation_energy(self) -> float | None:
+        """Activation energy in eV."""
+        return None if self.energy is None else self.energy.value
+
+    @property
+    def activation_energy_std(self) -> float | None:
+        """Half width of its 68 % interval."""
+        return None if self.energy is None else self.energy.std
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary for JSON."""
+        said = asdict(self) | {"warnings": [warning.to_dict() for warning in self.warnings]}
+        for name in ("log10_conductivity", "log10_conductivity_std", "activation_energy", "activation_energy_std"):
+            said[name] = getattr(self, name)
+        return said
 
 
 def model_folder() -> Path:
@@ -76,46 +123,10 @@ def load_forest(target: str, branch: str) -> Forest:
     return Forest.load(path)
 
 
-def crystal_branch(target: str) -> str:
-    """Inputs of this installation's model for crystals: the richest there is, ``"composition"`` at last."""
-    for branch in CRYSTAL_BRANCHES:
-        if (model_folder() / f"{target}-{branch}.npz").is_file():
-            return branch
-    return "composition"
-
-
 def has_forests() -> bool:
-    """Whether this installation predicts measured quantities of crystals."""
-    return all((model_folder() / f"{t}-{crystal_branch(t)}.npz").is_file() for t in TARGETS)
-
-
-def lattice_features(
-    space_group: float, volume: float, amounts: Mapping[str, float], ion: str = "Li"
-) -> dict[str, float]:
-    """Features of a lattice that do not depend on the choice of its cell.
-
-    Args:
-        space_group: number of the space group.
-        volume: of the cell, A^3.
-        amounts: atoms of each element in that cell.
-        ion: the mobile element.
-    """
-    return {
-        "space_group_number": float(space_group),
-        "crystal_system": float(np.searchsorted(_SYSTEMS, space_group)),
-        "volume_per_atom_A3": volume / sum(amounts.values()),
-        "mobile_density_per_nm3": 1000.0 * amounts.get(ion, 0.0) / volume,
-    }
-
-
-def structure_features(described: Mapping[str, float]) -> dict[str, float]:
-    """The columns `STRUCTURE` of `fastin.describe`, barriers bounded; what is unknown is left out."""
-    found = {}
-    for name in STRUCTURE:
-        value = described.get(name, math.nan)
-        if not math.isnan(value):
-            found[name] = min(value, _HIGHEST_BARRIER) if name.startswith("barrier") else value
-    return found
+    """Whether this installation predicts measured quantities."""
+    folder = model_folder()
+    return (folder / _TABLE).is_file() and all((folder / f"{t}-composition.npz").is_file() for t in TARGETS)
 
 
 def amounts_of(crystal: Crystal) -> dict[str, float]:
@@ -129,58 +140,149 @@ def amounts_of(crystal: Crystal) -> dict[str, float]:
     return amounts
 
 
-def _predict(features: dict[str, float], branches: tuple[str, ...], elements: set[str]) -> Experiment:
-    values: list[float] = []
-    unseen: set[str] = set()
-    models: list[str] = []
-    for target, branch in zip(TARGETS, branches, strict=True):
-        forest = load_forest(target, branch)
-        mean, std = forest.predict(forest.row(features))
-        values += [float(mean[0]), float(std[0])]
-        unseen |= elements - set(forest.card.get("elements", elements))
-        models.append(f"{forest.card.get('model', 'trees')} on {forest.card.get('features', branch)}")
-    text = f"the measured compounds hold no {', '.join(sorted(unseen))}"
-    warnings = (CrystalWarning("outside-training", text),) if unseen else ()
-    names = "/".join(dict.fromkeys(branches))
-    return Experiment(values[0], values[1], values[2], values[3], names, " / ".join(dict.fromkeys(models)), warnings)
+def _interval(value: float, one: float, two: float, origin: str) -> Quantity:
+    return Quantity(value, one, value - one, value + one, value - two, value + two, origin)
 
 
-def predict_composition(formula: str) -> Experiment:
-    """Conductivity and activation energy of a lithium conductor of which only the composition is known.
+def _measured(table: MeasuredTable, rows: Any, target: str) -> Quantity | None:
+    """Median over the papers that measured one composition, with the scatter of such repeats."""
+    column = table.log10_conductivity if target == SIGMA else table.activation_energy
+    papers: dict[str, list[float]] = {}
+    for k in rows.tolist():
+        if math.isfinite(column[k]):
+            papers.setdefault(table.doi[k], []).append(float(column[k]))
+    if not papers:
+        return None
+    values = np.array([np.mean(own) for own in papers.values()])
+    value = float(np.median(values))
+    scatter = max(REPEAT[target], float(np.abs(values - value).mean()))
+    return _interval(value, scatter, _NINETY * scatter, "measured")
+
+
+def _given(measured: Mapping[str, float]) -> dict[str, float]:
+    """Checked values of `measured`: log10 of S/cm, eV."""
+    out = {}
+    for name, value in measured.items():
+        if name not in ("conductivity", "activation_energy"):
+            raise InputError(f"measured holds {name!r}; it may hold conductivity (S/cm) or activation_energy (eV)")
+        number = float(value)
+        if not math.isfinite(number) or number <= 0:
+            raise InputError(f"a measured {name} must be a positive number, not {value}")
+        out[SIGMA if name == "conductivity" else ENERGY] = math.log10(number) if name == "conductivity" else number
+    return out
+
+
+def _modelled(amounts: Mapping[str, float], table: MeasuredTable, distance: Any) -> dict[str, Quantity]:
+    """Both quantities by the forests, pulled and widened by the distances to the measured rows."""
+    features = composition_features(amounts)
+    forests = {target: load_forest(target, "composition") for target in TARGETS}
+    means, deviations = {}, {}
+    for target, forest in forests.items():
+        mean, deviation = forest.mean_and_spread(forest.row(features))
+        means[target], deviations[target] = float(mean[0]), float(deviation[0])
+    card = forests[ENERGY].card
+    intercept, slope = card["line"]
+    share = card["through_conductivity"]
+    means[ENERGY] = (1.0 - share) * means[ENERGY] + share * (intercept + slope * means[SIGMA])
+    out = {}
+    for target, forest in forests.items():
+        domain = Domain(**forest.card["domain"])
+        known = np.isfinite(table.log10_conductivity if target == SIGMA else table.activation_energy)
+        near = float(distance[known].min())
+        width = float(domain.width(deviations[target], near, local_error(distance, table.errors[target])))
+        value = float(domain.pull(means[target], near))
+        if near <= domain.limit:
+            out[target] = _interval(value, domain.one * width, domain.two * width, "model")
+    return out
+
+
+def _through(given: Mapping[str, float], modelled: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    """What one measured quantity says of the other."""
+    out = {}
+    if SIGMA in given and ENERGY not in given:
+        card = load_forest(ENERGY, "composition").card
+        intercept, slope = card["line"]
+        one, two = card["half_widths_given_the_other"]
+        out[ENERGY] = _interval(intercept + slope * given[SIGMA], one, two, "from the other")
+    if ENERGY in given and SIGMA not in given:
+        card = load_forest(SIGMA, "composition").card
+        intercept, slope = card["inverse_line"]
+        value = intercept + slope * given[ENERGY]
+        if SIGMA in modelled:
+            value = 0.5 * (value + modelled[SIGMA].value)
+        one, two = card["half_widths_given_the_other"]
+        out[SIGMA] = _interval(value, one, two, "from the other")
+    return out
+
+
+def predict_amounts(
+    amounts: Mapping[str, float], name: str, *, measured: Mapping[str, float] | None = None
+) -> Experiment:
+    """Expected measurements of a composition.
+
+    Args:
+        amounts: amount of each element.
+        name: formula or source, for messages.
+        measured: what was measured of this very sample: ``conductivity`` (S/cm) or ``activation_energy`` (eV).
 
     Raises:
-        InputError: not a formula, or no lithium in it.
+        InputError: no lithium, no ionic compound, a measured value that is no positive number.
     """
-    amounts = parse_formula(formula)
     if amounts.get("Li", 0.0) <= 0:
-        raise InputError(f"{formula}: the model of measured conductivities knows lithium conductors only")
-    return _predict(composition_features(amounts), ("composition", "composition"), set(amounts))
+        raise InputError(f"{name}: the model of measured conductivities knows lithium conductors only")
+    check_compound(amounts, name)
+    given = _given(measured or {})
+    table = load_measured(model_folder() / _TABLE)
+    distance = table.distances(amounts)
+    nearest = table.nearest(amounts)
+    modelled = _modelled(amounts, table, distance)
+    found: dict[str, Quantity] = dict(modelled)
+    same = table.same(amounts)
+    for target in TARGETS:
+        own = _measured(table, same, target) if len(same) else None
+        if own is not None:
+            found[target] = own
+    found |= _through(given, modelled)
+    found |= {target: _interval(value, 0.0, 0.0, "given") for target, value in given.items()}
+    warnings = []
+    missing = [target for target in TARGETS if target not in found]
+    if missing:
+        text = (
+            f"{' and '.join(t.replace('_', ' ') for t in missing)}: nothing like it was measured (distance "
+            f"{nearest[0].distance:.1f} to {nearest[0].formula}, {nearest[0].doi}): no number"
+        )
+        warnings.append(CrystalWarning("outside-training", text))
+    unseen = set(amounts) - set(load_forest(SIGMA, "composition").card.get("elements", amounts))
+    if unseen:
+        text = f"the measured compounds hold no {', '.join(sorted(unseen))}"
+        warnings.append(CrystalWarning("outside-training", text))
+    cards = [load_forest(target, "composition").card for target in TARGETS]
+    models = dict.fromkeys(f"{card.get('model', 'trees')} on {card.get('features', 'formula')}" for card in cards)
+    return Experiment(
+        found.get(SIGMA), found.get(ENERGY), nearest[0].distance, nearest, " / ".join(models), tuple(warnings)
+    )
 
 
-def predict_crystal(source: Any, *, described: Mapping[str, float] | None = None) -> Experiment:
-    """Conductivity and activation energy of a lithium conductor, by the shipped model of each quantity for crystals.
+def predict_composition(formula: str, *, measured: Mapping[str, float] | None = None) -> Experiment:
+    """Expected measurements of a lithium conductor of which only the composition is known; see `predict_amounts`.
+
+    Raises:
+        InputError: not the formula of one ionic compound, or no lithium in it.
+    """
+    return predict_amounts(parse_formula(formula), formula, measured=measured)
+
+
+def predict_crystal(source: Any, *, measured: Mapping[str, float] | None = None) -> Experiment:
+    """Expected measurements of a lithium conductor from the composition of its crystal; see `predict_amounts`.
 
     Args:
         source: path, pymatgen Structure, ASE Atoms or `Crystal`.
-        described: the result of `fastin.describe`, if it is there already.
+        measured: as `predict_amounts`.
 
     Raises:
         InputError: no lithium in the structure.
     """
     from fastin.crystal.crystal import as_crystal
-    from fastin.descriptors import describe
 
     crystal = as_crystal(source)
-    amounts = amounts_of(crystal)
-    if amounts.get("Li", 0.0) <= 0:
-        raise InputError(f"{crystal.source}: the model of measured conductivities knows lithium conductors only")
-    branches = tuple(crystal_branch(t) for t in TARGETS)
-    if described is None:
-        needed = "structure" in branches
-        described = describe(crystal, "Li", on_error="nan", resolution=0.25) if needed else {}
-    features = {
-        **composition_features(amounts),
-        **lattice_features(crystal.space_group_number, crystal.volume, amounts),
-        **structure_features(described),
-    }
-    return _predict(features, branches, set(amounts))
+    return predict_amounts(amounts_of(crystal), crystal.source, measured=measured)

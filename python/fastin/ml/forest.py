@@ -96,6 +96,7 @@ class Forest:
         leaf: int = 2,
         max_features: float = 0.4,
         seed: int = 0,
+        weight: NDArray[Any] | None = None,
     ) -> Forest:
         """Extremely randomised trees and gradient-boosted trees on the rows of x.
 
@@ -113,6 +114,7 @@ class Forest:
             leaf: smallest leaf of the randomised trees.
             max_features: share of the features that a split of the randomised trees looks at.
             seed: of the random choices.
+            weight: (n,) weights of the rows; None: all alike.
         """
         from fastin.ml._require import require
 
@@ -134,13 +136,13 @@ class Forest:
                 subsample=0.6,
                 min_samples_leaf=8,
                 random_state=seed * 1000 + k,
-            ).fit(inputs, target)
+            ).fit(inputs, target, sample_weight=weight)
             start = float(model.init_.constant_[0, 0])
             parts.append((share / boosted, start, [e.tree_ for e in model.estimators_[:, 0]], model.learning_rate))
         if trees:
             model = ensemble.ExtraTreesRegressor(
                 n_estimators=trees, min_samples_leaf=leaf, max_features=max_features, random_state=seed, n_jobs=1
-            ).fit(inputs, target)
+            ).fit(inputs, target, sample_weight=weight)
             rest = 1.0 - share if boosted else 1.0
             parts += [(rest / trees, 0.0, [e.tree_], 1.0) for e in model.estimators_]
         return cls(names=list(names), fill=fill, card={**card, "scale": scale}, **_arrays(parts))
