@@ -360,6 +360,24 @@ def test_groups_without_occupancies():
     assert not codes(crystal)
 
 
+def test_two_groups_without_occupancies_and_without_a_formula():
+    rows = [*GROUPS, "S2 S -0.148 -0.148 -0.148 A 2"]
+    lines = ["_space_group_name_H-M_alt 'I -4 3 m'"]
+    assert "disorder-unresolved" in codes(read(cif((6.99, 6.99, 6.99, 90, 90, 90), rows, lines, GROUP_COLUMNS)))
+
+
+def test_a_whole_cell_listed_under_the_name_of_its_group():
+    """Relaxed a little off the special positions, as programs write P1 cells that keep the old name."""
+    shift = (0.0031, -0.0042, 0.0057, 0.0018, -0.0026, 0.0049, -0.0037, 0.0022)
+    places = [(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]
+    sites = [("Na", *p) for p in places] + [("Cl", x + 0.5, y, z) for x, y, z in places]
+    rows = [f"{s}{k} {s} {x + shift[k]} {y - shift[k]} {z}" for k, (s, x, y, z) in enumerate(sites)]
+    lines = ["_symmetry_space_group_name_H-M 'F m -3 m'", "_chemical_formula_sum 'Na Cl'", *ops(["x,y,z"])]
+    crystal = read(cif(SALT_CELL, rows, lines))
+    assert atoms(crystal) == 8
+    assert not codes(crystal)
+
+
 def test_groups_that_nothing_resolves():
     lines = ["_chemical_formula_sum 'Na3 P S2.5 O9'", "_space_group_name_H-M_alt 'I m -3 m'"]
     assert "disorder-unresolved" in codes(read(cif((6.99, 6.99, 6.99, 90, 90, 90), GROUPS, lines, GROUP_COLUMNS)))

@@ -34,6 +34,7 @@ class Rows:
         mixed: the share of the species on its site is not written; `occupancy` is that of the whole site.
         grouped: the site belongs to a disorder group and has no occupancy of its own.
         raw: occupancies as written, where some lie outside 0 to 1; None else.
+        alternatives: most groups of one disorder assembly whose sites have no occupancies.
         multiplicity: as written, NaN where not; None without a column.
         hydrogen: atoms of hydrogen that symbols, labels or columns state, and that have no row.
         unplaced: labels of hydrogen rows without a position.
@@ -53,6 +54,7 @@ class Rows:
     hydrogen: list[str] = field(default_factory=list)
     unplaced: list[str] = field(default_factory=list)
     warnings: list[CrystalWarning] = field(default_factory=list)
+    alternatives: int = 0
 
 
 def columns_of(loop: Any) -> Columns:
@@ -102,6 +104,7 @@ def read_rows(
         return Rows(
             *(frac, numbers, charges, names, occupancy, site, blur, unmixed, grouped, raw, multiplicity),
             *(hydrogen, unplaced),
+            alternatives=_alternatives(columns, grouped) if grouped.any() else 0,
         )
     return _split_rows(
         symbols, keep, Rows(frac, np.zeros(0, np.int32), np.zeros(0), names, occupancy, np.zeros(0, np.int64), blur,
@@ -290,6 +293,18 @@ def _grouped(columns: Columns, occupancy: NDArray[np.float64], none: NDArray[np.
         if column is not None:
             none |= np.array([v.strip("'\"") not in (*_UNKNOWN, "", "0") for v in column])
     return none & (occupancy > 0.99)
+
+
+def _alternatives(columns: Columns, grouped: NDArray[np.bool_]) -> int:
+    """Most groups of one assembly among sites without occupancies."""
+    groups = columns.get("disorder_group")
+    if groups is None:
+        return 0
+    assemblies = columns.get("disorder_assembly") or [""] * len(groups)
+    held: dict[str, set[str]] = {}
+    for k in np.flatnonzero(grouped).tolist():
+        held.setdefault(assemblies[k], set()).add(groups[k].strip("'\"-"))
+    return max((len(names) for names in held.values()), default=0)
 
 
 def _multiplicity(columns: Columns) -> NDArray[np.float64] | None:

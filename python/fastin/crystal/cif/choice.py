@@ -71,6 +71,9 @@ def choose(
     if best.reading.kind == "alternative" and _key(best)[:-2] >= _key(first)[:-2]:
         best = first
         warnings = _doubts(best, rows, stated)
+    complete = _complete_list(best, rivals)
+    if complete is not None:
+        return _accept(complete, rows, stated, notes), _doubts(complete, rows, stated)
     open_ = [t for t in rivals if _key(t)[:-1] == _key(best)[:-1] and t is not best and not _same(best, t, rows, cell)]
     if open_ and best.reading.kind != "alternative":
         warnings.append(_undecided(best, open_))
@@ -78,6 +81,16 @@ def choose(
         name = best.reading.operations.name if best.reading.operations is not None else "P 1"
         notes.append(f"the space-group name leaves the origin open: {name} used, by what the file says it holds")
     return _accept(best, rows, stated, notes), warnings
+
+
+def _complete_list(best: Trial, rivals: list[Trial]) -> Trial | None:
+    """The listed operations where the named group adds no atoms: a file that lists the whole cell under its name."""
+    pair = [t for t in (best, *rivals) if t.reading.kind == "list"]
+    named = [t for t in (best, *rivals) if t.reading.kind != "list" and t.orbits.repeats]
+    if len(pair) != 1 or not named or _key(pair[0])[:-1] > _key(best)[:-1]:
+        return None
+    held = [float((t.occupancy * t.orbits.count).sum()) for t in (pair[0], named[0])]
+    return pair[0] if abs(held[0] - held[1]) < 1e-6 * held[0] else None
 
 
 def _key(trial: Trial) -> tuple[bool, ...]:
@@ -187,7 +200,9 @@ def _carried_out(
             f"{source}: occupancy {rows.raw[worst]:g} of site {rows.label[worst]!r} is not between 0 and 1; "
             "correct it in the CIF"
         )
-    if rows.grouped.any() and (fit.formula is False or (fit.formula is None and _overlap(trial, rows, cell))):
+    if rows.grouped.any() and (
+        fit.formula is False or (fit.formula is None and (rows.alternatives > 1 or _overlap(trial, rows, cell)))
+    ):
         names = ", ".join(sorted({rows.label[k] for k in np.flatnonzero(rows.grouped)})[:6])
         text = f"sites {names} are alternatives of each other, and the file gives no occupancies that fit its formula"
         trial.warnings.append(CrystalWarning("disorder-unresolved", text, "_atom_site_disorder_group"))

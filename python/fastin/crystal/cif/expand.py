@@ -113,7 +113,8 @@ def _repeats(rows: Rows, images: list[NDArray[np.float64]], cell: NDArray[np.flo
         later = later[np.linalg.norm(own @ cell, axis=1) > SPECIAL]  # written at the same place: meant to add up
         if not len(later):
             continue
-        delta = images[k][:, None] - rows.frac[later][None]
+        placed = np.array([images[j][0] for j in later])  # on their special positions
+        delta = images[k][:, None] - placed[None]
         delta -= np.rint(delta)
         hit = later[(np.linalg.norm(delta @ cell, axis=2) < SPECIAL).any(axis=0)]
         alive[hit] = False
