@@ -13,25 +13,33 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+_BUNDLED = Path(__file__).parents[1] / "_libs"  # of a repaired wheel (CMake: FASTIN_BUNDLE_OPENMP)
 
-def _share_torch_runtime() -> None:
+
+def _load_runtime() -> None:
+    """Loads the one libgomp that serves this process: torch's where torch is installed, else the wheel's own.
+
+    A wheel's core asks for ``libgomp.so.1`` by its plain name, which the library that is loaded here answers; without
+    either, the system's is found as for any program.
+    """
     if not sys.platform.startswith("linux") or "torch" in sys.modules:
         return
     try:
         spec = find_spec("torch")
     except (ImportError, ValueError):
-        return
-    if spec is None or not spec.submodule_search_locations:
-        return
-    library = Path(spec.submodule_search_locations[0]) / "lib" / "libgomp.so.1"
-    if library.is_file():
-        try:
-            ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-        except OSError:
-            return  # the bundled runtime serves
+        spec = None
+    folders = [] if spec is None else [Path(place) / "lib" for place in spec.submodule_search_locations or ()]
+    for folder in (*folders, _BUNDLED):
+        library = folder / "libgomp.so.1"
+        if library.is_file():
+            try:
+                ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+            except OSError:
+                continue
+            return
 
 
-_share_torch_runtime()
+_load_runtime()
 
 from fastin import _core  # noqa: E402
 
