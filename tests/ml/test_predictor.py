@@ -224,5 +224,19 @@ def test_train_and_evaluate_commands(store: GraphStore, tmp_path: Path) -> None:
     assert nothing.exit_code == 2
     assert "no finished run" in nothing.output
     assert "--dataset" in CliRunner().invoke(main, ["evaluate", str(model)]).output
+    run = tmp_path / "run"
+    everything = CliRunner().invoke(
+        main, ["evaluate", str(run / "model.pt"), "--dataset", str(tmp_path / "set.npz"), "--json"]
+    )
+    answer = json.loads(everything.stdout)
+    parts = json.loads((run / "split.json").read_text())
+    assert answer["rows_in_training_set"] == len(parts["train"]) + len(parts["validation"])
+    assert set(answer["groups"]) == {"not in the training set", "in the training set"}
+    alone = CliRunner().invoke(main, ["evaluate", str(run)])
+    assert "0 of them in the model's training or validation set" in alone.output
+    moved = tmp_path / "moved.pt"
+    moved.write_bytes(model.read_bytes())
+    elsewhere = CliRunner().invoke(main, ["evaluate", str(moved), "--dataset", str(tmp_path / "set.npz")])
+    assert "does not say what it was trained on" in elsewhere.output
     config.write_text("model = 3 =")
     assert CliRunner().invoke(main, ["train", str(config)]).exit_code == 2
