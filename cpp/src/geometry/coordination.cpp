@@ -13,7 +13,8 @@ namespace {
 // Points sorted into a grid of bins over the unit cell.
 class Bins {
  public:
-  Bins(const Lattice& lattice, const std::vector<Vec3>& frac, double cutoff) : frac_(frac) {
+  Bins(const Lattice& lattice, const std::vector<Vec3>& frac, double cutoff)
+      : lattice_(lattice), near2_(cutoff * cutoff * (1.0 + kRounding)) {
     for (int k = 0; k < 3; ++k) {
       const double spacing = lattice.plane_spacing(k);
       count_[k] = std::clamp(static_cast<std::int32_t>(spacing / cutoff), 1, kMaxBins);
@@ -31,6 +32,7 @@ class Bins {
     members_.resize(frac.size());
     std::vector<std::size_t> next(start_.begin(), start_.end() - 1);
     for (std::size_t i = 0; i < frac.size(); ++i) members_[next[of_point[i]]++] = i;
+    for (const std::size_t i : members_) cart_.push_back(lattice.to_cart(frac[i]));
   }
 
   Int3 bin_of(const Vec3& frac) const {
@@ -41,9 +43,12 @@ class Bins {
     return bin;
   }
 
-  // Calls visit(j, image) for every point image that may lie within the cutoff of a point in `bin`.
+  // Calls visit(j, image) for every point image that lies within the cutoff of `here`, and for a few beyond
+  // it by no more than rounding.
   template <class Visit>
-  void around(const Int3& bin, Visit visit) const {
+  void around(const Vec3& here, Visit visit) const {
+    const Int3 bin = bin_of(here);
+    const Vec3 centre = lattice_.to_cart(here);
     for (std::int32_t ox = -reach_.x; ox <= reach_.x; ++ox) {
       const auto [bx, ix] = wrap(bin.x + ox, count_.x);
       for (std::int32_t oy = -reach_.y; oy <= reach_.y; ++oy) {
@@ -51,13 +56,18 @@ class Bins {
         for (std::int32_t oz = -reach_.z; oz <= reach_.z; ++oz) {
           const auto [bz, iz] = wrap(bin.z + oz, count_.z);
           const std::size_t b = flat({bx, by, bz});
-          for (std::size_t m = start_[b]; m < start_[b + 1]; ++m) visit(members_[m], Int3{ix, iy, iz});
+          const Vec3 shift = lattice_.to_cart(to_vec(Int3{ix, iy, iz})) - centre;
+          for (std::size_t m = start_[b]; m < start_[b + 1]; ++m) {
+            if (norm2(cart_[m] + shift) <= near2_) visit(members_[m], Int3{ix, iy, iz});
+          }
         }
       }
     }
   }
 
  private:
+  static constexpr double kRounding =
+      1e-6;  // relative, of squared distances: far above what the sums round off
   static constexpr std::int32_t kMaxBins = 64;  // an axis; bounds the memory of needle-shaped cells
 
   static std::pair<std::int32_t, std::int32_t> wrap(std::int32_t bin, std::int32_t count) {
@@ -72,9 +82,11 @@ class Bins {
            static_cast<std::size_t>(b.z);
   }
 
-  const std::vector<Vec3>& frac_;
+  const Lattice& lattice_;
+  double near2_;
   Int3 count_, reach_;
   std::vector<std::size_t> start_, members_;
+  std::vector<Vec3> cart_;  // of the members, angstrom
 };
 
 }  // namespace
@@ -100,7 +112,7 @@ Neighbours neighbours_within(const Lattice& lattice, const std::vector<Vec3>& fr
   for (std::size_t i = 0; i < wrapped.size(); ++i) {
     found.clear();
     const Vec3 here = wrapped[i];
-    bins.around(bins.bin_of(here), [&](std::size_t j, const Int3& image) {
+    bins.around(here, [&](std::size_t j, const Int3& image) {
       if (j == i && is_zero(image)) return;
       const double d2 = norm2(lattice.to_cart(wrapped[j] + to_vec(image) - here));
       if (d2 <= cutoff2) found.emplace_back(d2, static_cast<std::int64_t>(j));

@@ -165,8 +165,8 @@ def _flags(numbers: Iterable[int]) -> NDArray[np.bool_]:
 def row_pairs(rows: Rows, reach: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Neighbours by rows: (row, first row of the neighbour position, distance) within reach (A)."""
     offsets, index, distance = rows.neighbours
-    near = (distance < reach) & (distance > _TOO_NEAR)
-    source = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[near]
+    near = np.flatnonzero((distance < reach) & (distance > _TOO_NEAR))
+    source = np.searchsorted(offsets, near, side="right") - 1
     index, distance = index[near], distance[near]
     if len(rows.number) == len(offsets) - 1:
         return source, index, distance

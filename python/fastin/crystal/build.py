@@ -54,13 +54,13 @@ def assemble(sites: Sites, source: str, oxidation_states: OxidationStates | None
     frac = np.ascontiguousarray(sites.frac, dtype=np.float64)
     if len(frac) == 0:
         raise InputError(f"{source}: the crystal holds no atoms")
-    bad = np.flatnonzero(~np.isfinite(frac).all(axis=1))
-    if len(bad):
+    if not np.isfinite(frac).all():
+        bad = np.flatnonzero(~np.isfinite(frac).all(axis=1))
         raise InputError(f"{source}: the coordinates of site {sites.label[bad[0]]!r} are not finite numbers")
     notes, warnings = list(sites.notes), list(sites.warnings)
     if not np.isfinite(cell).all():
         raise GeometryError(f"{source}: the cell has a component that is not finite")
-    if np.linalg.det(cell) < 0.0:
+    if _signed_volume(cell) < 0.0:
         cell = -cell
         notes.append("left-handed cell: mirrored")
     _check_density(cell, float(sites.occupancy.sum()), source)
@@ -110,6 +110,12 @@ def _check_density(cell: NDArray[np.float64], atoms: float, source: str) -> None
         raise GeometryError(
             f"{source}: overlapping atoms: {atoms:.3g} atoms in {volume:.3g} A^3; check the cell and the coordinates"
         )
+
+
+def _signed_volume(cell: NDArray[np.float64]) -> float:
+    """Determinant of three rows, without the overhead of a factorisation."""
+    a, b, c = cell.tolist()
+    return float(sum(x * y for x, y in zip(a, _cross(b, c), strict=True)))
 
 
 def _cross(u: list[float], v: list[float]) -> tuple[float, float, float]:

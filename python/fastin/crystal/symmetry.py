@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,15 @@ def identity_group(count: int, note: str = "") -> SpaceGroup:
     return SpaceGroup(np.eye(3, dtype=np.int32)[None], np.zeros((1, 3)), "P1", 1, np.arange(count), note)
 
 
+@cache
+def _spglib() -> Any:
+    """The module, told not to print from C: it retries at a tighter tolerance, and what fails is in the notes."""
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")
+    import spglib
+
+    return spglib
+
+
 def find_space_group(
     cell: NDArray[np.float64], frac: NDArray[np.float64], kind: NDArray[np.int32], symprec: float = SYMPREC
 ) -> SpaceGroup:
@@ -39,10 +49,7 @@ def find_space_group(
         kind: (P,) label of what sits there: positions of different kinds are never mapped on each other.
         symprec: distance (A) within which an atom counts as mapped.
     """
-    # spglib retries at a tighter tolerance and prints each failed try from C; what fails in the end is in the notes
-    os.environ.setdefault("SPGLIB_WARNING", "OFF")
-    import spglib
-
+    spglib = _spglib()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # spglib announces its future error handling
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
@@ -41,8 +40,7 @@ class Column(Generic[T]):
 
 def freeze(instance: Any) -> None:
     """Makes every array of a dataclass read-only."""
-    for field in fields(instance):
-        value = getattr(instance, field.name)
+    for value in vars(instance).values():
         if isinstance(value, np.ndarray) and value.flags.writeable:
             value.setflags(write=False)
 
