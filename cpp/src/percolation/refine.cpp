@@ -398,6 +398,11 @@ class Refiner {
       level.minimum = lowest.frac;
       wrap_frac(level.minimum);
       level.minimum_energy = lowest.energy;
+      // The search over the whole cell skips basins that its estimate calls shallow; a part may know better.
+      if (lowest.energy < result_.minimum_energy) {
+        result_.minimum = level.minimum;
+        result_.minimum_energy = lowest.energy;
+      }
     }
   }
 

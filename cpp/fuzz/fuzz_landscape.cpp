@@ -1,0 +1,7 @@
+#include "bodies.hpp"
+
+// libFuzzer's entry (docs/guide/fuzzing.md).
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  fastin::fuzz::run_landscape(data, size);
+  return 0;
+}
