@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -48,6 +49,11 @@ def wide_option(command: Any) -> Any:
 def csv_option(command: Any) -> Any:
     """Adds ``--csv``."""
     return click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, unrounded.")(command)
+
+
+def print_text(text: str, indent: str = "") -> None:
+    """Prints a sentence in lines of 80 columns; later lines begin with `indent`."""
+    click.echo(textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False))
 
 
 def shorten(text: str, width: int, side: Literal["left", "right"]) -> str:

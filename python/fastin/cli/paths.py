@@ -27,6 +27,7 @@ from fastin.cli._common import (
     threads_option,
     warning_cell,
 )
+from fastin.cli._table import print_text
 from fastin.errors import FastinError, InputError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _kinetics(paths: TransportNetwork, temperature: float, prefactor: float) -> 
 
 def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
     console = stdout_console()
-    console.print(escape(repr(paths)))
+    print_text(repr(paths), "  ")
     console.print(f"mobile ion {ion_text(row)}")
     if row["warnings"]:
         console.print(f"warnings: {warning_cell(row['warnings'])}", markup=False)
@@ -75,11 +76,11 @@ def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
     sites = Table(
         box=None, header_style="bold", pad_edge=False, title="sites, one a symmetry class", title_justify="left"
     )
-    for name in ("class", "in cell", "Wyckoff", "energy eV", "clearance Å", "frac a", "b", "c"):
+    for name in ("class", "in\ncell", "Wyckoff", "energy\neV", "clearance\nÅ", "frac\na", "\nb", "\nc"):
         sites.add_column(name, justify="right")
-    sites.add_column("what")
+    sites.add_column("ions on it")
     for s in row["site_classes"]:
-        what = f"{paths.ion.symbol} position, {s['occupancy']:.2f} ions" if s["crystallographic"] else "vacant"
+        what = f"{s['occupancy']:.2f} {paths.ion.symbol}" if s["crystallographic"] else "vacant"
         sites.add_row(
             str(s["class"]),
             str(s["multiplicity"]),
@@ -121,7 +122,7 @@ def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
         said = ", ".join(
             f"{d}D {number(v, 3)} eV" if np.isfinite(v) else f"{d}D shut in" for d, v in enumerate(drawn, 1)
         )
-        console.print(f"with the shared positions blocked at random (median of 9 draws): {said}")
+        print_text(f"with the shared positions blocked at random (median of 9 draws): {said}", "  ")
     if not row["paths"]:
         console.print("no path percolates below the cutoff (raise --cutoff-energy to see the hops)")
     _print_kinetics(row["kinetics"])
@@ -130,15 +131,13 @@ def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
 def _print_kinetics(kinetics: dict[str, Any] | None) -> None:
     if kinetics is None:
         return
-    console = stdout_console()
-    d = "  ".join(f"{v:.2e}" for v in kinetics["diffusivity_along_abc_cm2_per_s"])
-    t = kinetics["temperature_K"]
-    console.print(f"independent ions (dilute limit) at {t:.0f} K: D along a, b, c {d} cm²/s", end="")
+    d = ", ".join(f"{v:.2e}" for v in kinetics["diffusivity_along_abc_cm2_per_s"])
+    text = f"independent ions (dilute limit) at {kinetics['temperature_K']:.0f} K: D along a, b, c {d} cm²/s"
     if "conductivity_mean_S_per_cm" in kinetics:
         decade = kinetics["conductivity_mean_S_per_cm"]
         said = f"of the order of 1e{round(math.log10(decade)):d} S/cm" if decade > 0 else "none"
-        console.print(f", conductivity {said} ({kinetics['ions_counted']:g} ions a cell)", end="")
-    console.print(f", effective activation energy {number(kinetics['activation_energy_eV'], 3)} eV")
+        text += f", conductivity {said} ({kinetics['ions_counted']:g} ions a cell)"
+    print_text(f"{text}, effective activation energy {number(kinetics['activation_energy_eV'], 3)} eV", "  ")
 
 
 def _print_legs(legs: list[dict[str, Any]]) -> None:
@@ -167,13 +166,14 @@ def _print_simulation(run: dict[str, Any]) -> None:
     mean_field = float(np.trace(run["mean_field_conductivity"])) / 3
     console.print(f"\nlattice gas at {run['temperature']:g} K, {run['ions']} ions on {run['sites']} sites:")
     console.print(f"  mean field: conductivity {mean_field:.2e} S/cm")
-    console.print(
+    print_text(
         f"  kinetic Monte Carlo, {run['events']} moves: conductivity {run['mean_conductivity']:.2e} +- "
         f"{run['mean_conductivity_error']:.1e} S/cm, tracer D {run['mean_tracer']:.2e} +- "
-        f"{run['mean_tracer_error']:.1e} cm²/s, Haven ratio {run['haven']:.2f} +- {run['haven_error']:.2f}"
+        f"{run['mean_tracer_error']:.1e} cm²/s, Haven ratio {run['haven']:.2f} +- {run['haven_error']:.2f}",
+        "  ",
     )
     for note in run["notes"]:
-        console.print(f"  note: {escape(note)}")
+        print_text(f"  note: {note}", "  ")
 
 
 def _neb(

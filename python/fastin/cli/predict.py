@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from fastin.cli._common import (
     warning_cell,
     warning_mark,
 )
-from fastin.cli._table import WARNING_COLUMN, WIDTH, Column, csv_option, print_csv, print_table, wide_option
+from fastin.cli._table import WARNING_COLUMN, Column, csv_option, print_csv, print_table, print_text, wide_option
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import FastinError
 from fastin.runtime.isolate import Failure
@@ -154,7 +153,7 @@ def _print_hops(
             for warning in hop["warnings"]:
                 text = CrystalWarning(warning["code"], warning["message"], warning["where"])
                 stderr_console().print(f"warning: {hop['source']}: {text}", style="yellow", markup=False)
-        _line(f"Model: {found[0]['model']}")
+        print_text(f"Model: {found[0]['model']}")
     leave(failed, interrupted, sum(answer is not None for answer in answers), len(paths))
 
 
@@ -228,7 +227,7 @@ def _print_nearest(name: str, said: dict[str, Any], *, wide: bool) -> None:
     if wide:
         for key, text in (("conductivity", "log10 sigma"), ("energy", "E_a")):
             if said[key] is not None and said[key]["origin"] != "given":
-                _line(f"{name}: 90 % of {text}: {number(said[key]['low_90'])} to {number(said[key]['high_90'])}")
+                print_text(f"{name}: 90 % of {text}: {number(said[key]['low_90'])} to {number(said[key]['high_90'])}")
     parts = []
     for near in said["nearest"]:
         values = []
@@ -237,7 +236,7 @@ def _print_nearest(name: str, said: dict[str, Any], *, wide: bool) -> None:
         if near["activation_energy"] is not None:
             values.append(f"E_a {number(near['activation_energy'])} eV")
         parts.append(f"{near['formula']} at {number(near['distance'])}: {', '.join(values)} ({near['doi']})")
-    _line(f"Measured compounds nearest to {name}: " + "; ".join(parts))
+    print_text(f"Measured compounds nearest to {name}: " + "; ".join(parts))
 
 
 def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str | None, *, wide: bool) -> None:
@@ -269,17 +268,17 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
                 mark = "!!" if warning.severe else "!"
                 stderr_console().print(f"{mark} {p.source}: {warning.code}: {warning}", style="yellow", markup=False)
         if not own:
-            _line("E_1D BVSE: spse convention, global zero; E_1D/2D/3D (--wide): network zero.")
-        _line(
+            print_text("E_1D BVSE: spse convention, global zero; E_1D/2D/3D (--wide): network zero.")
+        print_text(
             "All values are predicted but where it says measured; E_a exper. and sigma: what a measurement would be "
             "expected to give, with the interval that holds 68 %."
         )
         for p in predictions:
             if p.experiment is not None:
                 _print_nearest(p.source, p.experiment.to_dict(), wide=wide)
-        _line(f"Model: {predictions[0].model}")
+        print_text(f"Model: {predictions[0].model}")
         if predictions[0].experiment_model:
-            _line(f"Of E_a exper. and sigma: {predictions[0].experiment_model}")
+            print_text(f"Of E_a exper. and sigma: {predictions[0].experiment_model}")
     if compositions:
         columns = [
             Column("composition", "left", "right"),
@@ -301,11 +300,7 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
                 stderr_console().print(f"warning: {row['formula']}: {text}", style="yellow", markup=False)
         for row in compositions:
             _print_nearest(row["formula"], row, wide=wide)
-        _line(f"Model: {compositions[0]['model']}")
-
-
-def _line(text: str) -> None:
-    click.echo(textwrap.fill(text, WIDTH))
+        print_text(f"Model: {compositions[0]['model']}")
 
 
 def _flat(prediction: Any) -> dict[str, Any]:
