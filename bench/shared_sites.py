@@ -2,10 +2,11 @@
 
     python bench/shared_sites.py [--choices 4]
 
-Na on the Li site of Li3OCl (0 to 50 %), Al on the 24d site of cubic Li7La3Zr2O12, La beside Li and vacancies on the A
-site of Li3xLa2/3-xTiO3. For each content: 1D, 2D and 3D barrier of the mixed crystal (eV, spse, network zero), and of
-ordered cells with the other species placed at random (2 x 2 x 2, one, 3 x 3 x 3 cells): smallest, median and largest of
-`choices` seeded draws. Barriers above 5 eV mean that the draw blocks that dimension.
+Na on the Li site of Li3OCl (0 to 50 %), Al on the 24d site of cubic Li7La3Zr2O12, La, and La with Sr, beside Li on
+the A site of Li3xLa2/3-xTiO3 and (Li1/2La1/2)1-xSrxTiO3. For each content: 1D, 2D and 3D barrier of the mixed
+crystal (eV, spse, network zero), and of ordered cells with the other species placed at random (2 x 2 x 2, one, 3 x 3 x
+3 cells): smallest, median and largest of `choices` seeded draws. Barriers above 5 eV mean that the draw blocks that
+dimension.
 """
 
 from __future__ import annotations
@@ -63,38 +64,53 @@ def garnet() -> Iterator[tuple[str, Structure, Callable[[np.random.Generator], S
 
 
 def perovskite() -> Iterator[tuple[str, Structure, Callable[[np.random.Generator], Structure]]]:
-    """Li3xLa2/3-xTiO3, a = 3.87 A (Inaguma et al., Solid State Commun. 86, 689 (1993))."""
+    """Li3xLa2/3-xTiO3, and Sr in place of both in (Li1/2La1/2)1-xSrxTiO3.
+
+    a = 3.87 A (Inaguma et al., Solid State Commun. 86, 689 (1993)), with Sr 3.88 A (Inaguma et al., Solid State Ionics
+    79, 91 (1995)).
+    """
+    contents = [(f"Li3xLa2/3-xTiO3, x = {x:.2f}", 3.87, 3 * x, 2 / 3 - x, 0.0) for x in (0.04, 0.08, 0.11, 0.15)]
+    contents += [(f"(Li1/2La1/2)1-xSrxTiO3, x = {x:.2f}", 3.88, 0.5 - x / 2, 0.5 - x / 2, x) for x in (0.0, 0.1, 0.2)]
     frac = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
-    for x in (0.04, 0.08, 0.11, 0.15):
-        mixed = Structure(Lattice.cubic(3.87), [{"Li": 3 * x, "La": 2 / 3 - x}, "Ti", "O", "O", "O"], frac)
+    for name, a, lithium, lanthanum, strontium in contents:
+        held = {"Li": lithium, "La": lanthanum} | ({"Sr": strontium} if strontium else {})
+        mixed = Structure(Lattice.cubic(a), [held, "Ti", "O", "O", "O"], frac)
         wide = mixed * (3, 3, 3)
         sites = [k for k, site in enumerate(wide) if len(site.species) > 1]
+        counts = round(lanthanum * len(sites)), round(strontium * len(sites))
 
         def ordered(
-            rng: np.random.Generator, x: float = x, wide: Structure = wide, sites: list[int] = sites
+            rng: np.random.Generator,
+            lithium: float = lithium,
+            wide: Structure = wide,
+            sites: list[int] = sites,
+            counts: tuple[int, int] = counts,
         ) -> Structure:
-            lanthanum = round((2 / 3 - x) * len(sites))
             cell, draw = wide.copy(), rng.permutation(sites)
-            for k in draw[:lanthanum]:
-                cell[int(k)] = "La"
-            for k in draw[lanthanum:]:
-                cell[int(k)] = {"Li": 3 * x * len(sites) / (len(sites) - lanthanum)}
+            blocked = sum(counts)
+            for n, k in enumerate(draw[:blocked]):
+                cell[int(k)] = "La" if n < counts[0] else "Sr"
+            for k in draw[blocked:]:
+                cell[int(k)] = {"Li": min(1.0, lithium * len(sites) / (len(sites) - blocked))}
             return cell
 
-        yield f"Li3xLa2/3-xTiO3, x = {x:.2f}", mixed, ordered
+        yield name, mixed, ordered
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--choices", type=int, default=4)
+    parser.add_argument("--family", choices=["antiperovskite", "garnet", "perovskite"], help="this one alone")
     options = parser.parse_args()
-    print(f"{'crystal':32s} {'mixed 1D 2D 3D':>20s}   ordered, smallest / median / largest of 1D, 2D, 3D")
-    for family in (antiperovskite, garnet, perovskite):
+    every = {"antiperovskite": antiperovskite, "garnet": garnet, "perovskite": perovskite}
+    families = [every[options.family]] if options.family else list(every.values())
+    print(f"{'crystal':34s} {'mixed 1D 2D 3D':>20s}   ordered, smallest / median / largest of 1D, 2D, 3D")
+    for family in families:
         for name, mixed, ordered in family():
             own = barriers(mixed)
             draws = np.array([barriers(ordered(np.random.default_rng(seed))) for seed in range(options.choices)])
             parts = [f"{v.min():.2f} / {np.median(v):.2f} / {v.max():.2f}" for v in draws.T]
-            print(f"{name:32s} {own[0]:6.2f} {own[1]:6.2f} {own[2]:6.2f}   {'   '.join(parts)}", flush=True)
+            print(f"{name:34s} {own[0]:6.2f} {own[1]:6.2f} {own[2]:6.2f}   {'   '.join(parts)}", flush=True)
 
 
 if __name__ == "__main__":
