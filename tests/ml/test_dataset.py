@@ -137,7 +137,11 @@ def test_command_line(tmp_path: Path) -> None:
     assert "e1d_global: 3 usable" in told.output
     missing = CliRunner().invoke(main, ["dataset", "info", str(tmp_path / "no")])
     assert missing.exit_code == 2
-    assert "not a data set" in missing.output
+    assert "No such file or directory" in missing.output
+    (tmp_path / "empty").mkdir()
+    other = CliRunner().invoke(main, ["dataset", "info", str(tmp_path / "empty")])
+    assert other.exit_code != 0
+    assert "not a data set" in other.output
 
 
 def test_materials_project_records() -> None:
