@@ -485,3 +485,54 @@ def test_shared_cases(shared: Path):
         else:
             assert right, row
             assert not severe, row
+
+
+@pytest.mark.parametrize("formula", ["Li4 Cl4", "Li2 Cl2"])
+def test_a_part_of_the_formula_is_a_mismatch(formula: str) -> None:
+    """Right ratios are not enough: a cell holds at least one formula unit, so the cell's sum shows a lost centring."""
+    text = f"""data_x
+_symmetry_space_group_name_H-M 'P m -3 m'
+_chemical_formula_sum '{formula}'
+_cell_length_a 5.13
+_cell_length_b 5.13
+_cell_length_c 5.13
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Li1 0 0 0
+Cl1 0.5 0.5 0.5
+"""
+    found = [w for w in Crystal.from_cif_string(text).warnings if w.code == "formula-mismatch"]
+    assert [w.severe for w in found] == [True]
+    assert formula.replace(" ", "") in found[0].message
+    whole = text.replace("P m -3 m", "F m -3 m")
+    assert not Crystal.from_cif_string(whole).warnings
+
+
+def test_a_mismatch_names_what_the_cell_holds() -> None:
+    """Hydrogen that has no position is not counted as held."""
+    text = """data_x
+_symmetry_space_group_name_H-M 'F m -3 m'
+_chemical_formula_sum 'Li Cl H2 O'
+_cell_length_a 5.13
+_cell_length_b 5.13
+_cell_length_c 5.13
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Li1 0 0 0
+Cl1 0.5 0.5 0.5
+"""
+    found = {w.code: w.message for w in Crystal.from_cif_string(text).warnings}
+    assert "holds LiCl a formula unit" in found["formula-mismatch"]
+    assert "hydrogen-missing" in found

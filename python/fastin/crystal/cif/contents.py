@@ -22,6 +22,7 @@ from fastin.runtime.arrays import sum_by
 _RELATIVE, _ABSOLUTE = 0.06, 0.012  # of an element's own atoms, of all atoms of the formula
 _FOREIGN = 0.004  # of all atoms: an element that the formula does not name
 _UNITS = 0.03
+_WHOLE = 0.75  # formula units that a cell holds at least: less is a lost centring, or a part of the operations
 _DENSITY = 0.03
 _SUMS = 0.05  # how well shares recovered from the formula must fill their sites
 _FULL = 1.02
@@ -78,6 +79,7 @@ def compare(amounts: dict[int, float], stated: Stated, volume: float) -> Fit:
         return fit
     total = sum(formula.values())
     held = {z: n / factor for z, n in amounts.items()}
+    told = f"the cell holds {formula_text(held)} a formula unit, the formula says {formula_text(formula)}"
     lack = formula.get(1, 0.0) - held.get(1, 0.0)
     if lack > max(0.1 * formula.get(1, 0.0), _ABSOLUTE * total):
         fit.lacks_hydrogen = lack
@@ -86,8 +88,11 @@ def compare(amounts: dict[int, float], stated: Stated, volume: float) -> Fit:
         abs(held.get(z, 0.0) - n) <= max(_RELATIVE * n, _ABSOLUTE * total, 1.2 * stated.rounding.get(z, 0.0))
         for z, n in formula.items()
     ) and all(n <= _FOREIGN * total for z, n in held.items() if z not in formula)
+    if fit.formula and factor < _WHOLE:
+        fit.formula = False
+        told = f"the cell holds {formula_text(amounts)}, {factor:.2g} of the formula {formula_text(formula)}"
     if not fit.formula:
-        fit.told = f"the cell holds {formula_text(held)} a formula unit, the formula says {formula_text(formula)}"
+        fit.told = told
     if stated.units > 0.0:
         whole = abs(factor - 1.0) < _UNITS and all(abs(n - round(n)) < 1e-6 for n in formula.values())
         fit.units = abs(factor / stated.units - 1.0) < _UNITS or (whole and _divisible(formula, stated.units))
