@@ -510,6 +510,10 @@ Cl1 0.5 0.5 0.5
     found = [w for w in Crystal.from_cif_string(text).warnings if w.code == "formula-mismatch"]
     assert [w.severe for w in found] == [True]
     assert formula.replace(" ", "") in found[0].message
+    listed = text.replace("P m -3 m", "P 1").replace(f"sum '{formula}'", "sum 'Li Cl'\n_cell_formula_units_Z 4")
+    noted = Crystal.from_cif_string(listed)  # Z alone is wrong too often for a warning
+    assert not noted.warnings
+    assert any("_cell_formula_units_Z is 4, the cell of P1 holds 1" in note for note in noted.notes)
     whole = text.replace("P m -3 m", "F m -3 m")
     assert not Crystal.from_cif_string(whole).warnings
 

@@ -70,11 +70,14 @@ def _lengths(cell: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _as_it_is(block: Any, cell: NDArray[np.float64], rows: Rows, stated: Stated, notes: list[str]) -> Sites:
     """P1 with nothing to decide: the common case."""
-    volume = abs(float(np.linalg.det(cell))) if stated.density > 0.0 else math.nan
-    fit = compare(amounts_of(rows.number, rows.occupancy), stated, volume)
+    fit = compare(amounts_of(rows.number, rows.occupancy), stated, math.nan)
     warnings = hydrogen_doubts(rows, fit, stated)
     if fit.formula is False and stated.from_sum:
         warnings.append(CrystalWarning("formula-mismatch", fit.told, "_chemical_formula_sum"))
+    if fit.units is False:
+        notes.append(
+            f"_cell_formula_units_Z is {stated.units:g}, the cell of P1 holds {fit.factor:.3g}: are all atoms listed?"
+        )
     _note_unplaced(rows, notes)
     sites = Sites(cell, rows.frac, rows.number, rows.occupancy, rows.label, rows.charge, False, notes, warnings)
     _stated_charges(sites, block)
