@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fastin.crystal.ions import IonName
     from fastin.ml.checkpoint import Trained
     from fastin.ml.conductivity import Experiment
+    from fastin.ml.inference import Light
     from fastin.ml.store import Entry
 
 _LN10 = math.log(10.0)
@@ -125,12 +126,37 @@ def _load(path: Path, stamp: int, device: str) -> Trained:
 
 
 def load_shipped(model: str | Path = "default", device: str | None = None) -> Trained:
-    """The model by name or path, loaded once a process."""
+    """The model by name or path in torch, loaded once a process."""
     require("torch")
     from fastin.ml.train import pick_device
 
     path = model_path(model)
     return _load(path, path.stat().st_mtime_ns, str(pick_device(device or "auto")))
+
+
+@cache
+def _load_light(path: Path, stamp: int) -> Light | None:
+    from fastin.ml.inference import load_light
+
+    return load_light(path)
+
+
+def load_predictor(model: str | Path = "default", device: str | None = None) -> Trained | Light:
+    """The model by name or path as a prediction wants it: in numpy, without torch, where it has such a form.
+
+    Args:
+        model: as `predict`.
+        device: ``"cuda"`` takes torch.
+
+    Raises:
+        MissingDependencyError: the model, or the device, needs torch, and that is not installed.
+    """
+    if device in (None, "auto", "cpu"):
+        path = model_path(model)
+        light = _load_light(path, path.stat().st_mtime_ns)
+        if light is not None:
+            return light
+    return load_shipped(model, device)
 
 
 def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[CrystalWarning, ...]:
@@ -162,7 +188,7 @@ def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[CrystalWarning,
     return tuple(CrystalWarning("outside-training", text) for text in out)
 
 
-def predict_entries(entries: Sequence[Entry], trained: Trained, device: str | None = None) -> list[Prediction]:
+def predict_entries(entries: Sequence[Entry], trained: Trained | Light, device: str | None = None) -> list[Prediction]:
     """Predictions for prepared graphs (see `fastin.ml.dataset.graphs_of`), in one batch.
 
     Raises:
@@ -176,16 +202,14 @@ def predict_entries(entries: Sequence[Entry], trained: Trained, device: str | No
 
 
 def _predict_each(
-    entries: Sequence[Entry], trained: Trained, device: str | None
+    entries: Sequence[Entry], trained: Trained | Light, device: str | None
 ) -> list[Prediction | ConvergenceError]:
     """As `predict_entries`, with the error in the place of a prediction that is no finite number."""
     from fastin.ml.store import FREE, GraphStore
-    from fastin.ml.train import pick_device, predict_targets
 
     if not entries:
         return []
-    tensors = trained.tensors(GraphStore.from_entries(list(entries)), pick_device(device or "auto"))
-    every = predict_targets(trained.models, tensors, np.arange(len(entries)))
+    every = trained.predict(GraphStore.from_entries(list(entries)), device)
     mean = every.mean(axis=0)
     spread = every.std(axis=0, ddof=1) if len(every) > 1 else np.zeros_like(mean)
     constants = trained.card.get("uncertainty", {})
@@ -218,7 +242,7 @@ def _predict_each(
                 activation_energy_std=std,
                 barriers=(one[0], two[0], three[0]),
                 barriers_std=(one[1], two[1], three[1]),
-                model=f"{trained.card.get('name', trained.name)} ({len(trained.models)} members)",
+                model=f"{trained.card.get('name', trained.name)} ({trained.members} members)",
                 warnings=merge_warnings(entry.interstitial.warnings, domain_warnings(entry, trained.card)),
                 values=tuple(mean[i, free].tolist()),
                 values_std=tuple(spread[i, free].tolist()),
@@ -297,7 +321,8 @@ def predict(
         source: path, pymatgen Structure, ASE Atoms or `Crystal`.
         ion: mobile ion; default: the most usual one present.
         model: ``"default"`` (shipped), or a ``.pt`` file written by ``fastin train``.
-        device: ``"cpu"`` or ``"cuda"``; default: CUDA where there is one.
+        device: ``"cpu"`` or ``"cuda"``; default: the processor, in numpy, for models of the shipped architecture
+            (`percolation`); torch for the others, on CUDA where there is one.
         experiment: also predict the measured conductivity and activation energy of lithium conductors (see
             `fastin.ml.conductivity`).
         measured: what was measured of this very sample: ``{"conductivity": S/cm}`` or ``{"activation_energy": eV}``;
@@ -305,7 +330,7 @@ def predict(
         strict: refuse a crystal with severe warnings.
 
     Raises:
-        MissingDependencyError: the ``ml`` extra is not installed.
+        MissingDependencyError: the model or the device needs the ``ml`` extra, and that is not installed.
         InputError: an unknown model, a structure that cannot be used, or severe warnings where `strict`.
 
     Examples:
@@ -314,7 +339,7 @@ def predict(
         >>> round(prediction.activation_energy, 1)
         0.4
     """
-    trained = load_shipped(model, device)
+    trained = load_predictor(model, device)
     entry, said = _prepare(
         source, ion=ion, crystals=trained.kind == "crystal", experiment=experiment, strict=strict, measured=measured
     )
@@ -340,7 +365,7 @@ def predict_many(
         sources: structures, each whatever `predict` takes.
         ion: mobile ion; default: the most usual one present, structure by structure.
         model: ``"default"`` (shipped), or a ``.pt`` file.
-        device: ``"cpu"`` or ``"cuda"``; default: CUDA where there is one.
+        device: as `predict`.
         experiment: as `predict`.
         strict: as `predict`.
         on_error: ``"raise"``, or ``"skip"`` to leave out structures that cannot be used.
@@ -378,7 +403,7 @@ def predict_each(
     workers: int | None = None,
 ) -> list[Prediction | FastinError]:
     """As `predict_many`: a prediction or an error for each structure, in their order."""
-    trained = load_shipped(model, device)
+    trained = load_predictor(model, device)
     arguments = {"ion": ion, "crystals": trained.kind == "crystal", "experiment": experiment, "strict": strict}
     prepared: list[Any] = [None] * len(sources)
     for number, answer in isolate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -179,14 +180,17 @@ def test_bad_requests_are_named(tmp_path: Path) -> None:
 
 
 def test_missing_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch is needed: another device than the processor, and architectures that have no form in numpy."""
     import fastin.ml._require as module
 
     def gone(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    monkeypatch.setattr(module.importlib, "import_module", gone)
-    with pytest.raises(MissingDependencyError, match=r"fastin\[ml\]"):
-        fastin.predict(CIF)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "importlib", SimpleNamespace(import_module=gone))
+        with pytest.raises(MissingDependencyError, match=r"fastin\[ml\]"):
+            fastin.predict(CIF, device="cuda")
+        assert fastin.predict(CIF).activation_energy > 0
 
 
 def test_domain_warnings(store: GraphStore) -> None:

@@ -7,31 +7,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import fastin
 from fastin.errors import InputError
-from fastin.graph.graph import ATOM_SCALARS, EDGE_SCALARS, NEIGHBOUR_FEATURES, NODE_SCALARS, Feature
 from fastin.ml.data import TensorStore
+from fastin.ml.inference import FORMAT, check_file, feature_table
 from fastin.ml.models import GraphModel, build_model
 from fastin.ml.store import GraphStore
 from fastin.runtime.weights import DAMAGED, load_weights, refuse_damaged, save_weights
 
-_FORMAT = 1
+
+def pick_device(name: str) -> torch.device:
+    """``"auto"`` is CUDA where there is one.
+
+    Raises:
+        InputError: CUDA was asked for and is not there.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device = cuda, but torch sees no CUDA device")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
 
 
-def feature_table() -> dict[str, list[list[str]]]:
-    """Names and units of all input features; a checkpoint from another table is refused."""
-
-    def rows(features: tuple[Feature, ...]) -> list[list[str]]:
-        return [[f.name, f.unit] for f in features]
-
-    return {
-        "node": rows(NODE_SCALARS),
-        "edge": rows(EDGE_SCALARS),
-        "neighbour": rows(NEIGHBOUR_FEATURES),
-        "atom": rows(ATOM_SCALARS),
-    }
+def predict_targets(models: list[GraphModel], tensors: TensorStore, index: Any, batch_size: int = 256) -> np.ndarray:
+    """(members, n, T) predictions of the given graphs."""
+    index = np.asarray(index, np.int64)
+    out = []
+    with torch.no_grad():
+        for model in models:
+            model.eval()
+            parts = [
+                model(tensors.batch(index[i : i + batch_size])).float().cpu().numpy()
+                for i in range(0, len(index), batch_size)
+            ]
+            out.append(np.concatenate(parts) if parts else np.empty((0, model.targets)))
+    return np.stack(out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +68,16 @@ class Trained:
         """Which graphs the model reads."""
         return self.models[0].kind
 
+    @property
+    def members(self) -> int:
+        """How many networks."""
+        return len(self.models)
+
+    def predict(self, store: GraphStore, device: str | None = None) -> np.ndarray:
+        """(members, G, T) predictions on a device (None or ``"auto"``: CUDA where there is one)."""
+        tensors = self.tensors(store, pick_device(device or "auto"))
+        return predict_targets(self.models, tensors, np.arange(len(store)))
+
     def tensors(self, store: GraphStore, device: torch.device | str = "cpu") -> TensorStore:
         """The graphs as this model reads them."""
         return TensorStore(store, self.kind, device=device, edge_margin=self.models[0].edge_margin)
@@ -65,7 +88,7 @@ def save_model(path: Path | str, trained: Trained, options: dict[str, Any]) -> N
     save_weights(
         path,
         {
-            "format": _FORMAT,
+            "format": FORMAT,
             "fastin": fastin.__version__,
             "model": trained.name,
             "options": json.dumps(options),
@@ -84,19 +107,16 @@ def load_model(path: Path | str, device: str = "cpu") -> Trained:
         InputError: not such a file, a damaged one, weights that are not finite, or made with another table of features.
     """
     stored = load_weights(path, device)
-    if stored.get("format") != _FORMAT:
-        raise InputError(f"{path}: not a fastin model file of format {_FORMAT}")
     try:
-        return _trained(path, stored, device)
+        check_file(path, stored)
+        return _trained(stored, device)
     except InputError:
         raise
     except DAMAGED as error:
         raise refuse_damaged(path, error) from None
 
 
-def _trained(path: Path | str, stored: dict[str, Any], device: str) -> Trained:
-    if json.loads(stored["features"]) != feature_table():
-        raise InputError(f"{path}: made with another feature table (fastin {stored['fastin']}); train it again")
+def _trained(stored: dict[str, Any], device: str) -> Trained:
     options = json.loads(stored["options"])
     models = []
     for state in stored["members"]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +56,7 @@ def parse_formula(formula: str) -> dict[str, float]:
 
 def _amounts(text: str, formula: str) -> dict[str, float]:
     """Amounts of one part of a formula."""
-    symbols = set(element_table().symbol[1:])
+    symbols = _number_of()
     stack: list[dict[str, float]] = [{}]
     position = 0
     while position < len(text):
@@ -106,13 +108,27 @@ def check_compound(amounts: Mapping[str, float], name: str) -> None:
         raise InputError(f"{name}: cannot be neutral: its oxidation states sum to {span} a formula; check the amounts")
 
 
+@cache
+def _number_of() -> dict[str, int]:
+    """Atomic number of each symbol."""
+    return {symbol: z for z, symbol in enumerate(element_table().symbol) if z}
+
+
+@cache
+def _mendeleev_steps() -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Order of the elements by Mendeleev number, and the steps between neighbours."""
+    number = element_table().mendeleev_number[1:]
+    order = np.argsort(number, kind="stable")
+    return order, np.diff(number[order])
+
+
 def atomic_fractions(amounts: Mapping[str, float]) -> NDArray[np.float64]:
     """(103,) share of each element, by atomic number from 1."""
-    table = element_table()
-    fraction = np.zeros(len(table.symbol) - 1)
+    number = _number_of()
+    fraction = np.zeros(len(number))
     total = sum(amounts.values())
     for element, amount in amounts.items():
-        fraction[table.symbol.index(element) - 1] += amount / total
+        fraction[number[element] - 1] += amount / total
     return fraction
 
 
@@ -122,11 +138,13 @@ def mover_profile(amounts: Mapping[str, float]) -> NDArray[np.float64]:
     The sum of absolute differences of two profiles is the Element Mover's Distance of the compositions (C. J.
     Hargreaves et al., Chem. Mater. 32, 10610 (2020)) on Villars' scale: the work of turning one into the other.
     """
-    table = element_table()
-    fraction = atomic_fractions(amounts)
-    order = np.argsort(table.mendeleev_number[1:], kind="stable")
-    gaps = np.diff(table.mendeleev_number[1:][order])
-    return np.asarray(np.cumsum(fraction[order])[:-1] * gaps)
+    return mover_profiles(atomic_fractions(amounts))
+
+
+def mover_profiles(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., 102) as `mover_profile` from atomic fractions (..., 103)."""
+    order, gaps = _mendeleev_steps()
+    return np.asarray(np.cumsum(fraction[..., order], axis=-1)[..., :-1] * gaps)
 
 
 def composition_names(ion: str = "Li") -> list[str]:

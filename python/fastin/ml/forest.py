@@ -153,17 +153,21 @@ class Forest:
         if x.ndim != 2 or x.shape[1] != len(self.names):
             raise InputError(f"x must have {len(self.names)} columns, not shape {x.shape}")
         rows = _filled(x, self.fill).astype(np.float32)
-        node = np.repeat(self.roots[:, None], len(rows), axis=1)
-        number = np.arange(len(rows))[None, :]
-        while True:
-            feature = self.feature[node]
+        node = np.repeat(self.roots, len(rows))  # of each pair of tree and row
+        pair = np.arange(len(node))  # those that are not at a leaf yet
+        row = np.tile(np.arange(len(rows)), len(self.roots))
+        at = node
+        while len(pair):
+            feature = self.feature[at]
             inner = feature != _LEAF
-            if not inner.any():
-                break
-            goes_left = rows[number, np.maximum(feature, 0)] <= self.threshold[node]
-            node = np.where(inner, np.where(goes_left, self.left[node], self.right[node]), node)
+            if not inner.all():
+                pair, at, feature = pair[inner], at[inner], feature[inner]
+            goes_left = rows[row[pair], feature] <= self.threshold[at]
+            at = np.where(goes_left, self.left[at], self.right[at])
+            node[pair] = at
+        values = self.value[node].reshape(len(self.roots), len(rows))
         first = np.searchsorted(self.member, np.arange(len(self.base)))
-        sums = np.add.reduceat(self.value[node].astype(np.float64), first, axis=0)
+        sums = np.add.reduceat(values.astype(np.float64), first, axis=0)
         return np.asarray(sums + self.base[:, None])
 
     def mean_and_spread(
@@ -238,7 +242,8 @@ class Forest:
                 raise ValueError("a node that points to no later one")
         if self.roots.min() < 0 or self.roots.max() >= nodes:
             raise ValueError("a root that does not exist")
-        if not np.array_equal(np.unique(self.member), np.arange(len(self.base))) or (np.diff(self.member) < 0).any():
+        step = np.diff(self.member)
+        if self.member[0] != 0 or self.member[-1] != len(self.base) - 1 or ((step != 0) & (step != 1)).any():
             raise ValueError("members out of order")
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.errors import InputError
-from fastin.ml.composition import atomic_fractions, mover_profile, parse_formula
+from fastin.ml.composition import atomic_fractions, mover_profile, mover_profiles, parse_formula
 from fastin.runtime.files import read_checked
 
 Floats = NDArray[np.float64]
@@ -123,15 +123,15 @@ def table_of(rows: list[dict[str, Any]]) -> MeasuredTable:
         return np.array([float(row[name]) if row[name] not in ("", None) else math.nan for row in rows])
 
     formulas = tuple(str(row["formula"]) for row in rows)
-    amounts = [parse_formula(f) for f in formulas]
+    fraction = np.array([atomic_fractions(parse_formula(f)) for f in formulas])
     return MeasuredTable(
         formulas,
         numbers("log10_sigma_S_cm"),
         np.array([str(row["below"]) == "1" for row in rows]),
         numbers("activation_energy_eV"),
         tuple(str(row["doi"]) for row in rows),
-        np.array([mover_profile(a) for a in amounts]),
-        np.array([atomic_fractions(a) for a in amounts]),
+        mover_profiles(fraction),
+        fraction,
         {
             "log10_conductivity": numbers("log10_sigma_error"),
             "experimental_activation_energy": numbers("activation_energy_error_eV"),

@@ -69,6 +69,8 @@ _INDICES = {
     "cover_ends": "cover_site",
     "crystal_neighbour": "crystal",
 }
+#: Largest value that a field of whole numbers holds.
+_LARGEST = {name: np.iinfo(dtype).max for name, (_, dtype, _) in FIELDS.items() if np.issubdtype(dtype, np.integer)}
 _TEXTS = ("ids", "formulas", "systems")
 
 
@@ -234,8 +236,9 @@ class GraphStore:
             values = _entry_arrays(entry)
             for name, (_, dtype, _) in FIELDS.items():
                 array = np.asarray(values[name])
-                if np.issubdtype(dtype, np.integer) and array.size and array.max() > np.iinfo(dtype).max:
-                    raise InputError(f"{entry.id}: too large to store ({name} above {np.iinfo(dtype).max})")
+                largest = _LARGEST.get(name)
+                if largest is not None and array.size and array.max() > largest:
+                    raise InputError(f"{entry.id}: too large to store ({name} above {largest})")
                 columns[name].append(array.astype(dtype))
             for group in GROUPS:
                 first = next(name for name, spec in FIELDS.items() if spec[0] == group)

@@ -21,6 +21,8 @@ from torch import Tensor
 
 from fastin.errors import InputError
 from fastin.ml.checkpoint import Trained, save_model
+from fastin.ml.checkpoint import pick_device as pick_device
+from fastin.ml.checkpoint import predict_targets as predict_targets
 from fastin.ml.config import TrainConfig
 from fastin.ml.data import TensorStore
 from fastin.ml.labels import label_columns, label_summary, to_targets
@@ -32,19 +34,6 @@ from fastin.runtime.weights import DAMAGED, load_weights, refuse_damaged, save_w
 
 #: Training graphs from which the constants of the inputs are taken (all of them in small sets).
 _NORMALISATION_GRAPHS = 2000
-
-
-def pick_device(name: str) -> torch.device:
-    """``"auto"`` is CUDA where there is one.
-
-    Raises:
-        InputError: CUDA was asked for and is not there.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device = cuda, but torch sees no CUDA device")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 @dataclass
@@ -233,21 +222,6 @@ def load_matching(model: GraphModel, path: str) -> list[str]:
     }
     model.load_state_dict({**own, **taken})
     return sorted(taken)
-
-
-def predict_targets(models: list[GraphModel], tensors: TensorStore, index: Any, batch_size: int = 256) -> np.ndarray:
-    """(members, n, T) predictions of the given graphs."""
-    index = np.asarray(index, np.int64)
-    out = []
-    with torch.no_grad():
-        for model in models:
-            model.eval()
-            parts = [
-                model(tensors.batch(index[i : i + batch_size])).float().cpu().numpy()
-                for i in range(0, len(index), batch_size)
-            ]
-            out.append(np.concatenate(parts) if parts else np.empty((0, model.targets)))
-    return np.stack(out)
 
 
 def domain(store: GraphStore, index: np.ndarray) -> dict[str, Any]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fastin.errors import InputError
 from fastin.runtime.files import digest, read_checked, write_bytes
+from fastin.runtime.torchfile import read_arrays
 
 _SEAL = b"fastin sha256="
 _HEX = 64
@@ -70,10 +73,25 @@ def load_weights(path: Path | str, device: Any = "cpu", *, finite: bool = True) 
     """
     import torch
 
-    path = Path(path)
+    def read(data: bytes) -> Any:
+        return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+
+    return _load(Path(path), read, finite)
+
+
+def load_arrays(path: Path | str) -> dict[str, Any]:
+    """As `load_weights`, with numpy arrays for tensors, and without torch; see `fastin.runtime.torchfile`.
+
+    Raises:
+        InputError: as `load_weights`, or tensors of a type that numpy does not have.
+    """
+    return _load(Path(path), read_arrays, finite=True)
+
+
+def _load(path: Path, read: Callable[[bytes], Any], finite: bool) -> dict[str, Any]:
     data, sealed = _unsealed(read_checked(path), path)
     try:
-        stored = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        stored = read(data)
     except _DAMAGED as error:
         reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
         raise InputError(f"{path}: not a model file of fastin ({reason})") from None
@@ -88,11 +106,11 @@ def load_weights(path: Path | str, device: Any = "cpu", *, finite: bool = True) 
 
 def _not_finite(value: Any, where: str = "") -> str:
     """The place of the first tensor with a value that is not finite; empty without one."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, np.ndarray):
+        return (where or "of it") if value.dtype.kind in "fc" and not np.isfinite(value).all() else ""
+    if hasattr(value, "is_floating_point"):  # a tensor
         real = value.is_floating_point() or value.is_complex()
-        return (where or "of it") if real and not bool(torch.isfinite(value).all()) else ""
+        return (where or "of it") if real and not bool(value.isfinite().all()) else ""
     if isinstance(value, Mapping):
         parts = [(str(key), part) for key, part in value.items()]
     elif isinstance(value, list | tuple):
