@@ -18,7 +18,14 @@ import pytest
 from fastin.runtime.openmp import _core
 
 LEVELS = ("baseline", "x86-64-v3", "x86-64-v4")
-CLONED = ("add_morse", "add_coulomb", "add_morse_block", "add_coulomb_block", "squared_structure_factors")
+CLONED = (
+    "add_morse",
+    "add_coulomb",
+    "add_morse_block",
+    "add_coulomb_block",
+    "count_levels",
+    "squared_structure_factors",
+)
 SUFFIX = {"baseline": "baseline", "x86-64-v3": "v3", "x86-64-v4": "v4"}
 
 x86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="clones are for x86-64")

@@ -14,6 +14,7 @@ void bind_tessellation(py::module_& m);
 void bind_clearance(py::module_& m);
 void bind_network(py::module_& m);
 void bind_bvse(py::module_& m);
+void bind_valence(py::module_& m);
 void bind_percolation(py::module_& m);
 void bind_transport(py::module_& m);
 void bind_lattice_gas(py::module_& m);
@@ -57,6 +58,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   fastin::bind::bind_clearance(m);
   fastin::bind::bind_network(m);
   fastin::bind::bind_bvse(m);
+  fastin::bind::bind_valence(m);
   fastin::bind::bind_percolation(m);
   fastin::bind::bind_transport(m);
   fastin::bind::bind_lattice_gas(m);

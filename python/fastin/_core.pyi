@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BvseField', 'anneal', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'free_spheres', 'has_openmp', 'landscape_network', 'lattice_gas', 'max_threads', 'nearest_atoms', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
+__all__: list[str] = ['BvseField', 'anneal', 'bond_valence_sums', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'has_openmp', 'landscape_network', 'lattice_gas', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
 class BvseField:
     """
     Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse.grid).
@@ -41,6 +41,10 @@ def anneal(coulomb: numpy.typing.NDArray[numpy.float64], potential: numpy.typing
     """
     Simulated annealing of charges on positions: energies, arrangements (n, P), fewest violated exclusions.
     """
+def bond_valence_sums(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], kind: numpy.typing.NDArray[numpy.int32], occupancy: numpy.typing.NDArray[numpy.float64], pair_kinds: numpy.typing.NDArray[numpy.int32], pair_values: numpy.typing.NDArray[numpy.float64], *, too_near: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Any, ...]:
+    """
+    Bond valence sum of each site, and neighbours counted for each pair: pair_kinds (p, 2) cation and anion, pair_values (p, 4) r0, b, cutoff (angstrom) and weight.
+    """
 def certify_tessellation(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], *, merge_tolerance: typing.SupportsFloat | typing.SupportsIndex = 1e-05) -> dict[str, typing.Any]:
     """
     Certificates of the power diagram of spheres: volumes, Euler characteristic, powers at the vertices.
@@ -61,6 +65,10 @@ def critical_elements(site_ptr: numpy.typing.NDArray[numpy.int64], edge_ptr: num
     """
 def exact_free_spheres(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], num_threads: typing.SupportsInt | typing.SupportsIndex) -> dict[str, typing.Any]:
     ...
+def face_centres(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Centres of the faces of the power diagram of spheres, (n, 3) fractional in [0, 1).
+    """
 def free_spheres(site_radius: numpy.typing.NDArray[numpy.float64], edge_index: numpy.typing.NDArray[numpy.int64], edge_image: numpy.typing.NDArray[numpy.int32], edge_radius: numpy.typing.NDArray[numpy.float64]) -> dict[str, typing.Any]:
     """
     Widest periodic paths of a network along each axis and in 1, 2, 3 dimensions.
@@ -73,6 +81,10 @@ def lattice_gas(energy: numpy.typing.NDArray[numpy.float64], move_start: numpy.t
     """
     Rejection-free kinetic Monte Carlo of a lattice gas: squared displacements of the ions and of their sum.
     """
+def level_shares(values: numpy.typing.NDArray[numpy.float32], minimum: typing.SupportsFloat | typing.SupportsIndex, levels: numpy.typing.NDArray[numpy.float32], *, kt: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Any, ...]:
+    """
+    Share of the points of a float32 grid at most `levels` above `minimum`, and the mean of exp(-height / kt).
+    """
 def max_threads() -> int:
     """
     Threads that the OpenMP runtime would use by default (1 without OpenMP).
@@ -80,6 +92,10 @@ def max_threads() -> int:
 def nearest_atoms(cell: numpy.typing.NDArray[numpy.float64], atom_frac: numpy.typing.NDArray[numpy.float64], atom_key: numpy.typing.NDArray[numpy.int32], points: numpy.typing.NDArray[numpy.float64], k: typing.SupportsInt | typing.SupportsIndex, skip: numpy.typing.NDArray[numpy.int32], num_threads: typing.SupportsInt | typing.SupportsIndex) -> tuple[typing.Any, ...]:
     """
     The k nearest atoms of each point over all periodic images: index (P, k), image (P, k, 3), distance (P, k).
+    """
+def nearest_kinds(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], marked: numpy.typing.NDArray[numpy.bool], *, reach: typing.SupportsFloat | typing.SupportsIndex, too_near: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Any, ...]:
+    """
+    Distance of each marked point to the nearest marked and to the nearest unmarked one, `reach` at most and more than `too_near` angstrom.
     """
 def neighbours(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], cutoff: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Any, ...]:
     """
@@ -118,6 +134,10 @@ def simd_level() -> str:
 def site_symmetry(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], kind: numpy.typing.NDArray[numpy.int32], rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], tolerance: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Any, ...]:
     """
     Indices of the operations that the sites obey within `tolerance` (A) and that form a group, the sites averaged over them, and the largest shift (A).
+    """
+def spread(values: numpy.typing.NDArray[numpy.float64]) -> tuple[typing.Any, ...]:
+    """
+    Mean, standard deviation (over n), smallest, median and largest of (n,) numbers; NaN for none.
     """
 def tessellate(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], *, faces: bool = False, merge_tolerance: typing.SupportsFloat | typing.SupportsIndex = 1e-05) -> dict[str, typing.Any]:
     """

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Heights above the minimum (eV) at which the accessible share of the volume is given.
 ACCESSIBLE_LEVELS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0)
+_REACH = 8.0  # A: distances of mobile sites to their neighbours are given up to here
+_SAME_SITE = 0.5  # A: nearer rows are alternatives of one atom
 _AVOGADRO = 0.602214076  # u / A^3 to g / cm^3 is the inverse
 
 
@@ -117,16 +119,9 @@ def describe(
 
 
 def _spread(prefix: str, values: NDArray[np.float64], unit: str) -> dict[str, float]:
-    """Mean, deviation, extremes and median of some values."""
-    if len(values) == 0:
-        return {f"{prefix}_{name}_{unit}": math.nan for name in _SPREAD}
-    return {
-        f"{prefix}_mean_{unit}": float(values.mean()),
-        f"{prefix}_std_{unit}": float(values.std()),
-        f"{prefix}_min_{unit}": float(values.min()),
-        f"{prefix}_median_{unit}": float(np.median(values)),
-        f"{prefix}_max_{unit}": float(values.max()),
-    }
+    """Mean, deviation, extremes and median of some values; NaN for none."""
+    found = _core.spread(np.ascontiguousarray(values, dtype=np.float64))
+    return {f"{prefix}_{name}_{unit}": value for name, value in zip(_SPREAD, found, strict=True)}
 
 
 _SPREAD = ("mean", "std", "min", "median", "max")
@@ -163,7 +158,7 @@ def _composition(crystal: Crystal, mobile: MobileIon) -> dict[str, float]:
 
 def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
     known = np.isfinite(values)
-    return float(np.average(values[known], weights=weights[known])) if known.any() else math.nan
+    return float(values[known] @ weights[known] / weights[known].sum()) if known.any() else math.nan
 
 
 def _mobile_geometry(crystal: Crystal, is_mobile: NDArray[np.bool_]) -> dict[str, float]:
@@ -171,17 +166,14 @@ def _mobile_geometry(crystal: Crystal, is_mobile: NDArray[np.bool_]) -> dict[str
     names = ("mobile_mobile_distance_A", "mobile_framework_distance_A")
     if not is_mobile.any():
         return dict.fromkeys(names, math.nan)
-    reach = 8.0
-    frac = np.ascontiguousarray(crystal.frac, dtype=np.float64)
-    offsets, index, distance = _core.neighbours(np.ascontiguousarray(crystal.cell), frac, reach)
-    nearest: dict[str, list[float]] = {name: [] for name in names}
-    for i in np.flatnonzero(is_mobile):
-        near = slice(offsets[i], offsets[i + 1])
-        apart = distance[near] > 0.5
-        kinds, lengths = is_mobile[index[near]][apart], distance[near][apart]
-        nearest[names[0]].append(float(lengths[kinds].min(initial=reach)))
-        nearest[names[1]].append(float(lengths[~kinds].min(initial=reach)))
-    return {name: float(np.mean(values)) for name, values in nearest.items()}
+    found = _core.nearest_kinds(
+        np.ascontiguousarray(crystal.cell, dtype=np.float64),
+        np.ascontiguousarray(crystal.frac, dtype=np.float64),
+        is_mobile,
+        reach=_REACH,
+        too_near=_SAME_SITE,
+    )
+    return {name: float(distance.mean()) for name, distance in zip(names, found, strict=True)}
 
 
 def _network(
@@ -200,7 +192,7 @@ def _network(
     bottlenecks, lengths = network.edge_bottleneck_radius, network.edge_length
     channels = network.channels()
     spheres = network.framework
-    volume = abs(float(np.linalg.det(network.cell)))
+    volume = crystal.volume
     reduced = network.reduce()
     axes = dict(zip("abc", network.free_sphere_radii.tolist(), strict=True))
     dims = dict(zip((1, 2, 3), network.percolation_radii.tolist(), strict=True))
@@ -241,6 +233,8 @@ def _landscape(
     from fastin.bvse.barriers import compute_barriers
     from fastin.bvse.grid import compute_bvse
 
+    if grid is None and barriers is not None and barriers.grid is not None and barriers.grid.field is not None:
+        grid = barriers.grid
     if grid is None:
         grid = compute_bvse(
             crystal, mobile.symbol, resolution=resolution, convention=convention, num_threads=num_threads
@@ -248,16 +242,18 @@ def _landscape(
     if barriers is None:
         barriers = compute_barriers(grid, paths=True, num_threads=num_threads)
     doubts += barriers.warnings
-    height = grid.values - barriers.energy_minimum
     found: dict[str, float] = {"energy_minimum_eV": barriers.energy_minimum}
     for zero in ("network", "global"):
         for d, barrier in enumerate(barriers.values(zero).tolist(), start=1):
             found[f"barrier_{d}d_{zero}_eV"] = barrier
+    own = barriers.values()
     for limit in (0.5, 1.0, 2.0):
-        found[f"conduction_dimensionality_below_{limit:g}eV"] = barriers.dimensionality(limit)
-    for level in ACCESSIBLE_LEVELS:
-        found[f"accessible_share_{level:g}eV"] = float((height <= level).mean())
-    found["thermal_share_1000K"] = float(np.exp(-np.maximum(height, 0.0) / (8.617333e-5 * 1000.0)).mean())
+        found[f"conduction_dimensionality_below_{limit:g}eV"] = int(np.count_nonzero(own <= limit))
+    shares, thermal = _core.level_shares(
+        grid.values, barriers.energy_minimum, np.array(ACCESSIBLE_LEVELS, dtype=np.float32), kt=8.617333e-5 * 1000.0
+    )
+    found.update({f"accessible_share_{h:g}eV": s for h, s in zip(ACCESSIBLE_LEVELS, shares.tolist(), strict=True)})
+    found["thermal_share_1000K"] = thermal
     sites = crystal.frac[crystal.number == mobile.number]
     energies = np.zeros(0)
     if len(sites) and grid.field is not None:
@@ -266,9 +262,9 @@ def _landscape(
     for d, path in enumerate((barriers.path_1d, barriers.path_2d, barriers.path_3d), start=1):
         length = repeat = math.nan
         if path is not None:
-            steps = np.diff(path.frac, axis=0) @ grid.cell
-            length = float(np.linalg.norm(steps, axis=1).sum())
-            repeat = float(np.linalg.norm(path.translation @ grid.cell))
+            steps = (path.frac[1:] - path.frac[:-1]) @ grid.cell
+            length = float(np.sqrt((steps * steps).sum(axis=1)).sum())
+            repeat = math.hypot(*(path.translation @ grid.cell).tolist())
         found[f"path_length_{d}d_A"] = length
         found[f"tortuosity_{d}d"] = length / repeat if repeat else math.nan
     return found
@@ -279,7 +275,7 @@ def _valence(crystal: Crystal, mobile: MobileIon) -> dict[str, float]:
 
     mismatch = valence_mismatch(crystal, missing="nan")
     here = crystal.number == mobile.number
-    index = float(np.sqrt(np.average(mismatch**2, weights=crystal.occupancy)))
+    index = math.sqrt(float(mismatch**2 @ crystal.occupancy / crystal.occupancy.sum()))
     return {**_spread("valence_mismatch", mismatch[here], "e"), "global_instability_index_e": index}
 
 

@@ -10,10 +10,12 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 import fastin
-from fastin.bvse.parameters import find_pair
+from fastin.bvse.parameters import find_pair, pair_mixture
 from fastin.bvse.valence import bond_valence_sums, global_instability_index, valence_mismatch
 from fastin.crystal.crystal import Crystal
+from fastin.crystal.elements import symbol
 from fastin.errors import InputError, MissingParameterError
+from fastin.runtime.openmp import _core
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +150,91 @@ def test_framework_pairs_without_parameters_leave_the_rest():
     assert math.isnan(global_instability_index(crystal, missing="nan"))
     with pytest.raises(InputError, match="missing"):
         bond_valence_sums(crystal, missing="skip")
+
+
+def plain_sums(crystal: Crystal) -> np.ndarray:
+    """Bond valence sums by loops over a block of images."""
+    sums = np.zeros(len(crystal.frac))
+    block = np.array([(a, b, c) for a in range(-4, 5) for b in range(-4, 5) for c in range(-4, 5)])
+    for i in np.flatnonzero(crystal.charge > 0):
+        for j in np.flatnonzero(crystal.charge < 0):
+            names = [symbol(int(crystal.number[k])) for k in (i, j)]
+            distance = np.linalg.norm((crystal.frac[j] + block - crystal.frac[i]) @ crystal.cell, axis=1)
+            for pair, weight in pair_mixture(names[0], crystal.charge[i], names[1], crystal.charge[j]):
+                near = distance[(distance <= pair.bv_cutoff) & (distance > 0.5)]
+                valence = weight * np.exp((pair.r0 - near) / pair.b).sum()
+                sums[i] += valence * crystal.occupancy[j]
+                sums[j] += valence * crystal.occupancy[i]
+    return sums
+
+
+@pytest.mark.parametrize("name", ["LiFePO4", "Li10GeP2S12", "LiCoO2"])
+def test_valence_sums_are_those_of_the_plain_loops(name):
+    crystal = Crystal.from_file(fastin.examples()[name])
+    np.testing.assert_allclose(bond_valence_sums(crystal), plain_sums(crystal), rtol=1e-12)
+
+
+def test_valence_sums_do_not_depend_on_the_choice_of_cell():
+    structure = Crystal.from_file(fastin.examples()["LiFePO4"]).to_structure()
+    sheared = structure.copy()
+    sheared.make_supercell([[1, 0, 0], [3, 1, 0], [-2, 4, 1]])
+    one, other = (np.sort(bond_valence_sums(Crystal.from_structure(s))) for s in (structure, sheared))
+    np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
+def test_fractional_charges_are_mixtures():
+    crystal = Crystal.from_structure(rocksalt(), oxidation_states={"Li": 0.5, "Cl": -0.5})
+    np.testing.assert_allclose(bond_valence_sums(crystal), plain_sums(crystal), rtol=1e-12)
+
+
+def test_distances_of_mobile_sites_are_those_of_the_plain_search():
+    for name in ("LiFePO4", "Li10GeP2S12"):
+        crystal = Crystal.from_file(fastin.examples()[name])
+        block = np.array([(a, b, c) for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)])
+        mobile = crystal.number == 3
+        like, unlike = [], []
+        for i in np.flatnonzero(mobile):
+            apart = (crystal.frac[:, None] + block - crystal.frac[i]) @ crystal.cell
+            distance = np.linalg.norm(apart, axis=2)
+            distance[distance <= 0.5] = np.inf
+            like.append(min(8.0, distance[mobile].min()))
+            unlike.append(min(8.0, distance[~mobile].min()))
+        facts = fastin.describe(crystal, resolution=0.6)
+        assert facts["mobile_mobile_distance_A"] == pytest.approx(np.mean(like), rel=1e-12)
+        assert facts["mobile_framework_distance_A"] == pytest.approx(np.mean(unlike), rel=1e-12)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 16, 17, 5000, 20011])
+def test_shares_below_levels_are_those_of_numpy(count):
+    values = np.random.default_rng(count).gamma(2.0, 1.0, count).astype(np.float32) - np.float32(3.0)
+    levels = np.array([0.1, 0.5, 3.0], np.float32)
+    if count == 0:
+        with pytest.raises(InputError, match="empty"):
+            _core.level_shares(values, -3.0, levels, kt=0.0861)
+        return
+    values[0] = 1000.0
+    shares, thermal = _core.level_shares(values, -2.9, levels, kt=0.0861)
+    height = values - np.float32(-2.9)
+    assert shares.tolist() == [float((height <= level).mean()) for level in levels]
+    assert thermal == pytest.approx(np.exp(-np.maximum(height.astype(float), 0.0) / 0.0861).mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 101])
+def test_spread_is_that_of_numpy(count):
+    values = np.random.default_rng(count).normal(3.0, 2.0, count)
+    want = (values.mean(), values.std(), values.min(), np.median(values), values.max())
+    assert _core.spread(values) == pytest.approx(want, rel=1e-13)
+
+
+def test_spread_of_nothing_and_of_nan_is_nan():
+    assert all(map(math.isnan, _core.spread(np.zeros(0))))
+    assert all(map(math.isnan, _core.spread(np.array([1.0, np.nan, 2.0]))))
+
+
+def test_barriers_bring_their_grid():
+    path = fastin.examples()["LiCoO2"]
+    grid = fastin.compute_bvse(path, resolution=0.4)
+    barriers = fastin.compute_barriers(grid)
+    network = fastin.compute_network(path)
+    given = fastin.describe(path, network=network, grid=grid, barriers=barriers)
+    assert fastin.describe(path, network=network, barriers=barriers) == given

@@ -178,6 +178,18 @@ def test_centres_of_the_cube_faces():
     assert (n.edge_index[1] == 1).sum() == 4  # each face has four corners, images of the one void
 
 
+def test_recovery_looks_at_faces_too():
+    """In the body-centred lattice the midpoint of two neighbours is the centre of a face, and no void is near."""
+    cell, frac, radius = np.eye(3) * 4.0, np.array([[0.0, 0, 0], [0.5, 0.5, 0.5]]), np.ones(2)
+    n = network_from_arrays(cell, frac, radius, mobile_frac=[[0.25, 0.25, 0.25], [0.5, 0.25, 0.0]])
+    assert n.recovery(0.3) == 1.0
+    with_faces = network_from_arrays(cell, frac, radius, mobile_frac=[[0.25, 0.25, 0.25]], face_centers=True)
+    assert with_faces.recovery(0.01) == 1.0
+    apart = np.linalg.norm((n.site_frac - 0.25 + 0.5) % 1.0 - 0.5, axis=1) * 4.0
+    assert apart.min() > 0.3
+    assert network_from_arrays(cell, frac, radius, mobile_frac=[[0.25, 0.25, 0.2]]).recovery(0.1) == 0.0
+
+
 def test_recovery_counts_crystallographic_sites():
     cell, frac, radius = fcc()
     rotations, translations = cubic_operations()

@@ -48,6 +48,20 @@ py::array_t<double> coordination(const In<std::int64_t>& offsets, const In<std::
   return adopt(std::move(out));
 }
 
+py::tuple nearest_of_kinds(const In<double>& cell, const In<double>& frac, const In<bool>& marked,
+                           double reach, double too_near) {
+  const Lattice lattice(to_mat3(cell, "cell"));
+  const std::vector<Vec3> points = to_vec3s(frac, "frac");
+  check_shape(marked, "marked", {-1});
+  const std::vector<char> marks(marked.data(), marked.data() + marked.size());
+  NearestKinds found;
+  {
+    const Computing computing;
+    found = nearest_kinds(lattice, points, marks, reach, too_near);
+  }
+  return py::make_tuple(adopt(std::move(found.marked)), adopt(std::move(found.unmarked)));
+}
+
 }  // namespace
 
 void bind_coordination(py::module_& m) {
@@ -55,6 +69,11 @@ void bind_coordination(py::module_& m) {
         py::arg("cutoff"),
         "Periodic neighbours within `cutoff` angstrom: (offsets (n + 1,), index (m,), distance (m,)), "
         "nearest first.");
+  m.def(
+      "nearest_kinds", &nearest_of_kinds, py::arg("cell").noconvert(), py::arg("frac").noconvert(),
+      py::arg("marked").noconvert(), py::kw_only(), py::arg("reach"), py::arg("too_near"),
+      "Distance of each marked point to the nearest marked and to the nearest unmarked one, `reach` at most "
+      "and more than `too_near` angstrom.");
   m.def(
       "coordination_numbers", &coordination, py::arg("offsets").noconvert(), py::arg("index").noconvert(),
       py::arg("distance").noconvert(), py::arg("sign").noconvert(), py::arg("size").noconvert(),

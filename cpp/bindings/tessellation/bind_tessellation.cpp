@@ -43,6 +43,20 @@ py::dict tessellate_arrays(const In<double>& cell, const In<double>& frac, const
   return out;
 }
 
+py::array_t<double> face_centres_of(const In<double>& cell, const In<double>& frac,
+                                    const In<double>& radius) {
+  const Mat3 rows = to_mat3(cell, "cell");
+  const std::vector<Vec3> positions = to_vec3s(frac, "frac");
+  const std::vector<double> radii = to_vector(radius, "radius");
+  std::vector<Vec3> centres;
+  {
+    const Computing computing;
+    centres = face_centres(tessellate(Lattice(rows), positions, radii, {true, kMergeTolerance}));
+  }
+  const auto n = static_cast<py::ssize_t>(centres.size());
+  return adopt<double>(std::move(centres), {n, 3});
+}
+
 py::dict certify_arrays(const In<double>& cell, const In<double>& frac, const In<double>& radius,
                         double merge_tolerance) {
   const Mat3 rows = to_mat3(cell, "cell");
@@ -78,6 +92,9 @@ void bind_tessellation(py::module_& m) {
         py::arg("radius").noconvert(), py::kw_only(), py::arg("faces") = false,
         py::arg("merge_tolerance") = kMergeTolerance,
         "Periodic power diagram of spheres: vertices with generators, edges with owners, cell volumes.");
+  m.def("face_centres", &face_centres_of, py::arg("cell").noconvert(), py::arg("frac").noconvert(),
+        py::arg("radius").noconvert(),
+        "Centres of the faces of the power diagram of spheres, (n, 3) fractional in [0, 1).");
   m.def(
       "certify_tessellation", &certify_arrays, py::arg("cell").noconvert(), py::arg("frac").noconvert(),
       py::arg("radius").noconvert(), py::kw_only(), py::arg("merge_tolerance") = kMergeTolerance,

@@ -6,6 +6,9 @@
 #include <string>
 #include <utility>
 
+#include "fastin/geometry/cell_list.hpp"
+#include "fastin/geometry/lattice_reduction.hpp"
+
 namespace fastin {
 
 namespace {
@@ -148,6 +151,39 @@ std::vector<double> coordination_numbers(const Neighbours& neighbours, const std
     for (const auto& [length, share] : bonds) {
       if (length <= rule.reach * shortest) out[i] += share;
     }
+  }
+  return out;
+}
+
+NearestKinds nearest_kinds(const Lattice& lattice, const std::vector<Vec3>& frac,
+                           const std::vector<char>& is_marked, double reach, double too_near) {
+  if (is_marked.size() != frac.size()) throw InvalidInput("frac and the marks differ in length");
+  if (!(reach > 0.0) || !std::isfinite(reach)) {
+    throw InvalidInput("the reach must be a positive number, not " + std::to_string(reach));
+  }
+  NearestKinds out;
+  if (frac.empty()) return out;
+  const ReducedBasis basis = reduce_basis(lattice.cell());
+  const Lattice reduced(basis.cell);
+  const std::vector<Vec3> points = in_reduced_cell(basis, frac);
+  const double search = reach * (1.0 + 1e-9);
+  const CellList cells(reduced, points, search);
+  const double *x = cells.x(), *y = cells.y(), *z = cells.z();
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    if (is_marked[i] == 0) continue;
+    const Vec3 here = reduced.to_cart(points[i]);
+    double nearest2[2] = {reach * reach, reach * reach};
+    cells.for_each_stretch(points[i], search, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t s = begin; s < end; ++s) {
+        const double d2 = norm2(Vec3{x[s] - here.x, y[s] - here.y, z[s] - here.z});
+        if (!(d2 > too_near * too_near)) continue;
+        double& nearest =
+            nearest2[is_marked[static_cast<std::size_t>(generator_atom(cells.code()[s]))] != 0 ? 0 : 1];
+        nearest = std::min(nearest, d2);
+      }
+    });
+    out.marked.push_back(std::sqrt(nearest2[0]));
+    out.unmarked.push_back(std::sqrt(nearest2[1]));
   }
   return out;
 }

@@ -1,8 +1,11 @@
 #include "fastin/geometry/lattice_reduction.hpp"
 
+#include <cmath>
+#include <string>
 #include <utility>
 
 #include "fastin/base/error.hpp"
+#include "fastin/geometry/lattice.hpp"
 
 namespace fastin {
 namespace {
@@ -81,6 +84,21 @@ ReducedBasis reduce_basis(const Mat3& cell) {
   for (int i = 0; i < 3; ++i) out.cell[i] = row_times(to_vec(out.rows[static_cast<std::size_t>(i)]), cell);
   out.inverse = inverse_unimodular(out.rows);
   out.identity = out.rows == std::array<Int3, 3>{Int3{1, 0, 0}, Int3{0, 1, 0}, Int3{0, 0, 1}};
+  return out;
+}
+
+std::vector<Vec3> in_reduced_cell(const ReducedBasis& basis, const std::vector<Vec3>& frac) {
+  std::vector<Vec3> out;
+  out.reserve(frac.size());
+  for (std::size_t i = 0; i < frac.size(); ++i) {
+    const Vec3& f = frac[i];
+    if (!std::isfinite(f.x + f.y + f.z)) {
+      throw InvalidInput("the coordinates of point " + std::to_string(i) + " are not finite");
+    }
+    out.push_back(f.x * to_vec(basis.inverse[0]) + f.y * to_vec(basis.inverse[1]) +
+                  f.z * to_vec(basis.inverse[2]));
+    wrap_frac(out.back());
+  }
   return out;
 }
 

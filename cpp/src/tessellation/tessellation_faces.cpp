@@ -71,4 +71,21 @@ void build_faces(const ReducedFrame& frame, std::vector<FaceEdge>& edges, Tessel
   }
 }
 
+std::vector<Vec3> face_centres(const Tessellation& t) {
+  std::vector<Vec3> out;
+  out.reserve(t.faces.first.size());
+  for (std::size_t f = 0; f < t.faces.first.size(); ++f) {
+    const auto begin = static_cast<std::size_t>(t.faces.start[f]),
+               end = static_cast<std::size_t>(t.faces.start[f + 1]);
+    Vec3 centre{};
+    for (std::size_t k = begin; k < end; ++k) {
+      const LoopVertex& v = t.faces.loop[k];
+      centre += t.vertex_frac[static_cast<std::size_t>(v.vertex)] + to_vec(v.image);
+    }
+    out.push_back((1.0 / static_cast<double>(end - begin)) * centre);
+    wrap_frac(out.back());
+  }
+  return out;
+}
+
 }  // namespace fastin

@@ -209,6 +209,11 @@ class Barriers:
         return out
 
     @property
+    def grid(self) -> EnergyGrid | None:
+        """The grid that they were computed on."""
+        return self._grid
+
+    @property
     def path_1d(self) -> PercolationPath | None:
         """The path that sets `e1d`: steepest descents from the saddles; None where the ion does not percolate."""
         return self._paths[0]

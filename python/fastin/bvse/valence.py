@@ -8,6 +8,8 @@ what it misses over all atoms is the global instability index (A. Salinas-Sanche
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,11 +27,21 @@ _LONGEST = 8.0  # A: largest bond valence cutoff of the table
 _SAME_SITE = 0.5  # A: nearer rows are alternatives of one atom, not neighbours
 
 
-def _kinds(crystal: Crystal) -> tuple[list[tuple[int, float]], NDArray[np.int64]]:
+def _kinds(crystal: Crystal) -> tuple[list[tuple[int, float]], NDArray[np.int32]]:
     index: dict[tuple[int, float], int] = {}
     keys = zip(crystal.number.tolist(), np.round(crystal.charge, 6).tolist(), strict=True)
-    kinds = np.array([index.setdefault(key, len(index)) for key in keys], dtype=np.int64)
+    kinds = np.array([index.setdefault(key, len(index)) for key in keys], dtype=np.int32)
     return list(index), kinds
+
+
+@lru_cache(maxsize=4096)
+def _bonds(cation: int, cation_charge: float, anion: int, anion_charge: float) -> tuple[tuple[float, ...], ...]:
+    """Rows of R0, b, cutoff and weight for a pair of ions; one row with NaN where there are no parameters."""
+    try:
+        mixture = pair_mixture(element(cation).symbol, cation_charge, element(anion).symbol, anion_charge)
+    except MissingParameterError:
+        return ((math.nan, 1.0, _LONGEST, 1.0),)
+    return tuple((pair.r0, pair.b, pair.bv_cutoff, weight) for pair, weight in mixture)
 
 
 def bond_valence_sums(crystal: Crystal, *, missing: str = "raise") -> NDArray[np.float64]:
@@ -48,33 +60,36 @@ def bond_valence_sums(crystal: Crystal, *, missing: str = "raise") -> NDArray[np
     if missing not in ("raise", "nan"):
         raise InputError(f"missing must be 'raise' or 'nan', not {missing!r}")
     species, kind = _kinds(crystal)
-    frac = np.ascontiguousarray(crystal.frac, dtype=np.float64)
-    offsets, index, distance = _core.neighbours(np.ascontiguousarray(crystal.cell), frac, _LONGEST)
-    center = np.repeat(np.arange(len(frac)), np.diff(offsets))
-    sums = np.zeros(len(frac))
+    kinds: list[tuple[int, int]] = []
+    values: list[tuple[float, ...]] = []
     for a, (cation, cation_charge) in enumerate(species):
-        if cation_charge <= 0.0:
-            continue
         for x, (anion, anion_charge) in enumerate(species):
-            if anion_charge >= 0.0:
-                continue
-            here = (kind[center] == a) & (kind[index] == x) & (distance > _SAME_SITE)
-            if not here.any():
-                continue
-            r = distance[here]
-            try:
-                mixture = pair_mixture(element(cation).symbol, cation_charge, element(anion).symbol, anion_charge)
-            except MissingParameterError as error:
-                if missing == "raise":
-                    raise MissingParameterError(f"{crystal.source}: {error}") from None
-                mixture = []
-            valence = np.full(len(r), 0.0 if mixture else np.nan)
-            for pair, weight in mixture:
-                valence += weight * np.where(r <= pair.bv_cutoff, np.exp((pair.r0 - r) / pair.b), 0.0)
-            i, j = center[here], index[here]
-            sums += np.bincount(i, valence * crystal.occupancy[j], minlength=len(sums))
-            sums += np.bincount(j, valence * crystal.occupancy[i], minlength=len(sums))
+            if cation_charge > 0.0 > anion_charge:
+                rows = _bonds(cation, cation_charge, anion, anion_charge)
+                kinds += [(a, x)] * len(rows)
+                values += rows
+    sums: NDArray[np.float64]
+    sums, bonds = _core.bond_valence_sums(
+        np.ascontiguousarray(crystal.cell, dtype=np.float64),
+        np.ascontiguousarray(crystal.frac, dtype=np.float64),
+        kind,
+        np.ascontiguousarray(crystal.occupancy, dtype=np.float64),
+        np.array(kinds, dtype=np.int32).reshape(-1, 2),
+        np.array(values, dtype=np.float64).reshape(-1, 4),
+        too_near=_SAME_SITE,
+    )
+    if missing == "raise":
+        for (a, x), row, count in zip(kinds, values, bonds.tolist(), strict=True):
+            if count and math.isnan(row[0]):
+                _refuse(crystal.source, species[a], species[x])
     return sums
+
+
+def _refuse(source: str, cation: tuple[int, float], anion: tuple[int, float]) -> None:
+    try:
+        pair_mixture(element(cation[0]).symbol, cation[1], element(anion[0]).symbol, anion[1])
+    except MissingParameterError as error:
+        raise MissingParameterError(f"{source}: {error}") from None
 
 
 def valence_mismatch(crystal: Crystal, *, missing: str = "raise") -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,9 +185,13 @@ class Crystal(CrystalData):
             return ion
         if ion is not None:
             return self._mobile(*parse_ion(ion, self.source))
-        number, doubt = choose_ion(self)
+        number, doubt = self._likeliest_ion
         chosen = self._mobile(number, math.nan)
         return replace(chosen, warnings=(CrystalWarning("ion-guessed", doubt),)) if doubt else chosen
+
+    @cached_property
+    def _likeliest_ion(self) -> tuple[int, str]:
+        return choose_ion(self)
 
     def _mobile(self, number: int, charge: float) -> MobileIon:
         rows = self.number == number

@@ -91,12 +91,12 @@ class CrystalData:
         """Number of distinct positions; mixed sites count once."""
         return int(self.position.max()) + 1
 
-    @property
+    @cached_property
     def volume(self) -> float:
         """Volume of the cell (A^3)."""
         return float(abs(np.linalg.det(self.cell)))
 
-    @property
+    @cached_property
     def formula(self) -> str:
         """Reduced formula, electropositive elements first: ``Li10GeP2S12``, ``Li0.33La0.56TiO3``."""
         numbers = [int(z) for z in np.unique(self.number)]

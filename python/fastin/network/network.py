@@ -140,16 +140,22 @@ class InterstitialNetwork(NetworkData):
         classes = self.site_orbit[self.edge_index[:, edge_ids]].astype(np.int64)
         return ReducedNetwork(self, site_ids, site_count, edge_ids, edge_count, classes)
 
+    def _distance_to_mobile(self, points: Floats) -> Floats:
+        """(K,) distance of each site of the mobile ion to the nearest of some points (angstrom)."""
+        key = np.zeros(len(points), np.int32)
+        distance: Floats = nearest_atoms(self.cell, points, key, self.mobile_frac, 1)[2][:, 0]
+        return distance
+
     @cached_property
-    def _face_centres(self) -> Floats:
-        centres: Floats
-        if (self.site_kind == 1).any():
-            centres = self.site_frac[self.site_kind == 1]
-            return centres
+    def _mobile_to_void(self) -> Floats:
+        return self._distance_to_mobile(np.concatenate([self.site_frac, self.edge_bottleneck_frac]))
+
+    @cached_property
+    def _mobile_to_face(self) -> Floats:
+        if (self.site_kind == 1).any():  # the centres of the faces are sites
+            return self._mobile_to_void
         spheres = self.framework
-        found = _core_network(spheres.cell, spheres.frac, spheres.radius, None, None, face_centers=True)
-        centres = found["site_frac"][found["site_kind"] == 1]
-        return centres
+        return self._distance_to_mobile(_core.face_centres(spheres.cell, spheres.frac, spheres.radius))
 
     def recovery(self, threshold: float = 0.5) -> float:
         """Share of the mobile ion's crystallographic sites that the network finds (CAVD's quality measure).
@@ -159,11 +165,11 @@ class InterstitialNetwork(NetworkData):
         """
         if not len(self.mobile_frac):
             return math.nan
-        points = np.concatenate([self.site_frac, self.edge_bottleneck_frac, self._face_centres])
-        key = np.zeros(len(points), np.int32)
-        _, _, distance = nearest_atoms(self.cell, points, key, self.mobile_frac, 1)
-        found = {int(o) for o, d in zip(self.mobile_orbit, distance[:, 0], strict=True) if d <= threshold}
-        return len(found) / len(set(self.mobile_orbit.tolist()))
+        orbits = set(self.mobile_orbit.tolist())
+        found = set(self.mobile_orbit[self._mobile_to_void <= threshold].tolist())
+        if len(found) < len(orbits):  # faces only where they can matter: they take a tessellation of their own
+            found |= set(self.mobile_orbit[self._mobile_to_face <= threshold].tolist())
+        return len(found) / len(orbits)
 
     def write(self, path: str | PathLike[str]) -> None:
         """Writes .json, .net (CAVD layout), .cif, .vasp or .graphml, by suffix."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from fastin.runtime.openmp import _core, in_forked_child
 
 _default: int | None = None
+_ALWAYS = 16
 
 
 def _cgroup_quota() -> int | None:
@@ -33,7 +34,7 @@ def _cgroup_quota() -> int | None:
 def _automatic() -> int:
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if text.isdigit() and int(text) > 0:
-        return min(int(text), _most_threads())
+        return _granted(int(text))
     limits = [_core.max_threads()]
     if hasattr(os, "sched_getaffinity"):
         limits.append(len(os.sched_getaffinity(0)))
@@ -43,9 +44,9 @@ def _automatic() -> int:
     return max(1, min(limits))
 
 
-def _most_threads() -> int:
+def _granted(wish: int) -> int:
     """More threads than processors only cost: results do not depend on their number. A few are always granted."""
-    return max(16, os.cpu_count() or 1)
+    return wish if wish <= _ALWAYS else min(wish, max(_ALWAYS, os.cpu_count() or 1))
 
 
 def resolve_threads(num_threads: int | None) -> int:
@@ -62,10 +63,10 @@ def resolve_threads(num_threads: int | None) -> int:
     if num_threads is not None:
         if num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, not {num_threads}")
-        return 1 if in_forked_child() else min(int(num_threads), _most_threads())
+        return 1 if in_forked_child() else _granted(int(num_threads))
     if in_forked_child():
         return 1
-    return min(_default, _most_threads()) if _default is not None else _automatic()
+    return _granted(_default) if _default is not None else _automatic()
 
 
 def set_num_threads(num_threads: int | None) -> None:

@@ -142,6 +142,12 @@ def _descriptor_names() -> tuple[str, ...]:
     return tuple(name for name in names if sql_name(name) not in _GIVEN and name not in FORMER_NAMES)
 
 
+@cache
+def _descriptor_columns() -> tuple[tuple[str, str, str], ...]:
+    """Name of each descriptor, its column and the column's kind."""
+    return tuple((name, sql_name(name), _kind(name)) for name in _descriptor_names())
+
+
 def sql_name(name: str) -> str:
     """A descriptor's column: "0.5eV" becomes "500meV", so that the name needs no quotes in SQL."""
     return re.sub(r"(\d+\.\d+)eV", lambda match: f"{1000 * float(match[1]):.0f}meV", name)
@@ -170,20 +176,20 @@ def _descriptors(job: Job) -> dict[str, Scalar]:
             failure = error
     if values is None:
         values = describe(job.crystal, job.ion, on_error="nan", num_threads=job.num_threads, **parts)
-    kept: dict[str, Scalar] = {sql_name(name): _scalar(name, values[name]) for name in _descriptor_names()}
+    kept: dict[str, Scalar] = {column: _scalar(kind, values[name]) for name, column, kind in _descriptor_columns()}
     if failure is not None:
         raise PartialError(kept, failure)
     return kept
 
 
-def _scalar(name: str, value: float) -> Scalar:
+def _scalar(kind: str, value: float) -> Scalar:
     if math.isnan(value):
         return None
-    return round(value) if _kind(name) == "int" else value
+    return round(value) if kind == "int" else value
 
 
 def _descriptor_task() -> Task:
-    columns = tuple((sql_name(name), _kind(name)) for name in _descriptor_names())
+    columns = tuple((column, kind) for _, column, kind in _descriptor_columns())
     return Task("descriptors", columns, _descriptors, options=NETWORK_OPTIONS | GRID_OPTIONS | BARRIER_OPTIONS)
 
 

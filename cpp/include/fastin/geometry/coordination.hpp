@@ -36,4 +36,12 @@ std::vector<double> coordination_numbers(const Neighbours& neighbours, const std
                                          const std::vector<double>& size,
                                          const std::vector<double>& occupancy, const CoordinationRule& rule);
 
+// Distance of each marked point to the nearest marked and to the nearest unmarked one (angstrom), over all
+// images: `reach` where there is none within it. Nearer than `too_near` lie alternatives of the point itself.
+struct NearestKinds {
+  std::vector<double> marked, unmarked;  // one per marked point, in their order
+};
+NearestKinds nearest_kinds(const Lattice& lattice, const std::vector<Vec3>& frac,
+                           const std::vector<char>& is_marked, double reach, double too_near);
+
 }  // namespace fastin

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <vector>
 
 #include "fastin/base/vec3.hpp"
 
@@ -27,5 +28,9 @@ struct ReducedBasis {
 // Greedy reduction (I. Semaev, CaLC 2001; P. Nguyen and D. Stehle, ACM Trans. Algorithms 5, 46 (2009)): exact
 // in three dimensions, the reduced vectors are the successive minima. The handedness of the cell is kept.
 ReducedBasis reduce_basis(const Mat3& cell);
+
+// Fractional points of the original cell in [0, 1) of the reduced one. Throws InvalidInput for a coordinate
+// that is not finite.
+std::vector<Vec3> in_reduced_cell(const ReducedBasis& basis, const std::vector<Vec3>& frac);
 
 }  // namespace fastin

@@ -84,6 +84,9 @@ void check_spheres(const std::vector<Vec3>& frac, const std::vector<double>& rad
 Tessellation tessellate(const Lattice& lattice, const std::vector<Vec3>& frac,
                         const std::vector<double>& radius, const TessellationOptions& options = {});
 
+// Centre (the mean of the vertices) of each face, fractional, in [0, 1). Needs the faces.
+std::vector<Vec3> face_centres(const Tessellation& tessellation);
+
 // Certificates that every correct diagram passes (DESIGN section 4 of the project: volumes, Euler
 // characteristic, powers).
 struct Certificate {
