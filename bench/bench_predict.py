@@ -24,6 +24,7 @@ from fastin.prediction import load_predictor, load_shipped, predict_entries
 from fastin.runtime.openmp import _core
 
 _REPEATS = 15
+_NAMES = ("predict", "without measured", "numpy", "torch")
 
 
 def cpu_ms(*calls: Callable[[], Any], repeats: int = _REPEATS) -> list[float]:
@@ -58,7 +59,7 @@ def main() -> None:
     light, trained = load_predictor(), load_shipped("default", "cpu")
     if not isinstance(light, Light):
         raise SystemExit("the shipped model has no form in numpy")
-    rows: dict[str, list[float]] = {name: [] for name in ("predict", "without measured", "numpy", "torch")}
+    rows: dict[str, list[float]] = {name: [] for name in _NAMES}
     entries = []
     for path in paths:
         entries.append(graphs_of(path, crystals=False))
@@ -70,7 +71,7 @@ def main() -> None:
             lambda s=store: light.predict(s),
             lambda s=store: trained.predict(s, "cpu"),
         )
-        for name, value in zip(rows, cpu_ms(*calls), strict=True):
+        for name, value in zip(_NAMES, cpu_ms(*calls), strict=True):
             rows[name].append(value)
         read, made = cpu_ms(lambda c=path: fastin.Crystal.from_file(c), lambda c=crystal: graphs_of(c, crystals=False))
         rows.setdefault("reading", []).append(read)

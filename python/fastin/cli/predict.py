@@ -31,7 +31,7 @@ from fastin.runtime.isolate import Failure
 @click.argument("files", nargs=-1, type=click.Path(path_type=str))
 @click.option("--ion", help="Mobile ion; default: the most usual one present.")
 @click.option("--model", default="default", show_default=True, help="Shipped model, or a .pt file.")
-@click.option("--device", default=None, help="cpu or cuda; default: CUDA where there is one.")
+@click.option("--device", default=None, help="cpu or cuda. [default: cpu for models like the shipped one]")
 @click.option("--formula", "formulas", multiple=True, help="Composition of a Li conductor without a structure.")
 @click.option(
     "--hop",

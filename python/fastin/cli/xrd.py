@@ -172,12 +172,8 @@ def _plot(path: Path, angles: Any, intensity: Any, peaks: Any, source: str, *, s
 
 
 def _model(path: Path | None) -> Any:
-    try:
-        from fastin.xrd.match import XRDMatch
-    except ModuleNotFoundError as error:
-        if error.name == "torch":
-            raise missing_extra("torch", "ml") from None
-        raise
+    from fastin.xrd.match import XRDMatch
+
     return XRDMatch.pretrained() if path is None else XRDMatch.load(path)
 
 

@@ -245,9 +245,11 @@ def _file_digest(path: Path) -> str:
 
 
 def _check_prediction(options: Mapping[str, Any]) -> dict[str, str]:
-    from fastin.prediction import model_path
+    from fastin.prediction import load_predictor, model_path
 
-    return {"prediction model": _file_digest(model_path(options.get("model", "default")))}
+    model = options.get("model", "default")
+    load_predictor(model)  # what is missing or damaged is no fault of the structures
+    return {"prediction model": _file_digest(model_path(model))}
 
 
 def _prediction(job: Job) -> dict[str, Scalar]:
@@ -279,7 +281,6 @@ _PREDICTION = Task(
         ("prediction_warnings", "string"),
     ),
     _prediction,
-    needs=(("torch", "ml"),),
     options=frozenset({"model"}),
     check=_check_prediction,
 )
@@ -313,7 +314,6 @@ _XRD = Task(
     "xrd",
     (("xrd_class", "string"), ("xrd_superionic_probability", "float"), ("xrd_superionic_vote", "float")),
     _xrd,
-    needs=(("torch", "ml"),),
     check=_check_xrd,
 )
 

@@ -1,6 +1,6 @@
 """Powder X-ray diffraction patterns, and XRDMatch: superionic conductors from few labels.
 
-Names are loaded at first use; patterns need neither torch nor scikit-learn.
+Names are loaded at first use; patterns and the shipped classifier need neither torch nor scikit-learn.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _HOME = {
     "xrd_patterns": "fastin.xrd.pattern",
     "xrd_peaks": "fastin.xrd.pattern",
     "XRDMatch": "fastin.xrd.match",
-    "TrainConfig": "fastin.xrd.training",
+    "TrainConfig": "fastin.xrd.settings",
     "DomainWarning": "fastin.xrd.domain",
     "read_pattern": "fastin.xrd.measured",
     "prepare_measured": "fastin.xrd.measured",

@@ -13,68 +13,15 @@ real zero errors: shifts of degrees turn one material's pattern into another's (
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-
-@dataclass(frozen=True)
-class AugmentPreset:
-    """Parameters of the augmentations; every step of the strong one is applied with probability one half.
-
-    Attributes:
-        name: for records.
-        intensity_cut: intensities below it (of the strongest) are zeroed first.
-        shift: weak: smallest and largest rigid shift, degrees (probability one half).
-        shift_both: weak: either direction; otherwise to higher angles only.
-        stretch: weak: largest relative change of the lattice parameters, uniform in [-stretch, stretch].
-        broaden: strong: largest full width of a Gaussian that half of the rows are broadened with, degrees.
-        scale_share: strong: at most this share of the occupied bins is rescaled ...
-        scale_gain: ... by a factor uniform in [1, 1 + gain] ...
-        scale_both: ... or its inverse, with equal chance.
-        drop_share: strong: at most this share of the occupied bins is emptied.
-        gap: strong: largest number of degrees removed from or inserted at an empty gap.
-        noise_share: share of all bins that receive noise.
-        noise_height: largest noise, of the strongest peak.
-        exact_counts: a fixed number of bins is chosen (as published); otherwise each bin by an independent draw.
-    """
-
-    name: str
-    intensity_cut: float = 0.1
-    shift: tuple[float, float] = (1.0, 2.98)
-    shift_both: bool = False
-    stretch: float = 0.0
-    broaden: float = 0.0
-    scale_share: float = 0.15
-    scale_gain: float = 2.0
-    scale_both: bool = False
-    drop_share: float = 0.15
-    gap: float = 9.98
-    noise_share: float = 0.0
-    noise_height: float = 0.0
-    exact_counts: bool = True
-
-
-FAITHFUL = AugmentPreset("faithful")
-FIXED = AugmentPreset(
-    "fixed",
-    intensity_cut=0.0,
-    shift=(0.02, 0.1),
-    shift_both=True,
-    stretch=0.002,
-    broaden=0.3,
-    scale_share=0.6,
-    scale_gain=2.0,
-    scale_both=True,
-    drop_share=0.2,
-    gap=0.3,
-    noise_share=0.02,
-    noise_height=0.1,
-    exact_counts=False,
-)
-PRESETS = {preset.name: preset for preset in (FAITHFUL, FIXED)}
+from fastin.xrd.settings import FAITHFUL as FAITHFUL
+from fastin.xrd.settings import FIXED as FIXED
+from fastin.xrd.settings import PRESETS as PRESETS
+from fastin.xrd.settings import AugmentPreset
 
 
 def normalise(patterns: Tensor, cut: float = 0.0) -> Tensor:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastin.errors import missing_extra
-from fastin.xrd.model import PATTERN_STEP
 from fastin.xrd.profiles import smooth
+from fastin.xrd.settings import PATTERN_STEP
 
 #: name -> (broadening in degrees, every n-th bin, square root of the intensity?)
 _FEATURES: dict[str, tuple[float, int, bool]] = {

@@ -6,22 +6,22 @@ import re
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from fastin.xrd.dataset import LabelledSet, PatternSet
-from fastin.xrd.model import COARSE_BINS, COARSE_FACTOR, PATTERN_STEP, coarsen
 from fastin.xrd.profiles import smooth
+from fastin.xrd.settings import COARSE_BINS, COARSE_FACTOR, PATTERN_STEP, coarsened
 
 #: An element that this share of the training materials holds is required of new ones.
 _REQUIRED_SHARE = 0.95
 #: Quantile of the unlabelled materials' best similarity below which a pattern counts as unlike all known ones.
 _FLOOR_QUANTILE = 0.01
 _FLOOR_HIGHEST = 0.5  # where the unlabelled materials repeat the labelled ones
+_FWHM = 0.5  # degrees: broadening of patterns that are compared
 _COARSE_STEP = COARSE_FACTOR * PATTERN_STEP
 
 
@@ -44,7 +44,7 @@ class Domain:
 
     elements: dict[str, int]
     required: tuple[str, ...]
-    reference: Tensor
+    reference: NDArray[np.float16]
     formulas: tuple[str, ...]
     sigma: tuple[float, ...]
     floor: float
@@ -54,7 +54,7 @@ class Domain:
         """The domain of a model trained on these sets."""
         formulas = [*labelled.formulas, *(() if unlabelled is None else unlabelled.formulas)]
         counts = Counter(element for formula in formulas for element in elements_of(formula))
-        reference = coarsen(torch.from_numpy(np.array(labelled.patterns))).half()
+        reference = coarsened(np.asarray(labelled.patterns)).astype(np.float16)
         close = similarities(labelled.patterns if unlabelled is None else unlabelled.patterns, reference)
         if unlabelled is None:
             np.fill_diagonal(close, -1.0)
@@ -67,9 +67,13 @@ class Domain:
             floor=min(_FLOOR_HIGHEST, float(np.quantile(close.max(axis=1), _FLOOR_QUANTILE))),
         )
 
+    @cached_property
+    def _reference_rows(self) -> NDArray[np.float32]:
+        return _unit_rows(self.reference, _FWHM)
+
     def nearest(self, patterns: ArrayLike) -> list[tuple[str, float, float]]:
         """(formula, similarity, S/cm) of the labelled material whose pattern is most similar, one a row."""
-        close = similarities(patterns, self.reference)
+        close = _unit_rows(patterns, _FWHM) @ self._reference_rows.T
         best = close.argmax(axis=1).tolist()
         return [(self.formulas[j], float(row[j]), self.sigma[j]) for row, j in zip(close, best, strict=True)]
 
@@ -100,10 +104,12 @@ class Domain:
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values, for the model file."""
+        import torch
+
         return {
             "elements": self.elements,
             "required": list(self.required),
-            "reference": self.reference,
+            "reference": torch.from_numpy(np.array(self.reference)),
             "formulas": list(self.formulas),
             "sigma": list(self.sigma),
             "floor": self.floor,
@@ -111,11 +117,12 @@ class Domain:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Domain:
-        """Inverse of `state`."""
+        """Inverse of `state`, from tensors or arrays."""
+        reference = state["reference"]
         return cls(
             elements={str(k): int(v) for k, v in state["elements"].items()},
             required=tuple(state["required"]),
-            reference=state["reference"],
+            reference=np.array(reference if isinstance(reference, np.ndarray) else reference.numpy()),
             formulas=tuple(state["formulas"]),
             sigma=tuple(float(x) for x in state["sigma"]),
             floor=float(state["floor"]),
@@ -127,22 +134,23 @@ def elements_of(formula: str) -> set[str]:
     return set(re.findall(r"[A-Z][a-z]?", formula))
 
 
-def similarities(patterns: ArrayLike | Tensor, labelled: ArrayLike | Tensor, *, fwhm: float = 0.5) -> NDArray[Any]:
+def similarities(patterns: ArrayLike, labelled: ArrayLike, *, fwhm: float = _FWHM) -> NDArray[Any]:
     """(N, L) cosine similarity of the square roots of broadened patterns, from 5 degrees on.
 
     Args:
-        patterns: (N, 4501) sticks, or (N, 901) of `fastin.xrd.model.coarsen`.
+        patterns: (N, 4501) sticks, or (N, 901) of `fastin.xrd.settings.coarsened`.
         labelled: (L, 4501) or (L, 901).
         fwhm: broadening, degrees.
     """
-
-    def rows(sticks: ArrayLike | Tensor) -> NDArray[np.float32]:
-        values = torch.from_numpy(np.array(np.atleast_2d(sticks), dtype=np.float32))
-        coarse = values if values.shape[1] == COARSE_BINS else coarsen(values)
-        broad = smooth(coarse.numpy(), fwhm=fwhm, step=_COARSE_STEP)[:, 50::2]
-        root = np.sqrt(np.maximum(broad, 0.0))
-        norm = np.linalg.norm(root, axis=1, keepdims=True)
-        return np.asarray(root / np.where(norm > 0, norm, 1.0), dtype=np.float32)
-
-    result: NDArray[np.float32] = rows(patterns) @ rows(labelled).T
+    result: NDArray[np.float32] = _unit_rows(patterns, fwhm) @ _unit_rows(labelled, fwhm).T
     return result
+
+
+def _unit_rows(sticks: ArrayLike, fwhm: float) -> NDArray[np.float32]:
+    """Square roots of broadened patterns, each row of unit length."""
+    values = np.atleast_2d(np.asarray(sticks, dtype=np.float32))
+    coarse = values if values.shape[1] == COARSE_BINS else coarsened(values)
+    broad = smooth(coarse, fwhm=fwhm, step=_COARSE_STEP)[:, 50::2]
+    root = np.sqrt(np.maximum(broad, 0.0))
+    norm = np.linalg.norm(root, axis=1, keepdims=True)
+    return np.asarray(root / np.where(norm > 0, norm, 1.0), dtype=np.float32)

@@ -5,27 +5,27 @@ from __future__ import annotations
 import json
 import tomllib
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
 
 from fastin import __version__
-from fastin.errors import InputError
+from fastin.errors import InputError, missing_extra
 from fastin.runtime.settings import read_settings
-from fastin.runtime.weights import DAMAGED, load_weights, refuse_damaged, save_weights
-from fastin.xrd import augment
+from fastin.runtime.weights import DAMAGED, load_arrays, refuse_damaged, save_weights
 from fastin.xrd.dataset import SUPERIONIC, fingerprint, load_labelled, load_unlabelled, write_pseudo_labels
 from fastin.xrd.domain import Domain, DomainWarning
-from fastin.xrd.model import build_network
-from fastin.xrd.training import TrainConfig, Trainer, prepare
+from fastin.xrd.numpy_networks import NumpySmallNets
+from fastin.xrd.settings import PRESETS, TrainConfig
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _FORMAT = 1
 
@@ -52,10 +52,30 @@ class XRDMatch:
             raise InputError(f"members must be at least 1, not {members}")
         self.config = config or TrainConfig()
         self.members = members
-        self.networks: list[nn.Module] = []
+        self._networks: list[nn.Module] = []
+        self._stored: list[dict[str, NDArray[Any]]] = []  # weights of members that torch has not built yet
+        self._light: NumpySmallNets | None = None  # the same in numpy, as long as nobody has the networks
         self.calibration = (1.0, 0.0)
         self.domain: Domain | None = None
         self.notes: dict[str, Any] = {}
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The trained members in torch; from here on it also predicts."""
+        if self._stored:
+            self._networks = [_network(self.config, weights) for weights in self._stored]
+            self._stored = []
+        self._light = None
+        return self._networks
+
+    @networks.setter
+    def networks(self, networks: list[nn.Module]) -> None:
+        self._networks, self._stored, self._light = networks, [], None
+
+    @property
+    def trained(self) -> bool:
+        """There are members."""
+        return bool(self._networks or self._stored)
 
     def fit(
         self,
@@ -75,11 +95,15 @@ class XRDMatch:
             run_dir: folder of the checkpoints.
             progress: called with (member, record) now and then.
         """
-        rows = _patterns(patterns)
+        import torch
+
+        from fastin.xrd.training import Trainer
+
+        rows = torch.from_numpy(_patterns(patterns))
         targets = torch.from_numpy(np.array(labels, dtype=np.int64))
         if len(targets) != len(rows):
             raise InputError(f"{len(rows)} patterns but {len(targets)} labels")
-        pool = None if unlabelled is None else _patterns(unlabelled)
+        pool = None if unlabelled is None else torch.from_numpy(_patterns(unlabelled))
         self.networks = []
         for member in range(self.members):
             config = replace(self.config, seed=self.config.seed + member)
@@ -90,21 +114,30 @@ class XRDMatch:
         self.notes["training_set"] = fingerprint(rows.numpy(), targets.numpy())
         self.notes["labelled"] = len(rows)
         self.notes["unlabelled"] = 0 if pool is None else len(pool)
+        states = [network.state_dict().items() for network in self.networks]
+        self._light = _in_numpy(self.config, [{name: value.numpy() for name, value in state} for state in states])
         return self
 
-    @torch.no_grad()
     def member_logits(self, patterns: ArrayLike) -> NDArray[np.float64]:
         """(members, N) log odds of superionic, one row a member."""
-        if not self.networks:
+        if not self.trained:
             raise InputError("the model is not trained; call fit or XRDMatch.load first")
         rows = _patterns(patterns)
+        if self._light is not None:
+            return self._light.logits(rows)
+        import torch
+
+        from fastin.xrd import augment
+        from fastin.xrd.training import prepare
+
         out = np.zeros((len(self.networks), len(rows)))
-        for member, network in enumerate(self.networks):
-            network.eval()
-            for start in range(0, len(rows), 512):
-                batch = prepare(network, rows[start : start + 512])
-                logits = network(augment.normalise(batch, augment.PRESETS[self.config.preset].intensity_cut))
-                out[member, start : start + 512] = (logits[:, 1] - logits[:, 0]).numpy()
+        with torch.no_grad():
+            for member, network in enumerate(self.networks):
+                network.eval()
+                for start in range(0, len(rows), 512):
+                    batch = prepare(network, torch.from_numpy(rows[start : start + 512]))
+                    logits = network(augment.normalise(batch, PRESETS[self.config.preset].intensity_cut))
+                    out[member, start : start + 512] = (logits[:, 1] - logits[:, 0]).numpy()
         return out
 
     def member_proba(self, patterns: ArrayLike) -> NDArray[np.float64]:
@@ -180,15 +213,18 @@ class XRDMatch:
 
     def save(self, path: str | Path) -> None:
         """Writes weights, settings and notes to one file."""
-        if not self.networks:
+        if not self.trained:
             raise InputError("the model is not trained; nothing to save")
+        import torch
+
         state = {
             "format": _FORMAT,
             "fastin": __version__,
             "config": json.dumps(self.config.to_dict()),
             "calibration": list(self.calibration),
             "notes": json.dumps(self.notes),
-            "members": [network.state_dict() for network in self.networks],
+            "members": [network.state_dict() for network in self._networks]
+            or [{name: torch.from_numpy(np.array(x)) for name, x in weights.items()} for weights in self._stored],
             "domain": None if self.domain is None else self.domain.state(),
         }
         save_weights(path, state)
@@ -199,8 +235,9 @@ class XRDMatch:
 
         Raises:
             InputError: not such a file, a damaged one, or weights that are not finite.
+            MissingDependencyError: a network that needs torch, which is not installed.
         """
-        state = load_weights(path)
+        state = load_arrays(path)
         if state.get("format") != _FORMAT:
             raise InputError(f"{path}: not an XRDMatch file of this version")
         try:
@@ -216,10 +253,10 @@ class XRDMatch:
         model.calibration = (float(state["calibration"][0]), float(state["calibration"][1]))
         model.notes = json.loads(state["notes"])
         model.domain = None if state.get("domain") is None else Domain.from_state(state["domain"])
-        for weights in state["members"]:
-            network = build_network(model.config.network, **model.config.network_settings)
-            network.load_state_dict(weights)
-            model.networks.append(network.eval())
+        model._stored = [dict(weights) for weights in state["members"]]
+        model._light = _in_numpy(model.config, model._stored)
+        if model._light is None:
+            assert model.networks  # torch builds them, or says what is wrong
         return model
 
     @classmethod
@@ -239,12 +276,34 @@ def _reporter(progress: Callable[[int, dict[str, float]], None], member: int) ->
     return lambda record: progress(member, record)
 
 
-def _patterns(patterns: ArrayLike) -> Tensor:
+def _in_numpy(config: TrainConfig, members: Sequence[Mapping[str, NDArray[Any]]]) -> NumpySmallNets | None:
+    """The members in numpy, where they have such a form."""
+    try:
+        return NumpySmallNets(members, config)
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def _network(config: TrainConfig, weights: Mapping[str, NDArray[Any]]) -> nn.Module:
+    """A member in torch, in evaluation mode."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise missing_extra("torch", "ml") from None
+
+    from fastin.xrd.model import build_network
+
+    network = build_network(config.network, **config.network_settings)
+    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    return network.eval()
+
+
+def _patterns(patterns: ArrayLike) -> NDArray[np.float32]:
     rows = np.asarray(patterns, dtype=np.float32)
     rows = rows[None] if rows.ndim == 1 else rows
     if not np.isfinite(rows).all():
         raise InputError("the patterns hold values that are not finite")
-    return torch.from_numpy(np.array(rows))
+    return np.array(rows)
 
 
 def fit_platt(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float]:

@@ -10,13 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fastin.errors import InputError
+from fastin.xrd.settings import COARSE_BINS, COARSE_FACTOR, PATTERN_BINS, PATTERN_STEP
 
-#: Grid of the patterns that both networks take: 4501 bins of 0.02 degrees.
-PATTERN_BINS = 4501
-PATTERN_STEP = 0.02
-#: The small network first sums the sticks into bins five times as wide.
-COARSE_FACTOR = 5
-COARSE_BINS = (PATTERN_BINS - 1) // COARSE_FACTOR + 1
 _SCALE = 0.25  # root mean square of a broadened channel
 _KERNEL_REACH = 30  # bins to either side of a broadened stick
 

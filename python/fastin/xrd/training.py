@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,110 +15,9 @@ from torch.nn import functional
 from fastin.errors import InputError
 from fastin.runtime.weights import DAMAGED, load_weights, refuse_damaged, save_weights
 from fastin.xrd import augment
-from fastin.xrd.model import PATTERN_BINS, ElasticNet, SmallNet, build_network
-
-ALGORITHMS = ("supervised", "prior", "fixmatch", "flexmatch")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How one network is trained. The class order is (poor, superionic).
-
-    The loss is ``L = Ls + unlabelled_weight * Lu``: cross-entropy of weakly augmented labelled patterns, and of
-    strongly augmented unlabelled ones against hard pseudo-labels made from their weakly augmented twins (K. Sohn et
-    al., FixMatch, NeurIPS 2020), taken where the confidence reaches the threshold, which FlexMatch scales by class
-    (B. Zhang et al., NeurIPS 2021).
-
-    Attributes:
-        algorithm: ``"supervised"``, ``"prior"``, ``"fixmatch"`` or ``"flexmatch"``. ``"prior"`` uses one thing that
-            is known of the unlabelled rows: nearly all materials are poor conductors (see unlabelled_poor).
-        unlabelled_poor: share of the poor half of the labelled loss that is taken over by unlabelled rows counted as
-            poor; 0.3 for ``"prior"``, 0 otherwise, unless given (positive-unlabelled learning: C. Elkan, K. Noto, KDD
-            2008).
-        network: ``"small"``, ``"conv"``, ``"elastic"`` or ``"vgg11"``; network_settings are its arguments.
-        ridge: factor of the squared weights of the linear layers in the loss (the optimiser's own weight decay hardly
-            acts in a few hundred steps); what few labels need on an unlabelled representation.
-        preset: augmentations, ``"fixed"`` or ``"faithful"``.
-        augment_labelled: share of the labelled batch that gets the weak augmentation. None by default: on all labels
-            and folds grouped by chemical system it cost 0.02 of macro-F1 (0.79 to 0.77, two repetitions).
-        strong_labelled: share of the labelled batch that gets the strong augmentation.
-        class_weights: of (poor, superionic); ``None`` balances them by the labelled counts.
-        ema_decay: 0 keeps no average; otherwise the averaged weights make the predictions.
-        teacher_ema: pseudo-labels come from the averaged network in evaluation mode; otherwise from the network in
-            training mode (dropout and batch statistics active), as published.
-        pool_size: number of unlabelled patterns that FlexMatch's counts refer to; 0 means the real one.
-        fixed_unlabelled: draw that many unlabelled patterns once and reuse them; 0 draws anew every step.
-        align: pseudo-label probabilities are rescaled so that their running mean matches the labelled class shares
-            (D. Berthelot et al., ReMixMatch, ICLR 2020).
-    """
-
-    algorithm: str = "prior"
-    unlabelled_poor: float | None = None
-    network: str = "small"
-    network_settings: dict[str, Any] = field(default_factory=dict)
-    preset: str = "fixed"
-    iterations: int = 300
-    batch_size: int = 32
-    unlabelled_ratio: int = 3
-    learning_rate: float = 2e-3
-    weight_decay: float = 5e-4
-    ridge: float = 0.0
-    augment_labelled: float = 0.0
-    strong_labelled: float = 0.0
-    threshold: float = 0.95
-    unlabelled_weight: float = 1.0
-    class_weights: tuple[float, float] | None = None
-    label_smoothing: float = 0.0
-    ema_decay: float = 0.99
-    teacher_ema: bool = True
-    pool_size: int = 0
-    fixed_unlabelled: int = 0
-    align: bool = False
-    seed: int = 0
-    checkpoint_every: int = 100
-
-    def __post_init__(self) -> None:
-        if self.algorithm not in ALGORITHMS:
-            raise InputError(f"unknown algorithm {self.algorithm!r}; use one of {', '.join(ALGORITHMS)}")
-        if self.preset not in augment.PRESETS:
-            raise InputError(f"unknown preset {self.preset!r}; use one of {', '.join(augment.PRESETS)}")
-        if self.iterations < 1 or self.batch_size < 1 or self.unlabelled_ratio < 1:
-            raise InputError("iterations, batch_size and unlabelled_ratio must be at least 1")
-        if not 0.0 <= self.ema_decay < 1.0 or not 0.0 < self.threshold <= 1.0:
-            raise InputError("ema_decay must lie in [0, 1) and threshold in (0, 1]")
-        if self.unlabelled_poor is None:
-            object.__setattr__(self, "unlabelled_poor", 0.3 if self.algorithm == "prior" else 0.0)
-        assert self.unlabelled_poor is not None
-        if not 0.0 <= self.unlabelled_poor <= 1.0:
-            raise InputError("unlabelled_poor must lie in [0, 1]")
-        if self.teacher_ema and self.ema_decay == 0.0:
-            object.__setattr__(self, "teacher_ema", False)
-
-    @classmethod
-    def faithful(cls, **changes: Any) -> TrainConfig:
-        """The published run: VGG-11, FlexMatch with its counts against 10,000 rows, no averaging, 1000 steps.
-
-        The released trainer takes the length of the unlabelled set from another data set (10,000), which keeps its
-        adaptive thresholds below 0.053: every pseudo-label counts. It also reuses 960 unlabelled patterns.
-        """
-        published = cls(
-            algorithm="flexmatch",
-            network="vgg11",
-            preset="faithful",
-            iterations=1000,
-            learning_rate=3e-4,
-            augment_labelled=1.0,
-            class_weights=(0.54, 0.46),
-            ema_decay=0.0,
-            teacher_ema=False,
-            pool_size=10_000,
-            fixed_unlabelled=960,
-        )
-        return replace(published, **changes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for checkpoints and records."""
-        return asdict(self)
+from fastin.xrd.model import ElasticNet, SmallNet, build_network
+from fastin.xrd.settings import PATTERN_BINS
+from fastin.xrd.settings import TrainConfig as TrainConfig
 
 
 class FlexThresholds:
