@@ -53,6 +53,8 @@ _HOME = {
     "TransportNetwork": "fastin.transport.paths",
     "order": "fastin.ordering.order",
     "OrderedCells": "fastin.ordering.order",
+    "relax_hops": "fastin.relax.hops",
+    "RelaxedHops": "fastin.relax.result",
     "describe": "fastin.descriptors",
     "predict": "fastin.prediction",
     "Prediction": "fastin.prediction",

@@ -315,6 +315,15 @@ def neb_chain(
     return _Builder(paths, chosen, steps, stop, int(n)).build(supercell)
 
 
+def leg_stands(paths: Network, hop: Any) -> list[tuple[int, npt.NDArray[np.int64]]]:
+    """Positions of the crystal, with their cells, that the ions of a leg stand on.
+
+    Start and end by vacancy, the one whose ion is pushed on by exchange, none by interstitial.
+    """
+    chosen, steps, stop = resolve(paths, hop, None)
+    return _Builder(paths, chosen, steps, stop, 1).stands()
+
+
 def neb_images(
     paths: Network,
     hop: Any,
@@ -347,4 +356,14 @@ def neb_images(
     return neb_chain(paths, hop, n, supercell=supercell, mechanism=mechanism).images
 
 
-__all__ = ["Chain", "default_mechanism", "leg", "neb_chain", "neb_images", "oriented", "resolve", "supercell_for"]
+__all__ = [
+    "Chain",
+    "default_mechanism",
+    "leg",
+    "leg_stands",
+    "neb_chain",
+    "neb_images",
+    "oriented",
+    "resolve",
+    "supercell_for",
+]

@@ -121,6 +121,16 @@ class HopSymmetry:
         nearest = int(np.argmin(gaps))
         return same[nearest] if gaps[nearest] < _SAME_SADDLE else None
 
+    def carried(self, walk: Walk, point: FloatArray) -> list[tuple[Walk, FloatArray]]:
+        """Images of a walk, each operation once, with those of a point (3,) seen from its first site's home cell."""
+        found = []
+        for operation, (rotation, shift) in enumerate(zip(self._rotations, self._translations, strict=True)):
+            image = self.image(operation, walk)
+            if image is not None:
+                _, cells = self._site(operation, [walk.start])
+                found.append((image, rotation @ point + shift - cells[0]))
+        return found
+
     def canonical(self, walk: Walk) -> Walk:
         """One name for a walk and the same way back."""
         return min(walk, turned(walk, self._hops))

@@ -1,0 +1,232 @@
+"""Relaxing: one cell, and the band between two ends, with ASE's optimisers and nudged elastic band.
+
+Everything here works on plain arrays and one calculator. Images carry their own results, so that a shared calculator
+computes each arrangement once; where it offers ``calculate_many`` (several structures in one call) the images of a step
+go through that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.mep import NEB
+from ase.optimize import FIRE, LBFGS
+
+from fastin.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+Watch = Callable[[str, int, float], None]
+"""Called after every step with what relaxes, its number and the largest force (eV/A); may raise to stop."""
+
+_CLIMB_FROM = 4.0  # the band climbs when its forces are below this multiple of fmax
+_LONGEST_STEP = 0.1  # angstrom an atom moves at most in one step
+_SPRING = 0.1  # eV/A^2
+_BLOWN_UP = 100.0  # eV/A: forces above that after the first steps are no relaxation
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxed:
+    """One arrangement of atoms after relaxing.
+
+    Attributes:
+        positions: (N, 3) Cartesian, unwrapped, angstrom.
+        energy: eV.
+        forces: (N, 3) eV/A.
+        converged: whether the largest force is below the limit.
+        steps: of the optimiser.
+        calls: structures computed.
+    """
+
+    positions: FloatArray
+    energy: float
+    forces: FloatArray
+    converged: bool
+    steps: int
+    calls: int
+
+
+@dataclass(frozen=True, eq=False)
+class RelaxedBand:
+    """A band after relaxing.
+
+    Attributes:
+        positions: (n + 2, N, 3) Cartesian, unwrapped, angstrom.
+        energy: (n + 2,) eV.
+        forces: (n + 2, N, 3) of the potential, eV/A.
+        residual: largest force of the band, eV/A.
+        converged: whether that is below the limit.
+        steps: of the optimiser.
+        calls: structures computed.
+    """
+
+    positions: FloatArray
+    energy: FloatArray
+    forces: FloatArray
+    residual: float
+    converged: bool
+    steps: int
+    calls: int
+
+
+class _Images:
+    """The shared calculator and the images that it computes."""
+
+    def __init__(self, calculator: Any) -> None:
+        self.calculator = calculator
+        self.images: list[Atoms] = []
+        self.calls = 0
+
+    def add(self, atoms: Atoms) -> Atoms:
+        """An image with a calculator of its own that asks the shared one."""
+        atoms.calc = _Shared(self)
+        self.images.append(atoms)
+        return atoms
+
+    def compute(self, wanted: Atoms) -> None:
+        """Fills in the results of one image, or of all that moved where the calculator takes several."""
+        many = getattr(self.calculator, "calculate_many", None)
+        stale = [a for a in self.images if a is wanted or a.calc.moved(a)] if many else [wanted]
+        found = many(stale) if many else [self._one(wanted)]
+        self.calls += len(stale)
+        for atoms, (energy, forces) in zip(stale, found, strict=True):
+            if not (np.isfinite(energy) and np.isfinite(forces).all()):
+                raise InputError("the potential gives energies or forces that are no numbers for this arrangement")
+            atoms.calc.keep(atoms, float(energy), np.asarray(forces, dtype=np.float64))
+
+    def _one(self, atoms: Atoms) -> tuple[float, FloatArray]:
+        bare = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        bare.calc = self.calculator
+        forces = bare.get_forces()
+        return float(bare.get_potential_energy()), forces
+
+
+class _Shared(Calculator):  # type: ignore[misc]
+    """Results of one image."""
+
+    implemented_properties = ("energy", "forces", "free_energy")
+
+    def __init__(self, images: _Images) -> None:
+        super().__init__()
+        self._images = images
+
+    def moved(self, atoms: Atoms) -> bool:
+        return "energy" not in self.results or bool(self.check_state(atoms))
+
+    def keep(self, atoms: Atoms, energy: float, forces: FloatArray) -> None:
+        self.atoms = atoms.copy()
+        self.results = {"energy": energy, "free_energy": energy, "forces": forces}
+
+    def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
+        wanted = next(a for a in self._images.images if a.calc is self)
+        self._images.compute(wanted)
+
+
+def _atoms(numbers: npt.NDArray[np.int64], cell: FloatArray, positions: FloatArray) -> Atoms:
+    return Atoms(numbers=numbers, positions=positions, cell=cell, pbc=True)
+
+
+def _run(optimiser: Any, fmax: float, steps: int, watch: Callable[[int, float], None]) -> bool:
+    """Runs an optimiser, one call of `watch` a step; whether it converged."""
+    for number, done in enumerate(optimiser.irun(fmax=fmax, steps=steps)):
+        force = float(np.linalg.norm(optimiser.optimizable.get_gradient().reshape(-1, 3), axis=1).max())
+        watch(number, force)
+        if not np.isfinite(force) or (number > 2 and force > _BLOWN_UP):
+            return False
+        if done:
+            return True
+    return False
+
+
+def relax_cell(
+    calculator: Any,
+    numbers: npt.NDArray[np.int64],
+    cell: FloatArray,
+    positions: FloatArray,
+    fmax: float,
+    steps: int,
+    watch: Watch,
+    what: str,
+) -> Relaxed:
+    """Relaxes the atoms of one arrangement in a fixed cell.
+
+    Args:
+        calculator: of ASE.
+        numbers: (N,) atomic numbers.
+        cell: (3, 3) angstrom.
+        positions: (N, 3) Cartesian, angstrom.
+        fmax: largest force at which it stops, eV/A.
+        steps: at most.
+        watch: called after every step.
+        what: the name it is called with.
+    """
+    images = _Images(calculator)
+    atoms = images.add(_atoms(numbers, cell, positions))
+    optimiser = LBFGS(atoms, logfile=None, maxstep=_LONGEST_STEP)
+    converged = _run(optimiser, fmax, steps, lambda n, force: watch(what, n, force))
+    return Relaxed(
+        positions=atoms.positions.copy(),
+        energy=float(atoms.get_potential_energy()),
+        forces=atoms.get_forces(),
+        converged=converged,
+        steps=int(optimiser.nsteps),
+        calls=images.calls,
+    )
+
+
+def relax_band(
+    calculator: Any,
+    numbers: npt.NDArray[np.int64],
+    cell: FloatArray,
+    positions: FloatArray,
+    ends: Sequence[Relaxed],
+    fmax: float,
+    steps: int,
+    climb: bool,
+    watch: Watch,
+) -> RelaxedBand:
+    """Relaxes the images between two relaxed ends.
+
+    Args:
+        calculator: of ASE.
+        numbers: (N,) atomic numbers.
+        cell: (3, 3) angstrom.
+        positions: (n + 2, N, 3) Cartesian, unwrapped, angstrom; those of the ends are taken from `ends`.
+        ends: start and end.
+        fmax: largest force of the band at which it stops, eV/A.
+        steps: at most.
+        climb: whether the highest image climbs to the saddle.
+        watch: called after every step.
+    """
+    images = _Images(calculator)
+    band = [images.add(_atoms(numbers, cell, x)) for x in positions]
+    for atoms, end in ((band[0], ends[0]), (band[-1], ends[1])):
+        atoms.positions[:] = end.positions
+        atoms.calc.keep(atoms, end.energy, end.forces)
+    # FIRE, since a band's forces are no gradient of anything
+    neb = NEB(band, k=_SPRING, climb=False, method="improvedtangent")
+    optimiser = FIRE(neb, logfile=None, maxstep=_LONGEST_STEP, downhill_check=False)
+    done = 0
+    first = fmax * _CLIMB_FROM if climb else fmax
+    converged = _run(optimiser, first, steps, lambda n, force: watch("band", n, force))
+    done += int(optimiser.nsteps)
+    if climb and converged:
+        neb.climb = True
+        optimiser = FIRE(neb, logfile=None, maxstep=_LONGEST_STEP, downhill_check=False)
+        converged = _run(optimiser, fmax, max(steps - done, 1), lambda n, force: watch("band", done + n, force))
+        done += int(optimiser.nsteps)
+    residual = float(np.linalg.norm(neb.get_forces().reshape(-1, 3), axis=1).max())
+    return RelaxedBand(
+        positions=np.stack([atoms.positions for atoms in band]),
+        energy=np.array([atoms.get_potential_energy() for atoms in band]),
+        forces=np.stack([atoms.get_forces() for atoms in band]),
+        residual=residual,
+        converged=converged,
+        steps=done,
+        calls=images.calls,
+    )

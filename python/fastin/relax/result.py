@@ -1,0 +1,207 @@
+"""Relaxed barriers of a crystal, their percolation and kinetics, with what casts doubt on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastin.errors import InputError
+from fastin.relax.flags import ENDS_DIFFER, FLAGS, REMARKS
+from fastin.relax.legs import RelaxedLeg, Settings
+from fastin.relax.percolation import Percolation, Places, hop_model, percolate, relaxed_edges
+from fastin.transport.kinetics import DEFAULT_PREFACTOR, HopModel, nernst_einstein
+from fastin.transport.parts import FloatArray
+
+if TYPE_CHECKING:
+    from fastin.transport.network import TransportNetwork
+
+
+@dataclass(frozen=True, eq=False)
+class RelaxedHops:
+    """Legs of a crystal relaxed with a potential.
+
+    Attributes:
+        source: what the crystal was read from.
+        potential: name of the potential.
+        mechanism: of the legs.
+        supercell: multiples of the crystal's cell in which they were relaxed.
+        settings: how.
+        legs: by number of `TransportNetwork.legs`.
+        left: number of a leg -> why it has no barrier.
+        flags: of the crystal, for all legs.
+        percolation: of the relaxed legs.
+        notes: what the percolation rests on and what it leaves open.
+        paths: the transport network.
+    """
+
+    source: str
+    potential: str
+    mechanism: str
+    supercell: tuple[int, int, int]
+    settings: Settings
+    legs: Mapping[int, RelaxedLeg]
+    left: Mapping[int, str]
+    flags: tuple[str, ...]
+    percolation: Percolation
+    notes: tuple[str, ...]
+    paths: TransportNetwork
+    _places: Places = field(repr=False)
+
+    @classmethod
+    def assemble(
+        cls, paths: TransportNetwork, potential: Any, run: Any, done: dict[int, RelaxedLeg], left: dict[int, str],
+        flags: list[str],
+    ) -> RelaxedHops:  # fmt: skip
+        """The result of a run."""
+        unseen = potential.unseen([*paths.crystal.number.tolist(), paths.ion.number])
+        common = [*flags, *(["unseen-element"] if unseen else [])]
+        barriers = {k: (leg.barrier, leg.barrier_backward) for k, leg in done.items()}
+        found = percolate(run.places, barriers, run.mechanism == "vacancy")
+        differ = _ends_that_differ(run.places, done)
+        legs = {k: leg if k not in differ else _flagged(leg, "ends-differ") for k, leg in sorted(done.items())}
+        notes = _notes(found, legs, left, len(run.all_legs), unseen)
+        return cls(
+            paths.source, potential.name, run.mechanism, run.supercell, run.settings, legs, left, tuple(common),
+            found, notes, paths, run.places,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        levels = ", ".join(f"E{d}D {v:.3f}" for d, v in enumerate(self.percolation.barriers, 1) if math.isfinite(v))
+        doubt = f", flags: {', '.join(self.all_flags)}" if self.all_flags else ""
+        return (
+            f"RelaxedHops({self.source}: {self.potential}, {self.mechanism}, {len(self.legs)} of "
+            f"{len(self.legs) + len(self.left)} legs, {levels or 'no percolation'} eV{doubt})"
+        )
+
+    @property
+    def barriers(self) -> FloatArray:
+        """(3,) percolation barriers in 1, 2, 3 dimensions above the lowest place of the carrier, eV; inf for none."""
+        return self.percolation.barriers
+
+    @property
+    def all_flags(self) -> tuple[str, ...]:
+        """Flags of the crystal and of every leg, each once; remarks left out."""
+        names = [*self.flags, *(f for leg in self.legs.values() for f in leg.flags)]
+        return tuple(f for f in dict.fromkeys(names) if f not in REMARKS)
+
+    def flags_of(self, dimensions: int) -> tuple[str, ...]:
+        """Flags that the barrier in so many dimensions rests on."""
+        rests = self.percolation.legs[dimensions - 1]
+        names = [*self.flags, *(f for k in rests for f in self.legs[k].flags)]
+        return tuple(f for f in dict.fromkeys(names) if f not in REMARKS)
+
+    def hop_model(self, prefactor: float = DEFAULT_PREFACTOR) -> HopModel:
+        """Places of the carrier (vacancy or added ion) and relaxed legs as a Markov chain.
+
+        Raises:
+            InputError: no leg was relaxed.
+        """
+        if not self.legs:
+            raise InputError(
+                f"{self.source}: no leg has a barrier: {next(iter(self.left.values()), 'none was relaxed')}"
+            )
+        saddles = {k: self._saddle(leg) for k, leg in sorted(self.legs.items(), key=lambda kept: len(kept[1].flags))}
+        edges = relaxed_edges(self.paths.leg_finder, self.mechanism, self._places, saddles)
+        return hop_model(self.paths.cell, self._places, self.percolation, edges, prefactor)
+
+    def _saddle(self, leg: RelaxedLeg) -> FloatArray:
+        """(3,) the moving ion (the mean of two) at the highest image, fractional, without the drift of the others."""
+        k = int(leg.profile.argmax())
+        rest = np.setdiff1d(np.arange(len(leg.numbers)), leg.moving)
+        drift = (leg.positions[k] - leg.positions[0])[rest].mean(axis=0)
+        place: FloatArray = (leg.positions[k, list(leg.moving)].mean(axis=0) - drift) @ np.linalg.inv(self.paths.cell)
+        return place
+
+    def diffusivity(self, temperature: float, *, prefactor: float = DEFAULT_PREFACTOR) -> FloatArray:
+        """(3, 3) diffusivity of the carrier (one vacancy, or one added ion), cm^2/s.
+
+        Not that of all ions: times the share of carriers it gives theirs, less correlation.
+        """
+        return self.hop_model(prefactor).diffusivity(temperature)
+
+    def conductivity(
+        self, temperature: float, *, carriers_per_cell: float, prefactor: float = DEFAULT_PREFACTOR
+    ) -> FloatArray:
+        """(3, 3) conductivity of so many independent carriers in the crystal's cell, S/cm.
+
+        A potential gives the carriers' mobility, not their number: that is the caller's (doping, temperature).
+
+        Args:
+            temperature: K.
+            carriers_per_cell: vacancies or added ions in the crystal's cell.
+            prefactor: attempt frequency, Hz.
+
+        Raises:
+            InputError: a number of carriers that is not positive.
+        """
+        if not (math.isfinite(carriers_per_cell) and carriers_per_cell > 0):
+            raise InputError(f"carriers_per_cell must be positive, not {carriers_per_cell}")
+        d = self.diffusivity(temperature, prefactor=prefactor)
+        return nernst_einstein(d, self.paths.cell, temperature, carriers_per_cell, self.paths.ion.charge)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and numbers, units in the keys."""
+        chosen = self.paths.legs(self.mechanism)
+        return {
+            "source": self.source,
+            "ion": self.paths.ion.symbol,
+            "potential": self.potential,
+            "mechanism": self.mechanism,
+            "supercell": list(self.supercell),
+            "images": self.settings.images,
+            "fmax_eV_per_A": self.settings.fmax,
+            "climb": self.settings.climb,
+            "barriers_eV": [float(v) for v in self.barriers],
+            "bvse_barriers_eV": [float(v) for v in self.paths.barriers.values("network")],
+            "rests_on_legs": [list(legs) for legs in self.percolation.legs],
+            "rests_on_flags": [list(self.flags_of(d)) for d in (1, 2, 3)],
+            "flags": list(self.flags),
+            "legs": [
+                {**leg.to_dict(), "bvse_barrier_eV": chosen[k].barrier, "places": list(chosen[k].places),
+                 "multiplicity": chosen[k].multiplicity}
+                for k, leg in self.legs.items()
+            ],
+            "left": {str(k): why for k, why in self.left.items()},
+            "notes": list(self.notes),
+        }  # fmt: skip
+
+
+def _flagged(leg: RelaxedLeg, flag: str) -> RelaxedLeg:
+    from dataclasses import replace
+
+    return replace(leg, flags=(*leg.flags, flag))
+
+
+def _ends_that_differ(places: Places, legs: Mapping[int, RelaxedLeg]) -> set[int]:
+    """Legs whose ends are one class of places, or are said by other legs, but have other energies."""
+    from fastin.relax.percolation import place_energies
+
+    gaps = [(k, leg.barrier - leg.barrier_backward) for k, leg in legs.items()]
+    _, misfit = place_energies(places, gaps)
+    return {k for k, v in misfit.items() if v > ENDS_DIFFER}
+
+
+def _notes(
+    found: Percolation, legs: Mapping[int, RelaxedLeg], left: Mapping[int, str], count: int, unseen: tuple[str, ...]
+) -> tuple[str, ...]:
+    notes = []
+    if unseen:
+        notes.append(f"the potential was not trained on {', '.join(unseen)}")
+    rests = sorted({k for dimension in found.legs for k in dimension})
+    doubted = [k for k in rests if set(legs[k].flags) - REMARKS]
+    for k in doubted:
+        said = "; ".join(FLAGS[f] for f in legs[k].flags if f not in REMARKS)
+        notes.append(f"leg {k}, which percolation rests on: {said}")
+    more = count - len(legs)
+    if more:
+        notes.append(
+            f"{more} of {count} legs have no relaxed barrier: one of them may be lower than those that percolation "
+            "rests on"
+        )
+    if left:
+        notes.append(f"legs asked for without a barrier: {', '.join(map(str, left))}")
+    return tuple(notes)
