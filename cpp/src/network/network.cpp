@@ -10,6 +10,7 @@
 #include "fastin/base/rounding.hpp"
 #include "fastin/geometry/bottleneck.hpp"
 #include "fastin/geometry/sphere_search.hpp"
+#include "fastin/geometry/symmetrized.hpp"
 #include "fastin/network/symmetric_network.hpp"
 
 namespace fastin {
@@ -207,6 +208,19 @@ class Builder {
   std::vector<Vec3> cart_;
 };
 
+// An edge contains its ends: where the last digits of a merged or badly conditioned vertex say otherwise, its
+// bottleneck is the narrower end. (Clearance::kGenerators measures vertices against more atoms than edges.)
+void narrow_to_sites(const NetworkOptions& options, Network* n) {
+  if (options.clearance != Clearance::kAllAtoms) return;
+  for (std::size_t e = 0; e < n->edge_i.size(); ++e) {
+    const auto i = static_cast<std::size_t>(n->edge_i[e]), j = static_cast<std::size_t>(n->edge_j[e]);
+    const std::size_t end = n->site_radius[j] < n->site_radius[i] ? j : i;
+    if (!(n->edge_bottleneck_radius[e] > n->site_radius[end])) continue;
+    n->edge_bottleneck_radius[e] = n->site_radius[end];
+    n->edge_bottleneck_frac[e] = n->site_frac[end];
+  }
+}
+
 // Sites by position, edges by midpoint (two edges of one diagram never cross).
 void label_orbits(const Lattice& lattice, const NetworkOptions& options, Network* out) {
   out->site_orbit = point_orbits(lattice, out->site_frac, options.operations);
@@ -221,12 +235,15 @@ void label_orbits(const Lattice& lattice, const NetworkOptions& options, Network
 
 }  // namespace
 
-Network build_network(const Lattice& lattice, const std::vector<Vec3>& frac,
+Network build_network(const Lattice& lattice, const std::vector<Vec3>& given,
                       const std::vector<double>& radius, const NetworkOptions& options) {
   Network out;
-  check_spheres(frac, radius);
+  check_spheres(given, radius);
+  // One set of positions for both ways, so that they cannot differ in which vertices noise has split.
+  const std::vector<Vec3> frac = symmetrized(lattice, given, radius, options.operations);
   if (options.use_symmetry && build_symmetric_network(lattice, frac, radius, options, &out)) {
     out.symmetry_used = true;
+    narrow_to_sites(options, &out);
     out.free = free_spheres(view_of(out));
     return out;
   }
@@ -245,6 +262,7 @@ Network build_network(const Lattice& lattice, const std::vector<Vec3>& frac,
     builder.face_centers(t, &out);
     sort_edges(&out);
   }
+  narrow_to_sites(options, &out);
   label_orbits(lattice, options, &out);
   out.free = free_spheres(view_of(out));
   return out;

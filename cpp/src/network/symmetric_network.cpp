@@ -11,6 +11,7 @@
 #include "fastin/geometry/bottleneck.hpp"
 #include "fastin/geometry/point_index.hpp"
 #include "fastin/geometry/sphere_search.hpp"
+#include "fastin/geometry/symmetrized.hpp"
 #include "fastin/tessellation/cell_star.hpp"
 #include "fastin/tessellation/perturbation.hpp"
 #include "fastin/tessellation/reduced_frame.hpp"
@@ -18,11 +19,9 @@
 namespace fastin {
 namespace {
 
-// Operations are used when the cell and the atoms obey them to this (relative; angstrom: the rounding of
-// single precision). The positions are then averaged over the operations, which moves them by as much;
-// coarser coordinates are left alone.
+// Operations are used when the cell obeys them to this (relative), and the atoms to kExactPosition; they come
+// averaged over the operations (symmetrized.hpp).
 constexpr double kExactMetric = 1e-10;
-constexpr double kExactPosition = 1e-6;
 // Positions nearer than kSame are one vertex, farther than kApart two; between, the shortcut is not taken.
 constexpr double kSame = 5e-7;
 constexpr double kApart = 1e-3;

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin.crystal.coordination import TOO_NEAR, Shells, shells_of
 from fastin.crystal.data import CrystalData
-from fastin.crystal.elements import column, species_name, symbol
+from fastin.crystal.elements import species_name, symbol
 from fastin.crystal.ions import MobileIon, Radii
 from fastin.crystal.radii import Radius, Scale, atomic_radius, ionic_radius
 from fastin.crystal.warnings import CrystalWarning, merge_warnings
@@ -27,10 +28,8 @@ _MOST_DROPPED = 0.02  # of the framework's atoms: more on such sites is a warnin
 _ALTERNATIVES = 2.0  # A: places of one element nearer than this are not all filled at once
 _PARTIAL = 0.95
 _RESCUE = 0.5  # atoms that near faint places must hold together to be kept as obstacles
-_BOND_REACH = 1.35  # times the shortest relative bond: the longest that still counts as coordinated
-_WIDE_SHELL = 8.0  # A: for ions without a counter-ion in the crystal's list of neighbours
 _NEAREST = 2.6  # A: where the nearest framework atom of a mobile ion is first looked for
-_TOO_NEAR = 0.5  # A: neighbours nearer than this are alternatives of the site itself
+_TIE = 1e-3  # A: neighbours whose distances differ by less are equally near
 
 #: Lower thresholds of CAVD (A) for the narrowest bottleneck an ion was found to pass (DESIGN section 7).
 CAVD_THRESHOLDS = {"Li": 0.5327, "Na": 0.9196, "Mg": 0.5680, "Al": 0.3666}
@@ -61,6 +60,7 @@ class Framework:
         energy_occupancy: (M,) their occupancies.
         mobile_frac: (K, 3) positions of the mobile ion.
         mobile_occupancy: (K,) its occupancies there.
+        mobile_orbit: (K,) their symmetry classes, those of the crystal whatever the cell.
         mobile_radius: mean radius of the mobile ion over its symmetry-distinct sites (A); of six-fold coordination for
             a guest.
         alpha: how far the mobile ion is squeezed: min(1, mean over its symmetry-distinct sites of (distance to the
@@ -87,6 +87,7 @@ class Framework:
     energy_occupancy: NDArray[np.float64]
     mobile_frac: NDArray[np.float64]
     mobile_occupancy: NDArray[np.float64]
+    mobile_orbit: NDArray[np.int32]
     mobile_radius: float
     alpha: float
     probe_radius: float
@@ -110,9 +111,10 @@ def build_framework(crystal: CrystalData, ion: MobileIon, radii: Radii) -> Frame
         raise InputError(f"{crystal.source}: nothing is left without {ion.element}: there is no framework")
     if ion.guest:
         notes.append(f"{ion.symbol} is a guest: the crystal holds none, all of it is framework")
-    coordination = coordination_of(crystal)
+    shells = shells_of(crystal)
+    coordination = shells.number
     rows = np.flatnonzero(~mobile)
-    row_radius = _row_radii(crystal, rows, coordination, radii, notes)
+    row_radius = _row_radii(crystal, rows, shells, radii, notes)
     kept, frac, radius = _tessellation_sites(crystal, rows, row_radius, radii, notes, warnings)
     if len(kept) == 0:
         raise DisorderError(
@@ -144,7 +146,8 @@ def build_framework(crystal: CrystalData, ion: MobileIon, radii: Radii) -> Frame
         energy_occupancy=crystal.occupancy[rows],
         mobile_frac=crystal.frac[mobile],
         mobile_occupancy=crystal.occupancy[mobile],
-        mobile_radius=_mobile_radius(crystal, ion, coordination, radii, notes),
+        mobile_orbit=_orbits(crystal)[crystal.position[mobile]].astype(np.int32),
+        mobile_radius=_mobile_radius(crystal, ion, shells, radii, notes),
         alpha=1.0,
         probe_radius=0.0,
         rotations=crystal.rotations,
@@ -159,35 +162,8 @@ def build_framework(crystal: CrystalData, ion: MobileIon, radii: Radii) -> Frame
     return replace(result, notes=tuple(dict.fromkeys(notes)), warnings=merge_warnings(warnings))
 
 
-def coordination_of(crystal: CrystalData) -> NDArray[np.int64]:
-    """Coordination number of every position.
-
-    The number of counter-ions, occupancies counted, whose distance over the sum of the two covalent radii is at most
-    1.35 times the smallest such ratio. Measured on the whole crystal, mobile ion included; positions without charge
-    count all neighbours. On 60 Materials Project crystals it equals the number that CAVD's rule counts (Voronoi faces
-    above half the largest solid angle) for 93 % of the cations and 89 % of the anions.
-    """
-    size = _sizes()[crystal.number[crystal.first_rows]]
-    total = sum_by(crystal.position, crystal.occupancy)
-    mean = sum_by(crystal.position, crystal.occupancy * crystal.charge) / total
-    sign = np.where(np.abs(mean) < 5e-3, 0.0, np.sign(mean))
-    found = _core.coordination_numbers(*crystal.neighbours, sign, size, total, _BOND_REACH, _TOO_NEAR)
-    if (found == 0.0).any():
-        frac = np.ascontiguousarray(crystal.frac[crystal.first_rows])
-        offsets, index, distance = _core.neighbours(crystal.cell, frac, _WIDE_SHELL)
-        wider = _core.coordination_numbers(offsets, index, distance, sign, size, total, _BOND_REACH, _TOO_NEAR)
-        found = np.where(found == 0.0, wider, found)
-    return np.rint(found).astype(np.int64)
-
-
-@lru_cache(maxsize=1)
-def _sizes() -> NDArray[np.float64]:
-    """Covalent radius by atomic number (A); 1.5 A where none is known."""
-    return np.nan_to_num(column("covalent_radius"), nan=1.5)
-
-
 def _row_radii(
-    crystal: CrystalData, rows: NDArray[np.int64], coordination: NDArray[np.int64], radii: Radii, notes: list[str]
+    crystal: CrystalData, rows: NDArray[np.int64], shells: Shells, radii: Radii, notes: list[str]
 ) -> NDArray[np.float64]:
     """Radius of each of the rows (A); an array of radii is placed by _tessellation_sites instead."""
     if not isinstance(radii, str | Mapping):
@@ -197,20 +173,50 @@ def _row_radii(
             f'{crystal.source}: radii must be "ionic", "effective", "atomic", a mapping or an array, not {radii!r}'
         )
     known: dict[tuple[int, float, int], float] = {}
-    out = np.empty(len(rows))
-    shells = coordination[crystal.position[rows]].tolist()
-    charges = np.round(crystal.charge[rows], 3).tolist()
-    for row, key in enumerate(zip(crystal.number[rows].tolist(), charges, shells, strict=True)):
-        value = known.get(key)
-        if value is None:
+
+    def value(number: int, charge: float, shell: int) -> float:
+        key = (number, charge, shell)
+        if key not in known:
             found = _radius(*key, radii, crystal.source)
             if found.note:
                 notes.append(found.note)
             if found.value < 0.0:
-                notes.append(f"the negative radius of {species_name(key[0], key[1])} is taken as 0")
-            value = known[key] = max(found.value, 0.0)
-        out[row] = value
+                notes.append(f"the negative radius of {species_name(number, charge)} is taken as 0")
+            known[key] = max(found.value, 0.0)
+        return known[key]
+
+    out = np.empty(len(rows))
+    positions = crystal.position[rows]
+    at = positions.tolist()
+    counts, charges = shells.number[positions].tolist(), np.round(crystal.charge[rows], 3).tolist()
+    for row, (number, charge, shell) in enumerate(zip(crystal.number[rows].tolist(), charges, counts, strict=True)):
+        if at[row] in shells.steps:
+            out[row] = shells.between(at[row], partial(value, number, charge))
+        else:
+            out[row] = value(number, charge, shell)
+    if shells.steps:
+        _share_steps(crystal, rows, shells, out, notes)
     return out
+
+
+def _share_steps(
+    crystal: CrystalData, rows: NDArray[np.int64], shells: Shells, out: NDArray[np.float64], notes: list[str]
+) -> None:
+    """Equivalent positions at the edge of a shell get one radius, their mean, whatever the last digits are."""
+    positions = crystal.position[rows]
+    orbit = _orbits(crystal)[positions]
+    unsure = np.isin(positions, list(shells.steps))
+    for label in np.unique(orbit[unsure]).tolist():
+        members = np.flatnonzero(orbit == label)
+        names = sorted({crystal.label[rows[k]] for k in members.tolist()})
+        steps = next(shells.steps[p] for p in positions[members].tolist() if p in shells.steps)
+        notes.append(
+            f"the coordination number of {names[0]} is between {steps[0][1]} and {steps[-1][1]}: so is its radius"
+        )
+        kinds = np.stack([crystal.number[rows[members]], np.round(crystal.charge[rows[members]], 3)])
+        for kind in np.unique(kinds, axis=1).T:
+            same = members[(kinds == kind[:, None]).all(axis=0)]
+            out[same] = out[same].mean()
 
 
 def _radius(number: int, charge: float, coordination: int, radii: str | Mapping[str, float], source: str) -> Radius:
@@ -357,45 +363,57 @@ def _split_groups(
     return [np.flatnonzero(labels == g) for g in np.unique(labels) if (labels == g).sum() > 1]
 
 
-def _mobile_radius(
-    crystal: CrystalData, ion: MobileIon, coordination: NDArray[np.int64], radii: Radii, notes: list[str]
-) -> float:
-    mobile = crystal.number == ion.number
+def _mobile_radius(crystal: CrystalData, ion: MobileIon, shells: Shells, radii: Radii, notes: list[str]) -> float:
     rule = radii if isinstance(radii, str) and radii in ("effective", "atomic") else "ionic"
-    shells = coordination[_one_per_orbit(crystal, crystal.position[mobile])].tolist() if mobile.any() else [6]
-    found = [_radius(ion.number, float(ion.charge), shell, rule, crystal.source) for shell in shells]
-    notes.extend(r.note for r in found if r.note)
-    return float(np.mean([r.value for r in found]))
 
+    def value(shell: int) -> float:
+        found = _radius(ion.number, float(ion.charge), shell, rule, crystal.source)
+        if found.note:
+            notes.append(found.note)
+        return found.value
 
-def _one_per_orbit(crystal: CrystalData, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The first of the positions from each symmetry class."""
-    if len(crystal.orbit) == 0:
-        return positions
-    return positions[np.unique(crystal.orbit[positions], return_index=True)[1]]
+    positions = crystal.position[crystal.number == ion.number]
+    if len(positions) == 0:
+        return value(6)
+    return _mean_of_orbits(crystal, positions, np.array([shells.between(p, value) for p in positions.tolist()]))
 
 
 def _alpha(framework: Framework, crystal: CrystalData) -> float:
     if framework.ion.guest or framework.mobile_radius <= 0.0:
         return 1.0
-    mobile = _one_per_orbit(crystal, crystal.position[crystal.number == framework.ion.number])
+    mobile = crystal.position[crystal.number == framework.ion.number]
     count = len(mobile)
     both = np.ascontiguousarray(np.concatenate([crystal.frac[crystal.first_rows[mobile]], framework.frac]))
     cutoff = _NEAREST
-    gaps = np.full(count, math.nan)
-    while cutoff < 80.0 and np.isnan(gaps).any():
-        offsets, index, distance = _core.neighbours(framework.cell, both, cutoff)
-        for k in np.flatnonzero(np.isnan(gaps)).tolist():
-            window = slice(int(offsets[k]), int(offsets[k + 1]))
-            beyond = np.flatnonzero((index[window] >= count) & (distance[window] > _TOO_NEAR))
-            if len(beyond):
-                at = window.start + int(beyond[0])
-                gaps[k] = distance[at] - framework.radius[index[at] - count]
+    gaps = np.full(count, math.inf)
+    while cutoff < 80.0 and np.isinf(gaps).any():
+        offsets, index, distance = _core.neighbours(framework.cell, both, cutoff + _TIE)
+        end = int(offsets[count])
+        source = np.repeat(np.arange(count), np.diff(offsets[: count + 1]))
+        at = np.flatnonzero((index[:end] >= count) & (distance[:end] > TOO_NEAR))
+        nearest = np.full(count, math.inf)
+        np.minimum.at(nearest, source[at], distance[at])
+        at = at[distance[at] <= np.minimum(nearest, cutoff)[source[at]] + _TIE]  # of atoms equally near, the largest
+        np.minimum.at(gaps, source[at], distance[at] - framework.radius[index[at] - count])
+        gaps[nearest > cutoff] = math.inf
         cutoff *= 2.0
-    if np.isnan(gaps).all():
+    held = np.isfinite(gaps)
+    if not held.any():
         return 1.0
-    mean = float(np.nanmean(gaps)) / framework.mobile_radius
+    mean = _mean_of_orbits(crystal, mobile[held], gaps[held]) / framework.mobile_radius
     return min(1.0, max(mean, 0.0))
+
+
+def _orbits(crystal: CrystalData) -> NDArray[np.int64]:
+    """Symmetry class of every position."""
+    return crystal.orbit if len(crystal.orbit) else np.arange(crystal.num_positions)
+
+
+def _mean_of_orbits(crystal: CrystalData, positions: NDArray[np.int64], values: NDArray[np.float64]) -> float:
+    """Mean over the symmetry classes of the positions of each one's mean: the same for any order and supercell."""
+    _, which = np.unique(_orbits(crystal)[positions], return_inverse=True)
+    which = which.reshape(-1)
+    return float((sum_by(which, values) / np.bincount(which)).mean())
 
 
 def _probe_radius(framework: Framework, alpha: float, notes: list[str]) -> float:

@@ -8,7 +8,7 @@ unit. Arrays are raw (no normalisation): constants belong to the model that was 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -436,20 +436,21 @@ class CrystalGraph:
 
 def _crystal_radii(crystal: Crystal, rows: NDArray[np.int64], number: Ints, charge: Floats) -> Floats:
     """Shannon crystal radius of each atom (angstrom), 0 where none is tabulated."""
-    from fastin.crystal.framework import coordination_of
+    from fastin.crystal.coordination import shells_of
     from fastin.crystal.radii import ionic_radius
 
-    shells = coordination_of(crystal)[crystal.position[rows]]
-    known: dict[tuple[int, float, int], float] = {}
-    out = np.empty(len(rows))
-    for i, key in enumerate(zip(number.tolist(), np.round(charge, 3).tolist(), shells.tolist(), strict=True)):
-        if key not in known:
-            try:
-                known[key] = max(ionic_radius(*key).value, 0.0)
-            except FastinError:
-                known[key] = 0.0
-        out[i] = known[key]
-    return out
+    shells = shells_of(crystal)
+
+    @cache
+    def value(z: int, state: float, shell: int) -> float:
+        try:
+            return max(ionic_radius(z, state, shell).value, 0.0)
+        except FastinError:
+            return 0.0
+
+    rounded = np.round(charge, 3).tolist()
+    columns = zip(crystal.position[rows].tolist(), number.tolist(), rounded, strict=True)
+    return np.array([shells.between(at, partial(value, z, state)) for at, z, state in columns])
 
 
 def build_crystal_graph(source: Any, *, neighbours: int = NEIGHBOURS, num_threads: int | None = None) -> CrystalGraph:

@@ -38,6 +38,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 _CLEARANCES = ("all", "generators")
+_SAME = 1e-6  # A
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,10 +166,11 @@ class InterstitialNetwork(NetworkData):
         """
         if not len(self.mobile_frac):
             return math.nan
+        reach = threshold + _SAME  # copies of one site differ by rounding
         orbits = set(self.mobile_orbit.tolist())
-        found = set(self.mobile_orbit[self._mobile_to_void <= threshold].tolist())
+        found = set(self.mobile_orbit[self._mobile_to_void <= reach].tolist())
         if len(found) < len(orbits):  # faces only where they can matter: they take a tessellation of their own
-            found |= set(self.mobile_orbit[self._mobile_to_face <= threshold].tolist())
+            found |= set(self.mobile_orbit[self._mobile_to_face <= reach].tolist())
         return len(found) / len(orbits)
 
     def write(self, path: str | PathLike[str]) -> None:
@@ -251,6 +253,7 @@ def network_from_arrays(
     rotations: ArrayLike | None = None,
     translations: ArrayLike | None = None,
     mobile_frac: ArrayLike | None = None,
+    mobile_orbit: ArrayLike | None = None,
     number: ArrayLike | None = None,
     species: tuple[str, ...] | None = None,
     charge: ArrayLike | None = None,
@@ -275,6 +278,7 @@ def network_from_arrays(
         rotations: (G, 3, 3) operations ``x' = R x + t`` of the crystal in this basis; None for the identity alone.
         translations: (G, 3) their translations.
         mobile_frac: (K, 3) sites of the mobile ion, for `InterstitialNetwork.recovery`.
+        mobile_orbit: (K,) their symmetry classes; None finds them by the operations.
         number: (N,) atomic numbers.
         species: names of the spheres.
         charge: (N,) oxidation states, e.
@@ -330,7 +334,10 @@ def network_from_arrays(
     mobile = np.zeros((0, 3)) if mobile_frac is None else np.array(mobile_frac, np.float64).reshape(-1, 3)
     columns = {k: np.array(v) if isinstance(v, tuple) else v for k, v in found.items()}
     columns["mobile_frac"] = mobile
-    columns["mobile_orbit"] = _core.point_orbits(framework.cell, mobile, *_operations(rotations, translations))
+    if mobile_orbit is None:
+        columns["mobile_orbit"] = _core.point_orbits(framework.cell, mobile, *_operations(rotations, translations))
+    else:
+        columns["mobile_orbit"] = np.array(mobile_orbit, np.int32)
     network = InterstitialNetwork.from_columns(
         columns,
         framework,
@@ -418,6 +425,7 @@ def compute_network(
         rotations=framework.rotations,
         translations=framework.translations,
         mobile_frac=framework.mobile_frac,
+        mobile_orbit=framework.mobile_orbit,
         number=framework.number,
         species=framework.species,
         charge=framework.charge,

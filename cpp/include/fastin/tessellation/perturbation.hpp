@@ -30,8 +30,10 @@ class Noise {
   std::uint64_t state_;
 };
 
-// A strained lattice and shifted weights; both respect the translations, and together they leave no tie:
-// images of one atom are told apart by the metric, atoms by their weights.
+// A strained lattice and, from the second attempt on, shifted weights; both respect the translations. The
+// strain is one and the same in space whatever cell, origin and order of the atoms describe the crystal, so
+// that vertices which only the perturbation decides are decided alike. Where it leaves a tie, the weights
+// tell atoms apart.
 struct PerturbedProblem {
   Lattice lattice;
   std::vector<double> weight;
@@ -45,6 +47,7 @@ inline PerturbedProblem perturb(const Lattice& lattice, std::vector<double> weig
   }
   Mat3 cell;
   for (int i = 0; i < 3; ++i) cell[i] = row_times(lattice.cell()[i], strain);
+  if (seed == 0) return {Lattice(cell), std::move(weight)};
   const double scale = std::pow(lattice.volume() / static_cast<double>(weight.size()), 2.0 / 3.0);
   for (double& w : weight) w += kPerturbation * scale * noise();
   return {Lattice(cell), std::move(weight)};
