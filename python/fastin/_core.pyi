@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BvseField', 'anneal', 'bond_valence_sums', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'has_openmp', 'landscape_network', 'lattice_gas', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
+__all__: list[str] = ['BvseField', 'anneal', 'bond_valence_sums', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'has_openmp', 'landscape_network', 'lattice_gas', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'pure_translations', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
 class BvseField:
     """
     Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse.grid).
@@ -118,6 +118,10 @@ def percolate_grid(values: numpy.typing.NDArray[numpy.float32], connectivity: ty
 def point_orbits(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], tolerance: typing.SupportsFloat | typing.SupportsIndex = 0.05) -> numpy.typing.NDArray[numpy.int32]:
     """
     Orbit label of each point under symmetry operations.
+    """
+def pure_translations(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], kind: numpy.typing.NDArray[numpy.int32], offsets: numpy.typing.NDArray[numpy.int64], distance: numpy.typing.NDArray[numpy.float64], *, tolerance: typing.SupportsFloat | typing.SupportsIndex) -> dict[str, typing.Any]:
+    """
+    Translations that map points of several kinds on each other, the primitive cell that they leave, and whether nothing but the identity fits.
     """
 def refine_percolation(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, margin: typing.SupportsFloat | typing.SupportsIndex = 0.12, margin_slope: typing.SupportsFloat | typing.SupportsIndex = 0.06, paths: bool = False) -> dict[str, typing.Any]:
     """

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "fastin/geometry/coordination.hpp"
+#include "fastin/geometry/pure_translations.hpp"
 #include "gil.hpp"
 #include "numpy.hpp"
 
@@ -62,6 +63,30 @@ py::tuple nearest_of_kinds(const In<double>& cell, const In<double>& frac, const
   return py::make_tuple(adopt(std::move(found.marked)), adopt(std::move(found.unmarked)));
 }
 
+py::dict pure_translations_of(const In<double>& cell, const In<double>& frac, const In<std::int32_t>& kind,
+                              const In<std::int64_t>& offsets, const In<double>& distance, double tolerance) {
+  const Lattice lattice(to_mat3(cell, "cell"));
+  const std::vector<Vec3> points = to_vec3s(frac, "frac");
+  const std::vector<std::int32_t> kinds = to_vector(kind, "kind");
+  const Neighbours near{to_vector(offsets, "offsets"), {}, to_vector(distance, "distance")};
+  PureTranslations found;
+  {
+    const Computing computing;
+    found = pure_translations(lattice, points, kinds, near, tolerance);
+  }
+  const auto t = static_cast<py::ssize_t>(found.translations.size()),
+             p = static_cast<py::ssize_t>(found.primitive_frac.size());
+  py::dict out;
+  out["translations"] = adopt<double>(std::move(found.translations), {t, 3});
+  out["primitive"] =
+      adopt<double>(std::vector<Vec3>{found.primitive[0], found.primitive[1], found.primitive[2]}, {3, 3});
+  out["primitive_frac"] = adopt<double>(std::move(found.primitive_frac), {p, 3});
+  out["first"] = adopt(std::move(found.first));
+  out["primitive_of"] = adopt(std::move(found.primitive_of));
+  out["nothing_else"] = found.nothing_else;
+  return out;
+}
+
 }  // namespace
 
 void bind_coordination(py::module_& m) {
@@ -74,6 +99,12 @@ void bind_coordination(py::module_& m) {
       py::arg("marked").noconvert(), py::kw_only(), py::arg("reach"), py::arg("too_near"),
       "Distance of each marked point to the nearest marked and to the nearest unmarked one, `reach` at most "
       "and more than `too_near` angstrom.");
+  m.def(
+      "pure_translations", &pure_translations_of, py::arg("cell").noconvert(), py::arg("frac").noconvert(),
+      py::arg("kind").noconvert(), py::arg("offsets").noconvert(), py::arg("distance").noconvert(),
+      py::kw_only(), py::arg("tolerance"),
+      "Translations that map points of several kinds on each other, the primitive cell that they leave, and "
+      "whether nothing but the identity fits.");
   m.def(
       "coordination_numbers", &coordination, py::arg("offsets").noconvert(), py::arg("index").noconvert(),
       py::arg("distance").noconvert(), py::arg("sign").noconvert(), py::arg("size").noconvert(),

@@ -28,6 +28,9 @@ constexpr double kApart = 1e-3;
 constexpr double kVolumeTolerance = 1e-9;
 constexpr double kSameTranslation = 1e-6;  // fractional
 constexpr double kWrapMargin = 1e-11;
+// The largest conventional cell has 192 operations; supercells have more, and computing every cell of a
+// supercell costs less than filing more than this many images an atom.
+constexpr std::size_t kManyOperations = 192, kMostImages = 4;
 
 struct Segment {
   Vec3 from, to;  // reduced fractional coordinates, one frame
@@ -116,26 +119,85 @@ class SymmetricBuilder {
     return times_col(rotation_[k], x) + operations_[k].translation;
   }
 
+  // Rotations told apart, with a table of their products, and the operations filed under their rotation and
+  // translation: a product is looked up, not searched for.
+  void file_operations() {
+    for (const SymmetryOperation& op : operations_) {
+      std::size_t r = 0;
+      while (r < distinct_.size() && distinct_[r] != op.rotation) ++r;
+      if (r == distinct_.size()) distinct_.push_back(op.rotation);
+      rotation_of_.push_back(static_cast<std::int32_t>(r));
+    }
+    const std::size_t n = distinct_.size();
+    rotation_product_.assign(n * n, -1);
+    for (std::size_t k = 0; k < n; ++k) {
+      for (std::size_t a = 0; a < n; ++a) {
+        std::array<Int3, 3> product;
+        for (std::size_t i = 0; i < 3; ++i) {
+          const Int3& r = distinct_[k][i];
+          product[i] = r.x * distinct_[a][0] + r.y * distinct_[a][1] + r.z * distinct_[a][2];
+        }
+        const auto at = std::find(distinct_.begin(), distinct_.end(), product);
+        if (at != distinct_.end())
+          rotation_product_[k * n + a] = static_cast<std::int32_t>(at - distinct_.begin());
+      }
+    }
+    filed_.reserve(operations_.size());
+    for (std::size_t k = 0; k < operations_.size(); ++k) {
+      filed_.push_back(
+          {key_of(rotation_of_[k], operations_[k].translation, {}), static_cast<std::int32_t>(k)});
+    }
+    std::sort(filed_.begin(), filed_.end());
+  }
+
+  // A translation modulo the lattice in steps of 2^-16, `side` steps aside, with its rotation.
+  static std::uint64_t key_of(std::int32_t rotation, const Vec3& t, const Int3& side) {
+    std::uint64_t key = static_cast<std::uint64_t>(rotation);
+    for (int k = 0; k < 3; ++k) {
+      const double f = t[k] - floor_int(t[k]);
+      key =
+          key << 16 | (static_cast<std::uint64_t>(static_cast<std::int64_t>(f * 65536.0) + side[k]) & 0xffff);
+    }
+    return key;
+  }
+
+  // The operation with this rotation and, up to a lattice vector, this translation.
+  Product operation_at(std::int32_t rotation, const Vec3& t) const {
+    Int3 low{}, high{};
+    for (int k = 0; k < 3; ++k) {  // near the edge of a step it may be filed on either side
+      const double steps = (t[k] - floor_int(t[k])) * 65536.0, part = steps - std::floor(steps);
+      if (part < kSameTranslation * 65536.0) low[k] = -1;
+      if (part > 1.0 - kSameTranslation * 65536.0) high[k] = 1;
+    }
+    for (Int3 side{low.x, 0, 0}; side.x <= high.x; ++side.x) {
+      for (side.y = low.y; side.y <= high.y; ++side.y) {
+        for (side.z = low.z; side.z <= high.z; ++side.z) {
+          const std::uint64_t key = key_of(rotation, t, side);
+          auto at = std::lower_bound(filed_.begin(), filed_.end(), std::pair(key, std::int32_t{0}));
+          for (; at != filed_.end() && at->first == key; ++at) {
+            const Vec3 d = t - operations_[static_cast<std::size_t>(at->second)].translation;
+            const Int3 shift{nearest_int(d.x), nearest_int(d.y), nearest_int(d.z)};
+            if (norm2(d - to_vec(shift)) < kSameTranslation * kSameTranslation) return {at->second, shift};
+          }
+        }
+      }
+    }
+    return {-1, {}};
+  }
+
   // Products of every operation with operation a, made at the first call; empty when the operations are no
   // group.
   const std::vector<Product>& products_with(std::size_t a) {
     std::vector<Product>& row = products_[a];
     if (!row.empty()) return row;
+    if (filed_.empty()) file_operations();
+    const auto count = static_cast<std::int32_t>(distinct_.size());
     for (std::size_t k = 0; k < operations_.size(); ++k) {
       poll_interrupt();
-      const auto& r = operations_[k].rotation;
-      const auto& q = operations_[a].rotation;
-      std::array<Int3, 3> rotation;
-      for (std::size_t i = 0; i < 3; ++i) rotation[i] = r[i].x * q[0] + r[i].y * q[1] + r[i].z * q[2];
-      const Vec3 translation = apply(k, operations_[a].translation);
-      Product found{-1, {}};
-      for (std::size_t h = 0; h < operations_.size() && found.index < 0; ++h) {
-        if (operations_[h].rotation != rotation) continue;
-        const Vec3 d = translation - operations_[h].translation;
-        const Int3 shift{nearest_int(d.x), nearest_int(d.y), nearest_int(d.z)};
-        if (norm2(d - to_vec(shift)) < kSameTranslation * kSameTranslation)
-          found = {static_cast<std::int32_t>(h), shift};
-      }
+      const std::int32_t rotation =
+          rotation_product_[static_cast<std::size_t>(rotation_of_[k] * count + rotation_of_[a])];
+      const Product found =
+          rotation < 0 ? Product{-1, {}} : operation_at(rotation, apply(k, operations_[a].translation));
       if (found.index < 0) {
         row.clear();
         return row;
@@ -158,6 +220,7 @@ class SymmetricBuilder {
     std::vector<PointIndex::Match> match(operations_.size());
     for (std::size_t i = 0; i < frame_.frac.size(); ++i) {
       if (atom_orbit_[i] >= 0) continue;
+      if (!worth_while()) return false;
       const auto orbit = static_cast<std::int32_t>(representative_.size());
       representative_.push_back(static_cast<std::int32_t>(i));
       multiplicity_.push_back(0);
@@ -179,6 +242,13 @@ class SymmetricBuilder {
         move_atom(match[k].point, apply(k, mean) - to_vec(match[k].cell));
     }
     return 2 * representative_.size() <= frame_.frac.size();  // else there is little to gain
+  }
+
+  // Every orbit is filled operation after operation. In a large supercell whose atoms sit on special
+  // positions that are many more images than there are atoms.
+  bool worth_while() const {
+    return operations_.size() <= kManyOperations ||
+           (representative_.size() + 1) * operations_.size() <= kMostImages * frame_.frac.size();
   }
 
   static Vec3 undo_rotation(const SymmetryOperation& op, const Vec3& v) {
@@ -451,6 +521,9 @@ class SymmetricBuilder {
   std::vector<SymmetryOperation> operations_;  // reduced
   std::vector<Mat3> rotation_;                 // of each, in floating point
   std::vector<std::vector<Product>> products_;
+  std::vector<std::array<Int3, 3>> distinct_;  // rotations
+  std::vector<std::int32_t> rotation_of_, rotation_product_;
+  std::vector<std::pair<std::uint64_t, std::int32_t>> filed_;  // key_of each operation, sorted
   PointIndex atoms_, vertices_;
   std::vector<std::int32_t> atom_orbit_, representative_, multiplicity_;
   std::vector<double> orbit_volume_;
@@ -468,7 +541,9 @@ class SymmetricBuilder {
 
 bool build_symmetric_network(const Lattice& lattice, const std::vector<Vec3>& frac,
                              const std::vector<double>& radius, const NetworkOptions& options, Network* out) {
-  if (options.face_centers || options.operations.size() < 2) return false;
+  const std::size_t count = options.operations.size();
+  if (options.face_centers || count < 2) return false;
+  if (count > kManyOperations && count > kMostImages * frac.size()) return false;  // as worth_while()
   return SymmetricBuilder(lattice, frac, radius, options).run(out);
 }
 

@@ -88,7 +88,7 @@ def assemble(sites: Sites, source: str, oxidation_states: OxidationStates | None
     warnings += residue_warnings(charge, occupancy)
     warnings += contact_warnings(number, occupancy, position, first, label, neighbours)
     warnings += vacuum_warnings(cell, frac)
-    group = find_space_group(cell, frac[first], kind)
+    group = find_space_group(cell, frac[first], kind, neighbours=neighbours)
     if group.note:
         notes.append(group.note)
     for array in (cell, frac, number, occupancy, charge, position, group.rotations, group.translations, group.orbit):

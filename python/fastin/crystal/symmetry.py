@@ -10,7 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin.runtime.openmp import _core
+
 SYMPREC = 1e-2  # angstrom
+LARGE = 250  # positions: from here on looking for translations first is quicker
+_SHELL = 4.6  # A: neighbours that tell atoms apart
+_WHOLE = 1e-5  # rounding of matrices that should be whole numbers
 
 
 class SpaceGroup(NamedTuple):
@@ -39,16 +44,61 @@ def _spglib() -> Any:
 
 
 def find_space_group(
-    cell: NDArray[np.float64], frac: NDArray[np.float64], kind: NDArray[np.int32], symprec: float = SYMPREC
+    cell: NDArray[np.float64],
+    frac: NDArray[np.float64],
+    kind: NDArray[np.int32],
+    symprec: float = SYMPREC,
+    neighbours: Any = None,
 ) -> SpaceGroup:
     """Space group of positions labelled by `kind`; P1 with a note when spglib finds none.
+
+    Large cells are looked through for translations first: spglib, whose time grows with the square of the atoms, then
+    sees the primitive cell alone, and nothing where no operation but the identity can fit.
 
     Args:
         cell: (3, 3) lattice vectors in rows (A).
         frac: (P, 3) fractional positions.
         kind: (P,) label of what sits there: positions of different kinds are never mapped on each other.
         symprec: distance (A) within which an atom counts as mapped.
+        neighbours: lists of the positions, nearest first, as `CrystalData.neighbours`; made where they are missing.
     """
+    if len(frac) < LARGE:
+        return _from_spglib(cell, frac, kind, symprec)
+    cell, frac, kind = np.ascontiguousarray(cell), np.ascontiguousarray(frac), np.ascontiguousarray(kind, np.int32)
+    offsets, _, distance = _core.neighbours(cell, frac, _SHELL) if neighbours is None else neighbours
+    found = _core.pure_translations(cell, frac, kind, offsets, distance, tolerance=symprec)
+    if found["nothing_else"]:
+        return identity_group(len(frac))
+    translations: NDArray[np.float64] = found["translations"]
+    if len(translations) == 1:
+        return _from_spglib(cell, frac, kind, symprec)
+    basis: NDArray[np.float64] = found["primitive"]
+    group = find_space_group(basis @ cell, found["primitive_frac"], kind[found["first"]], symprec)
+    return _of_supercell(group, basis, translations, found["first"], found["primitive_of"])
+
+
+def _of_supercell(
+    group: SpaceGroup,
+    basis: NDArray[np.float64],
+    translations: NDArray[np.float64],
+    first: NDArray[np.int32],
+    primitive_of: NDArray[np.int32],
+) -> SpaceGroup:
+    """The group of a primitive cell with rows `basis` in the cell that has these translations besides."""
+    change = basis.T  # columns: primitive fractions -> fractions of the large cell
+    rotation = change @ group.rotations @ np.linalg.inv(change)
+    whole = np.rint(rotation)
+    kept = np.abs(rotation - whole).max(axis=(1, 2)) < _WHOLE  # the others do not keep the large cell's lattice
+    rotations = np.tile(whole[kept].astype(np.int32), (len(translations), 1, 1))
+    shift = translations[:, None] + (group.translations[kept] @ change.T)[None]
+    shift -= np.floor(shift + _WHOLE * _WHOLE)
+    orbit = first.astype(np.int64)[group.orbit][primitive_of]
+    return SpaceGroup(rotations, shift.reshape(-1, 3), group.symbol, group.number, orbit, group.note)
+
+
+def _from_spglib(
+    cell: NDArray[np.float64], frac: NDArray[np.float64], kind: NDArray[np.int32], symprec: float
+) -> SpaceGroup:
     spglib = _spglib()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # spglib announces its future error handling
