@@ -1,10 +1,10 @@
-"""Item 5: conductivities, activation energies and NEB barriers by trees on several sets of features, grouped CV.
+"""Conductivities and activation energies of OBELiX by trees on several sets of features, grouped cross-validation.
 
     python bench/experiments/ml_experiments.py --shared DATA_FOLDER [--cache features.json] [--out RESULT.json]
 
-Groups of the cross-validation are connected components of equal DOI or equal composition (OBELiX), of equal host
-composition without the mobile ion (NEB): no paper, composition or host is on both sides. Models and features were
-chosen on folds of the seeds 100 to 102; scores are of the folds of the seeds 0, 1, ..., the same rows dealt otherwise.
+Groups of the cross-validation are connected components of equal DOI or equal composition among the rows that have the
+quantity: no paper or composition is on both sides. Models and features were chosen on folds of the seeds 100 to 102;
+scores are of the folds of the seeds 0, 1, ..., the same rows dealt otherwise.
 `--ship DIR` fits the winners on everything and writes the forests that fastin ships. Descriptors are computed once
 and kept in the cache.
 """
@@ -38,14 +38,13 @@ SHARE = 0.6  # of the boosted models in a blend
 SCALE = {
     "log10_conductivity": "log10_conductivity",
     "experimental_activation_energy": "energy",
-    "neb_barrier": "energy",
 }
 #: Smallest standard deviation: the scatter of repeated measurements (0.41 in log10 for OBELiX's duplicates; the others
 #: are estimates). Trees repeat what they were trained on, and their spread there says nothing of the measurement.
-FLOOR = {"log10_conductivity": 0.41, "experimental_activation_energy": 0.05, "neb_barrier": 0.05}
+FLOOR = {"log10_conductivity": 0.41, "experimental_activation_energy": 0.05}
 #: The model that is shipped: the better one in the folds of the seeds 100 to 102, and within 0.01 of the best after.
-SHIPPED = {"log10_conductivity": "blend", "experimental_activation_energy": "blend", "neb_barrier": "extra trees"}
-#: Features of each model for crystals or hops; the first of each list needs the formula only.
+SHIPPED = {"log10_conductivity": "blend", "experimental_activation_energy": "blend"}
+#: Features of each model for crystals; the first of each list needs the formula only.
 SETS = {
     "log10_conductivity": {
         "formula": ("formula",),
@@ -53,14 +52,12 @@ SETS = {
         "formula + lattice + structure": ("formula", "lattice", "structure"),
         "formula + lattice + describe": ("formula", "lattice", "describe"),
     },
-    "neb_barrier": {"formula": ("formula", "ion"), "hop": ("hop",), "formula + hop": ("formula", "hop")},
 }
 SETS["experimental_activation_energy"] = SETS["log10_conductivity"]
 FILES = {
     "formula": "composition",
     "formula + lattice": "lattice",
     "formula + lattice + structure": "structure",
-    "formula + hop": "hop",
 }
 
 
@@ -171,7 +168,7 @@ def study(target: str, data: dict[str, Any], ship: Path | None, seeds: Sequence[
         "groups": len(set(groups.tolist())),
         "largest_group": int(np.unique(groups, return_counts=True)[1].max()),
         "repeats": len(seeds),
-        "baselines": baselines(target, data, seeds),
+        "baselines": baselines(data, seeds),
         "models": {},
     }
     kept: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
@@ -179,8 +176,6 @@ def study(target: str, data: dict[str, Any], ship: Path | None, seeds: Sequence[
         _, x = matrix(data, features, target)
         for model, (mean, spread) in cross_validate(x, y, groups, target, seeds).items():
             scores = repeated_scores(y, mean, subset)
-            if target == "neb_barrier":
-                scores["at 0.65 eV"] = threshold_scores(y, mean, 0.65)
             result["models"][f"{model}, {features}"] = scores
             kept[features, model] = mean, spread
             own = scores["all"]
@@ -206,7 +201,7 @@ def shipped(
     )
     model = SHIPPED[target]
     found = {}
-    for features in [best] if target == "neb_barrier" else [first, best]:
+    for features in [first, best]:
         names, x = matrix(data, features, target)
         if (features, model) not in kept:
             kept[features, model] = cross_validate(x, data["y"], data["groups"], target, [0], [model])[model]
@@ -215,46 +210,14 @@ def shipped(
     return found
 
 
-def threshold_scores(y: np.ndarray, predicted: np.ndarray, limit: float) -> dict[str, float]:
-    """Accuracy and precision of "the barrier is below the limit", means over the repeats."""
-    low, said = y < limit, predicted < limit
-    return {
-        "accuracy": float((said == low).mean()),
-        "precision": float(np.mean([low[p].mean() for p in said])),
-        "recall": float(np.mean([p[low].mean() for p in said])),
-    }
-
-
-def baselines(target: str, data: dict[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
-    """The median of the training rows; for NEB also the bond valence barrier of the hop and MACE's NEB barrier."""
-    from sklearn.isotonic import IsotonicRegression
-
+def baselines(data: dict[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
+    """The median of the training rows."""
     y, groups, subset = data["y"], data["groups"], data["with_structure"]
     median = np.full((len(seeds), len(y)), np.nan)
-    rising = median.copy()
-    hop = np.array([row.get("hop_spse_barrier_eV", np.nan) for row in data.get("hop", [])])
     for i, seed in enumerate(seeds):
         for train, test in grouped_folds(groups, FOLDS, seed):
             median[i, test] = np.median(y[train])
-            if len(hop):
-                filled = np.where(np.isfinite(hop), hop, np.nanmedian(hop[train]))
-                model = IsotonicRegression(out_of_bounds="clip").fit(filled[train], y[train])
-                rising[i, test] = model.predict(filled[test])
-    found = {"median": repeated_scores(y, median, subset)}
-    if target == "neb_barrier":
-        found["bond valence barrier of the hop, isotonic"] = repeated_scores(y, rising, subset)
-        known = np.isfinite(hop)
-        found["bond valence barrier of the hop, as it is"] = {
-            **regression_scores(y[known], hop[known]),
-            "spearman": float(spearmanr(y[known], hop[known])[0]),
-        }
-        mace = data["mace"]
-        known = np.isfinite(mace)
-        found["MACE-MP NEB (from the data set)"] = {
-            **regression_scores(y[known], mace[known]),
-            "at 0.65 eV": threshold_scores(y[known], mace[None, known], 0.65),
-        }
-    return found
+    return {"median": repeated_scores(y, median, subset)}
 
 
 def fit_forest(
@@ -355,6 +318,7 @@ def obelix(shared: Path, cache: Path | None = None) -> dict[str, dict[str, Any]]
         energies = {r["obelix_id"]: float(r["Ea_exp_eV"]) for r in csv.DictReader(stream)}
     chosen = [i for i, r in enumerate(rows) if r["id"] in energies]
     second = {k: v[chosen] if isinstance(v, np.ndarray) else [v[i] for i in chosen] for k, v in common.items()}
+    second["groups"] = components([rows[i]["doi"] for i in chosen], [reduced(amounts[i]) for i in chosen])
     source = "OBELiX training split (CC BY 4.0)"
     return {
         "log10_conductivity": {**common, "y": y, "source": source},
@@ -366,65 +330,11 @@ def obelix(shared: Path, cache: Path | None = None) -> dict[str, dict[str, Any]]
     }
 
 
-def neb_hop(row: dict[str, Any]) -> tuple[Any, str, np.ndarray, np.ndarray]:
-    """Cell of a path with the moving ion on its first image, the ion, and both ends.
-
-    Five images of the moving ion are merged in the file; some rows hold it once more among the atoms that stay.
-    """
-    from pymatgen.core import Lattice, Structure
-
-    path = np.array(row["coords"][:5], float)
-    step = np.diff(path, axis=0)
-    ends = path[0], path[0] + (step - np.round(step)).sum(axis=0)
-    lattice = Lattice(row["lattice"])
-    rest = np.array(row["coords"][5:], float)
-    species = row["elements"][5:]
-    near = lattice.get_all_distances([ends[0]], rest)[0] < 0.5
-    twice = near & (np.array(species) == row["elements"][0])
-    species = [row["elements"][0], *(s for s, t in zip(species, twice, strict=True) if not t)]
-    return Structure(lattice, species, [ends[0], *rest[~twice]]), row["elements"][0], ends[0], ends[1]
-
-
-def neb(shared: Path, cache: Path | None = None) -> dict[str, dict[str, Any]]:
-    from fastin.crystal.crystal import as_crystal
-    from fastin.ml.migration import hop_features
-
-    rows = records(shared / "data" / "neb_barriers_train.jsonl.gz")
-
-    def features(row: dict[str, Any]) -> dict[str, float]:
-        structure, ion, start, end = neb_hop(row)
-        return hop_features(as_crystal(structure), ion, start, end)
-
-    found = cached(cache, {r["id"]: lambda r=r: features(r) for r in rows})
-    ions = [r["elements"][0] for r in rows]
-    amounts = [
-        {e: float(r["elements"][5:].count(e) + (e == ion)) for e in dict.fromkeys([ion, *r["elements"][5:]])}
-        for r, ion in zip(rows, ions, strict=True)
-    ]
-    hosts = [{e: v for e, v in a.items() if e != ion} for a, ion in zip(amounts, ions, strict=True)]
-    hop = [found.get(r["id"], {}) for r in rows]
-    lengths = [h["hop_length_A"] for h in hop if h]
-    data = {
-        "formula": [composition_features(a, ion) for a, ion in zip(amounts, ions, strict=True)],
-        "ion": [{k: v for k, v in h.items() if k.startswith("ion_")} for h in hop],
-        "hop": hop,
-        "groups": components([reduced(h) for h in hosts]),
-        "with_structure": np.array([r["id"] in found for r in rows]),
-        "amounts": amounts,
-        "mace": np.array([float(r["Em_mace_neb"] or "nan") for r in rows]),
-        "source": "R. Devi et al., training split (MIT)",
-        "card": {"ions": sorted(set(ions)), "hop_length_A": [min(lengths), max(lengths)]},
-        "y": np.array([float(r["Em_eV"]) for r in rows]),
-    }
-    return {"neb_barrier": data}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("features.json"))
     parser.add_argument("--out", type=Path, default=RESULTS / "ml_experiments.json")
-    parser.add_argument("--sets", nargs="+", default=["obelix", "neb"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--ship", type=Path)
@@ -433,15 +343,13 @@ def main() -> None:
     fastin.set_num_threads(1)
     results: dict[str, Any] = json.loads(options.out.read_text()) if options.out.is_file() else {}
     seeds = range(options.first_seed, options.first_seed + options.repeats)
-    for which in options.sets:
-        sets = obelix(options.shared, options.cache) if which == "obelix" else neb(options.shared, options.cache)
-        for name, data in sets.items():
-            if options.only_ship and options.ship is not None:
-                results[name]["shipped"] = shipped(name, data, options.ship, results[name]["models"], {})
-            else:
-                results[name] = study(name, data, options.ship, seeds)
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(json.dumps(results, indent=1) + "\n")
+    for name, data in obelix(options.shared, options.cache).items():
+        if options.only_ship and options.ship is not None:
+            results[name]["shipped"] = shipped(name, data, options.ship, results[name]["models"], {})
+        else:
+            results[name] = study(name, data, options.ship, seeds)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

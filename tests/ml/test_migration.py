@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import fastin
 from fastin.cli import main
 from fastin.errors import InputError
-from fastin.ml.migration import Tube, hop_features, predict_hop
+from fastin.ml.migration import SOUND_CONTACT, Tube, hop_features, predict_hop, straight_contact
 
 HOP = ((0.0, 0.0, 0.0), (0.0, 0.5, 0.0))  # along b of LiFePO4, the known channel
 
@@ -98,6 +98,11 @@ def test_shipped_model_on_known_hops() -> None:
     assert across.barrier > channel.barrier + 0.3
     assert channel.barrier_std > 0.05
     assert not channel.warnings
+    assert channel.low_90 <= channel.low_68 < channel.barrier < channel.high_68 < channel.high_90
+    assert channel.high_68 - channel.barrier == pytest.approx(channel.barrier_std)
+    assert not across.warnings
+    over = predict_hop(fastin.examples()["LiFePO4"], (0, 0, 0), (0, 1, 0))
+    assert any("A from Li: no such hop" in w.message for w in over.warnings)
     odd = predict_hop(fastin.examples()["Li3N"], (0, 0, 0.5), (1, 0, 0.5), "Ag")
     assert any("not of Ag" in w.message for w in odd.warnings)
 
@@ -111,6 +116,24 @@ def test_ends_are_the_nearest_images_and_hold_something() -> None:
         predict_hop(fastin.examples()["LiFePO4"], HOP[0], (0.282, 0.25, 0.975))  # on an iron atom
 
 
+def test_contact_of_the_straight_line() -> None:
+    from pymatgen.core import Structure
+
+    # Li from corner to corner along x of a tetragonal cell; O beside the line, Li beyond it
+    cell = np.diag([5.0, 5.0, 9.0])
+    structure = Structure(cell, ["Li", "O", "Li"], [[0, 0, 0], [0.5, 0.2, 0], [0, 0, 0.5]])
+    crystal = fastin.Crystal.from_structure(structure)
+    assert straight_contact(crystal, "Li", (0, 0, 0), (1, 0, 0)) == (pytest.approx(1.0), "O")
+    # the same seen through a periodic face, and backwards
+    assert straight_contact(crystal, "Li", (1, 1, 0), (0, 1, 0))[0] == pytest.approx(1.0)
+    # an ion of the same kind in the way stays; the one at an end is the moving one
+    found = straight_contact(crystal, "Li", (0, 0, 0), (0, 0, 1))
+    assert found == (pytest.approx(0.0, abs=0.03), "Li")
+    assert straight_contact(crystal, "Li", (0, 0, 0), (0, 0, 0.5))[0] > SOUND_CONTACT
+    alone = fastin.Crystal.from_structure(Structure(np.eye(3) * 30, ["Li", "F"], [[0, 0, 0], [0.5, 0.5, 0.5]]))
+    assert straight_contact(alone, "Li", (0, 0, 0), (0.1, 0, 0)) == (8.0, "")
+
+
 def test_command_line(tmp_path: Path) -> None:
     path = str(fastin.examples()["LiFePO4"])
     hop = ["--hop", "0", "0", "0", "0", "0.5", "0"]
@@ -120,5 +143,6 @@ def test_command_line(tmp_path: Path) -> None:
     assert row["barrier"] == pytest.approx(predict_hop(path, *HOP).barrier)
     shown = CliRunner().invoke(main, ["predict", path, *hop])
     assert "DFT-NEB" in shown.output
+    assert row["low_90"] <= row["low_68"] <= row["barrier"] <= row["high_68"] <= row["high_90"]
     assert CliRunner().invoke(main, ["predict", *hop]).exit_code == 2
     assert CliRunner().invoke(main, ["predict", path, "--hop", "0", "0", "0", "0", "0", "0"]).exit_code == 1

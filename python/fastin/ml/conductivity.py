@@ -230,7 +230,7 @@ def predict_amounts(
     """
     if amounts.get("Li", 0.0) <= 0:
         raise InputError(f"{name}: the model of measured conductivities knows lithium conductors only")
-    check_compound(amounts, name)
+    left = check_compound(amounts, name)
     given = _given(measured or {})
     table = load_measured(model_folder() / _TABLE)
     distance = table.distances(amounts)
@@ -245,6 +245,9 @@ def predict_amounts(
     found |= _through(given, modelled)
     found |= {target: _interval(value, 0.0, 0.0, "given") for target, value in given.items()}
     warnings = []
+    if left:
+        text = f"{name}: its oxidation states leave {left:+.2g} charges a formula: are its amounts rounded?"
+        warnings.append(CrystalWarning("charge-residue", text))
     missing = [target for target in TARGETS if target not in found]
     if missing:
         text = (
@@ -279,10 +282,24 @@ def predict_crystal(source: Any, *, measured: Mapping[str, float] | None = None)
         source: path, pymatgen Structure, ASE Atoms or `Crystal`.
         measured: as `predict_amounts`.
 
+    Returns:
+        Without numbers, and with a warning that says why, where the composition is that of no ionic compound.
+
     Raises:
         InputError: no lithium in the structure.
     """
     from fastin.crystal.crystal import as_crystal
 
     crystal = as_crystal(source)
-    return predict_amounts(amounts_of(crystal), crystal.source, measured=measured)
+    amounts = amounts_of(crystal)
+    try:
+        if amounts.get("Li", 0.0) > 0:
+            check_compound(amounts, crystal.source)
+    except InputError as error:  # its barriers stand without these numbers
+        if measured:
+            raise
+        table = load_measured(model_folder() / _TABLE)
+        nearest = table.nearest(amounts)
+        doubt = CrystalWarning("outside-training", f"{error}: no measured quantities")
+        return Experiment(None, None, nearest[0].distance, nearest, warnings=(doubt,))
+    return predict_amounts(amounts, crystal.source, measured=measured)

@@ -23,6 +23,7 @@ from fastin.errors import FastinError, InputError
 if TYPE_CHECKING:
     from fastin.crystal.crystal import Crystal
     from fastin.crystal.ions import MobileIon
+    from fastin.ml.forest import Forest
 
 FloatArray = NDArray[np.float64]
 
@@ -33,6 +34,8 @@ _SETTLE = 0.8  # A within which the ion may settle around an end
 _AT_PLACE = 1.0  # A within which an end of a hop holds an ion or a void
 _HIGHEST = 30.0  # eV: energies above count as this
 _REACH = 8.0  # A: distances beyond count as this
+#: Smallest distance (A) of the straight line of a hop from the atoms that stay, for hops that are trained on.
+SOUND_CONTACT = 1.2
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class HopPrediction:
     Attributes:
         source: the structure.
         ion: the mobile ion, e.g. ``"Li+"``.
-        barrier: eV, with its standard deviation.
+        barrier: eV; `barrier_std` is half the width of its 68 % interval.
+        low_68, high_68, low_90, high_90: eV; the intervals, not below 0; published barriers of hosts that were left out
+            of the training fell into them as often.
         bvse_barrier: eV; the bond valence barrier of the same hop (``spse``), lowest way in a tube around the line;
             NaN without parameters.
         length: distance between the ends (A).
@@ -58,6 +63,10 @@ class HopPrediction:
     length: float
     model: str
     warnings: tuple[CrystalWarning, ...] = ()
+    low_68: float = math.nan
+    high_68: float = math.nan
+    low_90: float = math.nan
+    high_90: float = math.nan
 
 
 class Tube:
@@ -251,13 +260,16 @@ def _landscape(crystal: Crystal, ion: MobileIon) -> dict[str, float]:
 
 
 def hop_row(crystal: Crystal, ion: str | MobileIon, start: ArrayLike, end: ArrayLike) -> dict[str, float]:
-    """Inputs of the model: `hop_features` and the features of the composition."""
+    """Inputs of the model: `hop_features` and the features of the composition. No landscape of the whole crystal."""
     from fastin.ml.composition import composition_features
     from fastin.ml.conductivity import amounts_of
 
     mobile = crystal.resolve_ion(ion)
     amounts: Mapping[str, float] = {mobile.element: 0.0, **amounts_of(crystal)}
-    return {**composition_features(amounts, mobile.element), **hop_features(crystal, mobile, start, end)}
+    return {
+        **composition_features(amounts, mobile.element),
+        **hop_features(crystal, mobile, start, end, landscape=False),
+    }
 
 
 def nearest_image(cell: FloatArray, start: FloatArray, end: FloatArray) -> FloatArray:
@@ -270,6 +282,36 @@ def nearest_image(cell: FloatArray, start: FloatArray, end: FloatArray) -> Float
         return end
     image: FloatArray = start + images[lengths.argmin()]
     return image
+
+
+def straight_contact(crystal: Crystal, ion: str | MobileIon, start: ArrayLike, end: ArrayLike) -> tuple[float, str]:
+    """Smallest distance of the straight line of a hop from the atoms that stay.
+
+    Args:
+        crystal: as for `hop_features`.
+        ion: the mobile ion.
+        start: (3,) fractional.
+        end: (3,) fractional.
+
+    Returns:
+        Distance in angstrom (8 where no atom is nearer) and the element there, "" without. Mobile ions within 1 A of
+        either end are the moving one and do not count.
+    """
+    from fastin.crystal.elements import symbol
+
+    mobile = crystal.resolve_ion(ion)
+    ends = np.array([start, end], np.float64)
+    first, last = ends @ crystal.cell
+    at_ends = _nearest(crystal, np.ones(len(crystal.number), bool), np.array([first, last])).min(axis=0) < _AT_PLACE
+    moving = (crystal.number == mobile.number) & at_ends
+    rows = np.flatnonzero(~moving)
+    if not len(rows):
+        return _REACH, ""
+    count = max(2, math.ceil(float(np.linalg.norm(last - first)) / 0.05))
+    points = first + np.linspace(0.0, 1.0, count + 1)[:, None] * (last - first)
+    distance = _nearest(crystal, ~moving, points).min(axis=0)
+    k = int(distance.argmin())
+    return float(distance[k]), symbol(int(crystal.number[rows[k]])) if distance[k] < _REACH else ""
 
 
 def _refuse_nowhere(crystal: Crystal, ion: MobileIon, start: FloatArray, end: FloatArray) -> None:
@@ -321,7 +363,7 @@ def predict_hop(source: Any, start: ArrayLike, end: ArrayLike, ion: str | None =
         True
     """
     from fastin.crystal.crystal import as_crystal
-    from fastin.ml.conductivity import amounts_of, load_forest
+    from fastin.ml.conductivity import load_forest
 
     crystal = as_crystal(source)
     mobile = crystal.resolve_ion(ion)
@@ -331,27 +373,46 @@ def predict_hop(source: Any, start: ArrayLike, end: ArrayLike, ion: str | None =
     _refuse_nowhere(crystal, mobile, start, end)
     row = hop_row(crystal, mobile, start, end)
     mean, std = forest.predict(forest.row(row))
-    warnings = []
-    unseen = set(amounts_of(crystal)) - set(forest.card.get("elements", amounts_of(crystal)))
-    if unseen:
-        warnings.append(f"the training set holds no {', '.join(sorted(unseen))}")
-    ions = forest.card.get("ions", [mobile.element])
-    if mobile.element not in ions:
-        warnings.append(f"trained on hops of {', '.join(ions)}, not of {mobile.element}")
-    low, high = forest.card.get("hop_length_A", (0.0, math.inf))
-    if not low <= row["hop_length_A"] <= high:
-        warnings.append(
-            f"the hop is {row['hop_length_A']:.2f} A long; those of the training set {low:.2f} to {high:.2f}"
-        )
+    barrier, one = float(mean[0]), float(std[0])
+    two = forest.card["uncertainty"].get("two", 2.0) * one
+    warnings = _hop_doubts(crystal, mobile, start, end, forest)
     return HopPrediction(
         source=crystal.source,
         ion=mobile.symbol,
-        barrier=float(mean[0]),
-        barrier_std=float(std[0]),
+        barrier=barrier,
+        barrier_std=one,
         bvse_barrier=row["hop_spse_barrier_eV"],
         length=row["hop_length_A"],
         model=f"{forest.card.get('model', 'trees')} on {forest.card.get('features', 'hop')}",
         warnings=merge_warnings(
             crystal.warnings, mobile.warnings, (CrystalWarning("outside-training", text) for text in warnings)
         ),
+        low_68=max(barrier - one, 0.0),
+        high_68=barrier + one,
+        low_90=max(barrier - two, 0.0),
+        high_90=barrier + two,
     )
+
+
+def _hop_doubts(crystal: Crystal, ion: MobileIon, start: FloatArray, end: FloatArray, forest: Forest) -> list[str]:
+    """Why a hop lies outside what the model was fitted to."""
+    from fastin.ml.conductivity import amounts_of
+
+    warnings = []
+    unseen = set(amounts_of(crystal)) - set(forest.card.get("elements", amounts_of(crystal)))
+    if unseen:
+        warnings.append(f"the training set holds no {', '.join(sorted(unseen))}")
+    ions = forest.card.get("ions", [ion.element])
+    if ion.element not in ions:
+        warnings.append(f"trained on hops of {', '.join(ions)}, not of {ion.element}")
+    low, high = forest.card.get("hop_length_A", (0.0, math.inf))
+    length = float(np.linalg.norm((end - start) @ crystal.cell))
+    if not low <= length <= high:
+        warnings.append(f"the hop is {length:.2f} A long; those of the training set {low:.2f} to {high:.2f}")
+    nearest, element = straight_contact(crystal, ion, start, end)
+    if nearest < forest.card.get("contact_A", 0.0):
+        warnings.append(
+            f"the straight line between the ends passes {nearest:.2f} A from {element}: no such hop was trained on; "
+            "split it at the sites that it passes"
+        )
+    return warnings
