@@ -39,6 +39,7 @@ TransportLandscape::TransportLandscape(GridLandscape& landscape, const EnergyFie
                                        const TransportOptions& options)
     : landscape_(landscape),
       field_(field),
+      exact_(exact),
       operations_(operations),
       rounded_(operations.size() > exact.size()),
       options_(options),
@@ -70,30 +71,38 @@ Vec3 TransportLandscape::turned(const FractionalOperation& op, const Vec3& direc
   return lattice.to_cart(apply(op, lattice.to_frac(direction)) - op.translation);
 }
 
-// Where operations hold within rounding only, the image of a minimum lies next to one.
-Vec3 TransportLandscape::polished_minimum(const Vec3& frac) const {
+// Where operations hold within rounding only, the image of a minimum lies next to one. `energy` becomes the
+// lower one of the two.
+Vec3 TransportLandscape::polished_minimum(const Vec3& frac, double* energy) const {
   if (!rounded_) return frac;
   const StationaryPoint point = find_minimum(field_, frac, options_.refine.search);
-  return point.converged && norm(field_.lattice().to_cart(point.frac - frac)) < kRounded ? point.frac : frac;
+  if (!point.converged || norm(field_.lattice().to_cart(point.frac - frac)) >= kRounded) return frac;
+  *energy = std::min(*energy, point.energy);
+  return point.frac;
 }
 
-Vec3 TransportLandscape::polished_saddle(const Vec3& frac, const Vec3& along) const {
+Vec3 TransportLandscape::polished_saddle(const Vec3& frac, const Vec3& along, double* energy) const {
   if (!rounded_) return frac;
   const StationaryPoint point = find_saddle(field_, frac, along, options_.refine.search);
-  return point.converged && norm(field_.lattice().to_cart(point.frac - frac)) < kRounded ? point.frac : frac;
+  if (!point.converged || norm(field_.lattice().to_cart(point.frac - frac)) >= kRounded) return frac;
+  *energy = std::min(*energy, point.energy);
+  return point.frac;
 }
 
-// A new minimum comes with its whole orbit.
+// A new minimum comes with its whole orbit, all with the energy of the lowest: which one was found first
+// depends on the grid.
 SiteLabel TransportLandscape::site_at(const StationaryPoint& minimum) {
   const SiteLabel known = find_site(minimum.frac);
   if (known.site >= 0 || minimum.energy > options_.ceiling) return known;
   const Vec3 frac = centred(minimum.frac, kSameSite);
-  const auto orbit = static_cast<std::int32_t>(sites_.size());
+  const std::size_t first = sites_.size();
+  double energy = minimum.energy;
   for (const FractionalOperation& op : operations_) {
-    Vec3 image = polished_minimum(apply(op, frac));
+    Vec3 image = polished_minimum(apply(op, frac), &energy);
     wrap_near(&image);
-    if (find_site(image).site < 0) sites_.push_back({image, minimum.energy, orbit});
+    if (find_site(image).site < 0) sites_.push_back({image, energy, static_cast<std::int32_t>(first)});
   }
+  for (std::size_t s = first; s < sites_.size(); ++s) sites_[s].energy = energy;
   return find_site(minimum.frac);
 }
 
@@ -219,15 +228,57 @@ void TransportLandscape::add_orbit(const TransportHop& hop, std::size_t from) {
     image.cell = b.cell - a.cell;
     image.orbit = orbit;
     image.saddle = apply(op, hop.saddle) - to_vec(a.cell);
-    if (hop.route.empty()) image.saddle = polished_saddle(image.saddle, turned(op, mode));
+    double energy = hop.energy;
+    if (hop.route.empty()) image.saddle = polished_saddle(image.saddle, turned(op, mode), &energy);
     for (PathPoint& p : image.route) p.frac = apply(op, p.frac) - to_vec(a.cell);
     if (!holds(image, from)) hops_.push_back(image);
   }
 }
 
+// The hop over the lowest image of a saddle: where operations hold within rounding only the images differ,
+// and which one was found first depends on the grid.
+Hop TransportLandscape::lowest_image(const Hop& hop) const {
+  if (!rounded_ || !hop.stationary) return hop;
+  Vec3 gradient;
+  Mat3 hessian;
+  field_.derivatives(hop.saddle, &gradient, &hessian);
+  const Vec3 mode = symmetric_eigen(hessian).vectors[0];
+  Hop lowest(hop);
+  for (const FractionalOperation& op : operations_) {
+    double energy = lowest.energy;
+    const Vec3 image = polished_saddle(apply(op, hop.saddle), turned(op, mode), &energy);
+    if (energy > lowest.energy - kLevelTie) continue;
+    StationaryPoint top;
+    top.frac = image;
+    top.energy = energy;
+    field_.derivatives(image, &gradient, &hessian);
+    top.mode = symmetric_eigen(hessian).vectors[0];
+    Hop other;
+    if (!fall_off(top, &other)) continue;
+    lowest = other;
+  }
+  return lowest;
+}
+
+// The hop over a saddle: its two steepest descents down to the minima; false where one does not end.
+bool TransportLandscape::fall_off(const StationaryPoint& saddle, Hop* hop) const {
+  hop->energy = saddle.energy;
+  hop->saddle = saddle.frac;
+  hop->stationary = true;
+  const auto never = [](const Vec3&, double) { return false; };
+  std::vector<PathPoint> path;
+  for (std::size_t side = 0; side < 2; ++side) {
+    path.clear();
+    if (!descend(field_, saddle, side == 0 ? -1.0 : 1.0, options_.refine.search, never, &path)) return false;
+    hop->ends[side] = path.back().frac;
+  }
+  return true;
+}
+
 // The hops over a saddle, and those over its images.
-void TransportLandscape::add_hop(const Hop& hop) {
-  if (hop.energy > options_.ceiling || knows_saddle(hop.saddle)) return;
+void TransportLandscape::add_hop(const Hop& found) {
+  if (found.energy > options_.ceiling || knows_saddle(found.saddle)) return;
+  const Hop hop = lowest_image(found);
   const Vec3 saddle = centred(hop.saddle, kSameSaddle);
   std::vector<End> first = ends_at(hop.ends[0]), second = ends_at(hop.ends[1]);
   const std::vector<FractionalOperation> operations = stabiliser(saddle, kSameSaddle);
@@ -240,9 +291,11 @@ void TransportLandscape::add_hop(const Hop& hop) {
     add_images(operations, mode, &second, &first);
   }
   for (const FractionalOperation& op : operations_) {
-    const Vec3 image = polished_saddle(apply(op, saddle), turned(op, mode));
+    double energy = hop.energy;
+    const Vec3 image = polished_saddle(apply(op, saddle), turned(op, mode), &energy);
     if (!knows_saddle(image)) saddles_.push_back(image);
   }
+  if (!knows_saddle(found.saddle)) saddles_.push_back(found.saddle);
   const double weight = 1.0 / static_cast<double>(first.size() * second.size());
   const std::size_t from = hops_.size();
   for (const End& a : first) {
@@ -268,6 +321,7 @@ void TransportLandscape::build(const RefinedPercolation& levels) {
   for (std::size_t i = 0; i < passes.size() && passes[i].energy <= options_.ceiling + reach; ++i) {
     for (const Hop& hop : polisher_.hops(passes[i], -1.0)) add_hop(hop);
   }
+  search_everywhere(options_.ceiling + reach);
   link_below_grid();
   add_missing(levels);
   std::stable_sort(hops_.begin(), hops_.end(),
@@ -333,9 +387,13 @@ std::vector<Hop> TransportLandscape::hops_below_grid(std::int32_t site, const Si
 }
 
 // The grid assigns every minimum to one of its basins; minima that are not that basin's own have no pass of
-// the grid to leave by. Each is linked to the basin's, once a symmetry class.
+// the grid to leave by. Each that no saddle was found for is linked to the basin's, once a symmetry class.
 void TransportLandscape::link_below_grid() {
-  std::vector<std::uint8_t> linked;  // by class
+  std::vector<std::uint8_t> linked(sites_.size(), 0);  // by class
+  for (const TransportHop& hop : hops_) {
+    for (const std::int32_t s : {hop.a, hop.b})
+      linked[static_cast<std::size_t>(sites_[static_cast<std::size_t>(s)].orbit)] = 1;
+  }
   for (std::size_t s = 0; s < sites_.size(); ++s) {
     linked.resize(std::max(linked.size(), sites_.size()), 0);
     const auto site = static_cast<std::int32_t>(s);

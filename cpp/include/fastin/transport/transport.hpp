@@ -51,8 +51,9 @@ class TransportLandscape {
                      const std::vector<FractionalOperation>& exact,
                      const std::vector<FractionalOperation>& operations, const TransportOptions& options);
 
-  // All saddles up to the ceiling, each followed down to its minima; then whatever the refined percolation
-  // levels need beyond them, so that the network percolates at exactly those levels.
+  // All minima and saddles up to the ceiling, those that the grid shows and those from a search around every
+  // grid point, each saddle followed down to its minima; then whatever the refined percolation levels need
+  // beyond them, so that the network percolates at exactly those levels.
   void build(const RefinedPercolation& levels);
 
   const std::vector<TransportSite>& sites() const { return sites_; }
@@ -75,12 +76,17 @@ class TransportLandscape {
   void add_images(const std::vector<FractionalOperation>& operations, const Vec3& mode,
                   std::vector<End>* here, std::vector<End>* there);
   std::vector<Hop> hops_below_grid(std::int32_t site, const SiteLabel& target, TransportHop* direct);
+  void search_everywhere(double top);
+  StationaryPoint newton_from(const Vec3& start, double reach) const;
+  bool knows_point(const Vec3& frac) const;
   void link_below_grid();
   bool knows_saddle(const Vec3& frac) const;
   Vec3 turned(const FractionalOperation& op, const Vec3& direction) const;
-  Vec3 polished_minimum(const Vec3& frac) const;
-  Vec3 polished_saddle(const Vec3& frac, const Vec3& along) const;
-  void add_hop(const Hop& hop);
+  Vec3 polished_minimum(const Vec3& frac, double* energy) const;
+  Vec3 polished_saddle(const Vec3& frac, const Vec3& along, double* energy) const;
+  Hop lowest_image(const Hop& hop) const;
+  bool fall_off(const StationaryPoint& saddle, Hop* hop) const;
+  void add_hop(const Hop& found);
   bool holds(const TransportHop& hop, std::size_t from) const;
   void add_orbit(const TransportHop& hop, std::size_t from);
   void number_orbits();
@@ -88,6 +94,7 @@ class TransportLandscape {
 
   GridLandscape& landscape_;
   const EnergyField& field_;
+  std::vector<FractionalOperation> exact_;
   std::vector<FractionalOperation> operations_;
   bool rounded_;  // images under the operations are polished again
   TransportOptions options_;
@@ -95,6 +102,7 @@ class TransportLandscape {
   std::vector<TransportSite> sites_;
   std::vector<TransportHop> hops_;
   std::vector<Vec3> saddles_;
+  std::vector<Vec3> others_;  // stationary points that are neither minima nor saddles
   std::vector<SiteLabel> basin_site_;
   std::vector<std::uint8_t> basin_known_;
 };
