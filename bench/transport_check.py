@@ -5,13 +5,15 @@
 DATA is a folder with gzipped JSON lines, one crystal a line (keys ``id`` and ``cif``; what ``charge == "no"`` marks is
 left out). Checked on a seeded sample, with the crystal's own space group (spglib, 0.01 A):
 
-* hop lists closed under the space group: every operation maps every hop on a hop of the same energy;
+* hop lists closed under the space group: every operation permutes the sites of each class and maps every hop on a hop
+  of the same energy; how far images of sites lie from their like is counted apart;
 * the diffusivity at 600 K obeys every rotation (largest deviation over its largest element);
 * the components that percolate hold an ion, or the network says that they do not;
 * no site lies below the lowest;
-* the NEB chains of the lowest vacancy legs: ions that come nearer than 1.2 A to a like ion, contacts below 0.6 of the
-  crystal's shortest distance between the two elements, compositions and charges other than announced (one ion less than
-  the crystal and those taken out), elements that do not form one block. Refused chains are counted apart.
+* the NEB chains of the lowest legs by vacancy, interstitial and exchange: moving ions that come nearer than 1.2 A to a
+  like ion, contacts below 0.6 of the crystal's shortest distance between the two elements, compositions and charges
+  other than announced (the crystal's content less those taken out, and one less or one more), elements that do not
+  form one block. Refused chains are counted apart.
 """
 
 from __future__ import annotations
@@ -43,21 +45,28 @@ FAULTS = (
     *("like ion within 1.2 A", "contact below 0.6", "composition", "charge", "elements not in blocks", "refused"),
 )
 MOST_LEGS = 8  # chains checked of a crystal, lowest saddles first
-SAME = 0.05  # A: a point and its image
+MECHANISMS = ("vacancy", "interstitial", "exchange")
 
 
-def matches(cell: np.ndarray, points: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nearest known point of each, the cell it lies in, and whether it is near enough."""
+def matches(
+    cell: np.ndarray, points: np.ndarray, known: np.ndarray, kind: np.ndarray, kinds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nearest known point of the same kind as each, the cell it lies in, and how far it is."""
     gap = points[:, None, :] - known[None]
     whole = np.round(gap)
     distance = np.linalg.norm((gap - whole) @ cell, axis=2)
+    distance[kind[:, None] != kinds[None]] = np.inf
     best = distance.argmin(axis=1)
     at = np.arange(len(points))
-    return best, whole[at, best].astype(int), distance[at, best] < SAME
+    return best, whole[at, best].astype(int), distance[at, best]
 
 
-def open_hops(paths: TransportNetwork, crystal: Crystal) -> int:
-    """Hops with an image that is not in the list."""
+def open_hops(paths: TransportNetwork, crystal: Crystal) -> tuple[int, float]:
+    """Hops with an image that is not in the list; how far the image of a site lies from its like, at most (A).
+
+    Sites are paired with the nearest of their class, and every operation must be a permutation of them: where atoms
+    obey the space group within some 0.01 A only, a soft minimum lies farther from the image of its like than that.
+    """
     key = {}
     for h, ((i, j), s) in enumerate(zip(paths.hop_index.T.tolist(), paths.hop_image.tolist(), strict=True)):
         key.setdefault((i, j, *s), []).append(h)
@@ -65,14 +74,23 @@ def open_hops(paths: TransportNetwork, crystal: Crystal) -> int:
     missing = np.zeros(len(paths.hop_energy), dtype=bool)
     i, j = paths.hop_index
     ends = paths.site_frac[j] + paths.hop_image
+    orbit, worst = paths.site_orbit, 0.0
     for rotation, translation in zip(crystal.rotations, crystal.translations, strict=True):
-        a, cell_a, found_a = matches(paths.cell, paths.site_frac[i] @ rotation.T + translation, paths.site_frac)
-        b, cell_b, found_b = matches(paths.cell, ends @ rotation.T + translation, paths.site_frac)
+
+        def image(points: np.ndarray, kind: np.ndarray, r: Any = rotation, t: Any = translation) -> Any:
+            return matches(paths.cell, points @ r.T + t, paths.site_frac, kind, orbit)
+
+        every, _, far = image(paths.site_frac, orbit)
+        worst = max(worst, float(far.max(initial=0.0)))
+        if len(np.unique(every)) < len(every):
+            missing[:] = True
+        a, cell_a, _ = image(paths.site_frac[i], orbit[i])
+        b, cell_b, _ = image(ends, orbit[j])
         for h in range(len(i)):
-            image = (cell_b[h] - cell_a[h]).tolist()
-            there = key.get((int(a[h]), int(b[h]), *image), []) if found_a[h] and found_b[h] else []
+            moved = (cell_b[h] - cell_a[h]).tolist()
+            there = key.get((int(a[h]), int(b[h]), *moved), [])
             missing[h] |= not any(abs(paths.hop_energy[k] - paths.hop_energy[h]) < 1e-3 for k in there)
-    return int(missing.sum())
+    return int(missing.sum()), worst
 
 
 def asymmetry(d: np.ndarray, crystal: Crystal) -> float:
@@ -85,7 +103,19 @@ def asymmetry(d: np.ndarray, crystal: Crystal) -> float:
     return worst / float(np.abs(d).max()) if np.abs(d).max() > 0 else 0.0
 
 
-def chain_faults(paths: TransportNetwork, leg: Leg, structure: Structure) -> Counter[str]:
+def shortest_contacts(structure: Structure, ion: str) -> dict[str, float]:
+    """Shortest distance of the ion to each element in the crystal, A."""
+    wide = structure * (2, 2, 2)
+    mine = [k for k, s in enumerate(wide) if s.specie.symbol == ion][::8]
+    out: dict[str, float] = {}
+    for element in {site.specie.symbol for site in structure}:
+        others = [k for k, s in enumerate(wide) if s.specie.symbol == element]
+        d = wide.lattice.get_all_distances(wide.frac_coords[mine], wide.frac_coords[others])
+        out[element] = float(d[d > 1e-6].min())
+    return out
+
+
+def chain_faults(paths: TransportNetwork, leg: Leg, structure: Structure, shortest: dict[str, float]) -> Counter[str]:
     """What is wrong with the chain of a leg."""
     faults: Counter[str] = Counter()
     try:
@@ -94,27 +124,21 @@ def chain_faults(paths: TransportNetwork, leg: Leg, structure: Structure) -> Cou
         return Counter(refused=1)
     ion = paths.ion.element
     cells = int(np.prod(chain.supercell))
-    shortest: dict[str, float] = {}
-    crystal = paths.crystal
-    residue = float(crystal.charge @ crystal.occupancy) * cells
-    wide = structure * (2, 2, 2)
-    for element in {site.specie.symbol for site in structure}:
-        a = [k for k, s in enumerate(wide) if s.specie.symbol == ion][::8]
-        b = [k for k, s in enumerate(wide) if s.specie.symbol == element]
-        d = wide.lattice.get_all_distances(wide.frac_coords[a], wide.frac_coords[b])
-        shortest[element] = float(d[d > 1e-6].min())
+    residue = float(paths.crystal.charge @ paths.crystal.occupancy) * cells
     content = structure.composition[ion] * cells
+    wanted = content - chain.taken_out + (-1 if leg.mechanism == "vacancy" else 1)
     for image in chain.images:
         symbols = [s.specie.symbol for s in image]
         faults["elements not in blocks"] += sum(x != y for x, y in itertools.pairwise(symbols)) + 1 > len(set(symbols))
-        faults["composition"] += image.composition[ion] != content - 1 - chain.taken_out
-        wanted = paths.ion.charge * (image.composition[ion] - content)
-        faults["charge"] += abs(chain.charge - wanted - residue) > 1e-3
-        d = image.lattice.get_all_distances(image.frac_coords[-1], image.frac_coords[:-1])[0]
-        for element in set(symbols[:-1]):
-            near = float(d[[s == element for s in symbols[:-1]]].min())
-            faults["contact below 0.6"] += near < 0.6 * shortest[element] - 1e-6
-            faults["like ion within 1.2 A"] += element == ion and near < 1.2
+        faults["composition"] += image.composition[ion] != wanted
+        faults["charge"] += abs(chain.charge - paths.ion.charge * (image.composition[ion] - content) - residue) > 1e-3
+        for mover in range(len(image) - chain.moving, len(image)):
+            others = [k for k in range(len(image)) if k != mover]
+            d = image.lattice.get_all_distances(image.frac_coords[mover], image.frac_coords[others])[0]
+            for element in {symbols[k] for k in others}:
+                near = float(d[[symbols[k] == element for k in others]].min())
+                faults["contact below 0.6"] += near < 0.6 * shortest[element] - 1e-6
+                faults["like ion within 1.2 A"] += element == ion and near < 1.2
     return Counter({name: 1 for name, count in faults.items() if count})
 
 
@@ -126,14 +150,16 @@ def check(record: dict[str, Any]) -> dict[str, Any]:
         crystal = Crystal.from_cif_string(record["cif"])
         paths = fastin.compute_paths(crystal, num_threads=1)
         row["sites"], row["hops"] = len(paths.site_energy), len(paths.hop_energy)
-        row["open"] = open_hops(paths, crystal)
+        row["open"], row["site_shift"] = open_hops(paths, crystal)
         row["below_zero"] = bool((paths.site_energy < -1e-9).any())
-        legs = paths.legs()[:MOST_LEGS]
         structure = crystal.to_structure()
         structure.remove_oxidation_states()
-        faults = [chain_faults(paths, leg, structure) for leg in legs]
-        row["legs"] = len(legs)
-        row["chains"] = dict(sum(faults, Counter[str]()))
+        shortest = shortest_contacts(structure, paths.ion.element)
+        for mechanism in MECHANISMS:
+            legs = paths.legs(mechanism)
+            chains = legs[:MOST_LEGS]
+            faults = [chain_faults(paths, leg, structure, shortest) for leg in chains]
+            row[mechanism] = {"legs": len(legs), "chains": len(chains), **sum(faults, Counter[str]())}
         row["said"] = bool(len(paths.positions)) <= (
             not len(paths.conducting_components)
             or paths.conducting_ions > 0
@@ -166,13 +192,17 @@ def summary(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
         ("crystals", len(rows)),
         ("typed errors", len(rows) - len(done)),
         ("hop lists open under the space group", sum(r["open"] > 0 for r in done)),
+        ("sites farther than 0.05 A from the image of their like", sum(r["site_shift"] > 0.05 for r in done)),
         ("with a percolating component", len(conducting)),
         ("D off symmetry by > 1 %", sum(r["asymmetry"] > 1e-2 for r in conducting)),
         ("D off symmetry by > 1e-6", sum(r["asymmetry"] > 1e-6 for r in conducting)),
         ("energies below the lowest site", sum(r["below_zero"] for r in done)),
         ("percolate without an ion and say nothing", sum(not r["said"] for r in done)),
-        ("chains", sum(r["legs"] for r in done)),
-        *((f"chains: {name}", sum(r["chains"].get(name, 0) for r in done)) for name in FAULTS),
+        *(
+            (f"{mechanism}: {name}", sum(r[mechanism].get(name, 0) for r in done))
+            for mechanism in MECHANISMS
+            for name in ("legs", "chains", *FAULTS)
+        ),
     ]
 
 
@@ -195,11 +225,11 @@ def main() -> None:
             out.write(json.dumps(row) + "\n")
             out.flush()
     for name, value in summary(rows):
-        print(f"{name:45s} {value}")
+        print(f"{name:55s} {value}")
     errors = Counter(row["error"].split(":")[0] for row in rows if "error" in row)
     for name, value in errors.most_common():
-        print(f"  {name:43s} {value}")
-    print(f"{'seconds':45s} {sum(r['seconds'] for r in rows):.0f}")
+        print(f"  {name:53s} {value}")
+    print(f"{'seconds':55s} {sum(r['seconds'] for r in rows):.0f}")
     sys.exit(0)
 
 

@@ -147,7 +147,7 @@ def tessellate(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDA
     """
     Periodic power diagram of spheres: vertices with generators, edges with owners, cell volumes.
     """
-def transport_network(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], crystal_rotations: numpy.typing.NDArray[numpy.int32], crystal_translations: numpy.typing.NDArray[numpy.float64], points: numpy.typing.NDArray[numpy.float64], positions: numpy.typing.NDArray[numpy.float64], ceiling: typing.SupportsFloat | typing.SupportsIndex, margin: typing.SupportsFloat | typing.SupportsIndex = 0.12, margin_slope: typing.SupportsFloat | typing.SupportsIndex = 0.06) -> dict[str, typing.Any]:
+def transport_network(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], crystal_rotations: numpy.typing.NDArray[numpy.float64], crystal_translations: numpy.typing.NDArray[numpy.float64], points: numpy.typing.NDArray[numpy.float64], positions: numpy.typing.NDArray[numpy.float64], ceiling: typing.SupportsFloat | typing.SupportsIndex, margin: typing.SupportsFloat | typing.SupportsIndex = 0.12, margin_slope: typing.SupportsFloat | typing.SupportsIndex = 0.06) -> dict[str, typing.Any]:
     """
     Sites and hops of the energy landscape up to an absolute energy, closed under the operations of the crystal, and the sites that points drain to. The field obeys the first operations exactly.
     """

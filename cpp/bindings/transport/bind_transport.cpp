@@ -38,6 +38,20 @@ std::vector<FractionalOperation> to_fractional_operations(const In<std::int32_t>
   return out;
 }
 
+std::vector<CrystalOperation> to_crystal_operations(const In<double>& rotations,
+                                                    const In<double>& translations) {
+  check_shape(rotations, "rotations", {-1, 3, 3});
+  check_shape(translations, "translations", {rotations.shape(0), 3});
+  std::vector<CrystalOperation> out(static_cast<std::size_t>(rotations.shape(0)));
+  for (std::size_t g = 0; g < out.size(); ++g) {
+    for (int k = 0; k < 9; ++k)
+      out[g].rotation[k / 3][k % 3] = rotations.data()[9 * g + static_cast<std::size_t>(k)];
+    const double* t = translations.data() + 3 * g;
+    out[g].translation = Vec3{t[0], t[1], t[2]};
+  }
+  return out;
+}
+
 struct Columns {
   std::vector<Vec3> site_frac, saddle_frac;
   std::vector<double> site_energy, hop_energy, hop_weight;
@@ -69,7 +83,7 @@ void find_loops(const TransportLandscape& transport, Columns* c) {
 
 Columns compute(const In<float>& values, const BvseField& field,
                 const std::vector<FractionalOperation>& exact,
-                const std::vector<FractionalOperation>& operations, const std::vector<Vec3>& points,
+                const std::vector<CrystalOperation>& operations, const std::vector<Vec3>& points,
                 const std::vector<Vec3>& positions, double ceiling, double margin, double margin_slope) {
   const std::vector<double> energies = widen(values);
   const Int3 shape{static_cast<std::int32_t>(values.shape(0)), static_cast<std::int32_t>(values.shape(1)),
@@ -120,12 +134,12 @@ Columns compute(const In<float>& values, const BvseField& field,
 }
 
 py::dict transport_network(const In<float>& values, const BvseField& field, const In<std::int32_t>& rotations,
-                           const In<double>& translations, const In<std::int32_t>& crystal_rotations,
+                           const In<double>& translations, const In<double>& crystal_rotations,
                            const In<double>& crystal_translations, const In<double>& points,
                            const In<double>& positions, double ceiling, double margin, double margin_slope) {
   check_shape(values, "values", {-1, -1, -1});
   const auto exact = to_fractional_operations(rotations, translations);
-  const auto operations = to_fractional_operations(crystal_rotations, crystal_translations);
+  const auto operations = to_crystal_operations(crystal_rotations, crystal_translations);
   const std::vector<Vec3> where = to_vec3s(points, "points");
   const std::vector<Vec3> ions = to_vec3s(positions, "positions");
   Columns c;

@@ -71,10 +71,10 @@ std::vector<SiteLabel> TransportLandscape::basins(const Vec3& frac) {
     add_end(find_site(minimum.frac), &labels);
   }
   // On a symmetry element a descent may take one of several equivalent ways.
-  for (const FractionalOperation& op : stabiliser(frac, kOnElement)) {
+  for (const CrystalOperation& op : stabiliser(frac, kOnElement)) {
     for (std::size_t n = 0; n < labels.size(); ++n) {
-      const Vec3 site = sites_[static_cast<std::size_t>(labels[n].site)].frac + to_vec(labels[n].cell);
-      add_end(find_site(apply(op, site)), &labels);
+      const SiteLabel label = labels[n];
+      add_end(moved(op, label), &labels);
     }
   }
   return labels;

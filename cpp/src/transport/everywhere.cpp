@@ -204,7 +204,7 @@ void TransportLandscape::search_everywhere(double top) {
       Hop hop;
       if (fall_off(point, &hop)) add_hop(hop);
     } else {
-      for (const FractionalOperation& op : operations_) others_.push_back(apply(op, point.frac));
+      for (const CrystalOperation& op : operations_) others_.push_back(apply(op, point.frac));
     }
   }
 }

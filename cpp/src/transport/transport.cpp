@@ -4,13 +4,11 @@
 #include <cmath>
 
 #include "fastin/percolation/percolation_path.hpp"
+#include "tolerances.hpp"
 
 namespace fastin {
 namespace {
 
-constexpr double kSameSite = 0.05;       // angstrom between two descents into one minimum
-constexpr double kSameSaddle = 0.02;     // angstrom between two searches that found one saddle
-constexpr double kRounded = 0.3;         // angstrom that rounded coordinates may move a stationary point by
 constexpr double kForkCurvature = 1e-4;  // eV/angstrom^2 below zero: the point is a saddle, not a minimum
 constexpr double kStringSpacing = 0.08;  // angstrom between the points of a string
 constexpr int kStringSweeps = 60;
@@ -35,7 +33,7 @@ Int3 wrap_near(Vec3* frac) {
 
 TransportLandscape::TransportLandscape(GridLandscape& landscape, const EnergyField& field,
                                        const std::vector<FractionalOperation>& exact,
-                                       const std::vector<FractionalOperation>& operations,
+                                       const std::vector<CrystalOperation>& operations,
                                        const TransportOptions& options)
     : landscape_(landscape),
       field_(field),
@@ -46,7 +44,8 @@ TransportLandscape::TransportLandscape(GridLandscape& landscape, const EnergyFie
       polisher_(landscape, field, exact, options.refine),
       basin_site_(landscape.minima().size()),
       basin_known_(landscape.minima().size(), 0) {
-  if (operations_.empty()) operations_.push_back(identity_operation());
+  if (operations_.empty()) operations_.push_back({{{Vec3{1, 0, 0}, Vec3{0, 1, 0}, Vec3{0, 0, 1}}}, Vec3{}});
+  strained_ = strained();
 }
 
 // The nearest site within the tolerance, as a periodic image.
@@ -65,30 +64,6 @@ SiteLabel TransportLandscape::find_site(const Vec3& frac) const {
   return found;
 }
 
-// A Cartesian direction under the rotation of an operation.
-Vec3 TransportLandscape::turned(const FractionalOperation& op, const Vec3& direction) const {
-  const Lattice& lattice = field_.lattice();
-  return lattice.to_cart(apply(op, lattice.to_frac(direction)) - op.translation);
-}
-
-// Where operations hold within rounding only, the image of a minimum lies next to one. `energy` becomes the
-// lower one of the two.
-Vec3 TransportLandscape::polished_minimum(const Vec3& frac, double* energy) const {
-  if (!rounded_) return frac;
-  const StationaryPoint point = find_minimum(field_, frac, options_.refine.search);
-  if (!point.converged || norm(field_.lattice().to_cart(point.frac - frac)) >= kRounded) return frac;
-  *energy = std::min(*energy, point.energy);
-  return point.frac;
-}
-
-Vec3 TransportLandscape::polished_saddle(const Vec3& frac, const Vec3& along, double* energy) const {
-  if (!rounded_) return frac;
-  const StationaryPoint point = find_saddle(field_, frac, along, options_.refine.search);
-  if (!point.converged || norm(field_.lattice().to_cart(point.frac - frac)) >= kRounded) return frac;
-  *energy = std::min(*energy, point.energy);
-  return point.frac;
-}
-
 // A new minimum comes with its whole orbit, all with the energy of the lowest: which one was found first
 // depends on the grid.
 SiteLabel TransportLandscape::site_at(const StationaryPoint& minimum) {
@@ -97,7 +72,7 @@ SiteLabel TransportLandscape::site_at(const StationaryPoint& minimum) {
   const Vec3 frac = centred(minimum.frac, kSameSite);
   const std::size_t first = sites_.size();
   double energy = minimum.energy;
-  for (const FractionalOperation& op : operations_) {
+  for (const CrystalOperation& op : operations_) {
     Vec3 image = polished_minimum(apply(op, frac), &energy);
     wrap_near(&image);
     if (find_site(image).site < 0) sites_.push_back({image, energy, static_cast<std::int32_t>(first)});
@@ -149,42 +124,6 @@ void TransportLandscape::add_end(const SiteLabel& label, std::vector<End>* ends)
   if (label.site >= 0 && std::none_of(ends->begin(), ends->end(), same)) ends->push_back(label);
 }
 
-// Operations that leave a point where it is.
-std::vector<FractionalOperation> TransportLandscape::stabiliser(const Vec3& point, double tolerance) const {
-  std::vector<FractionalOperation> kept;
-  for (const FractionalOperation& op : operations_) {
-    const Vec3 gap = apply(op, point) - point;
-    const Vec3 whole{std::round(gap.x), std::round(gap.y), std::round(gap.z)};
-    if (norm(field_.lattice().to_cart(gap - whole)) > tolerance) continue;
-    kept.push_back(op);
-    kept.back().translation -= whole;
-  }
-  return kept;
-}
-
-// A point found by a search next to a symmetry element, on it.
-Vec3 TransportLandscape::centred(const Vec3& point, double tolerance) const {
-  const std::vector<FractionalOperation> operations = stabiliser(point, tolerance);
-  Vec3 sum{};
-  for (const FractionalOperation& op : operations) sum += apply(op, point);
-  return operations.empty() ? point : (1.0 / static_cast<double>(operations.size())) * sum;
-}
-
-// A descent from a saddle on a symmetry element falls to one of several equivalent minima by chance; the flux
-// goes to all of them. Adds the images of the ends on their own side, or on the other when the operation
-// turns the path round.
-void TransportLandscape::add_images(const std::vector<FractionalOperation>& operations, const Vec3& mode,
-                                    std::vector<End>* here, std::vector<End>* there) {
-  for (const FractionalOperation& op : operations) {
-    const bool same_side = dot(turned(op, mode), mode) > 0.0;
-    for (std::size_t n = 0; n < here->size(); ++n) {
-      const SiteLabel end = (*here)[n];
-      const TransportSite site = sites_[static_cast<std::size_t>(end.site)];
-      add_end(find_site(apply(op, site.frac + to_vec(end.cell))), same_side ? here : there);
-    }
-  }
-}
-
 bool TransportLandscape::knows_saddle(const Vec3& frac) const {
   return std::any_of(saddles_.begin(), saddles_.end(), [&](const Vec3& known) {
     const Vec3 gap = frac - known;
@@ -217,10 +156,8 @@ void TransportLandscape::add_orbit(const TransportHop& hop, std::size_t from) {
     field_.derivatives(hop.saddle, &gradient, &hessian);
     mode = symmetric_eigen(hessian).vectors[0];
   }
-  const Vec3 start = sites_[static_cast<std::size_t>(hop.a)].frac;
-  const Vec3 end = sites_[static_cast<std::size_t>(hop.b)].frac + to_vec(hop.cell);
-  for (const FractionalOperation& op : operations_) {
-    const SiteLabel a = find_site(apply(op, start)), b = find_site(apply(op, end));
+  for (const CrystalOperation& op : operations_) {
+    const SiteLabel a = moved(op, {hop.a, {}}), b = moved(op, {hop.b, hop.cell});
     if (a.site < 0 || b.site < 0) continue;
     TransportHop image(hop);
     image.a = a.site;
@@ -244,7 +181,7 @@ Hop TransportLandscape::lowest_image(const Hop& hop) const {
   field_.derivatives(hop.saddle, &gradient, &hessian);
   const Vec3 mode = symmetric_eigen(hessian).vectors[0];
   Hop lowest(hop);
-  for (const FractionalOperation& op : operations_) {
+  for (const CrystalOperation& op : operations_) {
     double energy = lowest.energy;
     const Vec3 image = polished_saddle(apply(op, hop.saddle), turned(op, mode), &energy);
     if (energy > lowest.energy - kLevelTie) continue;
@@ -281,7 +218,7 @@ void TransportLandscape::add_hop(const Hop& found) {
   const Hop hop = lowest_image(found);
   const Vec3 saddle = centred(hop.saddle, kSameSaddle);
   std::vector<End> first = ends_at(hop.ends[0]), second = ends_at(hop.ends[1]);
-  const std::vector<FractionalOperation> operations = stabiliser(saddle, kSameSaddle);
+  const std::vector<CrystalOperation> operations = stabiliser(saddle, kSameSaddle);
   Vec3 gradient;
   Mat3 hessian;
   field_.derivatives(saddle, &gradient, &hessian);
@@ -290,8 +227,8 @@ void TransportLandscape::add_hop(const Hop& found) {
     add_images(operations, mode, &first, &second);
     add_images(operations, mode, &second, &first);
   }
-  for (const FractionalOperation& op : operations_) {
-    double energy = hop.energy;
+  double energy = hop.energy;
+  for (const CrystalOperation& op : operations_) {
     const Vec3 image = polished_saddle(apply(op, saddle), turned(op, mode), &energy);
     if (!knows_saddle(image)) saddles_.push_back(image);
   }
@@ -302,7 +239,7 @@ void TransportLandscape::add_hop(const Hop& found) {
     for (const End& b : second) {
       const Int3 cell = b.cell - a.cell;
       if (a.site == b.site && is_zero(cell)) continue;  // a bump inside one basin
-      add_orbit({a.site, b.site, cell, hop.energy, saddle - to_vec(a.cell), weight, hop.stationary, {}, -1},
+      add_orbit({a.site, b.site, cell, energy, saddle - to_vec(a.cell), weight, hop.stationary, {}, -1},
                 from);
     }
   }

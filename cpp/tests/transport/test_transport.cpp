@@ -71,7 +71,7 @@ void forked_valley_reaches_both_wells() {
   Polisher polisher(landscape, c.field, operations, options.refine);
   const RefinedPercolation levels =
       refine_percolation(landscape, percolate(landscape), polisher, options.refine);
-  TransportLandscape transport(landscape, c.field, operations, operations, options);
+  TransportLandscape transport(landscape, c.field, operations, crystal_operations(operations), options);
   transport.build(levels);
   CHECK(transport.sites().size() == 2);
   const double well = std::acos(kD / (4 * kB)) / kTwoPi;
@@ -107,7 +107,7 @@ void network_is_closed_under_the_operations() {
   TransportOptions options;
   options.ceiling = 0.0;
   Polisher polisher(landscape, c.field, {}, options.refine);
-  TransportLandscape transport(landscape, c.field, {}, operations, options);
+  TransportLandscape transport(landscape, c.field, {}, crystal_operations(operations), options);
   transport.build(refine_percolation(landscape, percolate(landscape), polisher, options.refine));
   CHECK(transport.sites().size() == 2);
   CHECK(transport.sites()[0].energy == transport.sites()[1].energy);

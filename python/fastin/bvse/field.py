@@ -241,14 +241,28 @@ SYMMETRY_TOLERANCE = 5e-4
 ROUNDED = 2e-2
 
 
-def _snapped(translations: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Translations with each component that is a fraction (denominator up to 24) within the tolerance made exact."""
-    snapped = translations.copy()
+def _snapped(
+    rotations: NDArray[np.int32], translations: NDArray[np.float64], cell: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Translations made exact along the axes where all are fractions (denominator up to 24) within the tolerance.
+
+    Axes that a rotation mixes go together, so that the operations stay a group: with the origin anywhere, single
+    components are near fractions by chance.
+    """
+    near = translations.copy()
+    hit = np.zeros(translations.shape, dtype=np.bool_)
     lengths = np.linalg.norm(cell, axis=1)
     for denominator in range(24, 0, -1):  # the smallest that fits comes last; one at a time: supercells have 10^5
-        near = np.round(translations * denominator) / denominator
-        hit = np.abs(near - translations) * lengths < SYMMETRY_TOLERANCE
-        snapped[hit] = near[hit]
+        fraction = np.round(translations * denominator) / denominator
+        close = np.abs(fraction - translations) * lengths < SYMMETRY_TOLERANCE
+        near[close] = fraction[close]
+        hit |= close
+    whole: NDArray[np.bool_] = np.all(hit, axis=0)
+    mixed: NDArray[np.bool_] = np.any(rotations != 0, axis=0)
+    mixed = mixed | mixed.T
+    for _ in range(2):  # three axes: two steps reach all that are mixed
+        whole = ~(mixed & ~whole).any(axis=1)
+    snapped = np.where(whole, near, translations)
     result: NDArray[np.float64] = snapped - np.floor(snapped)
     return result
 
@@ -272,16 +286,23 @@ def _symmetric_rows(
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.float64]]:
     """Framework positions averaged over the operations that they obey closely, and those operations."""
     rotations = np.ascontiguousarray(crystal.rotations, dtype=np.int32)
-    translations = np.ascontiguousarray(_snapped(crystal.translations, rows.cell))
+    translations = np.ascontiguousarray(crystal.translations)
     if len(rotations) < 2:
         return rows.frac, rotations, translations
     classes: dict[tuple[int, float], int] = {}
     occupied = np.round(rows.occupancy, 6).tolist()
-    labels = [classes.setdefault(key, len(classes)) for key in zip(kind.tolist(), occupied, strict=True)]
-    kept, averaged, _ = _core.site_symmetry(
-        rows.cell, rows.frac, np.array(labels, dtype=np.int32), rotations, translations, tolerance
-    )
-    return averaged, rotations[kept], translations[kept]
+    keys = zip(kind.tolist(), occupied, strict=True)
+    labels = np.array([classes.setdefault(key, len(classes)) for key in keys], dtype=np.int32)
+    kept, averaged, _ = _core.site_symmetry(rows.cell, rows.frac, labels, rotations, translations, tolerance)
+    rotations, translations = rotations[kept], translations[kept]
+    # What is kept and the averages belong to the operations as spglib found them, wherever the origin is. Exact
+    # fractions then move all positions together, by less than the tolerance.
+    exact = _snapped(rotations, translations, rows.cell)
+    if len(kept) > 1 and (exact != translations).any():
+        again, moved, _ = _core.site_symmetry(rows.cell, averaged, labels, rotations, exact, 4.0 * SYMMETRY_TOLERANCE)
+        if len(again) == len(kept):
+            averaged, translations = moved, exact
+    return averaged, rotations, translations
 
 
 def build_field(

@@ -83,7 +83,7 @@ def assemble(sites: Sites, source: str, oxidation_states: OxidationStates | None
     charge = _charges(
         number, occupancy, position, label, charge, sites, neighbours, oxidation_states, source, notes, warnings
     )
-    kind = _position_kinds(number, occupancy, charge, position)
+    kind = position_kinds(number, occupancy, charge, position)
     first = first_rows_of(position)
     warnings += residue_warnings(charge, occupancy)
     warnings += contact_warnings(number, occupancy, position, first, label, neighbours)
@@ -255,7 +255,7 @@ def _given_charges(
     return charge
 
 
-def _position_kinds(
+def position_kinds(
     number: NDArray[np.int32], occupancy: NDArray[np.float64], charge: NDArray[np.float64], position: NDArray[np.int64]
 ) -> NDArray[np.int32]:
     """Integer label a position, equal where the same ions sit with the same occupancies."""

@@ -117,6 +117,43 @@ def _from_spglib(
     )
 
 
+def primitive_operations(
+    cell: NDArray[np.float64], frac: NDArray[np.float64], kind: NDArray[np.int32], symprec: float = SYMPREC
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Space group of the primitive cell of a crystal, on fractional columns of the given cell; None without one.
+
+    One operation for each rotation: with the centring translations of the given cell they are all of the crystal, also
+    those that do not map the given cell on itself.
+
+    Args:
+        cell: (3, 3) lattice vectors in rows (A).
+        frac: (P, 3) fractional positions.
+        kind: (P,) label of what sits there.
+        symprec: distance (A) within which an atom counts as mapped.
+
+    Returns:
+        (G, 3, 3) rotations, rows of fractions where one turns the cell into another, and (G, 3) translations.
+    """
+    spglib = _spglib()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            whole = spglib.get_symmetry_dataset((cell, frac, kind), symprec=symprec)
+            if whole is None:
+                return None
+            small = np.asarray(whole.primitive_lattice)
+            first = np.unique(whole.mapping_to_primitive, return_index=True)[1]
+            there = frac[first] @ cell @ np.linalg.inv(small)
+            found = spglib.get_symmetry_dataset((small, there, kind[first]), symprec=symprec)
+        except getattr(spglib, "SpglibError", RuntimeError):
+            return None
+    if found is None:
+        return None
+    change = (cell @ np.linalg.inv(small)).T  # columns: x_small = change x
+    back = np.linalg.inv(change)
+    return back @ found.rotations @ change, found.translations @ back.T
+
+
 def wyckoff_letters(
     cell: NDArray[np.float64], frac: NDArray[np.float64], kind: NDArray[np.int32], symprec: float = SYMPREC
 ) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 from fastin.errors import InputError
 from fastin.transport.parts import FloatArray, Hops, Positions, Sites
 from fastin.transport.symmetry import HopSymmetry, Walk, turned, walk_ends
-from fastin.transport.ways import Places, interstitial_places, opened, position_places, ways
+from fastin.transport.ways import Places, interstitial_places, opened, position_places, rank, ways
 
 MECHANISMS = ("vacancy", "interstitial", "exchange")
 
@@ -178,11 +178,7 @@ class LegFinder:
                 orbit = self.symmetry.orbit(walk)
                 known.update(self.symmetry.canonical(image) for image in orbit)
                 orbits.append(orbit)
-
-        def height(orbit: list[Walk]) -> tuple[float, int]:
-            return max(float(self.hops.energy[h]) for h, _ in orbit[0].steps), len(orbit[0].steps)
-
-        return sorted(orbits, key=height)
+        return sorted(orbits, key=lambda orbit: rank(self.sites, self.hops, orbit[0]))
 
     def _returns(self, walk: Walk) -> bool:
         """Whether a walk ends where it began."""

@@ -28,7 +28,7 @@ from fastin.transport.lattice_gas import LatticeGas, Repulsion
 from fastin.transport.legs import Leg, LegFinder
 from fastin.transport.parts import FloatArray, Hops, Ints, Loop, Positions, Sites, Voids, periodic_distances
 from fastin.transport.profiles import HopProfile, TransportPath, hop_profiles, join_profiles
-from fastin.transport.symmetry import HopSymmetry, letters
+from fastin.transport.symmetry import HopSymmetry, letters, operations
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -175,6 +175,7 @@ class TransportNetwork:
         return list(
             hop_profiles(
                 grid.field,
+                self._operations,
                 self.zero_energy,
                 self.site_frac[i],
                 ends,
@@ -188,6 +189,12 @@ class TransportNetwork:
         if self._grid is None or self._grid.field is None:
             raise InputError(f"{self.source}: this transport network carries no energy field")
         return self._grid
+
+    @cached_property
+    def _operations(self) -> tuple[FloatArray, FloatArray]:
+        field = self._energy_grid().field
+        assert field is not None
+        return operations(self.crystal, field)
 
     def path(self, dimensions: int) -> TransportPath | None:
         """Cheapest path on which the network reaches that many dimensions; None where it does not below the cutoff.
@@ -421,11 +428,7 @@ class TransportNetwork:
     @cached_property
     def leg_finder(self) -> LegFinder:
         """Ways between places by any mechanism, with their symmetry."""
-        from fastin.bvse.field import crystal_symmetry
-
-        field = self._energy_grid().field
-        assert field is not None
-        symmetry = HopSymmetry(self.cell, self.sites, self.hops, *crystal_symmetry(self.crystal, field))
+        symmetry = HopSymmetry(self.cell, self.sites, self.hops, *self._operations)
         return LegFinder(
             self.cell, self.sites, self.hops, self.positions, symmetry, self.site_wyckoff, self.mobile_wyckoff
         )

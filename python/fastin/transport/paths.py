@@ -18,6 +18,7 @@ from fastin.runtime.threads import resolve_threads
 from fastin.transport.network import TransportNetwork
 from fastin.transport.parts import FloatArray, Hops, Ints, Loop, Positions, Sites, Voids, periodic_distances
 from fastin.transport.profiles import HopProfile, TransportPath
+from fastin.transport.symmetry import operations
 
 if TYPE_CHECKING:
     from fastin.bvse.barriers import Barriers
@@ -167,8 +168,6 @@ def join_network(
     Raises:
         InputError: a grid read from a file, which carries no field.
     """
-    from fastin.bvse.field import crystal_symmetry
-
     threads = resolve_threads(num_threads)
     if grid.field is None:
         raise InputError(f"{grid.source}: this energy grid carries no field; compute it with compute_bvse")
@@ -179,7 +178,7 @@ def join_network(
         grid.field.core,
         grid.field.rotations,
         grid.field.translations,
-        *crystal_symmetry(crystal, grid.field),
+        *operations(crystal, grid.field),
         network.site_frac,
         np.ascontiguousarray(framework.mobile_frac),
         ceiling,

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from fastin.bvse.field import Field
 
 FloatArray = npt.NDArray[np.float64]
+Operations = tuple[FloatArray, FloatArray]
 
 # A descent that ends farther than this from a site belongs to another one, angstrom.
 _ARRIVED = 0.06
-_SAME_SADDLE = 0.02  # angstrom between a saddle and its image under an operation that leaves it in place
+# Angstrom between a saddle and its image under an operation that leaves it in place, where coordinates are rounded.
+_SAME_SADDLE = 0.1
 _STEP = 0.1  # spacing of the points on straight lines, angstrom
 
 
@@ -131,35 +133,37 @@ def _far(a: FloatArray, b: FloatArray, cell: FloatArray) -> float:
     return float(np.linalg.norm((a - b) @ cell))
 
 
-def _stabiliser(field: Field, saddle: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Operations ``x' = R x + t`` of the field that leave the saddle where it is."""
-    gap = field.rotations @ saddle + field.translations - saddle
+def _stabiliser(
+    operations: Operations, cell: FloatArray, saddle: FloatArray
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Operations ``x' = R x + t`` that leave the saddle where it is."""
+    rotations, translations = operations
+    gap = rotations @ saddle + translations - saddle
     whole = np.round(gap)
-    fixed = np.linalg.norm((gap - whole) @ field.cell, axis=1) < _SAME_SADDLE
+    fixed = np.linalg.norm((gap - whole) @ cell, axis=1) < _SAME_SADDLE
     for k in np.flatnonzero(fixed):
-        yield field.rotations[k].astype(np.float64), field.translations[k] - whole[k]
+        yield rotations[k], translations[k] - whole[k]
 
 
-def _way(field: Field, sides: Sequence[FloatArray], saddle: FloatArray, target: FloatArray) -> FloatArray:
+def _way(
+    operations: Operations, cell: FloatArray, sides: Sequence[FloatArray], saddle: FloatArray, target: FloatArray
+) -> FloatArray:
     """A descent from the saddle (left out) to the target: one of the two sides, or its image under symmetry.
 
     On a symmetry element a descent falls to one of several equivalent minima by chance; the images reach the others.
     """
-    cell = field.cell
-    for side in sides:
-        if _far(side[-1], target, cell) < _ARRIVED:
-            return np.concatenate([side, target[None]])
-    for rotation, translation in _stabiliser(field, saddle):
-        for side in sides:
-            image = side @ rotation.T + translation
-            if _far(image[-1], target, cell) < _ARRIVED:
-                return np.concatenate([image, target[None]])
     nearest = min(sides, key=lambda side: _far(side[-1], target, cell))
+    if _far(nearest[-1], target, cell) >= _ARRIVED:
+        images = [side @ r.T + t for r, t in _stabiliser(operations, cell, saddle) for side in sides]
+        nearest = min([nearest, *images], key=lambda side: _far(side[-1], target, cell))
+    if _far(nearest[-1], target, cell) < _ARRIVED:
+        return np.concatenate([nearest, target[None]])
     return np.concatenate([nearest, _line(nearest[-1], target, cell)])
 
 
 def hop_profiles(
     field: Field,
+    operations: Operations,
     zero: float,
     starts: FloatArray,
     ends: FloatArray,
@@ -171,6 +175,7 @@ def hop_profiles(
 
     Args:
         field: the energy.
+        operations: rotations and translations that map the hops on each other (`fastin.transport.symmetry`).
         zero: absolute energy of the profiles' zero, eV.
         starts: (n, 3) first sites in their home cells.
         ends: (n, 3) second sites in the cells of the hops' images.
@@ -188,7 +193,7 @@ def hop_profiles(
             path = frac[offset[k] : offset[k + 1]]
             top = int(np.linalg.norm((path - saddle) @ cell, axis=1).argmin())
             sides = [side for side in (path[:top][::-1], path[top + 1 :]) if len(side)] or [saddle[None]]
-            head, tail = _way(field, sides, saddle, start), _way(field, sides, saddle, end)
+            head, tail = (_way(operations, cell, sides, saddle, x) for x in (start, end))
             points = np.concatenate([head[::-1], saddle[None], tail])
         distance = _length_along(points, cell)
         keep = np.concatenate([[True], np.diff(distance) > 1e-9])

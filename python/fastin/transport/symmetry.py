@@ -9,13 +9,43 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastin.crystal.symmetry import wyckoff_letters
+from fastin.bvse.field import crystal_symmetry
+from fastin.crystal.build import position_kinds
+from fastin.crystal.symmetry import primitive_operations, wyckoff_letters
 from fastin.transport.parts import Cell, FloatArray, Hops, Positions, Sites, periodic_distances
 
 if TYPE_CHECKING:
+    from fastin.bvse.field import Field
     from fastin.crystal.crystal import Crystal
 
 _SAME_SADDLE = 0.1  # angstrom: images of a saddle where coordinates are rounded
+
+
+def operations(crystal: Crystal, field: Field) -> tuple[FloatArray, FloatArray]:
+    """Operations that map the crystal, as its field sees it, on itself.
+
+    A cell that repeats a smaller one may do so along some directions only (1 x 2 x 1 of a cube). Rotations that turn
+    the crystal but not that cell have rows of fractions here; the translations of the smaller cell belong to the list.
+
+    Args:
+        crystal: what the field was computed from.
+        field: its energy.
+
+    Returns:
+        (G, 3, 3) rotations and (G, 3) translations on fractional columns.
+    """
+    own, shifts = crystal_symmetry(crystal, field)
+    rotations = own.astype(np.float64)
+    pure = shifts[(own == np.eye(3, dtype=np.int32)).all(axis=(1, 2))]
+    if len(pure) < 2 or len(own) < len(crystal.rotations):
+        return rotations, shifts
+    kinds = position_kinds(crystal.number, crystal.occupancy, crystal.charge, crystal.position)
+    turned_cells = primitive_operations(crystal.cell, crystal.frac[crystal.first_rows], kinds)
+    if turned_cells is None or len(turned_cells[0]) * len(pure) <= len(own):
+        return rotations, shifts
+    small, offsets = turned_cells
+    every = offsets[:, None, :] + pure[None, :, :]
+    return np.repeat(small, len(pure), axis=0), np.ascontiguousarray((every - np.floor(every)).reshape(-1, 3))
 
 
 class Walk(NamedTuple):
@@ -46,7 +76,7 @@ class HopSymmetry:
         cell: (3, 3) lattice vectors in rows, angstrom.
         sites: closed under the operations.
         hops: closed under the operations.
-        rotations: (G, 3, 3).
+        rotations: (G, 3, 3), see `operations`.
         translations: (G, 3).
     """
 
@@ -55,7 +85,7 @@ class HopSymmetry:
         cell: FloatArray,
         sites: Sites,
         hops: Hops,
-        rotations: npt.NDArray[np.int32],
+        rotations: FloatArray,
         translations: FloatArray,
     ) -> None:
         self._cell = cell
@@ -75,25 +105,35 @@ class HopSymmetry:
             out[j, i, -a, -b, -c].append((h, False))
         return out
 
-    def _site(self, operation: int, sites: list[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Images of sites in their home cells, and their cells."""
-        points = self._sites.frac[sites] @ self._rotations[operation].T + self._translations[operation]
+    def _stops(self, walk: Walk) -> tuple[list[int], npt.NDArray[np.int64]]:
+        """Sites of a walk, and their cells."""
+        sites, cells = [walk.start], [np.zeros(3, dtype=np.int64)]
+        for h, forward in walk.steps:
+            sites.append(int(self._hops.index[1 if forward else 0, h]))
+            cells.append(cells[-1] + (self._hops.image[h] if forward else -self._hops.image[h]))
+        return sites, np.array(cells)
+
+    def _site(
+        self, operation: int, sites: list[int], cells: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Images of sites in cells: the nearest ones of their classes, and their cells."""
+        points = (self._sites.frac[sites] + cells) @ self._rotations[operation].T + self._translations[operation]
         gap = points[:, None, :] - self._sites.frac[None]
         whole = np.round(gap)
-        best = np.linalg.norm((gap - whole) @ self._cell, axis=2).argmin(axis=1)
+        distance = np.linalg.norm((gap - whole) @ self._cell, axis=2)
+        distance[self._sites.orbit[sites][:, None] != self._sites.orbit[None]] = np.inf
+        best = distance.argmin(axis=1)
         return best, whole[np.arange(len(sites)), best].astype(np.int64)
 
     def image(self, operation: int, walk: Walk) -> Walk | None:
         """The image of a walk; None where the list of hops lacks one of its hops."""
-        stops = [walk.start] + [int(self._hops.index[1 if f else 0, h]) for h, f in walk.steps]
-        sites, cells = self._site(operation, stops)
-        rotation = self._rotations[operation]
+        stops, homes = self._stops(walk)
+        sites, cells = self._site(operation, stops, homes)
         steps = []
         for n, (h, forward) in enumerate(walk.steps):
-            shift = rotation @ (self._hops.image[h] if forward else -self._hops.image[h])
-            cell = cells[n + 1] + shift - cells[n]
+            cell = cells[n + 1] - cells[n]
             ways = self._between.get((int(sites[n]), int(sites[n + 1]), *cell.tolist()), [])
-            chosen = self._over_saddle(operation, h, forward, cells[n], ways)
+            chosen = self._over_saddle(operation, h, homes[n] if forward else homes[n + 1], cells[n], ways)
             if chosen is None:
                 return None
             steps.append(chosen)
@@ -103,16 +143,23 @@ class HopSymmetry:
         self,
         operation: int,
         hop: int,
-        forward: bool,
+        first: npt.NDArray[np.int64],
         home: npt.NDArray[np.int64],
         ways: list[tuple[int, bool]],
     ) -> tuple[int, bool] | None:
-        """Of hops between the same sites, the one over the image of the saddle."""
+        """Of hops between the same sites, the one over the image of the saddle.
+
+        Args:
+            operation: its number.
+            hop: whose image is sought.
+            first: cell of the hop's first site.
+            home: cell of the site from which the image is walked.
+            ways: hops between the same sites, with directions.
+        """
         same = [w for w in ways if self._hops.orbit[w[0]] == self._hops.orbit[hop]]
         if len(same) < 2:
             return same[0] if same else None
-        # seen from the walk's site: the second site of a hop that is walked backward lies in the hop's own cell
-        saddle = self._hops.saddle_frac[hop] - (0 if forward else self._hops.image[hop])
+        saddle = self._hops.saddle_frac[hop] + first
         point = self._rotations[operation] @ saddle + self._translations[operation] - home
         gaps = [
             np.linalg.norm((self._hops.saddle_frac[w] - (0 if f else self._hops.image[w]) - point) @ self._cell)

@@ -239,7 +239,18 @@ def ways(
             if symmetry.canonical(walk) not in {symmetry.canonical(w) for orbit in found.orbits for w in orbit}:
                 found.orbits.extend(more.orbits)
                 _enter(best, hops, places, more.orbits[0])
-    return sorted(found.orbits, key=lambda orbit: (_height(hops, orbit[0].steps), len(orbit[0].steps)))
+    return sorted(found.orbits, key=lambda orbit: rank(sites, hops, orbit[0]))
+
+
+def rank(sites: Sites, hops: Hops, walk: Walk) -> tuple[float, ...]:
+    """What ways are sorted by: highest saddle, number of hops; then what tells apart those that share a saddle.
+
+    None of it depends on the direction or on which of a class stands for it.
+    """
+    end, _ = walk_ends(walk, hops)
+    depths = sorted(float(sites.energy[s]) for s in (walk.start, end))
+    saddles = sum(float(hops.energy[h]) for h, _ in walk.steps)
+    return _height(hops, walk.steps), len(walk.steps), round(saddles, 6), *(round(v, 6) for v in depths)
 
 
 # From a place: to a place in a cell, heights and numbers of hops of the ways listed.

@@ -13,6 +13,28 @@
 
 namespace fastin {
 
+// x' = rotation x + translation on fractional columns; the rotation may turn the cell into another one of the
+// same crystal, its entries are fractions then.
+struct CrystalOperation {
+  Mat3 rotation;
+  Vec3 translation;
+};
+
+inline Vec3 apply(const CrystalOperation& op, const Vec3& x) {
+  return times_col(op.rotation, x) + op.translation;
+}
+
+inline std::vector<CrystalOperation> crystal_operations(const std::vector<FractionalOperation>& operations) {
+  std::vector<CrystalOperation> out(operations.size());
+  for (std::size_t g = 0; g < out.size(); ++g) {
+    out[g].translation = operations[g].translation;
+    for (std::size_t k = 0; k < 9; ++k)
+      out[g].rotation[static_cast<int>(k / 3)][static_cast<int>(k % 3)] =
+          operations[g].rotation[k / 3][k % 3];
+  }
+  return out;
+}
+
 struct TransportOptions {
   double ceiling;  // absolute energy (eV) up to which sites and hops are kept
   RefineOptions refine;
@@ -49,7 +71,7 @@ class TransportLandscape {
   // coordinates.
   TransportLandscape(GridLandscape& landscape, const EnergyField& field,
                      const std::vector<FractionalOperation>& exact,
-                     const std::vector<FractionalOperation>& operations, const TransportOptions& options);
+                     const std::vector<CrystalOperation>& operations, const TransportOptions& options);
 
   // All minima and saddles up to the ceiling, those that the grid shows and those from a search around every
   // grid point, each saddle followed down to its minima; then whatever the refined percolation levels need
@@ -68,20 +90,22 @@ class TransportLandscape {
   using End = SiteLabel;
   SiteLabel site_at(const StationaryPoint& minimum);
   SiteLabel find_site(const Vec3& frac) const;
+  SiteLabel moved(const CrystalOperation& op, const SiteLabel& label) const;
   SiteLabel site_of_basin(std::int32_t basin);
-  std::vector<FractionalOperation> stabiliser(const Vec3& point, double tolerance) const;
+  bool strained() const;
+  std::vector<CrystalOperation> stabiliser(const Vec3& point, double tolerance) const;
   Vec3 centred(const Vec3& point, double tolerance) const;
   std::vector<End> ends_at(const Vec3& frac);
   void add_end(const SiteLabel& label, std::vector<End>* ends);
-  void add_images(const std::vector<FractionalOperation>& operations, const Vec3& mode,
-                  std::vector<End>* here, std::vector<End>* there);
+  void add_images(const std::vector<CrystalOperation>& operations, const Vec3& mode, std::vector<End>* here,
+                  std::vector<End>* there);
   std::vector<Hop> hops_below_grid(std::int32_t site, const SiteLabel& target, TransportHop* direct);
   void search_everywhere(double top);
   StationaryPoint newton_from(const Vec3& start, double reach) const;
   bool knows_point(const Vec3& frac) const;
   void link_below_grid();
   bool knows_saddle(const Vec3& frac) const;
-  Vec3 turned(const FractionalOperation& op, const Vec3& direction) const;
+  Vec3 turned(const CrystalOperation& op, const Vec3& direction) const;
   Vec3 polished_minimum(const Vec3& frac, double* energy) const;
   Vec3 polished_saddle(const Vec3& frac, const Vec3& along, double* energy) const;
   Hop lowest_image(const Hop& hop) const;
@@ -95,8 +119,9 @@ class TransportLandscape {
   GridLandscape& landscape_;
   const EnergyField& field_;
   std::vector<FractionalOperation> exact_;
-  std::vector<FractionalOperation> operations_;
-  bool rounded_;  // images under the operations are polished again
+  std::vector<CrystalOperation> operations_;
+  bool strained_ = false;  // the cell obeys the operations to within rounded lengths: images differ in energy
+  bool rounded_;           // images under the operations are polished again
   TransportOptions options_;
   Polisher polisher_;
   std::vector<TransportSite> sites_;
