@@ -257,11 +257,11 @@ def _snapped(
         close = np.abs(fraction - translations) * lengths < SYMMETRY_TOLERANCE
         near[close] = fraction[close]
         hit |= close
-    whole: NDArray[np.bool_] = np.all(hit, axis=0)
+    whole = np.asarray(hit.all(axis=0))
     mixed: NDArray[np.bool_] = np.any(rotations != 0, axis=0)
     mixed = mixed | mixed.T
     for _ in range(2):  # three axes: two steps reach all that are mixed
-        whole = ~(mixed & ~whole).any(axis=1)
+        whole = ~np.any(mixed & ~whole, axis=1)
     snapped = np.where(whole, near, translations)
     result: NDArray[np.float64] = snapped - np.floor(snapped)
     return result

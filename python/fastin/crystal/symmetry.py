@@ -120,7 +120,7 @@ def _from_spglib(
 def primitive_operations(
     cell: NDArray[np.float64], frac: NDArray[np.float64], kind: NDArray[np.int32], symprec: float = SYMPREC
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Space group of the primitive cell of a crystal, on fractional columns of the given cell; None without one.
+    """Space group of the primitive cell, on fractional columns of the given one; None where that is primitive itself.
 
     One operation for each rotation: with the centring translations of the given cell they are all of the crystal, also
     those that do not map the given cell on itself.
@@ -134,24 +134,16 @@ def primitive_operations(
     Returns:
         (G, 3, 3) rotations, rows of fractions where one turns the cell into another, and (G, 3) translations.
     """
-    spglib = _spglib()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            whole = spglib.get_symmetry_dataset((cell, frac, kind), symprec=symprec)
-            if whole is None:
-                return None
-            small = np.asarray(whole.primitive_lattice)
-            first = np.unique(whole.mapping_to_primitive, return_index=True)[1]
-            there = frac[first] @ cell @ np.linalg.inv(small)
-            found = spglib.get_symmetry_dataset((small, there, kind[first]), symprec=symprec)
-        except getattr(spglib, "SpglibError", RuntimeError):
-            return None
-    if found is None:
+    cell, frac, kind = np.ascontiguousarray(cell), np.ascontiguousarray(frac), np.ascontiguousarray(kind, np.int32)
+    offsets, _, distance = _core.neighbours(cell, frac, _SHELL)
+    found = _core.pure_translations(cell, frac, kind, offsets, distance, tolerance=symprec)
+    basis: NDArray[np.float64] = found["primitive"]
+    if found["nothing_else"] or len(found["translations"]) == 1:
         return None
-    change = (cell @ np.linalg.inv(small)).T  # columns: x_small = change x
-    back = np.linalg.inv(change)
-    return back @ found.rotations @ change, found.translations @ back.T
+    group = find_space_group(basis @ cell, found["primitive_frac"], kind[found["first"]], symprec)
+    change = basis.T  # columns: primitive fractions -> fractions of the given cell
+    rotations: NDArray[np.float64] = change @ group.rotations @ np.linalg.inv(change)
+    return rotations, group.translations @ change.T
 
 
 def wyckoff_letters(

@@ -174,7 +174,7 @@ class HopSymmetry:
         for operation, (rotation, shift) in enumerate(zip(self._rotations, self._translations, strict=True)):
             image = self.image(operation, walk)
             if image is not None:
-                _, cells = self._site(operation, [walk.start])
+                _, cells = self._site(operation, [walk.start], np.zeros((1, 3), dtype=np.int64))
                 found.append((image, rotation @ point + shift - cells[0]))
         return found
 
