@@ -286,3 +286,10 @@ def test_numbers_that_are_none_are_an_error(licl):
 
     with pytest.raises(InputError, match="no numbers"):
         fastin.relax_hops(licl, Broken(), **QUICK)
+
+    class Failing(MorseCrystal):
+        def calculate(self, *args, **named):
+            raise KeyError("Li")
+
+    with pytest.raises(InputError, match="the potential failed: KeyError: 'Li'"):
+        fastin.relax_hops(licl, Failing(), **QUICK)

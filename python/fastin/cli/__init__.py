@@ -36,6 +36,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "barriers": ("fastin.cli.barriers", "BVSE grid and 1D/2D/3D percolation barriers."),
     "paths": ("fastin.cli.paths", "Inequivalent hops with energies; NEB images."),
     "order": ("fastin.cli.order", "Neutral ordered cells of partly occupied crystals."),
+    "relax": ("fastin.cli.relax", "Barriers with everything relaxed by a machine-learned or any ASE potential."),
     "predict": ("fastin.cli.predict", "Activation energy and conductivity from the shipped model."),
     "xrd": ("fastin.cli.xrd", "Powder pattern; superionic classification of patterns."),
     "screen": ("fastin.cli.screen", "Thousands of structures into one resumable table."),

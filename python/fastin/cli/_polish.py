@@ -22,7 +22,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "xrd classify": ("fastin xrd classify LiFePO4.cif", "fastin xrd classify scan.csv --x Q --formula Li3PS4"),
     "xrd rank": ("fastin xrd rank cifs/ --top 20", "fastin xrd rank set.jsonl.gz --family argyrodite -o rank.csv"),
     "order": ("fastin order disordered.cif -o ordered", "fastin order disordered.cif -n 5 -o ordered"),
-    "relax": ("fastin relax --help", "fastin relax LiFePO4.cif"),
+    "relax": ("fastin relax --demo", "fastin relax LiFePO4.cif --calculator chgnet -o LiFePO4-relaxed -j 2"),
     "screen": ("fastin screen cifs/ -o results.parquet", "fastin screen set.jsonl.gz -o results.parquet -t paths -j 4"),
     "top": (
         "fastin top results.parquet --by barrier_3d_network_eV",

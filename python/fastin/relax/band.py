@@ -18,7 +18,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.mep import NEB
 from ase.optimize import FIRE, LBFGS
 
-from fastin.errors import InputError
+from fastin.errors import FastinError, InputError
 
 FloatArray = npt.NDArray[np.float64]
 Watch = Callable[[str, int, float], None]
@@ -92,7 +92,13 @@ class _Images:
         """Fills in the results of one image, or of all that moved where the calculator takes several."""
         many = getattr(self.calculator, "calculate_many", None)
         stale = [a for a in self.images if a is wanted or a.calc.moved(a)] if many else [wanted]
-        found = many(stale) if many else [self._one(wanted)]
+        try:
+            found = many(stale) if many else [self._one(wanted)]
+        except (FastinError, MemoryError):
+            raise
+        except Exception as error:
+            said = " ".join(str(error).split())[:300]
+            raise InputError(f"the potential failed: {type(error).__name__}: {said}") from error
         self.calls += len(stale)
         for atoms, (energy, forces) in zip(stale, found, strict=True):
             if not (np.isfinite(energy) and np.isfinite(forces).all()):
@@ -230,3 +236,16 @@ def relax_band(
         steps=done,
         calls=images.calls,
     )
+
+
+def time_structure(calculator: Any, numbers: npt.NDArray[np.int64], cell: FloatArray, positions: FloatArray) -> float:
+    """Seconds for energy and forces of one structure; the first call, which may compile, does not count."""
+    import time
+
+    images = _Images(calculator)
+    atoms = images.add(_atoms(numbers, cell, positions))
+    atoms.get_forces()
+    start = time.perf_counter()
+    atoms.positions += 1e-3
+    atoms.get_forces()
+    return time.perf_counter() - start

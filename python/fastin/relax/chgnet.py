@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,9 +51,11 @@ class CHGNetForces(Calculator):  # type: ignore[misc]
 
         graphs = [self._graph(atoms).to(self.device) for atoms in several]
         model = self.model
-        batch = BatchedGraph.from_graphs(
-            graphs, model.bond_basis_expansion, model.angle_basis_expansion, compute_stress=False
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer torch on how CHGNet takes the volumes
+            batch = BatchedGraph.from_graphs(
+                graphs, model.bond_basis_expansion, model.angle_basis_expansion, compute_stress=False
+            )
         found = model._compute(batch)
         per_atom = found["e"]
         count = found["atoms_per_graph"]

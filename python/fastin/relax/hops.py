@@ -18,9 +18,12 @@ from fastin.relax.cells import Band, build_band, common_supercell, refuse_disord
 from fastin.relax.flags import parent_flags
 from fastin.relax.legs import END_SHARE, Kept, RelaxedLeg, Settings, from_plain, relax_leg, to_plain
 from fastin.relax.percolation import Places, needed, places_of
+from fastin.relax.plan import Estimate, estimate
 from fastin.relax.potentials import Potential, load_potential
 from fastin.relax.result import RelaxedHops
+from fastin.relax.work import OVER_BUDGET, LegJob, OutOfBudgetError, in_processes, on_dask
 from fastin.runtime.files import digest
+from fastin.runtime.threads import get_num_threads
 from fastin.transport.parts import FloatArray
 
 if TYPE_CHECKING:
@@ -29,17 +32,13 @@ if TYPE_CHECKING:
     from fastin.transport.network import TransportNetwork
 
 
-class OutOfBudgetError(Exception):
-    """The time allowed is over; caught here, never seen by a user."""
-
-
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands.
 
     Attributes:
         leg: number of the leg at work; -1 for the crystal itself.
-        stage: ``"parent"``, ``"start"``, ``"end"`` or ``"band"``.
+        stage: ``"parent"``, ``"start"``, ``"end"`` or ``"band"``; ``"done"`` where legs run side by side.
         step: of the optimiser.
         force: largest, eV/A.
         done: legs that are done.
@@ -74,6 +73,8 @@ def relax_hops(
     out: str | PathLike[str] | None = None,
     budget: float | None = None,
     progress: Callable[[Progress], None] | None = None,
+    workers: int = 1,
+    scheduler: Any = None,
     num_threads: int | None = None,
     **options: Any,
 ) -> RelaxedHops:
@@ -99,7 +100,10 @@ def relax_hops(
         band_steps: at most, for a band.
         out: folder for results of each stage: a run that was stopped goes on there.
         budget: seconds after which no more is computed; what is there is returned.
-        progress: called after every step.
+        progress: called after every step; after every leg where several run side by side.
+        workers: processes that relax legs side by side, the processors shared out among them; more than one needs a
+            calculator with a name.
+        scheduler: address or client of a Dask cluster that relaxes the legs; needs a calculator with a name.
         num_threads: of the landscape; a calculator looks after its own.
         **options: of `compute_paths`.
 
@@ -108,13 +112,49 @@ def relax_hops(
         DisorderError: positions are partly filled: order the crystal first (`fastin.order`).
         MissingDependencyError: ASE or the potential's library is not installed.
     """
+    run = prepare(
+        source,
+        calculator,
+        ion=ion,
+        mechanism=mechanism,
+        legs=legs,
+        images=images,
+        supercell=supercell,
+        fmax=fmax,
+        climb=climb,
+        end_steps=end_steps,
+        band_steps=band_steps,
+        out=out,
+        num_threads=num_threads,
+        **options,
+    )
+    return run.finish(budget, progress, workers, scheduler)
+
+
+def prepare(
+    source: Any,
+    calculator: Any,
+    *,
+    ion: IonName | None = None,
+    mechanism: str | None = None,
+    legs: str | Sequence[int] = "needed",
+    images: int = 5,
+    supercell: float | Sequence[int] = 8.0,
+    fmax: float = 0.05,
+    climb: bool = True,
+    end_steps: int = 300,
+    band_steps: int = 300,
+    out: str | PathLike[str] | None = None,
+    num_threads: int | None = None,
+    **options: Any,
+) -> Run:
+    """A run before anything is relaxed: its legs, its cost (`Run.estimate`), `Run.finish`; see `relax_hops`."""
     potential = load_potential(calculator)
     settings = _settings(images, fmax, climb, end_steps, band_steps)
     paths = _paths(source, ion, num_threads, options)
     refuse_disorder(paths.crystal)
     potential.refuse_unknown([*paths.crystal.number.tolist(), paths.ion.number], paths.source)
-    run = Run(paths, potential, settings, mechanism, legs, supercell, None if out is None else Path(out))
-    return run.finish(budget, progress)
+    return Run(paths, potential, settings, mechanism, legs, supercell, None if out is None else Path(out))
 
 
 def _settings(images: int, fmax: float, climb: bool, end_steps: int, band_steps: int) -> Settings:
@@ -180,8 +220,6 @@ class Run:
         self.numbers = self._chosen(legs)
         self.supercell = common_supercell(paths, [self.all_legs[k] for k in self.numbers], supercell)
         self.folder = folder
-        self.parent_name = f"parent_{self._key(-1)[:12]}"
-        self.started = time.monotonic()
 
     def _chosen(self, legs: str | Sequence[int]) -> list[int]:
         count = len(self.all_legs)
@@ -259,8 +297,34 @@ class Run:
         found: FloatArray = (both[None] + (cells @ paths.cell)[:, None]).reshape(-1, 3)
         return found
 
-    def finish(self, budget: float | None, progress: Callable[[Progress], None] | None) -> RelaxedHops:
-        """Computes what is not there yet, one leg after the other."""
+    def estimate(self, workers: int = 1) -> Estimate:
+        """What the legs that are not there yet will cost, from one timed structure."""
+        todo = [k for k in self.numbers if self.kept(k).read("band") is None]
+        band = self.band(self.numbers[0], np.zeros((len(self.paths.crystal.number), 3)))
+        found = estimate(self.potential.calculator(), band, len(todo), self.settings.images, min(workers, len(todo)))
+        return found
+
+    def finish(
+        self,
+        budget: float | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        workers: int = 1,
+        scheduler: Any = None,
+    ) -> RelaxedHops:
+        """Computes what is not there yet; arguments as for `relax_hops`.
+
+        Raises:
+            InputError: several processes and a calculator that has no name; a number of them below 1.
+        """
+        if budget is not None and not (math.isfinite(budget) and budget >= 0):
+            raise InputError(f"the budget must be seconds of 0 or more, not {budget}")
+        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+            raise InputError(f"workers must be a whole number of 1 or more, not {workers!r}")
+        if (workers > 1 or scheduler is not None) and self.potential.spec is None:
+            raise InputError(
+                f"calculator {self.potential.name} is an object of this process: name one (module:factory) to relax "
+                "legs in others"
+            )
         clock = _Clock(budget, progress, len(self.numbers))
         done: dict[int, RelaxedLeg] = {}
         left: dict[int, str] = {}
@@ -269,21 +333,71 @@ class Run:
             displacement, rested = self.parent(clock.watch(-1))
             flags = parent_flags(displacement, rested)
             places = self.place_points(displacement)
+            bands: dict[int, Band] = {}
             for k in self.numbers:
                 try:
-                    band = self.band(k, displacement)
-                    done[k] = relax_leg(
-                        *(k, band, self.potential.calculator(), self.settings, places, self.kept(k), clock.watch(k))
-                    )
+                    bands[k] = self.band(k, displacement)
                 except FastinError as error:
                     left[k] = str(error)
-                clock.done += 1
+                    clock.done += 1
+            if scheduler is not None or (workers > 1 and len(bands) > 1):
+                self._elsewhere(bands, places, clock, done, left, workers, scheduler)
+            else:
+                self._here(bands, places, clock, done, left)
         except OutOfBudgetError:
             pass
         for k in self.numbers:
             if k not in done and k not in left:
-                left[k] = "not computed: the budget was spent"
+                left[k] = OVER_BUDGET
         return RelaxedHops.assemble(self.paths, self.potential, self, done, left, flags)
+
+    def _here(
+        self,
+        bands: dict[int, Band],
+        places: FloatArray,
+        clock: _Clock,
+        done: dict[int, RelaxedLeg],
+        left: dict[int, str],
+    ) -> None:
+        for k, band in bands.items():
+            try:
+                done[k] = relax_leg(
+                    *(k, band, self.potential.calculator(), self.settings, places, self.kept(k), clock.watch(k))
+                )
+            except FastinError as error:
+                left[k] = str(error)
+            clock.done += 1
+
+    def _elsewhere(
+        self,
+        bands: dict[int, Band],
+        places: FloatArray,
+        clock: _Clock,
+        done: dict[int, RelaxedLeg],
+        left: dict[int, str],
+        workers: int,
+        scheduler: Any,
+    ) -> None:
+        assert self.potential.spec is not None
+        spec = self.potential.spec
+        until = None if clock.budget is None else time.time() + clock.budget - clock.spent
+        jobs = (
+            LegJob(k, spec, band, self.settings, places, self.kept(k).folder, self.kept(k).key, until)
+            for k, band in bands.items()
+        )
+        count = min(workers, len(bands))
+        threads = max(1, get_num_threads() // count)
+        found = on_dask(jobs, scheduler) if scheduler is not None else in_processes(jobs, count, threads)
+        for answer in found:
+            if answer is None:
+                continue
+            k, result = answer
+            if isinstance(result, str):
+                left[k] = result
+            else:
+                done[k] = result
+            clock.done += 1
+            clock.tell(k, "done", 0, math.nan)
 
 
 class _Clock:
@@ -296,13 +410,19 @@ class _Clock:
         self.done = 0
         self.since = time.monotonic()
 
+    @property
+    def spent(self) -> float:
+        return time.monotonic() - self.since
+
+    def tell(self, leg: int, stage: str, step: int, force: float) -> None:
+        if self.progress is not None:
+            left = self.spent / self.done * (self.legs - self.done) if self.done else math.nan
+            self.progress(Progress(leg, stage, step, force, self.done, self.legs, self.spent, left))
+
     def watch(self, leg: int) -> Callable[[str, int, float], None]:
         def after(stage: str, step: int, force: float) -> None:
-            spent = time.monotonic() - self.since
-            if self.progress is not None:
-                left = spent / self.done * (self.legs - self.done) if self.done else math.nan
-                self.progress(Progress(leg, stage, step, force, self.done, self.legs, spent, left))
-            if self.budget is not None and spent > self.budget:
+            self.tell(leg, stage, step, force)
+            if self.budget is not None and self.spent > self.budget:
                 raise OutOfBudgetError
 
         return after

@@ -66,7 +66,8 @@ class Potential:
         """
         from fastin.crystal.elements import symbol
 
-        unknown = sorted(set(map(int, numbers)) - self.known) if self.known is not None else []
+        known = self.known if self.known is not None else _known_to(self.calculator())
+        unknown = sorted(set(map(int, numbers)) - known) if known is not None else []
         if unknown:
             raise InputError(
                 f"{source}: the potential {self.name} does not know {', '.join(symbol(z) for z in unknown)}; "
@@ -103,14 +104,25 @@ def load_potential(calculator: Any) -> Potential:
     if hasattr(calculator, "get_property") and not inspect.isclass(calculator):
         name = getattr(calculator, "name", None)
         name = name if isinstance(name, str) and name != "unknown" else type(calculator).__name__
-        known = getattr(calculator, "known_elements", None)
-        return Potential(name, lambda: calculator, known=None if known is None else frozenset(known))
+        return Potential(name, lambda: calculator)
     if callable(calculator) and not inspect.isclass(calculator):
         return Potential(getattr(calculator, "__name__", "calculator"), calculator)
     raise InputError(
         f"{calculator!r} is no calculator: give one of {', '.join(NAMED)}, an ASE calculator or a function that makes "
         "one"
     )
+
+
+def _known_to(calculator: Any) -> frozenset[int] | None:
+    """Atomic numbers that a calculator says it knows, as MACE, SevenNet and others spell it; None where none says."""
+    for known in (
+        getattr(calculator, "known_elements", None),
+        getattr(getattr(calculator, "z_table", None), "zs", None),
+        getattr(calculator, "type_map", None),
+    ):
+        if known is not None:
+            return frozenset(int(z) for z in known)
+    return None
 
 
 def _need_ase() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from fastin.errors import InputError
 from fastin.relax.flags import ENDS_DIFFER, FLAGS, REMARKS
 from fastin.relax.legs import RelaxedLeg, Settings
 from fastin.relax.percolation import Percolation, Places, hop_model, percolate, relaxed_edges
+from fastin.runtime.late import later
 from fastin.transport.kinetics import DEFAULT_PREFACTOR, HopModel, nernst_einstein
 from fastin.transport.parts import FloatArray
 
@@ -142,6 +145,27 @@ class RelaxedHops:
             raise InputError(f"carriers_per_cell must be positive, not {carriers_per_cell}")
         d = self.diffusivity(temperature, prefactor=prefactor)
         return nernst_einstein(d, self.paths.cell, temperature, carriers_per_cell, self.paths.ion.charge)
+
+    def write(self, folder: str | PathLike[str]) -> list[Path]:
+        """Writes ``relaxed.json``, ``profiles.csv`` and the images of each leg; see `fastin.relax.output`."""
+        from fastin.relax.output import write
+
+        return write(self, Path(folder))
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """Energy along a leg, relaxed and of the landscape.
+
+        Args:
+            ax: matplotlib axes to draw into; None makes a figure.
+            **options: of `fastin.view.plots.plot_relaxed`: leg.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed (extra ``view``).
+        """
+        return later("plot relaxed")(self, ax, **options)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, units in the keys."""

@@ -22,6 +22,8 @@ LATER: Mapping[str, str] = {
     "plot barriers": "fastin.view.plots:plot_barriers",
     "plot transport": "fastin.view.plots:plot_transport",
     "plot leg": "fastin.view.plots:plot_leg",
+    "plot relaxed": "fastin.view.plots:plot_relaxed",
+    "grid from calculator": "fastin.relax.landscape:grid_from_calculator",
     "plot peaks": "fastin.view.plots:plot_peaks",
     "plot predictor": "fastin.view.plots:plot_predictor",
     "picture": "fastin.view.plots:picture",

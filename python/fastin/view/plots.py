@@ -82,6 +82,31 @@ def plot_leg(leg: Any, ax: Any = None, *, label: str | None = None) -> Any:
     return axes
 
 
+def plot_relaxed(found: Any, ax: Any = None, *, leg: int | None = None) -> Any:
+    """Energy along a leg of a `RelaxedHops`, relaxed and of the landscape; default: the leg with the highest barrier.
+
+    Raises:
+        InputError: no such leg, or none has a barrier.
+    """
+    if not found.legs:
+        raise InputError(f"{found.source}: no leg has a relaxed barrier")
+    number = max(found.legs, key=lambda k: found.legs[k].barrier) if leg is None else leg
+    if number not in found.legs:
+        raise InputError(f"{found.source}: leg {number} has no relaxed barrier; there are {sorted(found.legs)}")
+    axes, chosen = axes_for(ax), found.legs[number]
+    axes.plot(chosen.distance, chosen.bvse_profile, color=SERIES[1], linewidth=1.4, linestyle="--", label="BVSE, rigid")
+    axes.plot(chosen.distance, chosen.profile, color=SERIES[0], linewidth=1.8, marker="o", label=found.potential)
+    axes.margins(x=0.02, y=0.14)
+    axes.set_xlabel("distance along the path (Å)")
+    axes.set_ylabel("energy above the start (eV)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    flags = f"; {', '.join(chosen.flags)}" if chosen.flags else ""
+    title = f"{found.paths.ion.symbol} leg {number}: {chosen.barrier:.3f} eV"
+    _title(axes, title, found.source, f"relaxed with {found.potential}{flags}", found.paths.warnings)
+    return axes
+
+
 def plot_transport(paths: Any, ax: Any = None, *, dimensions: int | None = None, hop: int | None = None) -> Any:
     """Energy along the cheapest path in so many dimensions (default: the fewest), its sites marked; or along one hop.
 

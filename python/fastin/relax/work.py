@@ -1,0 +1,135 @@
+"""Legs side by side: in worker processes of this machine, or on a Dask cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastin.errors import FastinError, InputError, missing_extra
+from fastin.relax.cells import Band
+from fastin.relax.legs import Kept, RelaxedLeg, Settings, relax_leg
+from fastin.relax.potentials import load_potential
+from fastin.runtime.pool import Failure, Pool, Target
+from fastin.transport.parts import FloatArray
+
+_ENDLESS = float("inf")
+
+
+class OutOfBudgetError(Exception):
+    """The time allowed is over; caught before a user sees it."""
+
+
+@dataclass(frozen=True, eq=False)
+class LegJob:
+    """All that one leg needs in another process.
+
+    Attributes:
+        number: of the leg.
+        spec: name of the potential.
+        band: before relaxing.
+        settings: how.
+        places: for the flags.
+        folder: of its checkpoints, or None.
+        key: of its checkpoints.
+        until: wall clock (`time.time`) at which it stops, or None.
+    """
+
+    number: int
+    spec: str
+    band: Band
+    settings: Settings
+    places: FloatArray
+    folder: Path | None
+    key: str
+    until: float | None
+
+
+def run_job(job: LegJob) -> RelaxedLeg | str:
+    """The relaxed leg, or why there is none."""
+    if job.until is not None and time.time() > job.until:
+        return OVER_BUDGET
+
+    def watch(stage: str, step: int, force: float) -> None:
+        if job.until is not None and time.time() > job.until:
+            raise OutOfBudgetError
+
+    try:
+        calculator = load_potential(job.spec).calculator()
+        kept = Kept(job.folder, job.key)
+        return relax_leg(job.number, job.band, calculator, job.settings, job.places, kept, watch)
+    except OutOfBudgetError:
+        return OVER_BUDGET
+    except FastinError as error:
+        return str(error)
+
+
+OVER_BUDGET = "not computed: the budget was spent"
+
+
+def leg_worker() -> Callable[[LegJob], RelaxedLeg | str]:
+    """For a worker process: the function of an item; the potential is loaded once."""
+    made: dict[str, Any] = {}
+
+    def run(job: LegJob) -> RelaxedLeg | str:
+        from dataclasses import replace
+
+        if job.spec not in made:
+            made[job.spec] = load_potential(job.spec)
+        return run_job(replace(job, spec=made[job.spec]))
+
+    return run
+
+
+def in_processes(jobs: Iterator[LegJob], workers: int, threads: int) -> Iterator[tuple[int, RelaxedLeg | str] | None]:
+    """Numbers of legs with what came of them, as they end; None now and then while nothing does.
+
+    Args:
+        jobs: made when a process is free for them.
+        workers: processes.
+        threads: of each.
+
+    Raises:
+        WorkerStartError: no process can start.
+    """
+    target = Target("fastin.relax.work:leg_worker", {}, threads, None, _ENDLESS)
+    for answer in Pool[LegJob](target, workers).answers(jobs):
+        if answer is None:
+            yield None
+            continue
+        job, found, _ = answer
+        yield job.number, f"{found.kind}: {found.message}" if isinstance(found, Failure) else found
+
+
+def on_dask(jobs: Iterator[LegJob], scheduler: Any) -> Iterator[tuple[int, RelaxedLeg | str] | None]:
+    """As `in_processes`, on a Dask cluster; checkpoints need a folder that the workers share.
+
+    Args:
+        jobs: of the legs.
+        scheduler: address (``tcp://host:8786``) or a `dask.distributed.Client`, which stays open.
+
+    Raises:
+        MissingDependencyError: dask.distributed is not installed.
+        InputError: nobody answers at the address.
+    """
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        raise missing_extra("dask.distributed", "screen") from error
+    owned = isinstance(scheduler, str)
+    try:
+        client = Client(scheduler, timeout="10s", set_as_default=False) if owned else scheduler
+    except (OSError, ValueError) as error:
+        raise InputError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+    try:
+        numbers = {}
+        for job in jobs:
+            numbers[client.submit(run_job, job, pure=False)] = job.number
+        for future in as_completed(list(numbers)):
+            failed = future.exception()
+            yield numbers[future], future.result() if failed is None else f"{type(failed).__name__}: {failed}"
+    finally:
+        if owned:
+            client.close()

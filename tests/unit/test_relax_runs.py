@@ -1,0 +1,151 @@
+"""Runs of relaxed barriers from the outside: estimate, worker processes, Dask, files, pictures, the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from relax_support import MorseCrystal
+
+import fastin
+from fastin.cli import main
+from fastin.errors import InputError
+from fastin.relax.hops import prepare
+from fastin.transport.paths import compute_paths
+
+pytest.importorskip("ase")
+
+FILES = fastin.examples()
+SPEC = "relax_support:make"
+QUICK = {"images": 3, "supercell": 5.0, "fmax": 0.1}
+
+
+@pytest.fixture(scope="module")
+def licl():
+    return compute_paths(FILES["LiCl"])
+
+
+@pytest.fixture(scope="module")
+def wide(licl):
+    """With more legs than one: the exchange of two ions."""
+    return fastin.relax_hops(licl, SPEC, **QUICK, legs="all")
+
+
+def run(*words):
+    return CliRunner().invoke(main, [str(w) for w in words], catch_exceptions=False)
+
+
+def test_worker_processes_give_the_same_numbers(licl, wide, tmp_path):
+    seen = []
+    found = fastin.relax_hops(
+        *(licl, SPEC),
+        **QUICK | {"legs": [0], "out": tmp_path, "progress": seen.append, "workers": 2},
+    )
+    assert found.legs[0].barrier == pytest.approx(wide.legs[0].barrier, abs=1e-9)
+    run_of = prepare(licl, SPEC, **QUICK, legs="all", mechanism="exchange")
+    many = run_of.finish(workers=2)
+    alone = prepare(licl, SPEC, **QUICK, legs="all", mechanism="exchange").finish()
+    assert many.to_dict() == alone.to_dict()
+    with pytest.raises(InputError, match="object of this process"):
+        fastin.relax_hops(licl, MorseCrystal(), **QUICK, workers=2)
+    with pytest.raises(InputError, match="workers"):
+        fastin.relax_hops(licl, SPEC, **QUICK, workers=0)
+    with pytest.raises(InputError, match="budget"):
+        fastin.relax_hops(licl, SPEC, **QUICK, budget=np.nan)
+
+
+def test_dask_gives_the_same_numbers(licl, wide):
+    distributed = pytest.importorskip("distributed", reason="the screen extra is absent")
+    with (
+        distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        found = fastin.relax_hops(licl, SPEC, **QUICK, legs="all", scheduler=client)
+    assert found.to_dict() == wide.to_dict()
+
+
+def test_the_estimate_counts_what_is_left(licl, tmp_path):
+    run_of = prepare(licl, SPEC, **QUICK, out=tmp_path)
+    cost = run_of.estimate()
+    assert cost.structures > 0
+    assert cost.atoms == 7
+    assert cost.total == pytest.approx(cost.structures * cost.seconds)
+    assert "7 atoms" in cost.describe()
+    run_of.finish()
+    assert prepare(licl, SPEC, **QUICK, out=tmp_path).estimate().structures == 0
+
+
+def test_files_hold_the_numbers(licl, wide, tmp_path):
+    from ase.io import read
+
+    files = wide.write(tmp_path / "out")
+    assert {f.name for f in files} == {"relaxed.json", "profiles.csv", "leg_00.extxyz"}
+    held = json.loads(files[0].read_text())
+    assert held["barriers_eV"] == pytest.approx(wide.barriers.tolist())
+    rows = list(csv.DictReader(files[1].read_text().splitlines()))
+    assert len(rows) == 5
+    (leg,) = wide.legs.values()
+    assert float(rows[2]["energy_relax_support:make_eV"]) == pytest.approx(leg.profile[2], abs=1e-5)
+    images = read(files[2], ":")
+    assert len(images) == 5
+    for image, x, energy in zip(images, leg.positions, leg.energies, strict=True):
+        np.testing.assert_allclose(image.positions, x, atol=1e-8)
+        image.calc = MorseCrystal()
+        assert image.get_potential_energy() == pytest.approx(energy, abs=1e-6)
+    with pytest.raises(InputError, match="is a file"):
+        wide.write(files[0])
+
+
+def test_a_picture_of_a_leg(wide):
+    pytest.importorskip("matplotlib", reason="the view extra is absent")
+    axes = wide.plot()
+    assert len(axes.lines) == 2
+    np.testing.assert_allclose(axes.lines[1].get_ydata(), wide.legs[0].profile)
+    with pytest.raises(InputError, match="leg 9"):
+        wide.plot(leg=9)
+
+
+def test_command_line(tmp_path):
+    words = ("relax", FILES["LiCl"], "--calculator", SPEC, "--supercell", 5, "--images", 3, "--fmax", 0.1)
+    result = run(*words, "-o", tmp_path, "--carriers", 0.01)
+    assert result.exit_code == 0, result.output
+    assert f"E3D ({SPEC})" in result.stdout
+    assert "S/cm" in result.stdout
+    assert "structures of 7 atoms" in result.stderr
+    again = run(*words, "-o", tmp_path, "--json")
+    assert "0 structures" in again.stderr
+    held = json.loads(again.stdout)
+    assert held["legs"][0]["barrier_eV"] == pytest.approx(
+        json.loads((tmp_path / "relaxed.json").read_text())["legs"][0]["barrier_eV"], abs=0
+    )
+    only = run(*words, "--estimate")
+    assert only.exit_code == 0
+    assert only.stdout == ""
+    spent = run(*words, "--budget", "0s")
+    assert spent.exit_code == 1
+    assert "budget was spent" in spent.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ((), 2, "name one structure file"),
+        ((FILES["LiCl"], "--demo"), 2, "name one structure file"),
+        ((FILES["LiCl"], "--budget", "soon"), 2, "no time"),
+        ((FILES["LiCl"], "--legs", "first"), 2, "neither needed"),
+        ((FILES["LiCl"], "--calculator", "nonsense"), 1, "unknown calculator"),
+        ((FILES["LiCl"], "--calculator", SPEC, "--legs", "7"), 1, "there is no leg 7"),
+        ((FILES["LiFePO4"], "--calculator", SPEC), 1, "does not know"),
+        ((FILES["Li10GeP2S12"], "--calculator", SPEC), 1, "fastin order"),
+        ((FILES["LiCl"], "--calculator", SPEC, "--scheduler", "nowhere"), 1, "scheduler"),
+    ],
+)
+def test_bad_input_has_one_line(words, status, message):
+    result = run("relax", *words)
+    assert result.exit_code == status
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
