@@ -4,7 +4,7 @@
     python bench/experiments/relaxed_neb.py DATA --score
 
 The rows are those of `neb_barriers_train.jsonl.gz` with at most 80 atoms, in an order drawn by seed 15 before anything
-was computed; `--rows` takes the first so many. Each is one `fastin.relax.single.relax_hop` in the row's own cell. A row
+was computed; `--rows` takes the first so many. Each is one `fastin.relax.single.relax_hop` in the row's own cell, with three images of which one climbs. A row
 is unsound where its label cannot belong to its geometry: the straight line between the ends comes within 1.2 A of an
 atom, the label is above 5 eV, or the ends are a whole lattice vector apart (the label is that of a shorter hop).
 """
@@ -70,7 +70,7 @@ def compute(data: Path, potential: str, count: int, keep: Path, out: Path) -> No
             "sound": sound(row),
         }
         try:
-            leg = relax_hop(structure, made, start, end, ion, out=keep / f"{row['id']}-{potential}")
+            leg = relax_hop(structure, made, start, end, ion, images=3, out=keep / f"{row['id']}-{potential}")
             entry |= leg.to_dict()
         except fastin.FastinError as error:
             entry["error"] = f"{type(error).__name__}: {error}"

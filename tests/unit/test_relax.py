@@ -15,6 +15,7 @@ from fastin.errors import DisorderError, InputError, MissingDependencyError
 from fastin.relax import flags
 from fastin.relax.band import Relaxed, RelaxedBand, relax_cell
 from fastin.relax.cells import build_band, common_supercell
+from fastin.relax.hops import prepare
 from fastin.relax.percolation import relaxed_edges
 from fastin.relax.potentials import load_potential
 from fastin.transport.paths import compute_paths
@@ -107,9 +108,13 @@ class _Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop", [("parent", 0), ("start", 0), ("end", 0), ("band", 0), ("band", 5)])
-def test_a_run_killed_anywhere_ends_with_the_same_numbers(licl, tmp_path, stop):
-    whole = fastin.relax_hops(licl, MorseCrystal(), **QUICK, out=tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(licl, tmp_path_factory):
+    return fastin.relax_hops(licl, MorseCrystal(), **QUICK, out=tmp_path_factory.mktemp("whole"))
+
+
+@pytest.mark.parametrize("stop", [("parent", 0), ("shaken", 1), ("start", 0), ("end", 0), ("band", 0), ("band", 5)])
+def test_a_run_killed_anywhere_ends_with_the_same_numbers(licl, whole, tmp_path, stop):
 
     def kill(progress):
         if (progress.stage, progress.step) == stop:
@@ -128,8 +133,8 @@ def test_a_run_killed_anywhere_ends_with_the_same_numbers(licl, tmp_path, stop):
     assert third.evaluations == 0  # all was there
 
 
-def test_a_damaged_or_foreign_checkpoint_is_computed_anew(licl, tmp_path):
-    whole = fastin.relax_hops(licl, MorseCrystal(), **QUICK, out=tmp_path)
+def test_a_damaged_or_foreign_checkpoint_is_computed_anew(licl, whole, tmp_path):
+    fastin.relax_hops(licl, MorseCrystal(), **QUICK, out=tmp_path)
     file = next(tmp_path.glob("leg_*/band.json"))
     held = json.loads(file.read_text())
     held["result"]["energy"][1] += 1.0
@@ -210,6 +215,7 @@ def test_flags_of_ends_and_images(licl):
     assert flags.parent_flags(np.zeros((4, 3)), True) == []
     assert flags.parent_flags(np.ones((4, 3)), True) == []  # all drift alike
     assert flags.parent_flags(np.eye(4, 3) * 0.9, True) == ["parent-unstable"]
+    assert flags.parent_flags(np.zeros((4, 3)), True, 0.1) == ["parent-unstable"]
     assert flags.parent_flags(np.zeros((4, 3)), False) == ["parent-unstable"]
 
 
@@ -220,6 +226,31 @@ def test_every_flag_is_explained_and_percolation_names_its_flags(licl):
     assert found.flags_of(3) == tuple(f for f in leg.flags if f not in flags.REMARKS)
     assert any("did not fall below" in note for note in found.notes)
     assert set(leg.flags) <= set(flags.FLAGS)
+
+
+def test_a_crystal_on_a_maximum_is_flagged(licl):
+    """The potential pulls like ions together in pairs: the symmetric crystal has no forces and is no minimum."""
+
+    class Pairing(MorseCrystal):
+        def calculate(self, atoms=None, properties=None, system_changes=()):
+            super().calculate(atoms, properties, system_changes)
+            away = atoms.positions - home
+            n = len(atoms)
+            square = (away**2).sum()
+            self.results["energy"] += -3.0 * square + 20.0 * (away**4).sum()
+            self.results["forces"] = self.results["forces"] + 6.0 * away - 80.0 * away**3
+            assert n == len(home)
+
+    crystal = licl.crystal
+    home = crystal.frac @ crystal.cell
+    run = prepare(licl, Pairing(), **QUICK)
+    displacement, rested, energy = run.parent(lambda *_: None)
+    assert rested
+    assert np.abs(displacement).max() < 1e-6
+    drop = run.drop(displacement, energy, lambda *_: None)
+    assert drop > 0.02
+    assert flags.parent_flags(displacement, rested, drop) == ["parent-unstable"]
+    assert fastin.relax_hops(licl, MorseCrystal(), **QUICK).drop == pytest.approx(0.0, abs=0.005)
 
 
 # --------------------------------------------------------------------------------------------------------- bad input

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fastin.transport.legs import Leg
     from fastin.transport.network import TransportNetwork
 
+_SHAKE = 0.03  # angstrom, standard deviation
 _AT_ROW = 1e-3  # angstrom between an atom of a chain and the row of the crystal that it is
 
 
@@ -82,6 +83,18 @@ def crystal_atoms(crystal: Crystal, positions: FloatArray | None = None) -> Any:
 
     frac = crystal.frac @ crystal.cell if positions is None else positions
     return Atoms(numbers=crystal.number, positions=frac, cell=crystal.cell, pbc=True)
+
+
+def shaken(
+    crystal: Crystal, displacement: FloatArray, supercell: tuple[int, int, int]
+) -> tuple[npt.NDArray[np.int64], FloatArray, FloatArray]:
+    """Numbers, cell and positions of a supercell of the relaxed crystal, its atoms moved a little at random."""
+    size = np.array(supercell)
+    cells = np.stack(np.meshgrid(*[np.arange(k) for k in supercell], indexing="ij"), axis=-1).reshape(-1, 3)
+    one = crystal.frac @ crystal.cell + displacement
+    positions = (one[None] + (cells @ crystal.cell)[:, None]).reshape(-1, 3)
+    positions += np.random.default_rng(0).normal(scale=_SHAKE, size=positions.shape)
+    return np.tile(crystal.number, len(cells)).astype(np.int64), crystal.cell * size[:, None], positions
 
 
 def common_supercell(

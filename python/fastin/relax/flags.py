@@ -15,6 +15,7 @@ ANOTHER_MOVED = 1.0  # angstrom
 SMALL_CELL = 8.0  # angstrom between images of the moving ion
 LOWER = 0.01  # eV by which an image lies below the lower end
 DIP = 0.05  # eV by which an image lies below maxima on both sides
+DROP = 0.02  # eV by which the shaken crystal ends below the symmetric one
 ENDS_DIFFER = 0.02  # eV between ends that are equivalent by symmetry
 
 #: flag -> what it says.
@@ -25,7 +26,8 @@ FLAGS: Mapping[str, str] = {
     "minimum-on-the-way": f"an image lies more than {DIP} eV below maxima on both sides: the leg is two hops",
     "concerted": f"another atom moved more than {ANOTHER_MOVED} A: not a hop of one ion",
     "not-converged": "the forces did not fall below the limit within the steps allowed",
-    "parent-unstable": f"an atom of the crystal itself moved more than {END_MOVED} A, or did not come to rest",
+    "parent-unstable": f"an atom of the crystal itself moved more than {END_MOVED} A, or did not come to rest; or the "
+    f"crystal, shaken, ends more than {DROP} eV lower: the potential prefers another structure",
     "small-cell": f"the moving ion is less than {SMALL_CELL:g} A from its own images",
     "unseen-element": "the potential was not trained on an element of this crystal",
     "ions-taken-out": "ions that the way crosses were taken out of the cell: another composition than the other legs",
@@ -37,10 +39,16 @@ FLAGS: Mapping[str, str] = {
 REMARKS = frozenset({"charged"})
 
 
-def parent_flags(displacement: FloatArray, converged: bool) -> list[str]:
-    """Flags of the relaxed crystal, from its (N, 3) displacements in angstrom."""
-    moved = displacement - displacement.mean(axis=0)
-    return ["parent-unstable"] if not converged or np.linalg.norm(moved, axis=1).max(initial=0) > END_MOVED else []
+def parent_flags(displacement: FloatArray, converged: bool, drop: float = 0.0) -> list[str]:
+    """Flags of the relaxed crystal.
+
+    Args:
+        displacement: (N, 3) of its rows, angstrom.
+        converged: whether it came to rest.
+        drop: energy of the supercell less that after it was shaken and relaxed again, eV.
+    """
+    moved = np.linalg.norm(displacement - displacement.mean(axis=0), axis=1).max(initial=0)
+    return ["parent-unstable"] if not converged or moved > END_MOVED or drop > DROP else []
 
 
 def band_flags(band: Band, ends: Sequence[Relaxed], relaxed: RelaxedBand, places: FloatArray) -> list[str]:

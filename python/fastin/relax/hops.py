@@ -38,7 +38,7 @@ class Progress:
 
     Attributes:
         leg: number of the leg at work; -1 for the crystal itself.
-        stage: ``"parent"``, ``"start"``, ``"end"`` or ``"band"``; ``"done"`` where legs run side by side.
+        stage: ``"parent"``, ``"shaken"``, ``"start"``, ``"end"`` or ``"band"``; ``"done"`` where legs run side by side.
         step: of the optimiser.
         force: largest, eV/A.
         done: legs that are done.
@@ -259,8 +259,8 @@ class Run:
         name = "parent" if leg < 0 else f"leg_{leg:02d}"
         return Kept(None if self.folder is None else self.folder / name, self._key(leg))
 
-    def parent(self, watch: Callable[[str, int, float], None]) -> tuple[FloatArray, bool]:
-        """Displacements of the crystal's rows when it relaxes, angstrom, and whether it came to rest."""
+    def parent(self, watch: Callable[[str, int, float], None]) -> tuple[FloatArray, bool, float]:
+        """Displacements of the crystal's rows when it relaxes (angstrom), whether it came to rest, its energy (eV)."""
         from fastin.relax.band import Relaxed, relax_cell
 
         crystal = self.paths.crystal
@@ -274,7 +274,29 @@ class Run:
             return to_plain(found)
 
         found: Relaxed = from_plain(Relaxed, self.kept(-1)("parent", make))
-        return found.positions - before, found.converged
+        return found.positions - before, found.converged, found.energy
+
+    def drop(self, displacement: FloatArray, energy: float, watch: Callable[[str, int, float], None]) -> float:
+        """Energy that the supercell of the relaxed crystal loses when it is shaken and relaxed again, eV.
+
+        A relaxation that starts in a symmetric place stays symmetric, on a maximum as well as in a minimum.
+        """
+        from fastin.relax.band import relax_cell
+        from fastin.relax.cells import shaken
+
+        crystal = self.paths.crystal
+        numbers, cell, positions = shaken(crystal, displacement, self.supercell)
+
+        def make() -> dict[str, Any]:
+            found = relax_cell(
+                *(self.potential.calculator(), numbers, cell, positions),
+                *(END_SHARE * self.settings.fmax, self.settings.end_steps, watch, "shaken"),
+            )
+            return {"energy": found.energy, "steps": found.steps}
+
+        name = "shaken_" + "x".join(map(str, self.supercell))
+        found = self.kept(-1)(name, make)
+        return energy * math.prod(self.supercell) - float(found["energy"])
 
     def band(self, leg: int, displacement: FloatArray) -> Band:
         """First images of a leg."""
@@ -329,9 +351,11 @@ class Run:
         done: dict[int, RelaxedLeg] = {}
         left: dict[int, str] = {}
         flags: list[str] = []
+        drop = math.nan
         try:
-            displacement, rested = self.parent(clock.watch(-1))
-            flags = parent_flags(displacement, rested)
+            displacement, rested, energy = self.parent(clock.watch(-1))
+            drop = self.drop(displacement, energy, clock.watch(-1))
+            flags = parent_flags(displacement, rested, drop)
             places = self.place_points(displacement)
             bands: dict[int, Band] = {}
             for k in self.numbers:
@@ -349,7 +373,7 @@ class Run:
         for k in self.numbers:
             if k not in done and k not in left:
                 left[k] = OVER_BUDGET
-        return RelaxedHops.assemble(self.paths, self.potential, self, done, left, flags)
+        return RelaxedHops.assemble(self.paths, self.potential, self, done, left, flags, drop)
 
     def _here(
         self,

@@ -62,7 +62,7 @@ def estimate(calculator: Any, band: Band, legs: int, images: int, workers: int) 
     from fastin.relax.band import time_structure
 
     seconds = time_structure(calculator, band.numbers, band.cell, band.positions[0])
-    structures = legs * (2 * END_STEPS + images * BAND_STEPS)
+    structures = legs * (2 * END_STEPS + images * BAND_STEPS) + (END_STEPS if legs else 0)  # the crystal, shaken
     total = structures * seconds
     rounds = int(np.ceil(legs / max(workers, 1)))
     return Estimate(len(band.numbers), seconds, structures, total, total / max(legs, 1) * rounds, workers)

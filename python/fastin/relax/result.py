@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastin.errors import InputError
-from fastin.relax.flags import ENDS_DIFFER, FLAGS, REMARKS
+from fastin.relax.flags import DROP, ENDS_DIFFER, FLAGS, REMARKS
 from fastin.relax.legs import RelaxedLeg, Settings
 from fastin.relax.percolation import Percolation, Places, hop_model, percolate, relaxed_edges
 from fastin.runtime.late import later
@@ -36,6 +36,7 @@ class RelaxedHops:
         legs: by number of `TransportNetwork.legs`.
         left: number of a leg -> why it has no barrier.
         flags: of the crystal, for all legs.
+        drop: eV by which the supercell of the crystal ends lower after it was shaken; NaN where that was not reached.
         percolation: of the relaxed legs.
         notes: what the percolation rests on and what it leaves open.
         paths: the transport network.
@@ -49,6 +50,7 @@ class RelaxedHops:
     legs: Mapping[int, RelaxedLeg]
     left: Mapping[int, str]
     flags: tuple[str, ...]
+    drop: float
     percolation: Percolation
     notes: tuple[str, ...]
     paths: TransportNetwork
@@ -57,7 +59,7 @@ class RelaxedHops:
     @classmethod
     def assemble(
         cls, paths: TransportNetwork, potential: Any, run: Any, done: dict[int, RelaxedLeg], left: dict[int, str],
-        flags: list[str],
+        flags: list[str], drop: float,
     ) -> RelaxedHops:  # fmt: skip
         """The result of a run."""
         unseen = potential.unseen([*paths.crystal.number.tolist(), paths.ion.number])
@@ -67,9 +69,16 @@ class RelaxedHops:
         differ = _ends_that_differ(run.places, done)
         legs = {k: leg if k not in differ else _flagged(leg, "ends-differ") for k, leg in sorted(done.items())}
         notes = _notes(found, legs, left, len(run.all_legs), unseen)
+        if drop > DROP:
+            atoms = len(paths.crystal.number) * math.prod(run.supercell)
+            said = (
+                f"shaken, the crystal relaxes to {drop:.3f} eV less in {atoms} atoms: {potential.name} prefers another "
+                "structure, and the barriers start from one that it does not hold"
+            )
+            notes = (said, *notes)
         return cls(
             paths.source, potential.name, run.mechanism, run.supercell, run.settings, legs, left, tuple(common),
-            found, notes, paths, run.places,
+            drop, found, notes, paths, run.places,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -184,6 +193,7 @@ class RelaxedHops:
             "rests_on_legs": [list(legs) for legs in self.percolation.legs],
             "rests_on_flags": [list(self.flags_of(d)) for d in (1, 2, 3)],
             "flags": list(self.flags),
+            "shaken_parent_drop_eV": self.drop,
             "legs": [
                 {**leg.to_dict(), "bvse_barrier_eV": chosen[k].barrier, "places": list(chosen[k].places),
                  "multiplicity": chosen[k].multiplicity}
