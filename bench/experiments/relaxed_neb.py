@@ -4,9 +4,10 @@
     python bench/experiments/relaxed_neb.py DATA --score
 
 The rows are those of `neb_barriers_train.jsonl.gz` with at most 80 atoms, in an order drawn by seed 15 before anything
-was computed; `--rows` takes the first so many. Each is one `fastin.relax.single.relax_hop` in the row's own cell, with three images of which one climbs. A row
-is unsound where its label cannot belong to its geometry: the straight line between the ends comes within 1.2 A of an
-atom, the label is above 5 eV, or the ends are a whole lattice vector apart (the label is that of a shorter hop).
+was computed; `--rows` takes the first so many. Each is one `fastin.relax.single.relax_hop` in the row's own cell, with
+three images of which one climbs. A row is unsound where its label cannot belong to its geometry: the straight line
+between the ends comes within 1.2 A of an atom, the label is above 5 eV, or the ends are a whole lattice vector apart
+(the label is that of a shorter hop).
 """
 
 from __future__ import annotations
