@@ -97,6 +97,25 @@ def test_operations_of_other_devices_give_the_same_numbers(
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_mixed_precision_trains_on_a_cpu(name: str, store: GraphStore) -> None:
+    """bfloat16 autocast with the operations written for CPUs: forward, backward and a step along the right gradient."""
+    model, tensors = ready(name, store)
+    batch = tensors.batch(np.arange(6))
+
+    def gradient(mixed: bool) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            loss = model.training_loss(batch)
+        made = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+        parts = zip(model.parameters(), made, strict=True)
+        return torch.cat([(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in parts])
+
+    exact, mixed = gradient(False), gradient(True)
+    assert mixed.dtype == torch.float32
+    assert torch.isfinite(mixed).all()
+    assert float(torch.dot(exact, mixed) / (exact.norm() * mixed.norm())) > 0.8
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_overfits_one_batch(name: str, store: GraphStore) -> None:
     options = {"activation": "relu"} if name in ("in-gcn", "crystal-gcn") else {}
     if name == "percolation":

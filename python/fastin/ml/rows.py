@@ -158,7 +158,7 @@ class _GatedTake(Function):
         # score = tanh(x . w / |w|); its slope with respect to the argument, times the gradient of the gate
         slope = (of_gate + (of_rows * kept).sum(dim=1)) * (1 - gate**2)
         unit = weight / norm
-        along = torch.mv(kept.T, slope)
+        along = torch.mv(kept.T.to(slope.dtype), slope)  # under autocast the rows are shorter numbers than the score
         of_weight = (along - unit * torch.dot(unit, along)) / norm
         rows = (of_rows * gate.unsqueeze(1)).addr_(slope, unit)
         return rows.new_zeros((ctx.count, rows.shape[1])).index_copy_(0, ctx.index, rows), of_weight, None, None
