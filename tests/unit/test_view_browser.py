@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import fastin
 from fastin.view import build_scene
 from fastin.view.drawing import grid_values
 from fastin.view.isosurface import isosurface
+from fastin.view.packing import packed
 from fastin.view.page import page_of
 
 EXAMPLES = fastin.examples()
@@ -185,6 +187,34 @@ def test_surface_of_the_page_is_that_of_the_figures(page: Any, scene: Any) -> No
     )
     assert found[:2] == [len(expected.frac), len(expected.triangles)]
     assert found[2:] == pytest.approx([0.0, 2.0])
+
+
+def test_a_page_unpacks_the_numbers_of_its_scene(browser: Any, scene: Any) -> None:
+    """What the page's script makes of its columns of codes is the scene that they were made of."""
+    source = (Path(fastin.__file__).parent / "view" / "assets" / "view.js").read_text(encoding="utf-8")
+    code = source[source.index("  function bytes(") : source.index("  const S = unpack(")]
+    page = browser.new_page()
+    found = page.evaluate(f"(text) => {{ {code} return unpack(JSON.parse(text)); }}", json.dumps(packed(scene.data)))
+    page.close()
+    data = scene.data
+    for name, places in (("atoms", ["frac"]), ("polyhedra", ["centre", "points"]), ("voids", ["frac"])):
+        assert len(found[name]) == len(data[name]) > 0
+        for ours, theirs in zip(data[name], found[name], strict=True):
+            for place in places:
+                assert np.allclose(ours[place], theirs[place], atol=5.1e-5)
+            rest = ours.keys() - {*places, "text", "radius", "energy"}
+            assert {key: theirs[key] for key in rest} == json.loads(json.dumps({key: ours[key] for key in rest}))
+    assert [v["radius"] for v in found["voids"]] == [round(v["radius"], 3) for v in data["voids"]]
+    for ours, theirs in zip(data["voids"], found["voids"], strict=True):
+        assert ours["energy"] is None or abs(ours["energy"] - theirs["energy"]) < 5.1e-4
+        assert theirs["text"].startswith(ours["text"].split(",")[0])
+    assert [e["text"] for e in found["edges"]] == [e["text"] for e in data["edges"]]
+    for ours, theirs in zip(data["edges"], found["edges"], strict=True):
+        assert all(np.allclose(ours[place], theirs[place], atol=5.1e-5) for place in ("from", "to", "at"))
+    assert found["paths"] == data["paths"]
+    assert {key: found[key] for key in ("hops", "xrd", "facts")} == json.loads(
+        json.dumps({key: data[key] for key in ("hops", "xrd", "facts")})
+    )
 
 
 def test_notebook_frame_draws(browser: Any, scene: Any, tmp_path: Path) -> None:

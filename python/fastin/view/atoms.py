@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from fastin.crystal import elements
 from fastin.view.palette import colours_of
 
+_FLAT = 1e-6  # of the size of a polyhedron: points nearer to a plane lie in it
 _SHELL = 1.25  # anions within this times the shortest distance belong to a cation's polyhedron
 
 
@@ -73,8 +75,6 @@ def _bond_lengths(crystal: Any) -> NDArray[np.float64]:
 
 def polyhedra(crystal: Any, mobile_number: int | None) -> list[dict[str, Any]]:
     """Coordination polyhedra of the framework's cations with four to eight anions around them."""
-    from scipy.spatial import ConvexHull, QhullError
-
     anions = crystal.frac[crystal.charge < 0]
     if not len(anions):
         return []
@@ -93,17 +93,46 @@ def polyhedra(crystal: Any, mobile_number: int | None) -> list[dict[str, Any]]:
         corners = images[inside]
         if not 4 <= len(corners) <= 8:
             continue
-        try:
-            faces = ConvexHull(corners @ crystal.cell).simplices
-        except QhullError:
+        faces = hull_faces(corners @ crystal.cell)
+        if not faces:
             continue  # planar
         symbol = elements.symbol(int(crystal.number[first]))
         centre, points = rounded(crystal.frac[first]), rounded(corners)
         symbols = [elements.symbol(int(number)) for number in numbers[inside]]
-        found.append(
-            {"symbol": symbol, "centre": centre, "points": points, "symbols": symbols, "faces": faces.tolist()}
-        )
+        found.append({"symbol": symbol, "centre": centre, "points": points, "symbols": symbols, "faces": faces})
     return found
+
+
+def hull_faces(points: NDArray[np.float64]) -> list[list[int]]:
+    """Triangles of the convex hull of a few points (n, 3); none where they lie in a plane.
+
+    By brute force over all triples, in less time than the import of a library that has convex hulls.
+    """
+    triples = np.array(list(combinations(range(len(points)), 3)))
+    a, b, c = (points[triples[:, k]] for k in range(3))
+    normal = np.cross(b - a, c - a)
+    size = np.linalg.norm(normal, axis=1)
+    scale = float(np.ptp(points, axis=0).max())
+    proper = size > _FLAT * scale**2
+    normal = normal[proper] / size[proper, None]
+    height = points @ normal.T - (a[proper] * normal).sum(axis=1)  # (n, planes)
+    on = np.abs(height) < _FLAT * scale
+    if on.all(axis=0).any() or not len(normal):
+        return []
+    outside = ~((height > _FLAT * scale).any(axis=0) & (height < -_FLAT * scale).any(axis=0))
+    faces: list[list[int]] = []
+    seen: set[tuple[int, ...]] = set()
+    for plane in np.flatnonzero(outside):
+        members = np.flatnonzero(on[:, plane])
+        if tuple(members.tolist()) in seen:
+            continue
+        seen.add(tuple(members.tolist()))
+        middle = points[members].mean(axis=0)
+        u = points[members[0]] - middle
+        v = np.cross(normal[plane], u)
+        ring = members[np.argsort(np.arctan2((points[members] - middle) @ v, (points[members] - middle) @ u))].tolist()
+        faces += [[ring[0], ring[k], ring[k + 1]] for k in range(1, len(ring) - 1)]
+    return faces
 
 
 def looks(numbers: Any) -> dict[str, dict[str, Any]]:

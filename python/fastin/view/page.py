@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastin.errors import InputError
+from fastin.view.packing import packed
 from fastin.view.scene import Scene, build_scene
 
 
@@ -19,7 +20,7 @@ def page_of(scene: Scene) -> str:
     page, renderer, charts, script = (
         (assets / name).read_text(encoding="utf-8") for name in ("view.html", "renderer.js", "charts.js", "view.js")
     )
-    text = json.dumps(scene.data, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(packed(scene.data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for escaped in "<>&":
         text = text.replace(escaped, f"\\u{ord(escaped):04x}")
     # from the bottom up: the last place is the page's own, whatever the texts hold

@@ -63,8 +63,9 @@ def _voids(network: Any, grid: Any, zero: float) -> list[dict[str, Any]]:
     energies = grid.interpolate(network.site_frac[keep]) - zero if grid is not None else np.full(len(keep), np.nan)
     return [
         {
+            "number": site,
             "frac": rounded(network.site_frac[site]),
-            "radius": round(float(network.site_radius[site]), 4),
+            "radius": float(network.site_radius[site]),
             "energy": _number(float(energy)) if energy < _GRID_CAP else (_GRID_CAP if energy == energy else None),
             "text": f"void {site}: radius {network.site_radius[site]:.3f} Å"
             + (f", energy {energy:.2f} eV" if energy == energy else ""),
@@ -77,40 +78,47 @@ def _edges(network: Any) -> list[dict[str, Any]]:
     radius = network.edge_bottleneck_radius
     keep = np.flatnonzero(radius >= _VISIBLE_BOTTLENECK)
     keep = keep[np.argsort(-radius[keep], kind="stable")][:_MAX_EDGES]
-    edges = []
-    for edge in keep.tolist():
-        i, j = network.edge_index[:, edge]
-        start = network.site_frac[i]
-        end = network.site_frac[j] + network.edge_image[edge]
-        # the bottleneck is stored in the home cell; the image that lies on the edge is wanted
-        at = network.edge_bottleneck_frac[edge]
-        at = at + np.round((start + end) / 2 - at)
-        edges.append(
-            {
-                "from": rounded(start),
-                "to": rounded(end),
-                "at": rounded(_nearest_image(at, start, end, network.cell)),
-                "radius": round(float(radius[edge]), 4),
-                "text": f"bottleneck {edge}: radius {radius[edge]:.3f} Å, edge {network.edge_length[edge]:.2f} Å",
-            }
+    start = network.site_frac[network.edge_index[0, keep]]
+    end = network.site_frac[network.edge_index[1, keep]] + network.edge_image[keep]
+    at = _on_edges(network.edge_bottleneck_frac[keep], start, end, network.cell)
+    columns = (keep, start, end, at, radius[keep], network.edge_length[keep])
+    return [
+        {
+            "number": number,
+            "from": first,
+            "to": last,
+            "at": middle,
+            "radius": size,
+            "length": length,
+            "text": f"bottleneck {number}: radius {size:.3f} Å, edge {length:.2f} Å",
+        }
+        for number, first, last, middle, size, length in zip(
+            *(rounded(x) if x.ndim > 1 else x.tolist() for x in columns), strict=True
         )
-    return edges
+    ]
 
 
-def _nearest_image(
+def _on_edges(
     at: NDArray[np.float64], start: NDArray[np.float64], end: NDArray[np.float64], cell: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The image of `at` nearest to the segment (its neighbours are tried: cells may be skewed)."""
+    """(E, 3) the images of `at`, which is stored in the home cell, nearest to the segments.
+
+    All images around the middle of a segment are tried: cells may be skewed.
+    """
     along = (end - start) @ cell
-    best, shortest = at, math.inf
+    size = np.maximum((along**2).sum(axis=1), 1e-12)
+    best = at + np.round((start + end) / 2 - at)
+    nearest = best
+    shortest = np.full(len(at), math.inf)
     for shift in np.ndindex(3, 3, 3):
-        candidate = at + np.array(shift) - 1
+        candidate = best + np.array(shift) - 1
         offset = (candidate - start) @ cell
-        t = float(np.clip(offset @ along / max(float(along @ along), 1e-12), 0, 1))
-        distance = float(np.linalg.norm(offset - t * along))
-        if distance < shortest - 1e-9:
-            best, shortest = candidate, distance
-    return best
+        t = np.clip((offset * along).sum(axis=1) / size, 0, 1)
+        distance = np.linalg.norm(offset - t[:, None] * along, axis=1)
+        better = distance < shortest - 1e-9
+        nearest = np.where(better[:, None], candidate, nearest)
+        shortest = np.where(better, distance, shortest)
+    return nearest
 
 
 def _zero(grid: Any, barriers: Any) -> float:

@@ -1,8 +1,41 @@
 "use strict";
 (function () {
   const $ = (id) => document.getElementById(id);
-  const S = JSON.parse($("scene").textContent);
   const { fix } = Charts;
+
+  // ---- the scene as its page carries it (fastin/view/packing.py) -> one object a void, bottleneck, atom
+  function bytes(text) { return Uint8Array.from(atob(text), (c) => c.charCodeAt(0)); }
+  function numbers(packed) {
+    if (Array.isArray(packed)) return packed;
+    const codes = new Uint16Array(bytes(packed.data).buffer);
+    return Array.from(codes, (code) => (code === 65535 ? null : (packed.low + code * packed.times) / packed.per));
+  }
+  const threes = (list) => Array.from({ length: list.length / 3 }, (_, k) => list.slice(3 * k, 3 * k + 3));
+  function rows(columns) {
+    const names = Object.keys(columns);
+    return names.length ? columns[names[0]].map((_, k) => Object.fromEntries(names.map((name) => [name, columns[name][k]]))) : [];
+  }
+  function unpack(scene) {
+    const voids = scene.voids, edges = scene.edges, cap = scene.grid && scene.grid.cap;
+    scene.atoms = rows({ ...scene.atoms, frac: threes(numbers(scene.atoms.frac)) });
+    const corners = threes(numbers(scene.polyhedra.points));
+    scene.polyhedra = rows({ ...scene.polyhedra, centre: threes(numbers(scene.polyhedra.centre)), points: scene.polyhedra.symbols.map((s) => corners.splice(0, s.length)) });
+    scene.voids = rows({ number: numbers(voids.number), frac: threes(numbers(voids.frac)), radius: numbers(voids.radius), energy: numbers(voids.energy) });
+    for (const v of scene.voids) {
+      const energy = v.energy === null ? "" : v.energy >= cap ? `, energy above ${cap} eV` : `, energy ${v.energy.toFixed(3)} eV`;
+      v.text = `void ${v.number}: radius ${v.radius.toFixed(3)} Å${energy}`;
+    }
+    const places = Object.fromEntries(["from", "to", "at"].map((name) => [name, threes(numbers(edges[name]))]));
+    scene.edges = rows({ number: numbers(edges.number), ...places, radius: numbers(edges.radius), length: numbers(edges.length) });
+    for (const e of scene.edges) e.text = `bottleneck ${e.number}: radius ${e.radius.toFixed(3)} Å, edge ${e.length.toFixed(2)} Å`;
+    for (const path of scene.paths) {
+      const at = [0, 0, 0];
+      path.frac = threes(path.frac).map((step) => step.map((v, k) => (at[k] += v) / 1e5));
+    }
+    return scene;
+  }
+
+  const S = unpack(JSON.parse($("scene").textContent));
 
   // ---- numbers, colours, geometry
   const hex = (h) => [1, 3, 5].map((k) => parseInt(h.slice(k, k + 2), 16) / 255);
@@ -21,11 +54,7 @@
   const show = { atoms: true, bonds: true, polyhedra: S.show_polyhedra, mobile: true, voids: S.show_voids, edges: false, path: true, surface: true, all: false };
 
   function decodeGrid(g) {
-    const text = atob(g.data), bytes = new Uint8Array(text.length);
-    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-    const codes = new Uint16Array(bytes.buffer), out = new Float32Array(codes.length);
-    for (let i = 0; i < codes.length; i++) out[i] = (codes[i] / 65535) * g.cap;
-    return out;
+    return Float32Array.from(bytes(g.data), (code) => (code / 255) ** 2 * g.cap);
   }
   const grid = S.grid ? decodeGrid(S.grid) : null;
   let level = S.grid ? S.grid.level : 0, pathIndex = S.paths.length ? 0 : -1, hop = -1;
