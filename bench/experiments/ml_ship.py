@@ -1,104 +1,305 @@
-"""Joins finished runs into the model that fastin ships: one file, uncertainty fitted on the validation part, card.
+"""The barrier model that fastin ships: trains its members and the runs that score the recipe, and writes the card.
 
-    python bench/experiments/ml_ship.py --dataset DIR --runs RUNS --train 3 --name default --out FOLDER
-    python bench/experiments/ml_ship.py --dataset DIR --members RUNS/a RUNS/b [...] --name default --out FOLDER
+    python bench/experiments/ml_ship.py --dataset DIR --runs FIRST --train grouped:0:0 grouped:0:1 grouped:1:0 ...
+    python bench/experiments/ml_ship.py --dataset DIR --runs RUNS --initial FIRST --epochs 12 --rate 2e-3 \\
+        --train grouped:0:0 grouped:0:1 ...
+    python bench/experiments/ml_ship.py --dataset DIR --runs RUNS --others FIRST --ship python/fastin/data/models
 
-The first form trains what is missing (seeds of `percolation` on random split 0, the first of them being the run of
-``bench/experiments/ml_compare.py``). All members must have the same split. Nothing was chosen on its test part.
+A run is KIND:SPLIT:SEED; each continues where it stopped. The second form goes on from the weights of the first. The
+members are the finished runs grouped:0:* in RUNS, so that their test part holds chemical systems that no member has
+seen; the other finished runs are single models. ``--ship`` prints the tables and writes ``barrier-NAME.pt``, its card,
+the rows that it was trained on and ``bench/results/ml_ship.json``. Nothing was chosen on a test part; intervals are
+fitted on validation and test part, and scored by fitting on one and counting in the other.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from common import configure, held_out, run
+from common import configure, held_out, run, write
 
 from fastin.ml.checkpoint import Trained, load_model, save_model
 from fastin.ml.dataset import load_dataset, read_manifest
-from fastin.ml.forest import fit_uncertainty
-from fastin.ml.labels import label_columns, to_targets
-from fastin.ml.metrics import barrier_scores, by_barrier, calibration
+from fastin.ml.intervals import fit_intervals, half_widths
+from fastin.ml.labels import CEILING, label_columns, to_targets
+from fastin.ml.metrics import barrier_scores, by_barrier
 from fastin.ml.splits import Split
+from fastin.ml.store import GraphStore
 from fastin.ml.train import domain, predict_targets
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--members", nargs="+", type=Path, default=[])
-    parser.add_argument("--train", type=int, default=0, help="instead of --members: so many seeds of the default model")
-    parser.add_argument("--runs", default="runs")
-    parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
-    parser.add_argument("--name", default="default")
-    parser.add_argument("--ion", default="Li")
-    parser.add_argument("--note", default="", help="what a reader of the card must know besides")
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    store = load_dataset(options.dataset)
-    options.device, options.limit, options.epochs = "auto", 0, 0
-    for seed in range(options.train):
-        folder = "percolation-random-0" + (f"-seed-{seed}" if seed else "")
-        config = configure("percolation", options, folder, seed=seed, exclude=held_out(store))
+def train_runs(options: argparse.Namespace, store: GraphStore) -> None:
+    for name in options.train:
+        kind, split, seed = name.split(":")
+        folder = f"percolation-{kind}-{split}-seed-{seed}"
+        more: dict[str, Any] = {"learning_rate": options.rate} if options.rate else {}
+        if options.initial:
+            more["initial"] = str(Path(options.initial) / folder / "model.pt")
+        config = configure(
+            "percolation", options, folder, split=kind, split_seed=int(split), seed=int(seed), exclude=held_out(store),
+            **more,
+        )  # fmt: skip
         run(config, store)
-        options.members.append(Path(config.run))
-    if not options.members:
-        parser.error("give --members or --train")
-    manifest = read_manifest(options.dataset)
-    configs = [json.loads((m / "config.json").read_text()) for m in options.members]
-    splits = [json.loads((m / "split.json").read_text()) for m in options.members]
-    if any(s != splits[0] for s in splits):
-        parser.error("the members were trained on different splits")
-    ids = [str(i) for i in store.ids]
-    split = Split.load(options.members[0] / "split.json", ids)
-    loaded = [load_model(m / "model.pt") for m in options.members]
-    trained = Trained([m for one in loaded for m in one.models], loaded[0].name, loaded[0].targets, {})
+
+
+def finished(runs: Path, pattern: str) -> list[Path]:
+    return sorted(p.parent for p in runs.glob(f"{pattern}/metrics.json"))
+
+
+def unseen_only(split: Split, store: GraphStore) -> Split:
+    """A grouped split without the held-out compounds whose chemical systems are in training."""
+    if split.kind != "grouped":
+        return split
+    seen = np.isin(store.systems[split.test], store.systems[split.train])
+    return replace(split, test=split.test[~seen])
+
+
+def of_ions(store: GraphStore, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Places in `rows` of each ion with at least 20 of them, and of all."""
+    ions = store.ions[rows]
+    places = {str(i): np.flatnonzero(ions == i) for i in np.unique(store.ions)}
+    return {"all": np.arange(len(rows))} | {ion: at for ion, at in places.items() if len(at) >= 20}
+
+
+def scores_by_ion(store: GraphStore, rows: np.ndarray, truth: np.ndarray, mean: np.ndarray) -> dict[str, Any]:
+    """`barrier_scores` of one target for each ion."""
+    return {ion: barrier_scores(truth[at], mean[at]) for ion, at in of_ions(store, rows).items() if len(at)}
+
+
+def above_ceiling(truth: np.ndarray, mean: np.ndarray) -> dict[str, Any]:
+    """How often "above the ceiling" is said and meant."""
+    said, meant = mean > np.log10(CEILING), np.isposinf(truth)
+    known = ~np.isnan(truth)
+    both = int((said & meant).sum())
+    return {
+        "n": int((meant & known).sum()),
+        "said": int((said & known).sum()),
+        "precision": both / max(int((said & known).sum()), 1),
+        "recall": both / max(int((meant & known).sum()), 1),
+    }
+
+
+def coverage(error: np.ndarray, widths: np.ndarray) -> dict[str, float]:
+    """Share of the errors within the 68 and 90 % intervals."""
+    return {"n": len(error), "68": float((error <= widths[:, 0]).mean()), "90": float((error <= widths[:, 1]).mean())}
+
+
+def fit_and_count(
+    store: GraphStore, parts: list[np.ndarray], truth: np.ndarray, every: np.ndarray
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Interval constants of one target from both parts; coverage by ion where each part is counted with the other's.
+
+    Args:
+        store: the graphs.
+        parts: validation and test rows.
+        truth: (n,) targets of these rows, one part after the other.
+        every: (members, n) predictions.
+    """
+    rows = np.concatenate(parts)
+    ions, mean = store.ions[rows], every.mean(axis=0)
+    spread = every.std(axis=0, ddof=1) if len(every) > 1 else np.zeros_like(mean)
+    known = np.isfinite(truth)
+    first = np.arange(len(rows)) < len(parts[0])
+    error, widths = np.abs(truth - mean), np.full((len(rows), 2), np.nan)
+    for fit_on, count_in in ((first, ~first), (~first, first)):
+        use = fit_on & known
+        constants = fit_intervals(error[use], spread[use], mean[use], ions[use])
+        widths[count_in] = half_widths(constants, spread[count_in], mean[count_in], ions[count_in])
+    counted = {
+        ion: coverage(error[at[known[at]]], widths[at[known[at]]])
+        for ion, at in of_ions(store, rows).items()
+        if known[at].any()
+    }
+    counted["low 1/3"] = coverage(*_third(error, widths, mean, known, low=True))
+    counted["high 1/3"] = coverage(*_third(error, widths, mean, known, low=False))
+    return fit_intervals(error[known], spread[known], mean[known], ions[known]), counted
+
+
+def _third(error: Any, widths: Any, mean: Any, known: Any, *, low: bool) -> tuple[Any, Any]:
+    edge = np.quantile(mean[known], 1 / 3 if low else 2 / 3)
+    at = known & ((mean <= edge) if low else (mean >= edge))
+    return error[at], widths[at]
+
+
+def mean_embedding(models: list[Any], seen: list[int]) -> None:
+    """An element that no training structure holds gets the mean vector of those that were seen, not noise."""
+    for model in models:
+        weight = model.encoder.element.weight
+        unseen = [z for z in range(len(weight)) if z not in seen]
+        with torch.no_grad():
+            weight[unseen] = weight[seen].mean(dim=0)
+
+
+def hidden_element_errors(trained: Trained, store: GraphStore, rows: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Errors where the vectors of all elements but the most frequent are the mean one: what an unseen element costs."""
+    atoms = store.select(rows)
+    count = Counter(int(z) for g in range(len(rows)) for z in np.unique(_atoms(atoms, g)))
+    rare = {z for z, n in count.items() if n < 0.02 * len(rows)}
+    hit = np.array([bool(rare & set(_atoms(atoms, g).tolist())) for g in range(len(rows))])
     tensors = trained.tensors(store)
-    truth = to_targets(store.labels[:, label_columns(trained.targets)])
-    uncertainty, scores, honest = {}, {}, {}
-    validation = predict_targets(trained.models, tensors, split.validation)
-    test = predict_targets(trained.models, tensors, split.test)
+    before = predict_targets(trained.models, tensors, rows[hit])[:, :, 0].mean(axis=0)
+    kept = [m.encoder.element.weight.detach().clone() for m in trained.models]
+    seen = [z for z in count if z not in rare]
+    mean_embedding(trained.models, seen)
+    after = predict_targets(trained.models, tensors, rows[hit])[:, :, 0].mean(axis=0)
+    with torch.no_grad():
+        for model, weight in zip(trained.models, kept, strict=True):
+            model.encoder.element.weight.copy_(weight)
+    known = np.isfinite(truth[hit])
+    errors = [np.abs(truth[hit] - said)[known] for said in (before, after)]
+    return {
+        "rows": int(known.sum()),
+        "elements": len(rare),
+        "mae": float(errors[0].mean()),
+        "mae_hidden": float(errors[1].mean()),
+        "factor": float(np.quantile(errors[1], 0.68) / np.quantile(errors[0], 0.68)),
+    }
+
+
+def _atoms(store: GraphStore, g: int) -> np.ndarray:
+    pointer = store.pointers["atom"]
+    numbers: np.ndarray = store.arrays["atom_number"][pointer[g] : pointer[g + 1]]
+    return numbers
+
+
+def without_pairs(trained: Trained, store: GraphStore, rows: np.ndarray, truth: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Scores of the first target with the pair constants hidden, and the predictions."""
+    tensors = trained.tensors(store)
+    for name in ("atom_terms", "site_pair", "edge_pair"):
+        tensors.fields[name] = torch.zeros_like(tensors.fields[name])
+    mean = predict_targets(trained.models, tensors, rows)[:, :, 0].mean(axis=0)
+    return scores_by_ion(store, rows, truth, mean), mean
+
+
+def _epochs(folder: Path) -> int:
+    """Epochs of a run with those of the run that it went on from."""
+    config = json.loads((folder / "config.json").read_text())
+    own = int(json.loads((folder / "metrics.json").read_text())["epochs"])
+    return own + (_epochs(Path(config["initial"]).parent) if config["initial"] else 0)
+
+
+def singles(folders: list[Path], store: GraphStore, ids: list[str], names: tuple[str, ...]) -> dict[str, Any]:
+    """Scores by ion of every finished run on its own test part."""
+    out = {}
+    for folder in [f for runs in folders for f in finished(runs, "percolation-*-seed-*")]:
+        split = unseen_only(Split.load(folder / "split.json", ids), store)
+        trained = load_model(folder / "model.pt")
+        said = predict_targets(trained.models, trained.tensors(store), split.test)[0]
+        truth = to_targets(store.labels[split.test][:, label_columns(names)])
+        name = f"{folder.name}, {_epochs(folder)} epochs"
+        out[name] = {n: scores_by_ion(store, split.test, truth[:, k], said[:, k]) for k, n in enumerate(names)}
+    return out
+
+
+def show(title: str, rows: dict[str, Any]) -> None:
+    print(f"\n{title}\n| ion | rows | R2, log10 E | MAE, eV |\n|---|---:|---:|---:|")
+    for ion, s in rows.items():
+        print(f"| {ion} | {s['n']} | {s['r2']:.3f} | {s['mae_ev']:.3f} |")
+
+
+def ship(options: argparse.Namespace, store: GraphStore) -> None:
+    runs, ids = Path(options.runs), [str(i) for i in store.ids]
+    folders = finished(runs, "percolation-grouped-0-seed-*")
+    splits = [(f / "split.json").read_bytes() for f in folders]
+    if not folders or any(s != splits[0] for s in splits):
+        raise SystemExit("no finished run grouped:0:*, or with different splits")
+    config = json.loads((folders[0] / "config.json").read_text())
+    split = unseen_only(Split.load(folders[0] / "split.json", ids), store)
+    loaded = [load_model(f / "model.pt") for f in folders]
+    trained = Trained([m for one in loaded for m in one.models], loaded[0].name, loaded[0].targets, {})
+    covered = domain(store, split.train)
+    mean_embedding(trained.models, covered["elements"])
+    parts = [split.validation, split.test]
+    rows, count = np.concatenate(parts), len(split.validation)
+    every = predict_targets(trained.models, trained.tensors(store), rows)
+    truth = to_targets(store.labels[rows][:, label_columns(trained.targets)], censored=True)
+    tests, uncertainty, counted, above = {}, {}, {}, {}
     for k, name in enumerate(trained.targets):
-
-        def spread(every: np.ndarray, column: int = k) -> np.ndarray:
-            return every[:, :, column].std(axis=0, ddof=1) if len(every) > 1 else np.zeros(every.shape[1])
-
-        known = np.isfinite(truth[split.validation, k])
-        error = (truth[split.validation, k] - validation[:, :, k].mean(axis=0))[known]
-        uncertainty[name] = fit_uncertainty(error, spread(validation)[known])
-        mean = test[:, :, k].mean(axis=0)
-        std = np.hypot(uncertainty[name]["scale"] * spread(test), uncertainty[name]["floor"])
-        scores[name] = barrier_scores(truth[split.test, k], mean)
-        honest[name] = calibration(truth[split.test, k], mean, np.maximum(std, 1e-9))
+        mean = every[:, :, k].mean(axis=0)
+        tests[name] = scores_by_ion(store, split.test, _finite(truth[count:, k]), mean[count:])
+        uncertainty[name], counted[name] = fit_and_count(store, parts, _finite(truth[:, k]), every[:, :, k])
+        above[name] = above_ceiling(truth[count:, k], mean[count:])
+        show(f"{name}: ensemble of {len(folders)}, unseen chemical systems", tests[name])
+        print("above 5 eV:", above[name])
+        print("intervals:", {i: {q: round(v, 3) for q, v in c.items()} for i, c in counted[name].items()})
+    first = _finite(truth[count:, 0])
+    bare, said = without_pairs(trained, store, split.test, first)
+    show("e1d_global with the pair constants hidden", bare)
+    error = np.abs(first - said)
+    known = np.isfinite(first)
+    own = np.abs(first - every[:, count:, 0].mean(axis=0))
+    factor = float(np.quantile(error[known], 0.68) / np.quantile(own[known], 0.68))
+    unseen = hidden_element_errors(trained, store, split.test, first)
+    print("unseen element:", unseen)
+    others = singles([runs, *([Path(options.others)] if options.others else [])], store, ids, trained.targets)
+    for name, scored in others.items():
+        show(f"e1d_global: {name}, one model", scored["e1d_global"])
+    manifest = read_manifest(options.dataset)
+    refused = Counter(
+        text.split(": ", 1)[-1].split("(")[0].split(";")[0][-60:] for text in manifest["failures"].values()
+    )
+    counts = {str(i): int((store.ions == i).sum()) for i in np.unique(store.ions)}
     card = {
         "name": f"fastin-{options.name}",
         "members": len(trained.models),
-        "dataset": {k: manifest[k] for k in ("version", "structures", "options")},
+        "dataset": {k: manifest[k] for k in ("version", "structures", "options", "labels")}
+        | {"ions": counts, "left_out": len(manifest["failures"])},
         "split": {"kind": split.kind, "seed": split.seed, "train": len(split.train), "test": len(split.test)},
-        "training": {k: configs[0][k] for k in ("epochs", "learning_rate", "batch_size", "optimizer", "exclude")},
-        "note": options.note,
-        "test": scores,
-        "test_by_barrier": by_barrier(truth[split.test, 0], test[:, :, 0].mean(axis=0)),
-        "calibration": honest,
+        "training": {k: config[k] for k in ("epochs", "learning_rate", "batch_size", "optimizer", "typical_nodes")}
+        | {"exclude": config["exclude"]},
+        "test": tests,
+        "test_by_barrier": by_barrier(first, every[:, count:, 0].mean(axis=0)),
+        "above_ceiling": above,
+        "calibration": counted,
         "uncertainty": uncertainty,
-        "domain": domain(store, split.train) | {"ion": options.ion},
+        "without_pairs": {"test": bare, "factor": max(factor, 1.0)},
+        "unseen_element": unseen | {"factor": max(unseen["factor"], 1.0)},
+        "domain": covered,
     }
     trained.card.update(card)
-    model_options = dict(configs[0]["model_options"])
-    if trained.name == "percolation":
-        model_options["target_names"] = list(trained.targets)
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"barrier-{options.name}.pt"
+    model_options = dict(config["model_options"]) | {"target_names": list(trained.targets)}
+    out = Path(options.ship)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"barrier-{options.name}.pt"
     save_model(path, trained, model_options)
-    (options.out / f"barrier-{options.name}.json").write_text(json.dumps(card, indent=1) + "\n")
+    (out / f"barrier-{options.name}.json").write_text(json.dumps(card, indent=1) + "\n")
+    Split.load(folders[0] / "split.json", ids).save(out / f"barrier-{options.name}.split.json", ids)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
-    for name, row in scores.items():
-        print(name, {k: round(v, 4) for k, v in row.items()}, honest[name])
+    write("ml_ship", options, {"card": card, "single_models": others, "refused": refused.most_common()})
+
+
+def _finite(truth: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(truth), truth, np.nan)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", required=True, help="joined data set (`fastin dataset join`)")
+    parser.add_argument("--runs", default="runs")
+    parser.add_argument("--train", nargs="+", default=[], metavar="KIND:SPLIT:SEED")
+    parser.add_argument("--ship", default="", help="folder for the model file and its card")
+    parser.add_argument("--name", default="default")
+    parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
+    parser.add_argument("--epochs", type=int, default=0, help="instead of the recipe's number (0)")
+    parser.add_argument("--initial", default="", help="folder of runs whose weights these go on from")
+    parser.add_argument("--rate", type=float, default=0.0, help="largest learning rate, instead of the recipe's (0)")
+    parser.add_argument("--others", default="", help="folder of runs to score beside the members")
+    parser.add_argument("--out", default="", help="result file (default: bench/results/ml_ship.json)")
+    options = parser.parse_args()
+    options.device, options.limit = "cpu", 0
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    store = load_dataset(options.dataset)
+    train_runs(options, store)
+    if options.ship:
+        ship(options, store)
 
 
 if __name__ == "__main__":

@@ -46,12 +46,45 @@ def sensitivity(rows: list[dict[str, Any]]) -> None:
         print(f"| {row['learning_rate']:g} | {row['batch_size']} | {row['epochs']} | {r2:.3f} |")
 
 
+def shipped(content: dict[str, Any]) -> None:
+    """Of the shipped model: accuracy and intervals by ion and target, single models on other splits."""
+    card = content["card"]
+    print("| barrier | ion | rows | R², log10 E | MAE, eV | within 68 % | within 90 % |")
+    print("|---|---|---:|---:|---:|---:|---:|")
+    for target, ions in card["test"].items():
+        for ion, s in ions.items():
+            c = card["calibration"][target][ion]
+            print(
+                f"| {target} | {ion} | {s['n']:,} | {s['r2']:.3f} | {s['mae_ev']:.3f} | {c['68']:.3f} | {c['90']:.3f} |"
+            )
+    print("\n| barrier | above 5 eV | called so | precision | recall |\n|---|---:|---:|---:|---:|")
+    for target, a in card["above_ceiling"].items():
+        print(f"| {target} | {a['n']} | {a['said']} | {a['precision']:.2f} | {a['recall']:.2f} |")
+    shown = [ion for ion in card["test"]["e1d_global"] if ion != "all"]
+    print("\n| one model: split, seed | " + " | ".join(f"{ion} R² / MAE" for ion in shown) + " |")
+    print("|---|" + "---:|" * len(shown))
+    for name, run in content["single_models"].items():
+        scores = run["e1d_global"]
+        columns = " | ".join(f"{scores[i]['r2']:.3f} / {scores[i]['mae_ev']:.3f}" for i in shown)
+        print(f"| {name.removeprefix('percolation-')} | {columns} |")
+    bare, factor = card["without_pairs"]["test"], card["without_pairs"]["factor"]
+    columns = ", ".join(f"{ion} {s['r2']:.3f} / {s['mae_ev']:.3f}" for ion, s in bare.items())
+    print(f"\nPair constants hidden: R² / MAE {columns}; intervals times {factor:.2f}.")
+    unseen = card["unseen_element"]
+    print(
+        f"Vectors of {unseen['elements']} rare elements hidden, {unseen['rows']} rows: MAE {unseen['mae']:.3f} to "
+        f"{unseen['mae_hidden']:.3f} in log10; intervals times {unseen['factor']:.2f}."
+    )
+
+
 def main() -> None:
     """Entry point."""
     for path in map(Path, sys.argv[1:]):
         content = json.loads(path.read_text())
         print(f"\n{path.name}\n")
-        if "comparison" in content:
+        if "card" in content:
+            shipped(content)
+        elif "comparison" in content:
             comparison(content["comparison"])
         elif "rows" in content and isinstance(content["rows"], list):
             sensitivity(content["rows"])

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from fastin.ml.inference import Light
     from fastin.ml.store import Entry
 
-_LN10 = math.log(10.0)
-
 
 @dataclass(frozen=True)
 class Prediction:
@@ -38,9 +36,13 @@ class Prediction:
         ion: mobile ion, e.g. ``"Li+"``.
         activation_energy: eV; the 1D BVSE barrier (``spse`` convention, zero at the lowest point of the cell), the
             seed paper's target.
-        activation_energy_std: eV; one standard deviation.
-        barriers: (3,) eV; BVSE barriers in 1, 2, 3 dimensions with the zero at the sites that conduct.
-        barriers_std: (3,) eV.
+        activation_energy_std: half width of its 68 % interval, eV; 0 where the model has no intervals.
+        barriers: (3,) eV; BVSE barriers in 1, 2, 3 dimensions with the zero at the sites that conduct; ``inf`` above
+            5 eV: the model does not tell such barriers apart. NaN where it does not know the mobile ion.
+        barriers_std: (3,) eV; NaN beside ``inf`` and NaN.
+        activation_energy_68, activation_energy_90: (low, high) eV; so many barriers of chemical systems that were left
+            out of the training lay within. The upper end is ``inf`` above 5 eV.
+        barriers_68, barriers_90: (3,) such intervals.
         experimental_activation_energy, log10_conductivity: eV, and log10 of S/cm at 300 K; None where the model has
             no such output. With ``*_std`` likewise.
         values: outputs of a model that was fitted to labels of the user's own (`fastin.ml.Predictor`), on their scale;
@@ -70,10 +72,18 @@ class Prediction:
     warnings: tuple[CrystalWarning, ...] = ()
     values: tuple[float, ...] = ()
     values_std: tuple[float, ...] = ()
+    activation_energy_68: tuple[float, float] = (math.nan, math.nan)
+    activation_energy_90: tuple[float, float] = (math.nan, math.nan)
+    barriers_68: tuple[tuple[float, float], ...] = ()
+    barriers_90: tuple[tuple[float, float], ...] = ()
 
     def __repr__(self) -> str:
         std = self.activation_energy_std
-        said = f"predicted activation energy {self.activation_energy:.2f}" + (f" +- {std:.2f} eV" if std else " eV")
+        said = "no predicted barrier"
+        if self.activation_energy > 0:  # neither NaN
+            known = math.isfinite(self.activation_energy)
+            said = f"predicted activation energy {f'{self.activation_energy:.2f}' if known else 'above 5'}"
+            said += f" +- {std:.2f} eV" if std and math.isfinite(std) else " eV"
         if self.values:
             pairs = zip(self.values, self.values_std, strict=True)
             said = "predicted " + ", ".join(f"{value:.4g}" + (f" +- {std:.2g}" if std else "") for value, std in pairs)
@@ -162,6 +172,7 @@ def load_predictor(model: str | Path = "default", device: str | None = None) -> 
 def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[CrystalWarning, ...]:
     """Why a structure lies outside the training set of a model card; empty when it does not."""
     from fastin.crystal.element_features import element_table
+    from fastin.ml.pair_terms import pairs_known
 
     domain = card.get("domain", {})
     graph = entry.interstitial
@@ -171,9 +182,12 @@ def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[CrystalWarning,
     if unseen:
         names = ", ".join(element_table().symbol[z] for z in unseen)
         out.append(f"the training set holds no {names} in the framework")
-    ion = domain.get("ion")
-    if ion and not graph.ion.startswith(ion):
-        out.append(f"trained on {ion} conductors only, not on {graph.ion}")
+    served = domain.get("ions")
+    if served and graph.ion not in served:
+        known_ions = ", ".join(served)
+        out.append(f"trained on {known_ions}, not on {graph.ion}: no barrier (fastin barriers computes it)")
+    if not pairs_known(graph.ion, graph.atom_number, graph.atom_charge):
+        out.append(f"{graph.ion} has no bond valence parameters with a framework ion: predicted without any")
     for name, values, what in (
         ("site_radius", graph.site_radius, "void radius"),
         ("site_distance", graph.site_distance, "distance of an atom from a void"),
@@ -205,50 +219,59 @@ def _predict_each(
     entries: Sequence[Entry], trained: Trained | Light, device: str | None
 ) -> list[Prediction | ConvergenceError]:
     """As `predict_entries`, with the error in the place of a prediction that is no finite number."""
+    from fastin.ml.intervals import NOTHING, read_barriers
     from fastin.ml.store import FREE, GraphStore
 
     if not entries:
         return []
-    every = trained.predict(GraphStore.from_entries(list(entries)), device)
-    mean = every.mean(axis=0)
-    spread = every.std(axis=0, ddof=1) if len(every) > 1 else np.zeros_like(mean)
-    constants = trained.card.get("uncertainty", {})
-    column = {name: k for k, name in enumerate(trained.targets)}
+    store = GraphStore.from_entries(list(entries))
+    every = trained.predict(store, device)
+    factors = np.array([_widening(entry, trained.card) for entry in entries])
+    said = read_barriers(every, trained.targets, trained.card, store.ions, factors)
     free = [k for k, name in enumerate(trained.targets) if name == FREE]
+    own = every[:, :, free].mean(axis=0)
+    own_std = every[:, :, free].std(axis=0, ddof=1) if len(every) > 1 else np.zeros_like(own)
     out: list[Prediction | ConvergenceError] = []
     for i, entry in enumerate(entries):
         if not np.isfinite(every[:, i]).all():
             source = entry.interstitial.source
             out.append(ConvergenceError(f"{source}: the model {trained.name} gives no finite number for it"))
             continue
-
-        def value(name: str, row: int = i) -> tuple[float, float]:
-            if name not in column:
-                return math.nan, math.nan
-            k = column[name]
-            fit = constants.get(name, {"scale": 1.0, "floor": 0.0})
-            std = math.hypot(fit["scale"] * spread[row, k], fit["floor"])
-            barrier = 10.0 ** float(mean[row, k])
-            return barrier, barrier * _LN10 * std
-
-        one, two, three = (value(f"e{d}d_network") for d in (1, 2, 3))
-        energy, std = value("e1d_global")
+        energy = said[i].get("e1d_global", NOTHING)
+        three = [said[i].get(f"e{d}d_network", NOTHING) for d in (1, 2, 3)]
         out.append(
             Prediction(
                 source=entry.interstitial.source,
                 formula=entry.formula,
                 ion=entry.interstitial.ion,
-                activation_energy=energy,
-                activation_energy_std=std,
-                barriers=(one[0], two[0], three[0]),
-                barriers_std=(one[1], two[1], three[1]),
+                activation_energy=energy.value,
+                activation_energy_std=energy.std,
+                barriers=(three[0].value, three[1].value, three[2].value),
+                barriers_std=(three[0].std, three[1].std, three[2].std),
                 model=f"{trained.card.get('name', trained.name)} ({trained.members} members)",
                 warnings=merge_warnings(entry.interstitial.warnings, domain_warnings(entry, trained.card)),
-                values=tuple(mean[i, free].tolist()),
-                values_std=tuple(spread[i, free].tolist()),
+                values=tuple(own[i].tolist()),
+                values_std=tuple(own_std[i].tolist()),
+                activation_energy_68=energy.within_68,
+                activation_energy_90=energy.within_90,
+                barriers_68=tuple(one.within_68 for one in three),
+                barriers_90=tuple(one.within_90 for one in three),
             )
         )
     return out
+
+
+def _widening(entry: Entry, card: dict[str, Any]) -> float:
+    """By how much intervals grow where the structure has what the training set had not (measured, see the card)."""
+    from fastin.ml.pair_terms import pairs_known
+
+    graph, factor = entry.interstitial, 1.0
+    known = set(card.get("domain", {}).get("elements", []))
+    if known and not known.issuperset(graph.atom_number.tolist()):
+        factor *= float(card.get("unseen_element", {}).get("factor", 1.0))
+    if not pairs_known(graph.ion, graph.atom_number, graph.atom_charge):
+        factor *= float(card.get("without_pairs", {}).get("factor", 1.0))
+    return factor
 
 
 def _measured(crystal: Any, ion: str, measured: Mapping[str, float] | None) -> Experiment | None:

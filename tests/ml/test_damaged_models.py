@@ -122,7 +122,7 @@ def test_damaged_data_sets(tmp_path: Path) -> None:
         assert all(np.array_equal(store.arrays[k], v, equal_nan=v.dtype.kind == "f") for k, v in whole.arrays.items())
     arrays = dict(whole.arrays)
     arrays["ends"] = arrays["ends"] + 10_000
-    GraphStore(whole.ids, whole.formulas, whole.systems, whole.labels, whole.pointers, arrays).save(tmp_path / "y.npz")
+    dataclasses.replace(whole, arrays=arrays).save(tmp_path / "y.npz")
     with pytest.raises(InputError, match="points outside"):
         GraphStore.load(tmp_path / "y.npz")
     manifest = (tmp_path / "set" / "dataset.json").read_bytes()

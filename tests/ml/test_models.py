@@ -203,8 +203,9 @@ def test_percolation_readout_is_the_minimax_of_its_own_landscape(store: GraphSto
     model, tensors = ready("percolation", store)
     batch = tensors.batch([0])
     with torch.no_grad():
-        h, e = model.represent(batch)
-        site, edge = model.levels(h, e, batch.edge_index[:, : len(e)])
+        terms, *pairs = model.pair_inputs(batch)
+        h, e = model.represent(batch, terms, *pairs)
+        site, edge = model.levels(h, e, batch.edge_index[:, : len(e)], *pairs)
     saddle, lowest, bottom = critical(batch, site, edge)
     level = edge[saddle[0]].numpy()
     assert (np.diff(level) >= 0).all()

@@ -195,11 +195,11 @@ def test_missing_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_domain_warnings(store: GraphStore) -> None:
     entry = graphs_of(synthetic_entry(0).interstitial)
-    card = {"domain": domain(store, np.arange(len(store))) | {"ion": "Li"}}
+    card = {"domain": domain(store, np.arange(len(store)))}
     assert domain_warnings(entry, card) == ()
-    narrow = {"domain": {"elements": [8], "site_radius": [5.0, 6.0], "ion": "Na", "largest_atoms": 2}}
+    narrow = {"domain": {"elements": [8], "site_radius": [5.0, 6.0], "ions": ["Na+"], "largest_atoms": 2}}
     said = " | ".join(map(str, domain_warnings(entry, narrow)))
-    for word in ("no ", "Na conductors", "void radius", "largest training cell"):
+    for word in ("no ", "trained on Na+, not on Li+", "void radius", "largest training cell"):
         assert word in said
 
 

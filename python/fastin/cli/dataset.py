@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fastin.cli._batch import Limits, limits
+from fastin.errors import FastinError
 
 
 @click.group()
@@ -98,6 +99,21 @@ def mp_command(
 
     sources = fetch_sources(ion, api_key=api_key, max_sites=max_sites)
     _build(sources, out, _options(ion, 0.2, "spse", True), workers, Limits(time_limit, memory, 1))
+
+
+@command.command("join")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder of the joined data set.")
+def join_command(folders: tuple[Path, ...], out: Path) -> None:
+    """One data set of several, such as one for each mobile ion; ids become id/ion."""
+    from fastin.cli._common import stdout_console
+    from fastin.ml.join import join_datasets
+
+    try:
+        manifest = join_datasets(folders, out)
+    except FastinError as error:
+        raise click.ClickException(str(error)) from None
+    stdout_console().print(f"{manifest['structures']} structures in {out} (version {manifest['version']})")
 
 
 @command.command("info")

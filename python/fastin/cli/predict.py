@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,19 @@ def _structures(
     return predictions, [str(p) for p in said if not isinstance(p, Prediction)]
 
 
+def _barrier(value: float, within: tuple[float, float] = (math.nan, math.nan)) -> str:
+    """A predicted barrier with an interval, if it has one: ``0.40 [0.36, 0.45]``, ``> 5``, ``4.10 [3.50, > 5]``."""
+
+    def text(x: float) -> str:
+        return "> 5" if x == math.inf else number(x)
+
+    if math.isnan(value):
+        return "-"
+    if value == math.inf or math.isnan(within[0]):
+        return text(value)
+    return f"{text(value)} [{text(within[0])}, {text(within[1])}]"
+
+
 def _said(value: float | None, std: float | None) -> str:
     """A predicted value with its uncertainty, where there is one: a model of one member has none."""
     if value is None:
@@ -250,7 +264,7 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
         columns += [Column("predicted\nE_a exper.\neV"), Column("predicted\nlog10 sigma\nS/cm, 300 K")]
         rows = []
         for p in predictions:
-            bvse = [_said(p.activation_energy, p.activation_energy_std), "/".join(number(b) for b in p.barriers)]
+            bvse = [_barrier(p.activation_energy, p.activation_energy_68), "/".join(map(_barrier, p.barriers))]
             fitted = "; ".join(_said(value, std) for value, std in zip(p.values, p.values_std, strict=True))
             said = None if p.experiment is None else p.experiment.to_dict()
             energy, sigma = _quantity(said, "energy"), _quantity(said, "conductivity")
@@ -268,7 +282,15 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
                 mark = "!!" if warning.severe else "!"
                 stderr_console().print(f"{mark} {p.source}: {warning.code}: {warning}", style="yellow", markup=False)
         if not own:
-            print_text("E_1D BVSE: spse convention, global zero; E_1D/2D/3D (--wide): network zero.")
+            print_text(
+                "E_1D BVSE: spse convention, global zero, with the interval that holds 68 % in unseen chemical "
+                "systems; E_1D/2D/3D (--wide): network zero."
+            )
+            if wide:
+                for p in predictions:
+                    print_text(
+                        f"{p.source}: 90 % of E_1D BVSE: {_barrier(p.activation_energy, p.activation_energy_90)}"
+                    )
         print_text(
             "All values are predicted but where it says measured; E_a exper. and sigma: what a measurement would be "
             "expected to give, with the interval that holds 68 %."
@@ -311,6 +333,11 @@ def _flat(prediction: Any) -> dict[str, Any]:
         "ion": prediction.ion,
         "predicted_activation_energy_eV": prediction.activation_energy,
         "predicted_activation_energy_std_eV": prediction.activation_energy_std or None,
+        **{
+            f"predicted_activation_energy_{end}_{level}_eV": within[k]
+            for level, within in ((68, prediction.activation_energy_68), (90, prediction.activation_energy_90))
+            for k, end in enumerate(("low", "high"))
+        },
         **{f"predicted_barrier_{d}d_eV": e for d, e in enumerate(prediction.barriers, 1)},
         "predicted_experiment_activation_energy_eV": prediction.experimental_activation_energy,
         "predicted_log10_conductivity_S_per_cm": prediction.log10_conductivity,

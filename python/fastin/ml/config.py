@@ -38,6 +38,8 @@ class TrainConfig:
         deterministic: deterministic algorithms only.
         checkpoint_every: epochs between checkpoints.
         limit: use only so many structures, spread evenly over the set (0: all), for trials.
+        typical_nodes: structures with more nodes and edges than this are left out of an epoch at random, the more often
+            the larger they are, so that none costs more than one of this size; 0: every epoch has all structures.
     """
 
     model: str
@@ -64,6 +66,7 @@ class TrainConfig:
     deterministic: bool = True
     checkpoint_every: int = 1
     limit: int = 0
+    typical_nodes: int = 0
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -80,7 +83,7 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "learning_rate", "checkpoint_every"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} must be positive, not {getattr(self, name)}")
-        for name in ("weight_decay", "gradient_clip", "patience", "limit", "seed", "split_seed"):
+        for name in ("weight_decay", "gradient_clip", "patience", "limit", "seed", "split_seed", "typical_nodes"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} must not be negative, not {getattr(self, name)}")
 

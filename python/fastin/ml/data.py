@@ -18,6 +18,7 @@ from torch import Tensor
 from fastin.crystal.element_features import element_table
 from fastin.graph.graph import NEIGHBOUR_FEATURES, CrystalGraph, InterstitialGraph
 from fastin.ml._require import require
+from fastin.ml.pair_terms import graph_pairs, parse_ion
 from fastin.ml.rows import RowIndex
 from fastin.ml.store import FIELDS, GROUPS, GraphStore, prune_edges, row_ranges
 
@@ -92,6 +93,8 @@ class Batch:
         cover: numpy arrays of the full networks (interstitial graphs): site, edge, ends, image, site_ptr, edge_ptr.
         y: (G, T) targets, NaN where unknown, or None.
         edge_batch: (E,) graph of each undirected edge (interstitial graphs).
+        atom_batch: (N,) graph of each framework atom (interstitial graphs).
+        ion: (G, 2) atomic number and charge of the mobile ions (interstitial graphs).
     """
 
     kind: str
@@ -103,6 +106,8 @@ class Batch:
     cover: dict[str, np.ndarray] = field(default_factory=dict)
     y: Tensor | None = None
     edge_batch: Tensor | None = None
+    atom_batch: Tensor | None = None
+    ion: Tensor | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -195,8 +200,13 @@ _POINTS_INTO = {
     "ends": "site",
     "crystal_neighbour": "crystal",
 }
+_PAIR_GROUPS = {"atom_terms": "atom", "site_pair": "site", "edge_pair": "edge"}
 _NUMPY_ONLY = ("cover_site", "cover_edge", "cover_ends", "cover_image")
 _KIND_GROUPS = {"interstitial": ("site", "edge", "atom"), "crystal": ("crystal",)}
+
+
+def _group_of(name: str) -> str:
+    return FIELDS[name][0] if name in FIELDS else _PAIR_GROUPS[name]
 
 
 class TensorStore:
@@ -204,7 +214,8 @@ class TensorStore:
 
     Args:
         store: the graphs.
-        kind: ``"interstitial"`` or ``"crystal"``: only those arrays are moved.
+        kind: ``"interstitial"`` (then with the fields of `fastin.ml.pair_terms.graph_pairs`) or ``"crystal"``: only
+            those arrays are moved.
         targets: (G, T) or None.
         device: where the tensors live.
         edge_margin: bottlenecks are pruned so far below the percolation radius (angstrom); None keeps all.
@@ -230,6 +241,11 @@ class TensorStore:
                 values = np.asarray(store.arrays[name])
                 tensor = torch.from_numpy(values.astype(np.int64) if name in _POINTS_INTO else values.copy())
                 self.fields[name] = tensor.to(self.device)
+        if kind == "interstitial":
+            for name, values in graph_pairs(store.ions, store.pointers, store.arrays).items():
+                self.fields[name] = torch.from_numpy(values).to(self.device)
+        ion = np.array([parse_ion(str(name)) for name in store.ions], np.float32).reshape(-1, 2)
+        self.ion = torch.from_numpy(ion).to(self.device)
         self.targets = None if targets is None else torch.as_tensor(np.asarray(targets), dtype=torch.float32).to(device)
 
     def __len__(self) -> int:
@@ -250,7 +266,7 @@ class TensorStore:
         }
         fields = {}
         for name, values in self.fields.items():
-            group = FIELDS[name][0]
+            group = _group_of(name)
             taken = values[rows[group]]
             if name in _POINTS_INTO:
                 first = torch.from_numpy(pointers[_POINTS_INTO[name]][:-1]).to(self.device)[graph_of[group]]
@@ -273,6 +289,8 @@ class TensorStore:
         return Batch(
             edge_index=torch.cat([ends, ends.flip(0)], dim=1),
             edge_batch=graph_of["edge"],
+            atom_batch=graph_of["atom"],
+            ion=self.ion[torch.from_numpy(index).to(self.device)],
             cover=self._cover(index, pointers),
             **common,
         )

@@ -24,6 +24,7 @@ import fastin
 from fastin.crystal.ions import IonName
 from fastin.crystal.mobile import ion_name
 from fastin.crystal.nearest import NEIGHBOURS
+from fastin.crystal.warnings import SEVERE_CODES, CrystalWarning, codes_of
 from fastin.errors import FastinError, InputError
 from fastin.graph.graph import InterstitialGraph, build_crystal_graph, build_interstitial_graph
 from fastin.ml.store import Entry, GraphStore
@@ -49,6 +50,8 @@ class BuildOptions:
         energies: keep BVSE energies at voids and bottlenecks (additional targets, never inputs).
         crystals: keep the crystal graphs too.
         max_positions: larger structures are left out (and listed).
+        severe: keep structures with severe warnings (`fastin.crystal.warnings`): probably not the crystal that was
+            meant; else they are left out (and listed).
     """
 
     ion: IonName | None = None
@@ -59,6 +62,7 @@ class BuildOptions:
     energies: bool = True
     crystals: bool = True
     max_positions: int = 2000
+    severe: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ion", ion_name(self.ion))
@@ -141,7 +145,7 @@ def make_entry(source: SourceCif, options: BuildOptions) -> Entry:
     """Graphs and labels of one structure.
 
     Raises:
-        FastinError: whatever the network, the landscape or the barriers raise; names the structure.
+        FastinError: whatever the network, the landscape or the barriers raise, or severe warnings; names the structure.
     """
     from fastin.bvse.barriers import compute_barriers
     from fastin.bvse.grid import compute_bvse
@@ -152,12 +156,14 @@ def make_entry(source: SourceCif, options: BuildOptions) -> Entry:
     if crystal.num_positions > options.max_positions:
         raise InputError(f"{source.id}: {crystal.num_positions} positions, more than {options.max_positions}")
     framework = crystal.framework(options.ion)
+    _refuse_severe(source.id, framework.warnings, options)
     network = compute_network(crystal, options.ion, num_threads=1)
     if len(network.site_frac) == 0 or len(network.edge_length) == 0:
         raise InputError(f"{source.id}: the network has no voids or no bottlenecks")
     grid = compute_bvse(
         crystal, options.ion, resolution=options.resolution, convention=options.convention, num_threads=1
     )
+    _refuse_severe(source.id, grid.warnings, options)
     labels: dict[str, float] = {}
     barriers = compute_barriers(grid, refine=options.refine, num_threads=1)
     for zero in ("global", "network"):
@@ -175,6 +181,12 @@ def make_entry(source: SourceCif, options: BuildOptions) -> Entry:
         crystal=build_crystal_graph(crystal, num_threads=1) if options.crystals else None,
         labels=labels,
     )
+
+
+def _refuse_severe(name: str, warnings: Iterable[CrystalWarning], options: BuildOptions) -> None:
+    codes = [] if options.severe else [code for code in codes_of(warnings) if code in SEVERE_CODES]
+    if codes:
+        raise InputError(f"{name}: severe warnings ({', '.join(codes)}), no labels to learn from")
 
 
 def graphs_of(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fastin.errors import InputError
 from fastin.graph.graph import ATOM_SCALARS, EDGE_SCALARS, NEIGHBOUR_FEATURES, NODE_SCALARS, Feature
 from fastin.ml.numpy_percolation import NumpyPercolation
+from fastin.ml.pair_terms import TERMS
 from fastin.ml.store import GraphStore
 from fastin.runtime.weights import DAMAGED, load_arrays, refuse_damaged
 
@@ -36,6 +37,7 @@ def feature_table() -> dict[str, list[list[str]]]:
         "edge": rows(EDGE_SCALARS),
         "neighbour": rows(NEIGHBOUR_FEATURES),
         "atom": rows(ATOM_SCALARS),
+        "pair": [[name, unit] for name, unit in TERMS.items()],
     }
 
 

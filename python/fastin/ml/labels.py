@@ -3,7 +3,8 @@
 Rule: a barrier below `FLOOR` counts as `FLOOR` (the published barriers are multiples of 10/1024 eV, so that smaller
 ones carry no information); a barrier that is infinite (the ion cannot percolate) or above `CEILING` is no regression
 label: it is masked out of the loss and of every score, and the number of such structures is reported beside the
-scores. Nothing conducts over 5 eV, and the BVSE energy there is the repulsive wall of the Morse potential.
+scores. Nothing conducts over 5 eV, and the BVSE energy there is the repulsive wall of the Morse potential. Models that
+say so (`fastin.ml.models.GraphModel.censored`) learn of such a barrier that it is above the ceiling, and no more.
 """
 
 from __future__ import annotations
@@ -21,11 +22,18 @@ FLOOR = 0.01  # eV
 CEILING = 5.0  # eV
 
 
-def to_targets(barriers: NDArray[Any]) -> NDArray[np.float64]:
-    """log10(barrier / eV) with the rule above; NaN where there is no regression label."""
+def to_targets(barriers: NDArray[Any], *, censored: bool = False) -> NDArray[np.float64]:
+    """log10(barrier / eV) with the rule above; NaN where there is no regression label.
+
+    Args:
+        barriers: eV.
+        censored: barriers above the ceiling and infinite ones become ``inf`` instead of NaN.
+    """
     barriers = np.asarray(barriers, np.float64)
     usable = np.isfinite(barriers) & (barriers <= CEILING)
     out = np.full(barriers.shape, np.nan)
+    if censored:
+        out[barriers > CEILING] = np.inf
     out[usable] = np.log10(np.maximum(barriers[usable], FLOOR))
     return out
 

@@ -46,11 +46,13 @@ class GraphModel(nn.Module):
     Attributes:
         kind: which graphs the model reads, ``"interstitial"`` or ``"crystal"``.
         edge_margin: how far below the percolation radius it wants bottlenecks (angstrom; None: all of them).
+        censored: its loss reads targets of ``inf`` as "above the ceiling" (`fastin.ml.labels`).
         target_mean, target_std: (T,) buffers set from the training set by `fit_normalisation`.
     """
 
     kind = "interstitial"
     edge_margin: float | None = None
+    censored: bool = False
 
     def __init__(self, targets: int) -> None:
         super().__init__()
@@ -81,6 +83,12 @@ class GraphModel(nn.Module):
     def training_loss(self, batch: Any) -> Tensor:
         """Mean squared error of the known targets in normalised units."""
         return masked_mse(self.normalised(batch), (batch.y - self.target_mean) / self.target_std)
+
+
+def above_mse(predicted: Tensor, truth: Tensor, bound: Tensor) -> Tensor:
+    """Squared shortfall below the bound, summed where the truth is infinite, over the number of all targets known."""
+    short = torch.where(torch.isposinf(truth), (bound - predicted).clamp(min=0.0), torch.zeros_like(predicted))
+    return (short**2).sum() / (~torch.isnan(truth)).sum().clamp(min=1)
 
 
 def masked_mse(predicted: Tensor, truth: Tensor) -> Tensor:

@@ -14,12 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.ml.numpy_layers import Array, Linear, Norm, Segments, Stack, Weights, sigmoid, silu, softplus
+from fastin.ml.pair_terms import ENERGY_SCALE, LINEAR, SOFT, graph_pairs, parse_ion
 from fastin.ml.store import FREE, LABELS, GraphStore, prune_edges
 from fastin.runtime.openmp import _core
 
 EDGE_MARGIN = 0.25  # A: the default of `PercolationNetwork`
 #: Options of `PercolationNetwork` that are understood here; others mean another architecture.
-_OPTIONS = {"target_names", "hidden", "layers", "species", "basis", "auxiliary", "dropout", "edge_margin"}
+_OPTIONS = {
+    "target_names",
+    "hidden",
+    "layers",
+    "species",
+    "basis",
+    "auxiliary",
+    "dropout",
+    "edge_margin",
+    "hidden_pairs",
+}
 _LOWEST_BARRIER = 1e-3  # eV
 _NONE = np.iinfo(np.int64).max
 _CHUNK = 64  # graphs in one pass
@@ -30,7 +41,8 @@ class _Graphs:
     """Some graphs of a store as one: indices count over all of them.
 
     Attributes:
-        fields: arrays by name of `fastin.ml.store.FIELDS`.
+        fields: arrays by name of `fastin.ml.store.FIELDS`, and of `fastin.ml.pair_terms.graph_pairs`.
+        ion: (G, 2) atomic number and charge of the mobile ions, float32.
         ends: (E, 2) voids of each bottleneck.
         pointers: group -> (G + 1,) first row of each graph.
         source, target: (2 E,) of the directed edges.
@@ -38,6 +50,7 @@ class _Graphs:
     """
 
     fields: Mapping[str, Array]
+    ion: Array
     ends: Array
     pointers: Mapping[str, Array]
     source: Array
@@ -46,7 +59,9 @@ class _Graphs:
 
     @classmethod
     def of(cls, store: GraphStore) -> _Graphs:
-        fields, pointers = dict(store.arrays), store.pointers
+        pointers = store.pointers
+        fields = {**store.arrays, **graph_pairs(store.ions, pointers, store.arrays)}
+        ion = np.array([parse_ion(str(name)) for name in store.ions], np.float32).reshape(-1, 2)
         for name, group in (("site_neighbour", "atom"), ("edge_neighbour", "atom"), ("ends", "site")):
             rows = name.split("_")[0] if name != "ends" else "edge"
             first = np.repeat(pointers[group][:-1], np.diff(pointers[rows]))
@@ -55,14 +70,20 @@ class _Graphs:
         source, target = np.concatenate([ends, ends[:, ::-1]]).T
         count = np.tile(fields["edge_multiplicity"].astype(np.float32), 2)
         per_target = (count / fields["site_multiplicity"].astype(np.float32)[target])[:, None]
-        return cls(fields, ends, pointers, source, target, per_target)
+        return cls(fields, ion, ends, pointers, source, target, per_target)
+
+    def rows(self, group: str) -> Array:
+        """Graph of each row of a group."""
+        pointer = self.pointers[group]
+        return np.repeat(np.arange(len(pointer) - 1), np.diff(pointer))
 
 
 class _Encoder:
     """`EnvironmentEncoder`: framework atoms around a point -> a vector."""
 
     def __init__(self, weights: Weights, name: str) -> None:
-        self.element = weights.take(f"{name}.element.weight")
+        self.element, self.ion = (weights.take(f"{name}.{part}.weight") for part in ("element", "ion"))
+        self.term_scale = _Scale(weights, f"{name}.term_scale")
         self.atom = Stack(weights, f"{name}.atom")
         centre = weights.take(f"{name}.distance.centre")
         if (centre != centre[0]).any():
@@ -71,12 +92,18 @@ class _Encoder:
         self.width = float(np.float64(self.centre[-1]) - self.centre[0]) / max(len(self.centre) - 1, 1)
         self.join, self.after = Linear(weights, f"{name}.join"), Stack(weights, f"{name}.after")
 
-    def atoms(self, fields: Mapping[str, Array]) -> Array:
-        """(A, M, species) amplitudes of each framework atom."""
+    def ions(self, ion: Array) -> Array:
+        """(M, G, _ION + 1) vector of the mobile ions (G, 2)."""
+        learned = self.ion[:, ion[:, 0].astype(np.int64)]
+        return np.concatenate([learned, np.broadcast_to(ion[:, 1:], (*learned.shape[:2], 1))], axis=2)
+
+    def atoms(self, fields: Mapping[str, Array], ion: Array) -> Array:
+        """(A, M, species) amplitudes of each framework atom beside its mobile ion (M, A, _ION + 1)."""
         element = self.element[:, fields["atom_number"]]
         own = np.stack([fields["atom_charge"], fields["atom_radius"]], axis=1)
         own = np.broadcast_to(own, (len(element), *own.shape))
-        amplitudes = element + self.atom(np.concatenate([element, own], axis=2))
+        columns = [element, own, ion, self.term_scale(fields["atom_terms"])]
+        amplitudes = element + self.atom(np.concatenate(columns, axis=2))
         return np.ascontiguousarray(amplitudes.swapaxes(0, 1))
 
     def __call__(self, atoms: Array, neighbour: Array, distance: Array) -> Array:
@@ -169,6 +196,7 @@ class NumpyPercolation:
         self.encoder = _Encoder(weights, "encoder")
         self.site_scale, self.edge_scale = _Scale(weights, "site_scale"), _Scale(weights, "edge_scale")
         self.site_in, self.edge_in = Stack(weights, "site_in"), Stack(weights, "edge_in")
+        self.site_gain, self.edge_gain = (weights.take(f"{name}_gain")[:, None] for name in ("site", "edge"))
         numbers = sorted({int(name.split(".")[1]) for name in weights.names("layers.")})
         self.layers = [_Layer(weights, f"layers.{number}") for number in numbers]
         self.site_level, self.edge_level = Stack(weights, "site_level"), Stack(weights, "edge_level")
@@ -192,10 +220,11 @@ class NumpyPercolation:
     def _predict(self, store: GraphStore) -> NDArray[np.float32]:
         graphs = _Graphs.of(store)
         h, e = self._represent(graphs)
-        site = self.site_level(h)[..., 0]
-        climb = softplus(self.edge_level(e)[..., 0])
-        ends = graphs.ends
-        edge = np.maximum(site[:, ends[:, 0]], site[:, ends[:, 1]]) + climb
+        f, ends = graphs.fields, graphs.ends
+        site = self.site_level(h)[..., 0] + self.site_gain * damped(f["site_pair"].sum(axis=1))
+        edge = self.edge_level(e)[..., 0] + self.edge_gain * damped(f["edge_pair"].sum(axis=1))
+        high = np.maximum(site[:, ends[:, 0]], site[:, ends[:, 1]])
+        edge = high + np.float32(SOFT) * softplus((edge - high) / np.float32(SOFT))
         saddle, lowest, bottom = _critical(store, site, edge)
         parts = [(h, graphs.pointers["site"]), (e, graphs.pointers["edge"])]
         means = [np.stack([x[:, a:b].mean(axis=1) for a, b in _runs(p)], axis=1) for x, p in parts]
@@ -220,7 +249,8 @@ class NumpyPercolation:
     def _represent(self, graphs: _Graphs) -> tuple[Array, Array]:
         """Vectors of the voids (M, n, hidden) and of the bottlenecks (M, E, hidden)."""
         f = graphs.fields
-        atoms = self.encoder.atoms(f)
+        ion = self.encoder.ions(graphs.ion)
+        atoms = self.encoder.atoms(f, ion[:, graphs.rows("atom")])
         neighbour = np.concatenate([f["site_neighbour"], f["edge_neighbour"]])
         distance = np.concatenate([f["site_distance"], f["edge_distance"]])
         around = self.encoder(atoms, neighbour, distance)
@@ -229,12 +259,25 @@ class NumpyPercolation:
         edge = np.stack(
             [f["bottleneck_radius"], f["length"], np.log(f["edge_multiplicity"].astype(np.float32))], axis=1
         )
-        h = self.site_in(np.concatenate([around[:, :n], self.site_scale(site.astype(np.float32))], axis=2))
-        e = self.edge_in(np.concatenate([around[:, n:], self.edge_scale(edge)], axis=2))
+        site = np.concatenate([site, _pair_columns(f["site_pair"])], axis=1).astype(np.float32)
+        edge = np.concatenate([edge, _pair_columns(f["edge_pair"])], axis=1).astype(np.float32)
+        h = self.site_in(np.concatenate([around[:, :n], self.site_scale(site), ion[:, graphs.rows("site")]], axis=2))
+        e = self.edge_in(np.concatenate([around[:, n:], self.edge_scale(edge), ion[:, graphs.rows("edge")]], axis=2))
         arriving = Segments(graphs.target, n)
         for layer in self.layers:
             h, e = layer(h, e, graphs, arriving)
         return h, e
+
+
+def damped(energy: Array) -> Array:
+    """As `fastin.ml.percolation.damped`."""
+    over = np.maximum(energy - np.float32(LINEAR), np.float32(0.0))
+    return np.asarray(energy - over + np.log1p(over))
+
+
+def _pair_columns(pair: Array) -> Array:
+    both = np.concatenate([pair, pair.sum(axis=1, keepdims=True)], axis=1)
+    return np.asarray(np.arcsinh(both / np.float32(ENERGY_SCALE)))
 
 
 def _runs(pointer: Array) -> list[tuple[int, int]]:

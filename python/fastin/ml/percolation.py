@@ -4,12 +4,16 @@ A migration barrier is a minimax over paths, which sums and means over a graph c
 energy for every void and every bottleneck from their local environments and messages along the network, finds the
 elements that set the 1D, 2D and 3D percolation levels of the full periodic network (`_core.critical_elements`, exact
 union-find with lattice offsets), and takes the barrier as the difference of the predicted energies of exactly those
-elements; the gradient flows through them. No BVSE energy is an input. Where the training set holds them, BVSE energies
-at the voids and bottlenecks are additional targets of the same representation.
+elements; the gradient flows through them. One model serves any mobile ion: the ion is an input, and so are the bond
+valence constants of its pair with each framework atom with their sums over the nearest atoms of a point
+(`fastin.ml.pair_terms`): the predicted energies are learned corrections to these sums. No landscape is computed. In a
+tenth of the training steps' structures these constants are hidden, so that crystals without parameters can be predicted
+too. Where the training set holds them, BVSE energies at the voids and bottlenecks are additional targets.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,16 +21,17 @@ import torch
 from torch import Tensor, nn
 
 from fastin.errors import InputError
+from fastin.ml.labels import CEILING
 from fastin.ml.layers import RadialBasis, mlp, segment_mean_max
-from fastin.ml.models import GraphModel, Standardise, masked_mse
+from fastin.ml.models import GraphModel, Standardise, above_mse, masked_mse
+from fastin.ml.pair_terms import ENERGY_SCALE, LINEAR, SOFT, TERMS
 from fastin.ml.rows import RowIndex
 from fastin.ml.store import FREE, LABELS
 from fastin.runtime.openmp import _core
 
 _ELEMENTS = 104
+_ION = 6  # length of a mobile ion's learned vector
 _NONE = np.iinfo(np.int64).max
-#: eV; auxiliary energies are compressed by asinh(E / this): linear in the wells, logarithmic on the Morse wall.
-_ENERGY_SCALE = 1.25
 
 
 class EnvironmentEncoder(nn.Module):
@@ -40,15 +45,22 @@ class EnvironmentEncoder(nn.Module):
     def __init__(self, hidden: int, species: int, basis: int) -> None:
         super().__init__()
         self.element = nn.Embedding(_ELEMENTS, species)
-        self.atom = mlp(species + 2, 32, species)
+        self.ion = nn.Embedding(_ELEMENTS, _ION)
+        self.term_scale = Standardise(len(TERMS))
+        self.atom = mlp(species + 2 + _ION + 1 + len(TERMS), 32, species)
         self.distance = RadialBasis(0.5, 5.5, basis)
         self.join = nn.Linear(species * basis, hidden)
         self.after = mlp(hidden, hidden, hidden)
 
-    def atoms(self, number: Tensor, charge: Tensor, radius: Tensor) -> Tensor:
-        """(A, species) amplitudes of each framework atom."""
+    def ions(self, ion: Tensor) -> Tensor:
+        """(G, _ION + 1) vector of the mobile ions (G, 2): learned by element, and the charge."""
+        return torch.cat([self.ion(ion[:, 0].long()), ion[:, 1:]], dim=1)
+
+    def atoms(self, number: Tensor, charge: Tensor, radius: Tensor, terms: Tensor, ion: Tensor) -> Tensor:
+        """(A, species) amplitudes of each framework atom beside its mobile ion (A, _ION + 1)."""
         element = self.element(number)
-        amplitudes: Tensor = element + self.atom(torch.cat([element, charge[:, None], radius[:, None]], dim=1))
+        columns = [element, charge[:, None], radius[:, None], ion, self.term_scale(terms)]
+        amplitudes: Tensor = element + self.atom(torch.cat(columns, dim=1))
         return amplitudes
 
     def forward(self, atoms: Tensor, neighbour: Tensor, distance: Tensor) -> Tensor:
@@ -101,9 +113,11 @@ class PercolationNetwork(GraphModel):
         auxiliary: weight of the BVSE energies at voids and bottlenecks in the loss (used where the set has them).
         dropout: in the correction head.
         edge_margin: see `fastin.ml.store.prune_edges`.
+        hidden_pairs: share of the structures of a training step whose pair constants are hidden.
     """
 
     kind = "interstitial"
+    censored = True
 
     def __init__(
         self,
@@ -116,19 +130,24 @@ class PercolationNetwork(GraphModel):
         auxiliary: float = 0.3,
         dropout: float = 0.1,
         edge_margin: float | None = 0.25,
+        hidden_pairs: float = 0.1,
     ) -> None:
         super().__init__(targets)
+        self.hidden_pairs = hidden_pairs
         self.edge_margin = edge_margin
         if len(target_names) != targets or any(name not in (*LABELS, FREE) for name in target_names):
             allowed = ", ".join((*LABELS, FREE))
             raise InputError(f"target_names must name {targets} of {allowed}, not {list(target_names)}")
+        self.target_names = tuple(target_names)
         self.free = [name == FREE for name in target_names]
         self.dimension = [2 if name == FREE else int(name[1]) - 1 for name in target_names]
         self.global_zero = [name.endswith("global") for name in target_names]
         self.auxiliary = auxiliary
         self.encoder = EnvironmentEncoder(hidden, species, basis)
-        self.site_scale, self.edge_scale = Standardise(3), Standardise(3)
-        self.site_in, self.edge_in = mlp(hidden + 3, hidden, hidden), mlp(hidden + 3, hidden, hidden)
+        self.site_scale, self.edge_scale = Standardise(6), Standardise(6)
+        width = hidden + 6 + _ION + 1
+        self.site_in, self.edge_in = mlp(width, hidden, hidden), mlp(width, hidden, hidden)
+        self.site_gain, self.edge_gain = nn.Parameter(torch.ones(())), nn.Parameter(torch.ones(()))
         self.layers = nn.ModuleList(_NetworkLayer(hidden) for _ in range(layers))
         self.site_level, self.edge_level = mlp(hidden, hidden, 1), mlp(hidden, hidden, 1)
         self.site_energy, self.edge_energy = mlp(hidden, hidden, 1), mlp(hidden, hidden, 1)
@@ -139,36 +158,49 @@ class PercolationNetwork(GraphModel):
         """Constants of targets and of the scalar features."""
         super().fit_normalisation(batch)
         f = batch.fields
-        self.site_scale.fit(_site_scalars(f))
-        self.edge_scale.fit(_edge_scalars(f))
+        self.site_scale.fit(_site_scalars(f, f["site_pair"]))
+        self.edge_scale.fit(_edge_scalars(f, f["edge_pair"]))
+        self.encoder.term_scale.fit(f["atom_terms"])
 
-    def represent(self, batch: Any) -> tuple[Tensor, Tensor]:
+    def pair_inputs(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Constants of the atoms (N, 6), sums at voids (n, 2) and bottlenecks (E, 2); some hidden while training."""
+        f = batch.fields
+        parts = [(f["atom_terms"], batch.atom_batch), (f["site_pair"], batch.batch), (f["edge_pair"], batch.edge_batch)]
+        if self.training and self.hidden_pairs > 0:
+            keep = (torch.rand(batch.num_graphs) >= self.hidden_pairs).float().to(f["atom_terms"].device)
+            parts = [(x * keep[of].unsqueeze(1), of) for x, of in parts]
+        return parts[0][0], parts[1][0], parts[2][0]
+
+    def represent(self, batch: Any, terms: Tensor, site_pair: Tensor, edge_pair: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors of the voids (n, hidden) and of the bottlenecks (E, hidden)."""
         f = batch.fields
-        radius = f["atom_radius"]
-        atoms = self.encoder.atoms(f["atom_number"].long(), f["atom_charge"], radius)
+        ion = self.encoder.ions(batch.ion)
+        number, charge, radius = f["atom_number"].long(), f["atom_charge"], f["atom_radius"]
+        atoms = self.encoder.atoms(number, charge, radius, terms, ion[batch.atom_batch])
         site = self.encoder(atoms, f["site_neighbour"], f["site_distance"])
         edge = self.encoder(atoms, f["edge_neighbour"], f["edge_distance"])
-        h = self.site_in(torch.cat([site, self.site_scale(_site_scalars(f))], dim=1))
-        e = self.edge_in(torch.cat([edge, self.edge_scale(_edge_scalars(f))], dim=1))
+        h = self.site_in(torch.cat([site, self.site_scale(_site_scalars(f, site_pair)), ion[batch.batch]], dim=1))
+        e = self.edge_in(torch.cat([edge, self.edge_scale(_edge_scalars(f, edge_pair)), ion[batch.edge_batch]], dim=1))
         for layer in self.layers:
             h, e = layer(h, e, batch.source, batch.target, batch.per_target)
         return h, e
 
-    def levels(self, h: Tensor, e: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+    def levels(self, h: Tensor, e: Tensor, ends: Tensor, site_pair: Tensor, edge_pair: Tensor) -> tuple[Tensor, Tensor]:
         """Energies (eV, free zero) of voids and bottlenecks; a bottleneck lies above both its voids."""
-        site = self.site_level(h).squeeze(1).float()
-        climb = nn.functional.softplus(self.edge_level(e).squeeze(1).float())
-        return site, torch.maximum(site[ends[0]], site[ends[1]]) + climb
+        site = self.site_level(h).squeeze(1).float() + self.site_gain * damped(site_pair.sum(dim=1))
+        edge = self.edge_level(e).squeeze(1).float() + self.edge_gain * damped(edge_pair.sum(dim=1))
+        high = torch.maximum(site[ends[0]], site[ends[1]])
+        return site, high + SOFT * nn.functional.softplus((edge - high) / SOFT)
 
     def normalised(self, batch: Any) -> Tensor:
         """(G, T) normalised targets."""
         return self._predict(batch)[0]
 
     def _predict(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
-        h, e = self.represent(batch)
+        terms, site_pair, edge_pair = self.pair_inputs(batch)
+        h, e = self.represent(batch, terms, site_pair, edge_pair)
         m = len(e)
-        site, edge = self.levels(h, e, batch.edge_index[:, :m])
+        site, edge = self.levels(h, e, batch.edge_index[:, :m], site_pair, edge_pair)
         graphs = batch.num_graphs
         saddle, lowest, bottom = critical(batch, site, edge)
         parts = [(h, batch.batch), (e, batch.edge_batch)]
@@ -186,9 +218,12 @@ class PercolationNetwork(GraphModel):
         return torch.cat(columns, dim=1), h, e
 
     def training_loss(self, batch: Any) -> Tensor:
-        """Squared error of the targets, plus that of the BVSE energies where the set has them."""
+        """Squared error of the targets, of barriers below the ceiling that are above it, and of the BVSE energies."""
         predicted, h, e = self._predict(batch)
-        loss = masked_mse(predicted, (batch.y - self.target_mean) / self.target_std)
+        truth = (batch.y - self.target_mean) / self.target_std
+        ceiling = (math.log10(CEILING) - self.target_mean) / self.target_std
+        ceiling[torch.tensor(self.free)] = -torch.inf  # free quantities have none
+        loss = masked_mse(predicted, truth) + above_mse(predicted, truth, ceiling)
         if self.auxiliary > 0:
             for head, vector, name in ((self.site_energy, h, "site_energy"), (self.edge_energy, e, "edge_energy")):
                 truth = compress_energy(batch.fields[name])
@@ -198,15 +233,27 @@ class PercolationNetwork(GraphModel):
 
 def compress_energy(energy: Tensor) -> Tensor:
     """BVSE energy on a scale on which the repulsive wall does not drown the wells: ``asinh(E / 1.25 eV)``."""
-    return torch.asinh(energy / _ENERGY_SCALE)
+    return torch.asinh(energy / ENERGY_SCALE)
 
 
-def _site_scalars(f: dict[str, Tensor]) -> Tensor:
-    return torch.stack([f["site_radius"], f["site_kind"].float(), f["site_multiplicity"].float().log()], dim=1)
+def damped(energy: Tensor) -> Tensor:
+    """eV; above `LINEAR` it grows as a logarithm: what lies on the repulsive wall is high, how high matters little."""
+    over = (energy - LINEAR).clamp(min=0.0)
+    return energy - over + torch.log1p(over)
 
 
-def _edge_scalars(f: dict[str, Tensor]) -> Tensor:
-    return torch.stack([f["bottleneck_radius"], f["length"], f["edge_multiplicity"].float().log()], dim=1)
+def _pair_columns(pair: Tensor) -> list[Tensor]:
+    return [*compress_energy(pair).unbind(1), compress_energy(pair.sum(dim=1))]
+
+
+def _site_scalars(f: dict[str, Tensor], pair: Tensor) -> Tensor:
+    own = [f["site_radius"], f["site_kind"].float(), f["site_multiplicity"].float().log()]
+    return torch.stack([*own, *_pair_columns(pair)], dim=1)
+
+
+def _edge_scalars(f: dict[str, Tensor], pair: Tensor) -> Tensor:
+    own = [f["bottleneck_radius"], f["length"], f["edge_multiplicity"].float().log()]
+    return torch.stack([*own, *_pair_columns(pair)], dim=1)
 
 
 def critical(batch: Any, site: Tensor, edge: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -71,7 +71,7 @@ _INDICES = {
 }
 #: Largest value that a field of whole numbers holds.
 _LARGEST = {name: np.iinfo(dtype).max for name, (_, dtype, _) in FIELDS.items() if np.issubdtype(dtype, np.integer)}
-_TEXTS = ("ids", "formulas", "systems")
+_TEXTS = ("ids", "formulas", "systems", "ions")
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class GraphStore:
 
     Attributes:
         ids, formulas, systems: (G,) strings.
+        ions: (G,) strings, the mobile ion of each structure, e.g. ``"Li+"``.
         labels: (G, 6) eV, columns `LABELS`.
         pointers: group -> (G + 1,) int64, first row of each structure in the arrays of that group.
         arrays: field of `FIELDS` -> concatenated rows; neighbour and end indices count within their structure.
@@ -116,6 +117,7 @@ class GraphStore:
     ids: Array
     formulas: Array
     systems: Array
+    ions: Array
     labels: Array
     pointers: dict[str, Array]
     arrays: dict[str, Array]
@@ -142,6 +144,7 @@ class GraphStore:
             ids=self.ids[index],
             formulas=self.formulas[index],
             systems=self.systems[index],
+            ions=self.ions[index],
             labels=self.labels[index],
             pointers=pointers,
             arrays={name: values[rows[FIELDS[name][0]]] for name, values in self.arrays.items()},
@@ -150,7 +153,7 @@ class GraphStore:
     def save(self, path: Path | str) -> None:
         """Writes one compressed ``.npz`` (strings as bytes, no pickle)."""
         flat: dict[str, Array] = {"labels": self.labels}
-        for name in ("ids", "formulas", "systems"):
+        for name in _TEXTS:
             flat[name] = np.char.encode(np.asarray(getattr(self, name), dtype=np.str_), "utf-8")
         flat |= {f"pointer_{group}": values for group, values in self.pointers.items()}
         flat |= self.arrays
@@ -187,7 +190,7 @@ class GraphStore:
         """
         count = len(self.ids)
         if self.ids.ndim != 1 or any(getattr(self, n).shape != (count,) for n in _TEXTS):
-            raise ValueError("names, formulas and systems are not of one length")
+            raise ValueError("names, formulas, systems and ions are not of one length")
         if self.labels.shape != (count, len(LABELS)) or self.labels.dtype.kind != "f":
             raise ValueError(f"labels of shape {self.labels.shape}")
         for group, pointer in self.pointers.items():
@@ -220,6 +223,7 @@ class GraphStore:
             ids=np.concatenate([s.ids for s in stores]),
             formulas=np.concatenate([s.formulas for s in stores]),
             systems=np.concatenate([s.systems for s in stores]),
+            ions=np.concatenate([s.ions for s in stores]),
             labels=np.concatenate([s.labels for s in stores]),
             pointers=pointers,
             arrays={name: np.concatenate([s.arrays[name] for s in stores]) for name in FIELDS},
@@ -247,6 +251,7 @@ class GraphStore:
             ids=np.array([e.id for e in entries], dtype=np.str_),
             formulas=np.array([e.formula for e in entries], dtype=np.str_),
             systems=np.array([e.system for e in entries], dtype=np.str_),
+            ions=np.array([e.interstitial.ion for e in entries], dtype=np.str_),
             labels=np.array([[(e.labels or {}).get(name, np.nan) for name in LABELS] for e in entries], np.float64),
             pointers={g: np.concatenate([[0], np.cumsum(c)]).astype(np.int64) for g, c in counts.items()},
             arrays={name: np.concatenate(parts) for name, parts in columns.items()},

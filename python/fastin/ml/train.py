@@ -32,6 +32,7 @@ from fastin.ml.splits import Split, make_split
 from fastin.ml.store import FREE, GraphStore
 from fastin.runtime.weights import DAMAGED, load_weights, refuse_damaged, save_weights
 
+_READOUT = ("target_", "correction", "per_target_bias")
 #: Training graphs from which the constants of the inputs are taken (all of them in small sets).
 _NORMALISATION_GRAPHS = 2000
 
@@ -62,14 +63,16 @@ class _Run:
         self.model: GraphModel = build_model(config.model, len(config.targets), options).to(self.device)
         self.targets = targets
         self.tensors = TensorStore(store, self.model.kind, targets, self.device, self.model.edge_margin)
-        self.usable: np.ndarray = np.asarray(np.isfinite(targets).any(axis=1))
+        known = ~np.isnan(targets) if self.model.censored else np.isfinite(targets)
+        self.usable: np.ndarray = np.asarray(known.any(axis=1))
         sample = self._train_index()[:: max(1, len(split.train) // _NORMALISATION_GRAPHS)]
         if config.initial:
             load_matching(self.model, config.initial)
         self.model.fit_normalisation(self.tensors.batch(sample))
         kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
         self.optimizer = kind(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-        self.steps = max(1, math.ceil(len(self._train_index()) / config.batch_size))
+        self.share = self._shares()
+        self.steps = max(1, math.ceil(self.share[self._train_index()].sum() / config.batch_size))
         self.epoch = 0
         self.best = math.inf
         self.best_epoch = 0
@@ -79,6 +82,22 @@ class _Run:
     def _train_index(self) -> np.ndarray:
         index: np.ndarray = self.split.train[self.usable[self.split.train]]
         return index
+
+    def _shares(self) -> np.ndarray:
+        """(G,) probability of each structure to be in an epoch (`TrainConfig.typical_nodes`)."""
+        groups = ("site", "edge") if self.model.kind == "interstitial" else ("crystal",)
+        size = sum(np.diff(self.tensors.store.pointers[group]) for group in groups)
+        typical = self.config.typical_nodes
+        return np.minimum(1.0, typical / np.maximum(size, 1)) if typical else np.ones(len(self.store))
+
+    def _epoch_index(self) -> np.ndarray:
+        """Structures of this epoch in random order, at most as many as its steps take."""
+        index = self._train_index()
+        rng = np.random.default_rng((self.config.seed, self.epoch))
+        order: np.ndarray = rng.permutation(index)
+        if self.config.typical_nodes:
+            order = order[rng.random(len(order)) < self.share[order]]
+        return order[: self.steps * self.config.batch_size]
 
     def _copy_state(self) -> dict[str, Tensor]:
         return {k: v.detach().clone() for k, v in self.model.state_dict().items()}
@@ -99,14 +118,13 @@ class _Run:
     def train_epoch(self, progress: Callable[[int, int], None] | None = None) -> float:
         """One pass over the training part; returns the mean loss."""
         config = self.config
-        index = self._train_index()
-        order = np.random.default_rng((config.seed, self.epoch)).permutation(index)
+        order = self._epoch_index()
         self.model.train()
         total = 0.0
         amp = config.amp and self.device.type == "cuda"
         for i in range(self.steps):
             chosen = order[i * config.batch_size : (i + 1) * config.batch_size]
-            if len(chosen) < 2 and self.steps > 1:
+            if len(chosen) < (2 if self.steps > 1 else 1):
                 continue  # batch normalisation needs two
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate(self.epoch * self.steps + i)
@@ -121,7 +139,7 @@ class _Run:
             total += float(loss.detach()) * len(chosen)
             if progress is not None:
                 progress(i + 1, self.steps)
-        return total / max(len(index), 1)
+        return total / max(len(order), 1)
 
     def finish_epoch(self, train_loss: float, seconds: float) -> dict[str, float]:
         """Scores the validation part, keeps the best weights and the history."""
@@ -210,26 +228,33 @@ def score_target(name: str, truth: np.ndarray, predicted: np.ndarray) -> dict[st
 
 
 def load_matching(model: GraphModel, path: str) -> list[str]:
-    """Takes over the weights of the first member of a model file that have the same name and shape; their names."""
+    """Takes over the weights of the first member of a model file that have the same name and shape; their names.
+
+    The readout is taken over where both have the same barriers as targets, else it starts anew.
+    """
     from fastin.ml.checkpoint import load_model
 
-    source = load_model(path).models[0].state_dict()
-    own = model.state_dict()
+    trained = load_model(path)
+    source, own = trained.models[0].state_dict(), model.state_dict()
+    same = trained.targets == getattr(model, "target_names", ()) and FREE not in trained.targets
     taken = {
-        k: v
-        for k, v in source.items()
-        if k in own and own[k].shape == v.shape and not k.startswith(("target_", "correction", "per_target_bias"))
+        k: v for k, v in source.items() if k in own and own[k].shape == v.shape and (same or not k.startswith(_READOUT))
     }
     model.load_state_dict({**own, **taken})
     return sorted(taken)
 
 
 def domain(store: GraphStore, index: np.ndarray) -> dict[str, Any]:
-    """What the training part covers: elements of the framework, void radii, size; for the out-of-domain warning."""
+    """What the training part covers: elements of the framework, mobile ions, void radii, size; for the warning.
+
+    An ion counts as covered from 20 structures on, in small sets from a twentieth of them.
+    """
     part = store.select(index)
     radius = part.arrays["site_radius"]
+    ions, counts = np.unique(part.ions, return_counts=True)
     return {
         "elements": sorted({int(z) for z in np.unique(part.arrays["atom_number"])}),
+        "ions": [str(ion) for ion in ions[counts >= min(20, len(index) / 20)]],
         "site_radius": [float(np.quantile(radius, 0.001)), float(np.quantile(radius, 0.999))],
         "site_distance": [
             float(np.quantile(part.arrays["site_distance"], 0.001)),
@@ -294,7 +319,7 @@ def train(
     torch.use_deterministic_algorithms(config.deterministic, warn_only=True)
     try:
         if targets is None:
-            targets = to_targets(store.labels[:, label_columns(config.targets)])
+            targets = to_targets(store.labels[:, label_columns(config.targets)], censored=True)
         run = _Run(config, store, split, np.asarray(targets, np.float64).reshape(len(store), len(config.targets)))
         checkpoint = folder / "checkpoint.pt"
         if resume and checkpoint.is_file():
