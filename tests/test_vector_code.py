@@ -19,13 +19,12 @@ from fastin.runtime.openmp import _core
 
 LEVELS = ("baseline", "x86-64-v3", "x86-64-v4")
 CLONED = (
-    "add_morse",
-    "add_coulomb",
-    "add_morse_block",
-    "add_coulomb_block",
-    "count_levels",
-    "squared_structure_factors",
-)
+    "add_morse", "add_morse_near", "add_morse_far", "add_coulomb_short",
+    "add_coulomb_12", "add_coulomb_16", "add_coulomb_20",
+    "add_coulomb_near_12", "add_coulomb_near_16", "add_coulomb_near_20", "add_coulomb_far",
+    "add_morse_block", "add_coulomb_block", "add_near_morse", "add_near_coulomb",
+    "spline_sums", "count_levels", "squared_structure_factors",
+)  # fmt: skip
 SUFFIX = {"baseline": "baseline", "x86-64-v3": "v3", "x86-64-v4": "v4"}
 
 x86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="clones are for x86-64")
@@ -35,15 +34,17 @@ import json, fastin
 import numpy as np
 from fastin.bvse.grid import build_field
 path = fastin.examples()["LiFePO4"]
-grid = fastin.compute_bvse(path, "Li", resolution=0.6, num_threads=1)
+grid = fastin.compute_bvse(path, "Li", resolution=0.6, plain_sum=True, num_threads=1)
 points = np.random.default_rng(0).random((40, 3))
 energy, gradient, _ = build_field(fastin.Crystal.from_file(path), "Li").derivatives(points, num_threads=1)
 network = fastin.compute_network(path, "Li")
 barriers = fastin.compute_barriers(path, "Li")
+split = fastin.compute_bvse(path, "Li", resolution=0.25, num_threads=1)
 pattern = fastin.xrd_pattern(path)[1]
 print(json.dumps({
     "level": fastin.show_config(as_dict=True)["simd"],
     "grid": np.minimum(grid.values, 20.0).ravel().tolist(),
+    "split": np.minimum(split.values, 20.0).ravel().tolist(),
     "energy": np.minimum(energy, 20.0).tolist(),
     "gradient": gradient[energy < 20.0].ravel().tolist(),
     "spheres": [*network.free_sphere_radii, len(network.site_radius), len(network.edge_length)],
@@ -71,7 +72,7 @@ def test_every_level_gives_the_same_numbers() -> None:
     assert [f["level"] for f in found.values()] == list(LEVELS[: highest + 1])
     reference = found["baseline"]
     for level, other in found.items():
-        for name in ("grid", "energy", "gradient", "spheres", "barriers", "pattern"):
+        for name in ("grid", "split", "energy", "gradient", "spheres", "barriers", "pattern"):
             a, b = np.array(reference[name]), np.array(other[name])
             np.testing.assert_allclose(b, a, rtol=2e-6, atol=2e-5, err_msg=f"{name} at {level}")
 

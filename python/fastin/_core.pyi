@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BvseField', 'anneal', 'bond_valence_sums', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'has_openmp', 'landscape_network', 'lattice_gas', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'pure_translations', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
+__all__: list[str] = ['BvseField', 'BvseSplit', 'anneal', 'bond_valence_sums', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'has_openmp', 'landscape_network', 'lattice_gas', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'pure_translations', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
 class BvseField:
     """
     Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse.grid).
@@ -35,8 +35,29 @@ class BvseField:
     def image_count(self) -> int:
         ...
     @property
+    def near_share(self) -> float:
+        """
+        Pairs of a BvseSplit's near sum over those of the plain sum.
+        """
+    @property
     def tail_energy(self) -> float:
         ...
+class BvseSplit:
+    """
+    A BvseField summed up to 4.5 A, the rest a spline on a grid of that shape, which the operations map onto itself.
+    """
+    error_bound: typing.ClassVar[float] = 0.0002
+    spacing: typing.ClassVar[float] = 0.55
+    def __init__(self, field: BvseField, shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(3)"], rotations: numpy.typing.NDArray[numpy.int32], shifts: numpy.typing.NDArray[numpy.int32], num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> None:
+        ...
+    def derivatives(self, frac: numpy.typing.NDArray[numpy.float64], num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> tuple[typing.Any, ...]:
+        """
+        As of a BvseField.
+        """
+    def grid(self, shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(3)"], rotations: numpy.typing.NDArray[numpy.int32], shifts: numpy.typing.NDArray[numpy.int32], num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        As of a BvseField.
+        """
 def anneal(coulomb: numpy.typing.NDArray[numpy.float64], potential: numpy.typing.NDArray[numpy.float64], charge: numpy.typing.NDArray[numpy.float64], pool: numpy.typing.NDArray[numpy.int32], species: numpy.typing.NDArray[numpy.int32], exclusion_start: numpy.typing.NDArray[numpy.int64], exclusion: numpy.typing.NDArray[numpy.int32], replicas: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex, hot: typing.SupportsFloat | typing.SupportsIndex, cold: typing.SupportsFloat | typing.SupportsIndex, penalty: typing.SupportsFloat | typing.SupportsIndex, keep: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> tuple[typing.Any, ...]:
     """
     Simulated annealing of charges on positions: energies, arrangements (n, P), fewest violated exclusions.
@@ -123,7 +144,7 @@ def pure_translations(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typ
     """
     Translations that map points of several kinds on each other, the primitive cell that they leave, and whether nothing but the identity fits.
     """
-def refine_percolation(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, margin: typing.SupportsFloat | typing.SupportsIndex = 0.12, margin_slope: typing.SupportsFloat | typing.SupportsIndex = 0.06, paths: bool = False) -> dict[str, typing.Any]:
+def refine_percolation(values: numpy.typing.NDArray[numpy.float32], field: BvseField, split: BvseSplit, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, margin: typing.SupportsFloat | typing.SupportsIndex = 0.12, margin_slope: typing.SupportsFloat | typing.SupportsIndex = 0.06, paths: bool = False) -> dict[str, typing.Any]:
     """
     Percolation levels of the continuous field, seeded by its float32 grid.
     """

@@ -30,7 +30,7 @@ def test_grid_minima_on_equal_grids(shared):
     for record in _records(shared):
         crystal = Crystal.from_cif_string(record["cif"], source=record["name"])
         shape = tuple(record["periodic_grid_0p2"]["shape"])
-        grid = compute_bvse(crystal, _ion(record["mobile_ion"]), convention="bvlain", shape=shape)
+        grid = compute_bvse(crystal, _ion(record["mobile_ion"]), convention="bvlain", shape=shape, plain_sum=True)
         # The tail that the reference cuts off is what fastin adds back as a constant.
         tail = grid.field.core.tail_energy
         difference = grid.minimum - record["periodic_grid_0p2"]["grid_minimum_ev"]

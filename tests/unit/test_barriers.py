@@ -229,6 +229,8 @@ def test_command_line(tmp_path: Any) -> None:
     expected = fastin.compute_barriers(good, zero="global")
     assert row["e3d_eV"] == pytest.approx(expected.e3d)
     assert row["zero"] == "global"
+    plain = runner.invoke(main, ["barriers", str(good), "--json", "--zero", "global", "--plain-sum"])
+    assert json.loads(plain.stdout)[0]["e3d_eV"] == pytest.approx(row["e3d_eV"], abs=1e-7)
     table = runner.invoke(main, ["barriers", str(good), str(bad), "--out", str(tmp_path / "out")])
     assert table.exit_code == 1
     assert "li2s.cif" in table.output

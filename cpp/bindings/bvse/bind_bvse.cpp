@@ -4,6 +4,7 @@
 
 #include "fastin/base/parallel.hpp"
 #include "fastin/bvse/bvse.hpp"
+#include "fastin/bvse/bvse_split.hpp"
 #include "fastin/geometry/site_symmetry.hpp"
 #include "gil.hpp"
 #include "numpy.hpp"
@@ -43,7 +44,8 @@ py::array_t<double> energies(const BvseField& field, const In<double>& frac, int
   return adopt<double>(std::move(out));
 }
 
-py::tuple derivatives(const BvseField& field, const In<double>& frac, int num_threads) {
+template <class Field>
+py::tuple derivatives(const Field& field, const In<double>& frac, int num_threads) {
   const std::vector<Vec3> points = to_vec3s(frac, "frac");
   std::vector<double> energy(points.size());
   std::vector<Vec3> gradient(points.size());
@@ -60,8 +62,8 @@ py::tuple derivatives(const BvseField& field, const In<double>& frac, int num_th
                         adopt<double>(std::move(hessian), {n, 3, 3}));
 }
 
-py::array_t<float> grid(const BvseField& field, const std::array<std::int32_t, 3>& shape,
-                        const In<std::int32_t>& rotations, const In<std::int32_t>& shifts, int num_threads) {
+std::vector<GridOperation> grid_operations(const In<std::int32_t>& rotations,
+                                           const In<std::int32_t>& shifts) {
   check_shape(rotations, "rotations", {-1, 3, 3});
   check_shape(shifts, "shifts", {rotations.shape(0), 3});
   std::vector<GridOperation> operations(static_cast<std::size_t>(rotations.shape(0)));
@@ -70,18 +72,37 @@ py::array_t<float> grid(const BvseField& field, const std::array<std::int32_t, 3
       for (std::size_t b = 0; b < 3; ++b) operations[g].rotation[a][b] = rotations.data()[9 * g + 3 * a + b];
       operations[g].shift[a] = shifts.data()[3 * g + a];
     }
+  return operations;
+}
+
+std::size_t points_of(const std::array<std::int32_t, 3>& shape) {
   for (const std::int32_t n : shape) {
     if (n < 1) throw InvalidInput("the grid's shape must be positive, not " + std::to_string(n));
   }
   const double points = static_cast<double>(shape[0]) * shape[1] * shape[2];
   if (points > 2147483647.0)
     throw InvalidInput("the grid holds more than 2^31 - 1 points: use a coarser resolution");
-  std::vector<float> values(static_cast<std::size_t>(points));
+  return static_cast<std::size_t>(points);
+}
+
+template <class Field>
+py::array_t<float> grid(const Field& field, const std::array<std::int32_t, 3>& shape,
+                        const In<std::int32_t>& rotations, const In<std::int32_t>& shifts, int num_threads) {
+  const std::vector<GridOperation> operations = grid_operations(rotations, shifts);
+  std::vector<float> values(points_of(shape));
   {
     const Computing computing;
     field.grid({shape[0], shape[1], shape[2]}, operations, num_threads, values.data());
   }
   return adopt<float>(std::move(values), {shape[0], shape[1], shape[2]});
+}
+
+BvseSplit make_split(const BvseField& field, const std::array<std::int32_t, 3>& shape,
+                     const In<std::int32_t>& rotations, const In<std::int32_t>& shifts, int num_threads) {
+  const std::vector<GridOperation> operations = grid_operations(rotations, shifts);
+  points_of(shape);
+  const Computing computing;
+  return BvseSplit(field, {shape[0], shape[1], shape[2]}, operations, num_threads);
 }
 
 py::tuple symmetrise(const In<double>& cell, const In<double>& frac, const In<std::int32_t>& kind,
@@ -125,18 +146,32 @@ void bind_bvse(py::module_& m) {
            py::arg("cutoff"))
       .def("energy", &energies, py::arg("frac").noconvert(), py::arg("num_threads") = 1,
            "(n,) energies in eV at (n, 3) fractional points, capped at `max_energy`.")
-      .def("derivatives", &derivatives, py::arg("frac").noconvert(), py::arg("num_threads") = 1,
+      .def("derivatives", &derivatives<BvseField>, py::arg("frac").noconvert(), py::arg("num_threads") = 1,
            "Energies (n,) in eV without the cap, Cartesian gradients (n, 3) in eV/A and Hessians (n, 3, 3) "
            "in eV/A^2.")
       .def(
-          "grid", &grid, py::arg("shape"), py::arg("rotations").noconvert(), py::arg("shifts").noconvert(),
-          py::arg("num_threads") = 1,
+          "grid", &grid<BvseField>, py::arg("shape"), py::arg("rotations").noconvert(),
+          py::arg("shifts").noconvert(), py::arg("num_threads") = 1,
           "float32 energies on a periodic grid; operations act on grid indices as i' = rotation @ i + shift.")
       .def("term_cutoff", &BvseField::term_cutoff, py::arg("k"))
       .def_property_readonly("cutoff", &BvseField::cutoff)
+      .def_property_readonly("near_share", &BvseSplit::near_share,
+                             "Pairs of a BvseSplit's near sum over those of the plain sum.")
       .def_property_readonly("tail_energy", &BvseField::tail_energy)
       .def_property_readonly("image_count", &BvseField::image_count)
       .def_property_readonly_static("max_energy", [](const py::object&) { return BvseField::kMaxEnergy; });
+  py::class_<BvseSplit>(
+      m, "BvseSplit",
+      "A BvseField summed up to 4.5 A, the rest a spline on a grid of that shape, which the "
+      "operations map onto itself.")
+      .def(py::init(&make_split), py::arg("field"), py::arg("shape"), py::arg("rotations").noconvert(),
+           py::arg("shifts").noconvert(), py::arg("num_threads") = 1)
+      .def("derivatives", &derivatives<BvseSplit>, py::arg("frac").noconvert(), py::arg("num_threads") = 1,
+           "As of a BvseField.")
+      .def("grid", &grid<BvseSplit>, py::arg("shape"), py::arg("rotations").noconvert(),
+           py::arg("shifts").noconvert(), py::arg("num_threads") = 1, "As of a BvseField.")
+      .def_property_readonly_static("spacing", [](const py::object&) { return BvseSplit::kSpacing; })
+      .def_property_readonly_static("error_bound", [](const py::object&) { return BvseSplit::kErrorBound; });
 }
 
 }  // namespace fastin::bind

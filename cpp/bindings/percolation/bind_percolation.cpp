@@ -9,6 +9,7 @@
 #include "fastin/percolation/merge_tree.hpp"
 #include "fastin/percolation/percolation_path.hpp"
 #include "fastin/percolation/refine.hpp"
+#include "fastin/percolation/sharpen.hpp"
 #include "gil.hpp"
 #include "numpy.hpp"
 
@@ -145,21 +146,30 @@ py::dict level_to_dict(const RefinedLevel& level) {
 // The percolation of a grid refined on its field, with what the refinement worked on: paths and the merge
 // tree go on from there. Order of the members: each refers to those above it.
 struct Refinement {
+  // `split`, unless null: the field's energies for the search, cheaper; the levels are made exact at its end.
   Refinement(std::vector<double> grid_energies, const Int3& shape, const BvseField& field,
-             std::vector<FractionalOperation> symmetry, int connectivity, const RefineOptions& refine)
+             const BvseSplit* split, std::vector<FractionalOperation> symmetry, int connectivity,
+             const RefineOptions& refine)
       : energies(std::move(grid_energies)),
         operations(std::move(symmetry)),
         options(refine),
         landscape({energies.data(), shape}, connectivity),
-        energy(field),
-        polisher(landscape, energy, operations, options),
-        refined(refine_percolation(landscape, percolate(landscape), polisher, options)) {}
+        exact(field),
+        approximate(split == nullptr ? nullptr : std::make_unique<SplitEnergy>(*split)),
+        polisher(landscape, energy(), operations, options),
+        refined(refine_percolation(landscape, percolate(landscape), polisher, options)) {
+    if (approximate != nullptr) sharpen(exact, options.search, &refined);
+  }
+  const EnergyField& energy() const {
+    return approximate != nullptr ? *approximate : static_cast<const EnergyField&>(exact);
+  }
 
   std::vector<double> energies;
   std::vector<FractionalOperation> operations;
   RefineOptions options;
   GridLandscape landscape;
-  BvseEnergy energy;
+  BvseEnergy exact;
+  std::unique_ptr<SplitEnergy> approximate;
   Polisher polisher;
   RefinedPercolation refined;
 };
@@ -171,21 +181,23 @@ RefineOptions options_of(double margin, double margin_slope) {
   return options;
 }
 
-py::dict refine(const In<float>& values, const BvseField& field, const In<std::int32_t>& rotations,
-                const In<double>& translations, int connectivity, double margin, double margin_slope,
-                bool paths) {
+py::dict refine(const In<float>& values, const BvseField& field, const BvseSplit* split,
+                const In<std::int32_t>& rotations, const In<double>& translations, int connectivity,
+                double margin, double margin_slope, bool paths) {
   const Int3 shape = shape_of(values);
   const std::vector<FractionalOperation> operations = operations_of(rotations, translations);
   RefinedPercolation result;
   std::array<PercolationPath, 3> traced;
   {
     const Computing computing;
-    Refinement run(widened(values), shape, field, operations, connectivity, options_of(margin, margin_slope));
+    Refinement run(widened(values), shape, field, split, operations, connectivity,
+                   options_of(margin, margin_slope));
     result = run.refined;
     for (int d = 0; paths && d < 3; ++d) {
       if (!std::isfinite(result.levels[static_cast<std::size_t>(d)].energy)) break;
       traced[static_cast<std::size_t>(d)] =
-          trace_path(run.landscape, result.connections, d + 1, &run.energy, &run.polisher);
+          trace_path(run.landscape, result.connections, d + 1, &run.energy(), &run.polisher,
+                     split == nullptr ? nullptr : &run.exact);
     }
   }
   py::dict out;
@@ -258,14 +270,15 @@ py::dict landscape_network(const In<float>& values, const BvseField& field, cons
   SaddleNetwork network;
   {
     const Computing computing;
-    Refinement run(widened(values), shape, field, operations, connectivity, options_of(margin, margin_slope));
+    Refinement run(widened(values), shape, field, nullptr, operations, connectivity,
+                   options_of(margin, margin_slope));
     if (std::isnan(cutoff)) {
       cutoff = run.refined.minimum_energy;
       for (const RefinedLevel& level : run.refined.levels) {
         if (std::isfinite(level.energy)) cutoff = level.energy + kLevelTie;
       }
     }
-    network = saddle_network(run.landscape, run.polisher, run.energy, run.operations, run.options,
+    network = saddle_network(run.landscape, run.polisher, run.energy(), run.operations, run.options,
                              run.refined.connections, cutoff);
   }
   return network_to_dict(network);
@@ -279,9 +292,10 @@ void bind_percolation(py::module_& m) {
         py::arg("margin"), py::arg("margin_slope"), py::arg("cutoff"),
         "Minima and saddles of the field up to an absolute energy (nan: the highest percolation level).");
   m.def("refine_percolation", &refine, py::arg("values").noconvert(), py::arg("field"),
-        py::arg("rotations").noconvert(), py::arg("translations").noconvert(), py::arg("connectivity") = 26,
-        py::arg("margin") = RefineOptions{}.margin, py::arg("margin_slope") = RefineOptions{}.margin_slope,
-        py::arg("paths") = false, "Percolation levels of the continuous field, seeded by its float32 grid.");
+        py::arg("split").none(true), py::arg("rotations").noconvert(), py::arg("translations").noconvert(),
+        py::arg("connectivity") = 26, py::arg("margin") = RefineOptions{}.margin,
+        py::arg("margin_slope") = RefineOptions{}.margin_slope, py::arg("paths") = false,
+        "Percolation levels of the continuous field, seeded by its float32 grid.");
   m.def("percolate_grid", &percolate_grid, py::arg("values").noconvert(), py::arg("connectivity") = 26,
         py::arg("paths") = false,
         "Energies at which the set below percolates in 1, 2, 3 dimensions: dict(minimum, minimum_voxel, "

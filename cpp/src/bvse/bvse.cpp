@@ -5,6 +5,7 @@
 #include <string>
 
 #include "bvse_impl.hpp"
+#include "bvse_tiles.hpp"
 #include "fastin/base/error.hpp"
 #include "fastin/base/parallel.hpp"
 
@@ -66,7 +67,8 @@ BvseField::BvseField(const Lattice& lattice, const std::vector<Vec3>& frac,
   for (std::size_t i = 0; i < frac.size(); ++i) tail += weight[i] * tails[static_cast<std::size_t>(term[i])];
   tail /= lattice.volume();
   bvse::ImageBins images(lattice, frac, term, weight, all);
-  impl_ = std::make_unique<Impl>(Impl{lattice, cutoff, tail, std::move(all), std::move(images)});
+  impl_ = std::make_unique<Impl>(
+      Impl{lattice, cutoff, tail, frac, term, weight, std::move(all), std::move(images)});
 }
 
 BvseField::~BvseField() = default;
@@ -117,6 +119,17 @@ double BvseField::energy_gradient(const Vec3& frac, Vec3* gradient, Mat3* hessia
         (*hessian)[a][b] = (*hessian)[b][a] = PointSums::total(sums.curvature[at++]);
   }
   return impl_->tail_energy + PointSums::total(sums.energy);
+}
+
+void BvseField::grid(const Int3& shape, const std::vector<GridOperation>& operations, int num_threads,
+                     float* values) const {
+  bvse::TileSum sum{impl_->lattice, impl_->images, {}, impl_->tail_energy};
+  for (const bvse::WindowedTerm& term : impl_->terms) {
+    bvse::SplitTerm whole;
+    whole.term = term;
+    sum.terms.push_back(bvse::kernel_term(whole, bvse::Part::whole));
+  }
+  bvse::fill_grid(sum, shape, operations, num_threads, values);
 }
 
 void BvseField::energies(const Vec3* frac, std::size_t n, int num_threads, double* out) const {

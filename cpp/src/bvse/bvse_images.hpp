@@ -39,6 +39,14 @@ struct PointBlock {
   std::size_t count = 0;
 };
 
+// Neighbours of one point of one species, in float64.
+struct TermBlock {
+  static constexpr std::size_t kCapacity = 64;
+  using Column = std::array<double, kCapacity>;
+  Column x, y, z, strength;  // strength = occupancy x amplitude
+  std::size_t count = 0;
+};
+
 // Every image within a term's cutoff of some point of the home cell, sorted by bins (Cartesian boxes).
 class ImageBins {
  public:
@@ -63,6 +71,23 @@ class ImageBins {
         block.rate[at] = t.rate, block.offset[at] = t.offset, block.start[at] = t.start;
         block.count = at + (dx * dx + dy * dy + dz * dz < t.limit2 ? 1 : 0);
         if (block.count == PointBlock::kCapacity) full(t.coulomb != 0);
+      }
+    });
+  }
+
+  // Adds the images within their term's end of `center` to blocks[term]; full(term) empties a block.
+  template <class Full>
+  void near_by_term(const Vec3& center, TermBlock* blocks, Full&& full) const {
+    rows(center, longest_, [&](std::size_t first, std::size_t last) {
+      for (std::size_t i = first; i < last; ++i) {
+        const double dx = x_[i] - center.x, dy = y_[i] - center.y, dz = z_[i] - center.z;
+        TermBlock& block = blocks[term_[i]];
+        const std::size_t at = block.count;
+        // Written always, kept if near enough: no branch to mispredict.
+        block.x[at] = dx, block.y[at] = dy, block.z[at] = dz;
+        block.strength[at] = strength_[i];
+        block.count = at + (dx * dx + dy * dy + dz * dz < numbers_[term_[i]].limit2 ? 1 : 0);
+        if (block.count == TermBlock::kCapacity) full(term_[i]);
       }
     });
   }

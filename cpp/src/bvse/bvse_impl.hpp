@@ -1,10 +1,11 @@
-// What BvseField holds; shared by the point and the grid code.
+// What BvseField holds; shared by the plain and the split sum.
 #pragma once
 
 #include <vector>
 
 #include "bvse_images.hpp"
 #include "bvse_point.hpp"
+#include "bvse_split_terms.hpp"
 #include "fastin/bvse/bvse.hpp"
 
 namespace fastin {
@@ -13,6 +14,9 @@ struct BvseField::Impl {
   Lattice lattice;
   double cutoff;
   double tail_energy;
+  std::vector<Vec3> frac;
+  std::vector<std::int32_t> term;
+  std::vector<double> weight;
   std::vector<bvse::WindowedTerm> terms;
   bvse::ImageBins images;
 

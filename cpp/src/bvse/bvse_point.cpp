@@ -13,6 +13,8 @@
 namespace fastin::bvse {
 namespace {
 
+constexpr double kTwoOverRootPi = 1.12837916709551257390;
+
 // Fills up the last vector with neighbours that weigh nothing.
 std::size_t pad(PointBlock& b) {
   const std::size_t padded = (b.count + kPointLanes - 1) / kPointLanes * kPointLanes;
@@ -37,10 +39,10 @@ inline Window window(double r, double start) {
   return {q * q, -4.0 * t * q * kInverse, t > 0.0 ? s2 : 0.0};
 }
 
-// Adds lane l of the derivatives of phi(R) S(R), R = |d|, d from the point to the atom.
-inline void add_derivatives(std::size_t l, double x, double y, double z, double inverse_r, double p0,
-                            double p1, double p2, const Window& w, PointSums& sums) {
-  const double d1 = p1 * w.s + p0 * w.s1, d2 = p2 * w.s + 2.0 * p1 * w.s1 + p0 * w.s2;
+// Adds lane l of the gradient and Hessian of a function of R = |d| with first and second derivative d1 and
+// d2; d from the point to the atom.
+inline void add_radial(std::size_t l, double x, double y, double z, double inverse_r, double d1, double d2,
+                       PointSums& sums) {
   const double first = d1 * inverse_r, second = (d2 - first) * inverse_r * inverse_r;
   sums.slope[0][l] -= first * x;
   sums.slope[1][l] -= first * y;
@@ -54,9 +56,105 @@ inline void add_derivatives(std::size_t l, double x, double y, double z, double 
   sums.curvature[5][l] += sz * z + first;
 }
 
-constexpr double kTwoOverRootPi = 1.12837916709551257390;
+// The same of phi(R) S(R).
+inline void add_derivatives(std::size_t l, double x, double y, double z, double inverse_r, double p0,
+                            double p1, double p2, const Window& w, PointSums& sums) {
+  add_radial(l, x, y, z, inverse_r, p1 * w.s + p0 * w.s1, p2 * w.s + 2.0 * p1 * w.s1 + p0 * w.s2, sums);
+}
+
+// The polynomial of a split term and its first two derivatives along R.
+struct Join {
+  double p0, p1, p2;
+};
+inline Join join(const std::array<double, kJoinOrder + 1>& c, double r) {
+  const double q = r * r - kNearRange * kNearRange;
+  double value = c[kJoinOrder], first = 0.0, second = 0.0;  // by q
+  for (std::size_t k = kJoinOrder; k-- > 0;) {
+    second = second * q + 2.0 * first;
+    first = first * q + value;
+    value = value * q + c[k];
+  }
+  return {value, 2.0 * r * first, 2.0 * first + 4.0 * r * r * second};
+}
+
+// Derivatives of the bare pair energy of weight 1.
+struct Bare {
+  double p0, p1, p2;
+};
+struct MorseShape {
+  double rate, offset;
+  FASTIN_INLINE Bare operator()(double r) const {
+    const double e = simd::exp(offset - rate * r);
+    return {e * (e - 2.0), -2.0 * rate * e * (e - 1.0), 2.0 * rate * rate * e * (2.0 * e - 1.0)};
+  }
+};
+struct CoulombShape {
+  double rate;
+  FASTIN_INLINE Bare operator()(double r) const {
+    const double x = r * rate, inverse = 1.0 / r;
+    const double gauss = kTwoOverRootPi * rate * simd::exp(-x * x);
+    const double p0 = simd::erfc_tail(x) * inverse;
+    return {p0, -(p0 + gauss) * inverse,
+            2.0 * p0 * inverse * inverse + 2.0 * gauss * (inverse * inverse + rate * rate)};
+  }
+};
+
+template <class Shape>
+FASTIN_INLINE void add_near(const SplitTerm& term, TermBlock& b, bool derivatives, PointSums& sums,
+                            const Shape& shape) {
+  const std::size_t padded = (b.count + kPointLanes - 1) / kPointLanes * kPointLanes;
+  for (std::size_t i = b.count; i < padded; ++i) {
+    b.x[i] = 1.0;
+    b.y[i] = b.z[i] = b.strength[i] = 0.0;
+  }
+  const double start = term.term.start;
+  PointSums s = sums;
+  for (std::size_t i = 0; i < padded; i += kPointLanes) {
+    double r[kPointLanes];
+    Bare bare[kPointLanes];
+    Join in[kPointLanes];
+    Window w[kPointLanes];
+    for (std::size_t l = 0; l < kPointLanes; ++l) {
+      const std::size_t k = i + l;
+      const double d = std::sqrt(b.x[k] * b.x[k] + b.y[k] * b.y[k] + b.z[k] * b.z[k]);
+      r[l] = d < BvseField::kMinDistance ? BvseField::kMinDistance : d;
+      bare[l] = shape(r[l]);
+      in[l] = join(term.join, r[l]);
+      w[l] = window(r[l], start);
+      s.energy[l] += b.strength[k] * (bare[l].p0 * w[l].s - in[l].p0);
+    }
+    if (!derivatives) continue;
+    for (std::size_t l = 0; l < kPointLanes; ++l) {
+      const std::size_t k = i + l;
+      const Bare& p = bare[l];
+      const double d1 = b.strength[k] * (p.p1 * w[l].s + p.p0 * w[l].s1 - in[l].p1);
+      const double d2 = b.strength[k] * (p.p2 * w[l].s + 2.0 * p.p1 * w[l].s1 + p.p0 * w[l].s2 - in[l].p2);
+      add_radial(l, b.x[k], b.y[k], b.z[k], 1.0 / r[l], d1, d2, s);
+    }
+  }
+  sums = s;
+  b.count = 0;
+}
 
 }  // namespace
+
+FASTIN_CLONED(void, add_near_morse,
+              (const SplitTerm& term, TermBlock& block, bool derivatives, PointSums& sums),
+              (term, block, derivatives, sums)) {
+  add_near(term, block, derivatives, sums,
+           MorseShape{term.term.pair.alpha, term.term.pair.alpha * term.term.pair.length});
+}
+
+FASTIN_CLONED(void, add_near_coulomb,
+              (const SplitTerm& term, TermBlock& block, bool derivatives, PointSums& sums),
+              (term, block, derivatives, sums)) {
+  add_near(term, block, derivatives, sums, CoulombShape{1.0 / term.term.pair.length});
+}
+
+void add_near_block(const SplitTerm& term, TermBlock& block, bool derivatives, PointSums& sums) {
+  if (block.count == 0) return;
+  (term.term.pair.coulomb ? add_near_coulomb : add_near_morse)(term, block, derivatives, sums);
+}
 
 FASTIN_CLONED(void, add_morse_block, (PointBlock & block, bool derivatives, PointSums& sums),
               (block, derivatives, sums)) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "bvse_images.hpp"
+#include "bvse_split_terms.hpp"
 
 namespace fastin::bvse {
 
@@ -27,5 +28,8 @@ struct PointSums {
 // Add the block to the sums and empty it. Without derivatives only the energy is summed, to the same bits.
 void add_morse_block(PointBlock& block, bool derivatives, PointSums& sums);
 void add_coulomb_block(PointBlock& block, bool derivatives, PointSums& sums);
+
+// The same for the near part of one term.
+void add_near_block(const SplitTerm& term, TermBlock& block, bool derivatives, PointSums& sums);
 
 }  // namespace fastin::bvse

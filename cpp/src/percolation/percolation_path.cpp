@@ -6,6 +6,8 @@
 #include <map>
 #include <tuple>
 
+#include "fastin/percolation/sharpen.hpp"
+
 namespace fastin {
 namespace {
 
@@ -109,12 +111,9 @@ class PathBuilder {
 
   double distance(const Vec3& a, const Vec3& b) const { return norm(field_->lattice().to_cart(a - b)); }
 
-  // One side of a hop: from the saddle to the site that its end drains to.
-  std::vector<PathPoint> side_points(const StationaryPoint& saddle, double side, const Vec3& end,
+  // One side of a hop: a descent from the saddle, ended at the site that the hop's end drains to.
+  std::vector<PathPoint> side_points(std::vector<PathPoint> path, const Vec3& end,
                                      GridLandscape::Label label) const {
-    std::vector<PathPoint> path;
-    const SearchOptions options;
-    descend(*field_, saddle, side, options, [](const Vec3&, double) { return false; }, &path);
     const PathPoint last = site(label.basin, label.cell);
     if (path.empty() || distance(path.back().frac, last.frac) > kArrived) {
       // The valley forks below the point where the basin was read: follow the grid from there.
@@ -140,29 +139,26 @@ class PathBuilder {
     saddle.energy = field_->derivatives(hop.saddle, &gradient, &hessian);
     saddle.mode = symmetric_eigen(hessian).vectors[0];
     const GridLandscape::Label a = polisher_->label_at(hop.ends[0]), b = polisher_->label_at(hop.ends[1]);
-    // Which way along the mode leads to the first end: the first step decides unless the ends say otherwise.
+    // Which way along the mode leads to the first end: the descent that comes nearest to it, where in doubt
+    // the one that sets out towards it.
     const Vec3 towards = field_->lattice().to_cart(hop.ends[0] - hop.ends[1]);
-    const double sign = first_side(saddle, hop, dot(towards, saddle.mode) > 0.0 ? 1.0 : -1.0);
-    std::vector<PathPoint> path = side_points(saddle, sign, hop.ends[0], a);
-    std::reverse(path.begin(), path.end());
-    path.push_back({hop.saddle, hop.energy});
-    const std::vector<PathPoint> rest = side_points(saddle, -sign, hop.ends[1], b);
-    path.insert(path.end(), rest.begin(), rest.end());
-    return shifted(path, a.cell);
-  }
-
-  // The side whose descent comes nearest to the first end.
-  double first_side(const StationaryPoint& saddle, const Hop& hop, double guess) const {
-    double best[2];
-    for (int s = 0; s < 2; ++s) {
-      std::vector<PathPoint> path;
+    const double guess = dot(towards, saddle.mode) > 0.0 ? 1.0 : -1.0;
+    std::array<std::vector<PathPoint>, 2> down;
+    std::array<double, 2> best{};
+    for (std::size_t s = 0; s < 2; ++s) {
       descend(
           *field_, saddle, s == 0 ? guess : -guess, SearchOptions{},
-          [](const Vec3&, double) { return false; }, &path);
+          [](const Vec3&, double) { return false; }, &down[s]);
       best[s] = std::numeric_limits<double>::infinity();
-      for (const PathPoint& p : path) best[s] = std::min(best[s], distance(p.frac, hop.ends[0]));
+      for (const PathPoint& p : down[s]) best[s] = std::min(best[s], distance(p.frac, hop.ends[0]));
     }
-    return best[1] < best[0] ? -guess : guess;
+    if (best[1] < best[0]) std::swap(down[0], down[1]);
+    std::vector<PathPoint> path = side_points(std::move(down[0]), hop.ends[0], a);
+    std::reverse(path.begin(), path.end());
+    path.push_back({hop.saddle, hop.energy, hop.stationary});
+    const std::vector<PathPoint> rest = side_points(std::move(down[1]), hop.ends[1], b);
+    path.insert(path.end(), rest.begin(), rest.end());
+    return shifted(path, a.cell);
   }
 
   GridLandscape& landscape_;
@@ -255,7 +251,8 @@ std::vector<PathPoint> connection_path(GridLandscape& landscape, const Connectio
 }
 
 PercolationPath trace_path(GridLandscape& landscape, const std::vector<Connection>& connections,
-                           int dimensions, const EnergyField* field, Polisher* polisher) {
+                           int dimensions, const EnergyField* field, Polisher* polisher,
+                           const EnergyField* exact) {
   PercolationPath path;
   const std::vector<LoopStep> steps =
       critical_loop(landscape.minima().size(), connections, dimensions, &path.translation);
@@ -273,6 +270,15 @@ PercolationPath trace_path(GridLandscape& landscape, const std::vector<Connectio
     if (step.forward) cell = cell + c.edge.cell;
     // The shared site appears once.
     path.points.insert(path.points.end(), points.begin() + (path.points.empty() ? 0 : 1), points.end());
+  }
+  if (exact != nullptr) {
+    for (PathPoint& p : path.points) {
+      if (p.saddle) {
+        p = sharpened_saddle(*exact, p.frac, SearchOptions{});
+      } else {
+        p.energy = exact->energy(p.frac);
+      }
+    }
   }
   return path;
 }

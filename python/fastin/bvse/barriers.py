@@ -270,6 +270,7 @@ def _solve(grid: EnergyGrid, connectivity: int, refine: bool, *, paths: bool = F
     result = _core.refine_percolation(
         grid.values,
         grid.field.core,
+        grid.field.split_for(grid.values.shape),
         grid.field.rotations,
         grid.field.translations,
         connectivity,
@@ -329,7 +330,7 @@ def compute_barriers(
         paths: trace the paths now; otherwise they are traced, and the barriers solved again, at their first use.
         num_threads: None takes the default of `set_num_threads`.
         **bvse_options: of `compute_bvse`: resolution, cutoff, convention, screening, shape, symmetry,
-            oxidation_states, strict.
+            plain_sum, oxidation_states, strict.
 
     Raises:
         InputError: unknown `zero` or `connectivity`, options that an `EnergyGrid` has already fixed.

@@ -23,7 +23,8 @@ Prasada Rao, phys. stat. sol. (a) 208, 1746 (2011); Chen, Wong and Adams, Acta C
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from dataclasses import field as dataclass_field
+from math import ceil, prod, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastin.bvse.pairs import COULOMB, element, softbv_radius, species
 from fastin.bvse.parameters import pair_mixture
 from fastin.bvse.shared import sharing_rows, sharing_warnings
+from fastin.bvse.symmetry import spline_shape
 from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import InputError, MissingParameterError
 from fastin.runtime.openmp import _core
@@ -43,6 +45,10 @@ if TYPE_CHECKING:
 
 CONVENTIONS = ("spse", "bvlain", "softbv")
 
+# When the split sum is the cheaper: measured by bench/bench_split.py.
+MIN_POINTS_PER_NODE = 4
+MAX_NEAR_SHARE = 0.5
+
 
 @dataclass(frozen=True, eq=False)
 class Field:
@@ -52,7 +58,7 @@ class Field:
         core: the compiled `BvseField`.
         cell: (3, 3) rows are lattice vectors (A).
         ion: the mobile ion.
-        convention, cutoff, screening: as given.
+        convention, cutoff, screening, plain_sum: as given.
         rotations, translations: (G, 3, 3) int32 and (G, 3) operations ``x' = R x + t`` that the field obeys exactly.
         notes: derived or suspect parameters, mixtures of charges.
         warnings: those of the crystal and of the ion, and pairs whose parameters are not published ones.
@@ -72,6 +78,32 @@ class Field:
     atom_number: NDArray[np.int32]
     atom_frac: NDArray[np.float64]
     warnings: tuple[CrystalWarning, ...] = ()
+    plain_sum: bool = False
+    _split: list[Any] = dataclass_field(default_factory=list, repr=False)
+
+    def split_for(self, shape: tuple[int, ...], *, num_threads: int | None = None) -> Any:
+        """The energy as a near sum and a spline (the core's `BvseSplit`) where that makes a grid of the shape cheaper.
+
+        That is where the grid has at least four times the spline's points (a point each 0.55 A) and the near sum at
+        most half the pairs of the plain one. The split belongs to the field: it is built once.
+
+        Args:
+            shape: points of the grid along each axis.
+            num_threads: None takes the default of `set_num_threads`.
+
+        Returns:
+            The split; None where the plain sum is the cheaper or was asked for.
+        """
+        if self.plain_sum:
+            return None
+        nodes = [max(1, ceil(length / _core.BvseSplit.spacing)) for length in np.linalg.norm(self.cell, axis=1)]
+        if prod(shape) < MIN_POINTS_PER_NODE * prod(nodes) or self.core.near_share > MAX_NEAR_SHARE:
+            return None
+        if not self._split:
+            a, b, c = nodes
+            best, operations = spline_shape((a, b, c), self.rotations, self.translations)
+            self._split.append(_core.BvseSplit(self.core, best, *operations, resolve_threads(num_threads)))
+        return self._split[0]
 
     def energy(self, frac: ArrayLike, *, num_threads: int | None = None) -> NDArray[np.float64]:
         """Energies (n,) in eV at (n, 3) fractional points, float64, at most 1000 eV."""
@@ -312,6 +344,7 @@ def build_field(
     convention: str = "spse",
     cutoff: float = 10.0,
     screening: float = 0.74,
+    plain_sum: bool = False,
 ) -> Field:
     """The energy of `ion` in the framework of `crystal`, ready for points and grids.
 
@@ -321,6 +354,7 @@ def build_field(
         convention: ``"spse"``, ``"bvlain"`` or ``"softbv"`` (see the module's table).
         cutoff: distance (A) up to which all images count; 4 to 50.
         screening: factor f in the screened Coulomb term.
+        plain_sum: never use the split sum (`Field.split_for`).
 
     Raises:
         MissingParameterError: no bond valence parameters for a pair; names it.
@@ -375,6 +409,7 @@ def build_field(
         atom_number=np.ascontiguousarray(rows.number[commonest], dtype=np.int32),
         atom_frac=np.ascontiguousarray(rows.frac[commonest]),
         warnings=merge_warnings(warnings),
+        plain_sum=plain_sum,
     )
 
 

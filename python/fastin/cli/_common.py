@@ -208,6 +208,11 @@ convention_option = click.option(
     show_default=True,
     help="Of the bond valence energy.",
 )
+plain_sum_option = click.option(
+    "--plain-sum",
+    is_flag=True,
+    help="Sum every pair at every grid point; by default the part beyond 4.5 A is interpolated (within 2e-4 eV).",
+)
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), help="Threads of the core; default: all that this process may use."
 )

@@ -24,6 +24,7 @@ from fastin.cli._common import (
     json_ready,
     notes_option,
     number,
+    plain_sum_option,
     print_warnings,
     stderr_console,
     stdout_console,
@@ -149,6 +150,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     "--resolution", type=Finite(0.0, 1.0, min_open=True), default=0.2, show_default=True, help="A; above 0.5 warned."
 )
 @click.option("--cutoff", type=Finite(4.0, 50.0), default=10.0, show_default=True, help="A, of the energy.")
+@plain_sum_option
 @click.option("--connectivity", type=click.Choice(["6", "26"]), default="26", show_default=True)
 @click.option("--refine/--no-refine", default=True, show_default=True, help="Polish minima and saddles off the grid.")
 @json_option
@@ -179,6 +181,7 @@ def command(
     zero: str,
     resolution: float,
     cutoff: float,
+    plain_sum: bool,
     connectivity: str,
     refine: bool,
     as_json: bool,
@@ -202,7 +205,13 @@ def command(
         "out": out,
         "formats": formats or ("cube",),
         "block": block,
-        "grid": {"resolution": resolution, "cutoff": cutoff, "convention": convention, "strict": strict},
+        "grid": {
+            "resolution": resolution,
+            "cutoff": cutoff,
+            "convention": convention,
+            "plain_sum": plain_sum,
+            "strict": strict,
+        },
         "barriers": {"refine": refine, "connectivity": int(connectivity), "zero": zero},
     }
     items = list(zip(sources, unique_stems(Path(source.label) for source in sources), strict=True))

@@ -17,6 +17,7 @@ from fastin.cli._common import (
     ion_option,
     json_option,
     number,
+    plain_sum_option,
     stderr_console,
     stdout_console,
     threads_option,
@@ -42,6 +43,7 @@ def _check_names(_: click.Context, parameter: click.Parameter, paths: tuple[Path
 @convention_option
 @click.option("--resolution", type=Finite(min=0.02, max=10.0), default=0.2, show_default=True, help="Spacing, Å.")
 @click.option("--cutoff", type=Finite(min=2.0, max=50.0), default=10.0, show_default=True, help="Å.")
+@plain_sum_option
 @click.option(
     "-o",
     "--out",
@@ -58,6 +60,7 @@ def command(
     convention: str,
     resolution: float,
     cutoff: float,
+    plain_sum: bool,
     out: tuple[Path, ...],
     as_json: bool,
     threads: int | None,
@@ -67,7 +70,8 @@ def command(
 
     try:
         grid = compute_bvse(
-            file, ion, convention=convention, resolution=resolution, cutoff=cutoff, num_threads=threads
+            file, ion, convention=convention, resolution=resolution, cutoff=cutoff, plain_sum=plain_sum,
+            num_threads=threads,
         )  # fmt: skip
         for path in out:
             grid.write(path)

@@ -12,7 +12,7 @@ from fastin.errors import InputError
 Scalar = float | int | bool | str | list[str] | None
 
 NETWORK_OPTIONS = frozenset({"radii", "clearance", "exact"})
-GRID_OPTIONS = frozenset({"resolution", "cutoff", "convention", "screening"})
+GRID_OPTIONS = frozenset({"resolution", "cutoff", "convention", "screening", "plain_sum"})
 BARRIER_OPTIONS = frozenset({"refine", "connectivity", "zero"})
 
 #: A crystal that every task can take: names the descriptors, warms up workers.

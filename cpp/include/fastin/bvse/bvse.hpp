@@ -80,6 +80,7 @@ class BvseField {
             float* values) const;
 
  private:
+  friend class BvseSplit;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -3,14 +3,16 @@
 
 #include "fastin/base/interrupt.hpp"
 #include "fastin/bvse/bvse.hpp"
+#include "fastin/bvse/bvse_split.hpp"
 #include "fastin/bvse/energy_field.hpp"
 
 namespace fastin {
 
 // Without the ceiling, so that gradient and energy belong together. The field must outlive the object.
-class BvseEnergy final : public EnergyField {
+template <class Field>
+class FieldEnergy final : public EnergyField {
  public:
-  explicit BvseEnergy(const BvseField& field) : field_(field) {}
+  explicit FieldEnergy(const Field& field) : field_(field) {}
   const Lattice& lattice() const override { return field_.lattice(); }
   double energy(const Vec3& frac) const override {
     poll_interrupt();
@@ -23,7 +25,9 @@ class BvseEnergy final : public EnergyField {
   }
 
  private:
-  const BvseField& field_;
+  const Field& field_;
 };
+using BvseEnergy = FieldEnergy<BvseField>;
+using SplitEnergy = FieldEnergy<BvseSplit>;
 
 }  // namespace fastin

@@ -34,7 +34,10 @@ std::vector<PathPoint> connection_path(GridLandscape& landscape, const Connectio
 
 // Path for a level; empty where `dimensions` is never reached. With a field the polyline consists of steepest
 // descents from saddles to minima; without one, of chains of grid points.
+// `exact`, unless null: what `field` approximates; the path follows `field`, its energies and saddles are
+// exact.
 PercolationPath trace_path(GridLandscape& landscape, const std::vector<Connection>& connections,
-                           int dimensions, const EnergyField* field, Polisher* polisher);
+                           int dimensions, const EnergyField* field, Polisher* polisher,
+                           const EnergyField* exact = nullptr);
 
 }  // namespace fastin

@@ -45,7 +45,8 @@ Vec3 descent_step(const Vec3& gradient, const SymmetricEigen& eigen, double reac
 
 struct PathPoint {
   Vec3 frac;  // not wrapped
-  double energy;
+  double energy = 0.0;
+  bool saddle = false;  // found as a stationary point of index 1
 };
 
 // Steepest descent from a saddle to one side (`side` +1 or -1 along its mode). Appends points; stops when

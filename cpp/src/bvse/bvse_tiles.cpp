@@ -7,16 +7,13 @@
 #include <limits>
 #include <string>
 
-#include "bvse_impl.hpp"
-#include "bvse_kernels.hpp"
+#include "bvse_tiles.hpp"
 #include "fastin/base/error.hpp"
 #include "fastin/base/interrupt.hpp"
 #include "fastin/base/parallel.hpp"
 
-namespace fastin {
+namespace fastin::bvse {
 namespace {
-
-using bvse::kTilePoints;
 
 // Grid indices of the points to compute, cut into tiles of at most kTilePoints that lie close together.
 struct Tiles {
@@ -198,68 +195,71 @@ Tiles make_tiles(const Lattice& lattice, const Shape& s, const std::vector<GridO
 
 // Per-thread buffers: neighbours of one tile by term, relative to the tile's centre.
 struct Scratch {
-  std::vector<bvse::Neighbors> by_term;
+  std::vector<Neighbors> by_term;
   std::array<float, kTilePoints> x, y, z, energy;
 };
 
-void fill_tile(const Lattice& lattice, double tail, const std::vector<bvse::WindowedTerm>& terms,
-               const bvse::ImageBins& images, const Shape& s, const std::int32_t* points, std::size_t n,
+void fill_tile(const TileSum& sum, const Shape& s, const std::int32_t* points, std::size_t n,
                Scratch& scratch, float* out) {
   std::array<Vec3, kTilePoints> cart;
   Vec3 low, high;
   for (std::size_t p = 0; p < n; ++p) {
-    const std::int32_t k = points[p] % s.c, rest = points[p] / s.c;
-    cart[p] = lattice.to_cart({static_cast<double>(rest / s.b) / s.a, static_cast<double>(rest % s.b) / s.b,
-                               static_cast<double>(k) / s.c});
+    const std::int32_t k = points[p] % s.c, rest = points[p] / s.c, i = rest / s.b, j = rest % s.b;
+    cart[p] = sum.lattice.to_cart(
+        {static_cast<double>(i) / s.a, static_cast<double>(j) / s.b, static_cast<double>(k) / s.c});
     for (int a = 0; a < 3; ++a) {
       low[a] = p == 0 ? cart[p][a] : std::min(low[a], cart[p][a]);
       high[a] = p == 0 ? cart[p][a] : std::max(high[a], cart[p][a]);
     }
+    scratch.energy[p] = static_cast<float>(sum.constant);
+    if (sum.far != nullptr) scratch.energy[p] += sum.far->at(i, j, k);
   }
   const Vec3 center = 0.5 * (low + high);
   double reach = 0.0;
   for (std::size_t p = 0; p < n; ++p) reach = std::max(reach, norm(cart[p] - center));
-  const std::size_t padded = (n + bvse::kLanes - 1) / bvse::kLanes * bvse::kLanes;
+  const std::size_t padded = (n + kLanes - 1) / kLanes * kLanes;
   for (std::size_t p = 0; p < padded; ++p) {
     const Vec3 d = cart[std::min(p, n - 1)] - center;
     scratch.x[p] = static_cast<float>(d.x);
     scratch.y[p] = static_cast<float>(d.y);
     scratch.z[p] = static_cast<float>(d.z);
-    scratch.energy[p] = static_cast<float>(tail);
+    if (p >= n) scratch.energy[p] = 0.0f;
   }
-  images.gather(center, reach, scratch.by_term);
-  for (std::size_t k = 0; k < terms.size(); ++k) {
-    const auto kernel = terms[k].pair.coulomb ? bvse::add_coulomb : bvse::add_morse;
-    kernel(bvse::kernel_term(terms[k]), scratch.by_term[k], scratch.x.data(), scratch.y.data(),
-           scratch.z.data(), padded, scratch.energy.data());
+  sum.images.gather(center, reach, scratch.by_term);
+  for (std::size_t k = 0; k < sum.terms.size(); ++k) {
+    const KernelTerm& term = sum.terms[k];
+    if (term.add == nullptr) continue;
+    term.add(term, scratch.by_term[k], scratch.x.data(), scratch.y.data(), scratch.z.data(), padded,
+             scratch.energy.data());
   }
-  constexpr auto kCeiling = static_cast<float>(BvseField::kMaxEnergy);
-  for (std::size_t p = 0; p < n; ++p) out[p] = std::min(scratch.energy[p], kCeiling);
+  const auto ceiling =
+      sum.ceiling ? static_cast<float>(BvseField::kMaxEnergy) : std::numeric_limits<float>::max();
+  for (std::size_t p = 0; p < n; ++p) out[p] = std::min(scratch.energy[p], ceiling);
 }
 
 }  // namespace
 
-void BvseField::grid(const Int3& shape, const std::vector<GridOperation>& operations, int num_threads,
-                     float* values) const {
+void fill_grid(const TileSum& sum, const Int3& shape, const std::vector<GridOperation>& operations,
+               int num_threads, float* values) {
   const Shape s{shape.x, shape.y, shape.z};
   if (s.a < 1 || s.b < 1 || s.c < 1 || static_cast<double>(s.a) * s.b * s.c > 2147483647.0) {
     throw InvalidInput("the grid's shape must be positive and hold at most 2^31 - 1 points, not (" +
                        std::to_string(s.a) + ", " + std::to_string(s.b) + ", " + std::to_string(s.c) + ")");
   }
   OrbitMap orbit(values);
-  const Tiles tiles = make_tiles(impl_->lattice, s, operations, orbit);
+  const Tiles tiles = make_tiles(sum.lattice, s, operations, orbit);
   // A tile takes some 10 microseconds: fewer than this many a thread do not pay for waking it, least of all
   // on a busy machine, where the last thread to be scheduled sets the time.
   constexpr std::size_t kTilesPerThread = 64;
   const std::size_t tile_count = tiles.start.size() - 1;
   const int threads = std::clamp(static_cast<int>(tile_count / kTilesPerThread), 1, std::max(1, num_threads));
   std::vector<Scratch> scratch(static_cast<std::size_t>(threads));
-  for (Scratch& t : scratch) t.by_term.resize(impl_->terms.size());
+  for (Scratch& t : scratch) t.by_term.resize(sum.terms.size());
   std::vector<float> energy(tiles.points.size());
   parallel_for(tile_count, threads, [&](std::size_t t, int thread) {
     const std::size_t first = tiles.start[t];
-    fill_tile(impl_->lattice, impl_->tail_energy, impl_->terms, impl_->images, s, tiles.points.data() + first,
-              tiles.start[t + 1] - first, scratch[static_cast<std::size_t>(thread)], energy.data() + first);
+    fill_tile(sum, s, tiles.points.data() + first, tiles.start[t + 1] - first,
+              scratch[static_cast<std::size_t>(thread)], energy.data() + first);
   });
   if (operations.size() > 1) {
     for (std::size_t i = 0; i < s.size(); ++i) values[i] = energy[static_cast<std::size_t>(orbit.get(i))];
@@ -268,4 +268,4 @@ void BvseField::grid(const Int3& shape, const std::vector<GridOperation>& operat
   }
 }
 
-}  // namespace fastin
+}  // namespace fastin::bvse
