@@ -34,6 +34,7 @@ _HEADROOM = 0.25
 # A dimensionality whose barrier is higher than this is no conduction; it does not raise the default cutoff, eV.
 _NO_CONDUCTION = 3.0
 _SAME_DISTANCE = 0.02  # angstrom between two distances that count as equal: rounded coordinates
+_SAME_ENERGY = 1e-6  # eV between two energies of one stationary point
 # Levels of the hops and of the refined grid that differ by more are mentioned in the notes, eV.
 _AGREEMENT = 0.01
 _EDGE_STEP = 0.1  # spacing of energies along straight edges, angstrom
@@ -183,7 +184,9 @@ def join_network(
         np.ascontiguousarray(framework.mobile_frac),
         ceiling,
     )
-    zero = float(found["site_energy"].min(initial=barriers.energy_minimum))
+    zero = float(found["site_energy"].min(initial=np.inf))
+    if not zero <= barriers.energy_minimum + _SAME_ENERGY:  # the same minimum was polished twice
+        zero = barriers.energy_minimum
     positions = _positions(found, grid.cell, framework.mobile_frac, framework.mobile_occupancy)
     network_of = TransportNetwork(
         source=crystal.source,
