@@ -155,6 +155,31 @@ class EnergyGrid:
         return path
 
     @classmethod
+    def from_calculator(cls, source: Any, ion: IonName | None, calculator: Any, **options: Any) -> EnergyGrid:
+        """Energies of one ion in the rigid crystal from any ASE calculator, on the points below a bond valence ceiling.
+
+        Symmetry-distinct points are computed, several in one call where the calculator can. The lowest point and the
+        percolating saddles are polished with the forces on the ion and take the place of their grid points, so that
+        `compute_barriers` of the grid gives the barriers of the continuous landscape. `notes` say how many points were
+        computed and the CPU seconds.
+
+        Args:
+            source: path, pymatgen ``Structure``, ASE ``Atoms`` or `Crystal`.
+            ion: element or species; None takes the most usual one.
+            calculator: as for `fastin.relax_hops`.
+            **options: ``ceiling`` (1.5 eV above the lowest bond valence energy), ``resolution`` (0.3 A), ``framework``
+                (``"empty"``: without the crystal's own mobile ions; ``"full"``: one ion more among them),
+                ``supercell`` (7 A at least between images of the ion), ``refine`` (True), ``progress`` (called with
+                points done and in all), and those of `compute_bvse`.
+
+        Raises:
+            InputError: no such calculator, an element that it does not know, no point below the ceiling.
+            DisorderError: what stays in place is disordered.
+        """
+        found: EnergyGrid = later("grid from calculator")(source, ion, calculator, **options)
+        return found
+
+    @classmethod
     def read(cls, path: str | Path, *, end_points: bool | None = None) -> EnergyGrid:
         """Reads a grid that `write` or another program wrote; `field` is None.
 

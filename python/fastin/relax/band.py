@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
+from ase.constraints import FixAtoms
 from ase.mep import NEB
 from ase.optimize import FIRE, LBFGS
 
@@ -195,6 +196,7 @@ def relax_band(
     steps: int,
     climb: bool,
     watch: Watch,
+    free: Sequence[int] | None = None,
 ) -> RelaxedBand:
     """Relaxes the images between two relaxed ends.
 
@@ -208,12 +210,17 @@ def relax_band(
         steps: at most.
         climb: whether the highest image climbs to the saddle.
         watch: called after every step.
+        free: rows that may move; None for all.
     """
     images = _Images(calculator)
     band = [images.add(_atoms(numbers, cell, x)) for x in positions]
     for atoms, end in ((band[0], ends[0]), (band[-1], ends[1])):
         atoms.positions[:] = end.positions
         atoms.calc.keep(atoms, end.energy, end.forces)
+    if free is not None:
+        still = FixAtoms(np.setdiff1d(np.arange(len(numbers)), free))
+        for atoms in band:
+            atoms.set_constraint(still)
     # FIRE, since a band's forces are no gradient of anything
     neb = NEB(band, k=_SPRING, climb=False, method="improvedtangent")
     optimiser = FIRE(neb, logfile=None, maxstep=_LONGEST_STEP, downhill_check=False)
@@ -249,3 +256,16 @@ def time_structure(calculator: Any, numbers: npt.NDArray[np.int64], cell: FloatA
     atoms.positions += 1e-3
     atoms.get_forces()
     return time.perf_counter() - start
+
+
+def structures(
+    calculator: Any, numbers: npt.NDArray[np.int64], cell: FloatArray, several: Sequence[FloatArray], batch: int
+) -> tuple[FloatArray, FloatArray]:
+    """(n,) energies and (n, N, 3) forces of arrangements of the same atoms, `batch` at once where that is possible."""
+    energies, forces = [], []
+    for start in range(0, len(several), batch):
+        images = _Images(calculator)
+        made = [images.add(_atoms(numbers, cell, x)) for x in several[start : start + batch]]
+        energies += [atoms.get_potential_energy() for atoms in made]
+        forces += [atoms.get_forces() for atoms in made]
+    return np.array(energies), np.array(forces)
