@@ -149,3 +149,39 @@ def test_bad_input_has_one_line(words, status, message):
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+def test_screening_relaxes_the_hits(tmp_path, wide):
+    pytest.importorskip("pyarrow", reason="the screen extra is absent")
+    files = [FILES["LiCl"], FILES["LiFePO4"], FILES["Li10GeP2S12"]]
+    options = {"calculator": SPEC, "where": "barrier_1d_network_eV > 0.5 and e3d < 9", **QUICK}
+    found = fastin.screen(files, tmp_path / "a.parquet", tasks=("barriers", "relax"), options=options, workers=1)
+    table = {row["source"].split("/")[-1]: row for row in found.table.to_pylist()}
+    hit = table["LiCl.cif"]
+    assert hit["relaxed_barrier_3d_eV"] == pytest.approx(float(wide.barriers[2]), abs=1e-6)
+    assert hit["relaxed_potential"] == SPEC
+    assert hit["relaxed_legs"] == 1
+    for name in ("LiFePO4.cif", "Li10GeP2S12.cif"):  # below 0.5 eV: not asked for, and no error
+        assert table[name]["relaxed_barrier_3d_eV"] is None
+        assert table[name]["error_type"] is None
+    options["where"] = "barrier_1d_network_eV < 0.5"
+    found = fastin.screen(files[1:], tmp_path / "b.parquet", tasks=("relax",), options=options, workers=1)
+    errors = {row["source"].split("/")[-1]: row["error_message"] for row in found.table.to_pylist()}
+    assert "does not know" in errors["LiFePO4.cif"]
+    assert "fastin order" in errors["Li10GeP2S12.cif"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"calculator": "nonsense"}, "unknown calculator"),
+        ({"calculator": SPEC, "where": "density < 3"}, "no condition on a rigid barrier"),
+        ({"calculator": SPEC, "where": "e3d < 0.6; drop"}, "no condition"),
+    ],
+)
+def test_screening_refuses_what_cannot_work(options, message, tmp_path):
+    pytest.importorskip("pyarrow", reason="the screen extra is absent")
+    with pytest.raises(InputError, match=message):
+        fastin.screen([FILES["LiCl"]], tmp_path / "a.parquet", tasks=("relax",), options=options)
+    words = ("screen", FILES["LiCl"], "-o", tmp_path / "b.parquet", "--where", "e3d < 1")
+    assert "add -t relax" in run(*words).stderr

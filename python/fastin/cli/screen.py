@@ -125,6 +125,7 @@ def _summary(result: Any, quiet: bool) -> None:
 @click.option("--time-limit", type=Finite(0.001, 1e7), default=300.0, show_default=True, help="Seconds a structure.")
 @memory_option
 @click.option("--option", "pairs", multiple=True, metavar="NAME=VALUE", help="Option of tasks, e.g. resolution=0.3.")
+@click.option("--where", help='Relax only where the rigid barriers are so: "barrier_3d_network_eV < 0.6".')
 @click.option("--strict", is_flag=True, help="A structure with severe warnings is an error.")
 @click.option("--recompute", is_flag=True, help="Compute rows of another version or other options again.")
 @click.option("--restart", is_flag=True, help="Forget the rows that are there.")
@@ -142,6 +143,7 @@ def command(
     time_limit: float,
     memory: int | None,
     pairs: tuple[str, ...],
+    where: str | None,
     strict: bool,
     recompute: bool,
     restart: bool,
@@ -152,7 +154,7 @@ def command(
 ) -> None:
     """Compute one row for each structure of INPUT...: files, folders, globs, .zip, .tar.gz, .jsonl.gz.
 
-    Tasks: network, barriers and descriptors (the default), paths, prediction, xrd, or package.module:function.
+    Tasks: network, barriers and descriptors (the default), paths, prediction, xrd, relax, or package.module:function.
 
     Another INPUT adds its rows to the table, another task its columns: only what is missing is computed.
     The run can be stopped or killed at any moment; the same command continues it. Exit status: 0 all rows are
@@ -169,6 +171,10 @@ def command(
         inputs_logger.addHandler(shown)
     names = [name.strip() for group in tasks for name in group.split(",") if name.strip()] or list(DEFAULT_TASKS)
     options = _options(pairs) | ({"strict": True} if strict else {})
+    if where is not None:
+        if "relax" not in names:
+            raise click.UsageError("--where chooses what the task relax computes: add -t relax")
+        options["where"] = where
     signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         with _progress_bar(quiet) as progress:

@@ -23,6 +23,7 @@ from fastin.screening.job import (
     Scalar,
     Task,
 )
+from fastin.screening.relaxing import RELAX
 
 
 def _crystal(job: Job) -> dict[str, Scalar]:
@@ -326,6 +327,7 @@ TASKS: dict[str, Callable[[], Task]] = {
     "paths": lambda: _PATHS,
     "prediction": lambda: _PREDICTION,
     "xrd": lambda: _XRD,
+    "relax": lambda: RELAX,
 }
 
 # Label with unit and explanation of the columns, for tables and pages.
@@ -364,6 +366,11 @@ _HELP: dict[str, tuple[str, str]] = {
     "recovery_share": ("recovery_share", "Share of the mobile sites within 0.5 Å of the network"),
     "space_group": ("space group", "Space group of the whole crystal (spglib, symprec 0.01)"),
     "cell_volume_A3": ("volume (Å³)", "Volume of the cell"),
+    **{
+        f"relaxed_barrier_{d}d_eV": (f"relaxed E{d}D (eV)", f"Barrier in {d}D with every atom relaxed by a potential")
+        for d in (1, 2, 3)
+    },
+    "relaxed_flags": ("relaxed: flags", "What casts doubt on the relaxed barriers"),
     "failed_tasks": ("failed tasks", "Tasks that gave an error"),
     "error_type": ("error", "Type of the first error"),
     "error_message": ("message", "Message of the first error"),
