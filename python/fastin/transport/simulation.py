@@ -30,13 +30,12 @@ from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
 from fastin.transport.kinetics import FloatArray, thermal_energy
 from fastin.transport.lattice_gas import LatticeGas, checked_multiples
+from fastin.transport.slopes import Slopes, plateau, slopes_of, spread, tensor
+from fastin.transport.slowing import slowed
 
 __all__ = ["Simulation", "default_supercell", "run"]
 
 _CM2_PER_A2 = 1e-16
-_HALVINGS = 3  # the slope of the mean square displacement is taken between t / 2^3 and t
-_FEWEST = 32  # blocks, all replicas together: the longest time has at least so many
-_PLATEAU = 2.0  # errors within which the slopes of longer times agree
 # Net displacements by the length of a hop, all ions and blocks together, that a result needs.
 _NET_MOVES = 30.0
 _WARM_UP = 0.1  # share of the moves
@@ -49,6 +48,7 @@ _MOST_SITES = 200_000
 _FEW_DEFECTS = 3.0
 # Relative error of the mean charge diffusivity from which a result is called rough.
 _ROUGH = 0.3
+_MOST_LEVELS = 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,6 +228,9 @@ def run(
     replicas: int = 8,
     samples: int = 512,
     seed: int = 0,
+    loss: float = 0.01,
+    precision: float | None = None,
+    most_events: int = 64_000_000,
     num_threads: int | None = None,
 ) -> Simulation:
     """Kinetic Monte Carlo of a lattice gas at one temperature.
@@ -238,53 +241,94 @@ def run(
         supercell: three multiples of the cell vectors; None takes 12 A between opposite faces.
         events: moves to count, all replicas together.
         replicas: independent runs, spread over the threads.
-        samples: pieces of time in a replica, rounded up to a power of two (64 or more).
+        samples: pieces of time in a replica, rounded up to a power of two (64 or more); errors fall with their number.
         seed: any non-negative integer; the result depends on it and not on the number of threads.
+        loss: share of the mean-field conductivity that may be lost by slowing down the fastest moves to and fro
+            (`fastin.transport.slowing`); 0 runs the model as it is.
+        precision: relative error of the mean conductivity to reach: as long as it is not, the run is repeated with four
+            times the moves; None runs once.
+        most_events: moves that a run for `precision` may take.
         num_threads: None takes the default.
 
     Raises:
         InputError: a supercell in which an ion would meet its own image, a content that rounds to no ion or finds no
             place, numbers out of range.
     """
-    kt = thermal_energy(temperature)
     if events < 1 or replicas < 1 or samples < 1 or seed < 0:
         raise InputError(
             "events, replicas and samples must be positive, the seed not negative: got "
             f"{events}, {replicas}, {samples}, {seed}"
         )
+    if not 0 <= loss < 0.5 or not (precision is None or precision > 0):
+        raise InputError(f"loss must be 0 to 0.5 and the precision positive: got {loss}, {precision}")
     levels = max(6, math.ceil(math.log2(samples)))
     multiples = default_supercell(gas, temperature) if supercell is None else checked_multiples(supercell)
-    cells = math.prod(multiples)
-    sites = len(gas.model.site_energy) * cells
-    if sites > _MOST_SITES:
-        raise InputError(f"a supercell of {multiples} holds {sites} sites, more than {_MOST_SITES}: give a smaller one")
-    ions = round(gas.ions_per_cell * cells)
-    notes = _content_notes(gas, ions, cells, sites)
-    defects = _defects(gas, temperature) * cells
-    if ions < sites and defects < _FEW_DEFECTS:
-        notes.append(
-            f"the supercell holds {defects:.2g} thermal defects on average, too few for its size not to "
-            "matter: enlarge it"
+    task = _Task.prepare(gas, temperature, multiples, loss)
+    while True:
+        found = task.simulate(events, replicas, levels, seed, resolve_threads(num_threads))
+        result = _gathered(gas, temperature, multiples, task, found, levels)
+        reached = result.converged and result.mean_conductivity_error <= (precision or 0.0) * result.mean_conductivity
+        if precision is None or reached or 4 * events > most_events or not result.events:
+            return result
+        events *= 4  # in as many more pieces of the same duration: more blocks, and longer ones
+        levels = min(levels + 2, _MOST_LEVELS)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What runs of one supercell share."""
+
+    arrays: dict[str, Any]
+    order: npt.NDArray[np.int64]
+    ions: int
+    mean_field: FloatArray
+    notes: tuple[str, ...]
+
+    @classmethod
+    def prepare(cls, gas: LatticeGas, temperature: float, multiples: tuple[int, int, int], loss: float) -> _Task:
+        kt = thermal_energy(temperature)
+        cells = math.prod(multiples)
+        sites = len(gas.model.site_energy) * cells
+        if sites > _MOST_SITES:
+            raise InputError(
+                f"a supercell of {multiples} holds {sites} sites, more than {_MOST_SITES}: give a smaller one"
+            )
+        ions = round(gas.ions_per_cell * cells)
+        notes = _content_notes(gas, ions, cells, sites)
+        defects = _defects(gas, temperature) * cells
+        if ions < sites and defects < _FEW_DEFECTS:
+            notes.append(
+                f"the supercell holds {defects:.2g} thermal defects on average, too few for its size not to "
+                "matter: enlarge it"
+            )
+        slower = slowed(gas, temperature, loss)
+        if slower.raised:
+            notes.append(
+                f"{slower.raised} of {len(gas.saddle_energy)} hops of the cell, mere moves to and fro, are slowed: "
+                f"{slower.fewer:.2g} times fewer attempts, {100 * slower.loss:.1f} % of the mean-field conductivity"
+            )
+        arrays = _tiled(slower.gas, multiples, kt)
+        order = arrays.pop("order")
+        try:
+            mean_field = gas.mean_field_conductivity(temperature)
+        except (ConvergenceError, InputError) as error:
+            mean_field = np.full((3, 3), np.nan)
+            notes.append(f"no mean field: {error}")
+        return cls(arrays, order, ions, mean_field, tuple(notes))
+
+    def simulate(self, events: int, replicas: int, levels: int, seed: int, threads: int) -> dict[str, Any]:
+        found: dict[str, Any] = _core.lattice_gas(
+            **self.arrays,
+            ions=self.ions,
+            replicas=replicas,
+            levels=levels,
+            piece_events=max(1, round(events / (replicas * 2**levels))),
+            warmup_events=max(100, round(_WARM_UP * events / replicas)),
+            sweeps=_SWEEPS,
+            seed=seed,
+            num_threads=threads,
         )
-    arrays = _tiled(gas, multiples, kt)
-    order = arrays.pop("order")
-    found = _core.lattice_gas(
-        **arrays,
-        ions=ions,
-        replicas=replicas,
-        levels=levels,
-        piece_events=max(1, round(events / (replicas * 2**levels))),
-        warmup_events=max(100, round(_WARM_UP * events / replicas)),
-        sweeps=_SWEEPS,
-        seed=seed,
-        num_threads=resolve_threads(num_threads),
-    )
-    try:
-        mean_field = gas.mean_field_conductivity(temperature)
-    except (ConvergenceError, InputError) as error:
-        mean_field = np.full((3, 3), np.nan)
-        notes.append(f"no mean field: {error}")
-    return _gathered(gas, temperature, multiples, ions, found, order, mean_field, notes, levels)
+        return found
 
 
 def _content_notes(gas: LatticeGas, ions: int, cells: int, sites: int) -> list[str]:
@@ -298,91 +342,15 @@ def _content_notes(gas: LatticeGas, ions: int, cells: int, sites: int) -> list[s
     return notes
 
 
-def _tensor(rows: FloatArray) -> FloatArray:
-    """(..., 6) xx, yy, zz, yz, xz, xy -> (..., 3, 3)."""
-    out: FloatArray = rows[..., [[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
-    return out
-
-
-def _spread(samples: FloatArray, replica: npt.NDArray[np.int64]) -> FloatArray:
-    """Standard error of the mean over blocks, or over replicas where that is larger; samples on the first axis."""
-    n = len(samples)
-    if n < 2:
-        return np.full(samples.shape[1:], np.inf)
-    error = samples.std(axis=0, ddof=1) / math.sqrt(n)
-    names = np.unique(replica)
-    if len(names) >= 4:
-        means = np.stack([samples[replica == k].mean(axis=0) for k in names])
-        error = np.maximum(error, means.std(axis=0, ddof=1) / math.sqrt(len(names)))
-    out: FloatArray = error
-    return out
-
-
-@dataclass(frozen=True)
-class _Slopes:
-    """Samples of the diffusivity at one time."""
-
-    time: float  # s
-    tracer: FloatArray  # (n, 6) cm^2/s
-    charge: FloatArray  # (n, 6)
-    replica: npt.NDArray[np.int64]  # (n,)
-
-    def means(self) -> FloatArray:
-        """(2,) of the traces of tracer and charge."""
-        return np.array([self.tracer[:, :3].sum(axis=1).mean(), self.charge[:, :3].sum(axis=1).mean()])
-
-    def errors(self) -> FloatArray:
-        """(2,) their errors."""
-        traces = np.stack([self.tracer[:, :3].sum(axis=1), self.charge[:, :3].sum(axis=1)], axis=1)
-        return _spread(traces, self.replica)
-
-
-def _slopes(found: dict[str, Any], levels: int) -> list[_Slopes]:
-    """By rising time; as many times as leave enough blocks."""
-    out = []
-    for level in range(_HALVINGS, levels + 1):
-        time = found["piece_time"] * 2**level
-        scale = _CM2_PER_A2 / (2.0 * time * (1.0 - 0.5**_HALVINGS))
-        columns: dict[str, list[FloatArray]] = {"tracer": [], "charge": []}
-        replica = []
-        for k, row in enumerate(found["replicas"]):
-            counts = [row["pieces"] >> n for n in range(levels + 1)]
-            start = np.concatenate([[0], np.cumsum(counts)])
-            n = counts[level]
-            for name, samples in columns.items():
-                whole = row[name][start[level] : start[level] + n]
-                short = start[level - _HALVINGS]
-                parts = row[name][short : short + n * 2**_HALVINGS].reshape(n, 2**_HALVINGS, 6)
-                samples.append(scale * (whole - parts.mean(axis=1)))
-            replica.append(np.full(n, k))
-        if sum(map(len, replica)) < _FEWEST:
-            break
-        out.append(
-            _Slopes(time, np.concatenate(columns["tracer"]), np.concatenate(columns["charge"]), np.concatenate(replica))
-        )
-    return out
-
-
-def _plateau(slopes: Sequence[_Slopes]) -> tuple[_Slopes, bool]:
-    """The time after the shortest whose slopes agree with those of all longer times, and whether there is one."""
-    means, errors = [s.means() for s in slopes], [s.errors() for s in slopes]
-    for k in range(len(slopes) - 1):
-        if all((np.abs(means[k] - means[n]) <= _PLATEAU * errors[n]).all() for n in range(k + 1, len(slopes))):
-            return slopes[k + 1], True
-    return slopes[-1], False
-
-
 def _gathered(
     gas: LatticeGas,
     temperature: float,
     multiples: tuple[int, int, int],
-    ions: int,
+    task: _Task,
     found: dict[str, Any],
-    order: npt.NDArray[np.int64],
-    mean_field: FloatArray,
-    notes: list[str],
     levels: int,
 ) -> Simulation:
+    notes, ions, order = list(task.notes), task.ions, task.order
     cells, sites, hops = math.prod(multiples), len(gas.model.site_energy), len(gas.model.hop_energy)
     rows, moves = found["replicas"], int(sum(r["events"] for r in found["replicas"]))
     count = np.zeros(2 * hops, dtype=np.int64)
@@ -393,10 +361,10 @@ def _gathered(
             count[order] += r["moves"].reshape(cells, 2 * hops).sum(axis=0).astype(np.int64)
         if any(r["pieces"] < 2**levels for r in rows):
             notes.append("some replicas met much faster moves than the warm-up did and were cut off")
-        slopes = _slopes(found, levels)
+        slopes = slopes_of(found, levels)
     else:  # nothing can move in any replica
         notes.append("no move is possible: no empty site beside an ion")
-        slopes = [_Slopes(0.0, np.zeros((2, 6)), np.zeros((2, 6)), np.zeros(2, dtype=np.int64))]
+        slopes = [Slopes(0.0, np.zeros((2, 6)), np.zeros((2, 6)), np.zeros(2, dtype=np.int64))]
     best, converged = _judged(gas, slopes, ions, moves, notes)
     nan = 1.0 if converged else math.nan
     tracer, charge, replica = best.tracer * nan, best.charge * nan, best.replica
@@ -404,9 +372,9 @@ def _gathered(
     haven = haven_error = math.nan
     if sum_c.mean() > 0:
         haven = float(sum_t.mean() / sum_c.mean())
-        haven_error = float(_spread((sum_t - haven * sum_c) / sum_c.mean(), replica))
+        haven_error = float(spread((sum_t - haven * sum_c) / sum_c.mean(), replica))
     factor = float(gas.conductivity_of(np.array(1.0), temperature, ions / cells))
-    charge_tensor, charge_error = _tensor(charge.mean(axis=0)), _tensor(_spread(charge, replica))
+    charge_tensor, charge_error = tensor(charge.mean(axis=0)), tensor(spread(charge, replica))
     return Simulation(
         temperature=temperature,
         supercell=multiples,
@@ -417,8 +385,8 @@ def _gathered(
         blocks=len(replica) if best.time > 0 else 0,
         block_time=best.time,
         converged=converged,
-        tracer=_tensor(tracer.mean(axis=0)),
-        tracer_error=_tensor(_spread(tracer, replica)),
+        tracer=tensor(tracer.mean(axis=0)),
+        tracer_error=tensor(spread(tracer, replica)),
         charge=charge_tensor,
         charge_error=charge_error,
         haven=haven,
@@ -426,24 +394,24 @@ def _gathered(
         conductivity=factor * charge_tensor,
         conductivity_error=factor * charge_error,
         mean_conductivity=factor * float(sum_c.mean()) / 3.0,
-        mean_conductivity_error=factor * float(_spread(sum_c, replica)) / 3.0,
+        mean_conductivity_error=factor * float(spread(sum_c, replica)) / 3.0,
         mean_tracer=float(sum_t.mean()) / 3.0,
-        mean_tracer_error=float(_spread(sum_t, replica)) / 3.0,
+        mean_tracer_error=float(spread(sum_t, replica)) / 3.0,
         occupation=occupation,
         hop_count=count.reshape(2, hops),
-        mean_field_conductivity=mean_field,
+        mean_field_conductivity=task.mean_field,
         notes=tuple(notes),
     )
 
 
-def _judged(gas: LatticeGas, slopes: list[_Slopes], ions: int, moves: int, notes: list[str]) -> tuple[_Slopes, bool]:
+def _judged(gas: LatticeGas, slopes: list[Slopes], ions: int, moves: int, notes: list[str]) -> tuple[Slopes, bool]:
     """The slopes to report, and whether they may be reported."""
     if not slopes:
         notes.append("the run was cut off before enough blocks were complete: a few moves are far faster than the rest")
-        return _Slopes(0.0, np.zeros((2, 6)), np.zeros((2, 6)), np.zeros(2, dtype=np.int64)), False
+        return Slopes(0.0, np.zeros((2, 6)), np.zeros((2, 6)), np.zeros(2, dtype=np.int64)), False
     if not moves:
         return slopes[-1], True  # zero is the answer
-    best, plateau = _plateau(slopes)
+    best, level = plateau(slopes)
     step = gas.model.displacements()
     hop = math.sqrt(float((step**2).sum(axis=1).mean()))
     # Squared displacements beyond the moves to and fro, of the ions one by one and of their sum.
@@ -454,7 +422,7 @@ def _judged(gas: LatticeGas, slopes: list[_Slopes], ions: int, moves: int, notes
             "temperature or with more events (mean_field_conductivity needs no sampling)"
         )
         return best, False
-    if not plateau:
+    if not level:
         notes.append("the mean square displacement is not yet linear in time: give more events or a higher temperature")
         return best, False
     mean, error = best.means(), best.errors()
