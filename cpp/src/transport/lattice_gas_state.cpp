@@ -19,6 +19,8 @@ constexpr std::size_t kMakeRoomTries = 400;
 
 // Weights below this are not divided by: they may have lost digits.
 constexpr double kSmallWeight = 1e-150;
+// Moves a site after which the products of weights are made anew: each rounds once.
+constexpr std::size_t kWeighEvery = 16;
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -34,6 +36,7 @@ LatticeGasState::LatticeGasState(const LatticeGas& gas, std::size_t ions, Random
       pair_weight_of_move_(gas.target.size(), 1.0),
       hard_of_move_(gas.target.size(), 0),
       has_company_(gas.sites(), 0),
+      pair_weight_(gas.pair_site.size(), 1.0),
       displacement_(ions),
       touched_(gas.sites(), 0),
       filled_since_(gas.sites(), 0.0),
@@ -46,6 +49,7 @@ LatticeGasState::LatticeGasState(const LatticeGas& gas, std::size_t ions, Random
     for (std::size_t p = at(gas.pair_start[s]); p < at(gas.pair_start[s + 1]); ++p) {
       const bool hard = std::isinf(gas.pair_energy[p]);
       if (!hard) has_company_[s] = 1;
+      pair_weight_[p] = hard ? 1.0 : std::exp(-0.5 * gas.pair_energy[p]);
       for (std::size_t m = at(gas.move_start[s]); m < at(gas.move_start[s + 1]); ++m) {
         if (gas.target[m] != gas.pair_site[p]) continue;
         if (hard) {
@@ -109,6 +113,16 @@ bool LatticeGasState::make_room(std::size_t ions) {
   return site_of_.size() == ions;
 }
 
+// A product of pair weights stands for exp(-company / 2) as long as it keeps its digits.
+void LatticeGasState::weigh(std::size_t site, double product) {
+  const bool exact = product > kSmallWeight && product < 1.0 / kSmallWeight;
+  half_weight_[site] = exact ? product : std::exp(-0.5 * company_[site]);
+}
+
+void LatticeGasState::weigh_all() {
+  for (std::size_t s = 0; s < gas_.sites(); ++s) half_weight_[s] = std::exp(-0.5 * company_[s]);
+}
+
 void LatticeGasState::fill(std::size_t site, std::int32_t ion) {
   ion_at_[site] = ion;
   for (std::size_t p = at(gas_.pair_start[site]); p < at(gas_.pair_start[site + 1]); ++p) {
@@ -117,6 +131,7 @@ void LatticeGasState::fill(std::size_t site, std::int32_t ion) {
       ++blockers_[other];
     } else {
       company_[other] += gas_.pair_energy[p];
+      weigh(other, half_weight_[other] * pair_weight_[p]);
     }
   }
 }
@@ -129,6 +144,7 @@ void LatticeGasState::clear(std::size_t site) {
       --blockers_[other];
     } else {
       company_[other] -= gas_.pair_energy[p];
+      weigh(other, half_weight_[other] / pair_weight_[p]);
     }
   }
 }
@@ -151,6 +167,7 @@ void LatticeGasState::equilibrate(std::size_t sweeps) {
     fill(now, static_cast<std::int32_t>(ion));
     site_of_[ion] = static_cast<std::int32_t>(now);
   }
+  weigh_all();
   for (std::size_t s = 0; s < gas_.sites(); ++s) {
     for (std::size_t m = at(gas_.move_start[s]); m < at(gas_.move_start[s + 1]); ++m)
       rate_[m] = move_rate(s, m);
@@ -199,6 +216,24 @@ void LatticeGasState::renew_around(std::size_t site) {
   }
 }
 
+// Rates of the moves from and to a site whose company alone has changed: those from an empty site and those
+// to a filled one are zero and stay so.
+void LatticeGasState::renew_company(std::size_t site) {
+  const bool full = filled(site);
+  if (full) touch(site);
+  for (std::size_t m = at(gas_.move_start[site]); m < at(gas_.move_start[site + 1]); ++m) {
+    if (full) {
+      rate_[m] = move_rate(site, m);
+      continue;
+    }
+    const auto neighbour = static_cast<std::size_t>(gas_.target[m]);
+    if (!filled(neighbour)) continue;
+    const std::size_t back = at(gas_.reverse[m]);
+    rate_[back] = move_rate(neighbour, back);
+    touch(neighbour);
+  }
+}
+
 double LatticeGasState::draw_wait() {
   const double total = tree_.total();
   return total > 0.0 ? random_.exponential() / total : std::numeric_limits<double>::infinity();
@@ -227,17 +262,14 @@ void LatticeGasState::move() {
   displacement_[static_cast<std::size_t>(ion)] += gas_.step[m];
   total_ += gas_.step[m];
   ++moves_[m];
-  for (const std::size_t site : {from, to}) {
-    if (!has_company_[site]) continue;
-    for (std::size_t p = at(gas_.pair_start[site]); p < at(gas_.pair_start[site + 1]); ++p) {
-      const auto other = static_cast<std::size_t>(gas_.pair_site[p]);
-      half_weight_[other] = std::exp(-0.5 * company_[other]);
-    }
+  if (++since_weighed_ >= kWeighEvery * gas_.sites()) {
+    since_weighed_ = 0;
+    weigh_all();
   }
+  for (const std::size_t site : {from, to}) renew_around(site);
   for (const std::size_t site : {from, to}) {
-    renew_around(site);
     for (std::size_t p = at(gas_.pair_start[site]); p < at(gas_.pair_start[site + 1]); ++p) {
-      renew_around(static_cast<std::size_t>(gas_.pair_site[p]));
+      renew_company(static_cast<std::size_t>(gas_.pair_site[p]));
     }
   }
   for (const std::size_t site : touched_list_) {

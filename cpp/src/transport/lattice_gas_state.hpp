@@ -41,8 +41,11 @@ class LatticeGasState {
   void clear(std::size_t site);
   double move_rate(std::size_t site, std::size_t m) const;
   void renew_around(std::size_t site);
+  void renew_company(std::size_t site);
   void renew_site(std::size_t site);
   void touch(std::size_t site);
+  void weigh(std::size_t site, double product);
+  void weigh_all();
 
   const LatticeGas& gas_;
   Random random_;
@@ -53,6 +56,7 @@ class LatticeGasState {
   std::vector<double> pair_weight_of_move_;  // exp of half of it
   std::vector<std::int32_t> hard_of_move_;   // 1 where its two ends exclude each other
   std::vector<std::uint8_t> has_company_;    // the site has finite pair energies
+  std::vector<double> pair_weight_;          // of each pair: exp of minus half its energy
   std::vector<std::int32_t> ion_at_;         // -1 for an empty site
   std::vector<std::int32_t> blockers_;       // ions on sites that exclude this one
   std::vector<double> company_;              // finite pair energies with the ions around, kT
@@ -63,6 +67,7 @@ class LatticeGasState {
   std::vector<std::uint8_t> touched_;
   std::vector<std::size_t> touched_list_;
   double clock_ = 0.0;
+  std::size_t since_weighed_ = 0;
   std::vector<double> filled_since_, filled_for_;
   std::vector<std::uint64_t> moves_;
 };
