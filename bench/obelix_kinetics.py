@@ -1,12 +1,14 @@
 """Conductivities at 300 K beside the measured ones (OBELiX training CIFs): independent ions and lattice gas.
 
-    python bench/obelix_kinetics.py --data DIR [--every N] [--events N] [--out table.csv]
+    python bench/obelix_kinetics.py --data DIR [--every N] [--first K] [--events N] [--out table.csv]
+    python bench/obelix_kinetics.py --tables table.csv ...
 
 For every training entry with a CIF: independent ions on an empty lattice (dilute), the lattice gas at the crystal's own
 content in the mean field, and its kinetic Monte Carlo run. Printed are, over the entries that a model gives a positive
 number for, the Spearman coefficient against log10 of the measured conductivity (room temperature), the mean error in
 decades and its mean absolute value; then the same over the entries that all models share; with the 3D barrier's rank
-beside.
+beside. The kinetic Monte Carlo runs take four times the moves until the error is below `--precision`, up to `--most`
+moves; why the others give no number is counted. A table that was written is printed again by `--tables`.
 """
 
 from __future__ import annotations
@@ -50,10 +52,30 @@ def attempt(name: str, reasons: Counter[str], compute: Any) -> float:
     return value
 
 
-def rows(path: Path, every: int, events: int, reasons: Counter[str]) -> list[dict[str, Any]]:
+WHY = {
+    "every site is filled": "every site is filled",
+    "no move is possible": "no empty site beside an ion",
+    "thermal defects": "too few thermal defects in the cell",
+    "to and fro: no net": "no net displacement",
+    "not yet linear": "not yet linear in time",
+    "cut off": "cut off: some moves are far faster",
+}
+
+
+def monte_carlo(paths: Any, options: argparse.Namespace, row: dict[str, Any]) -> float:
+    """The conductivity; why there is none goes into the row."""
+    run = paths.simulate(TEMPERATURE, events=options.events, precision=options.precision, most_events=options.most)
+    row["moves"] = run.events
+    if not run.mean_conductivity > 0:
+        said = [why for key, why in WHY.items() if any(key in note for note in run.notes)]
+        row["why"] = said[0] if said else "no reason"
+    return float(run.mean_conductivity)
+
+
+def rows(options: argparse.Namespace, reasons: Counter[str]) -> list[dict[str, Any]]:
     out = []
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        records = [record for record in map(json.loads, lines) if record.get("cif")][::every]
+    with gzip.open(options.data / "obelix_train.jsonl.gz", "rt", encoding="utf-8") as lines:
+        records = [record for record in map(json.loads, lines) if record.get("cif")][options.first :: options.every]
     for record in records:
         try:
             paths = fastin.compute_paths(Crystal.from_cif_string(record["cif"]), "Li")
@@ -61,7 +83,7 @@ def rows(path: Path, every: int, events: int, reasons: Counter[str]) -> list[dic
             reasons[f"paths: {type(error).__name__}: {str(error).split(': ', 1)[-1][:70]}"] += 1
             continue
         row = {"id": record["id"], "measured": record["log10_sigma"], "censored": bool(record["censored"])}
-        row["e3d"] = float(paths.barriers.values("network")[2])
+        row |= {"e3d": float(paths.barriers.values("network")[2]), "moves": 0, "why": ""}
         row["dilute"] = attempt("dilute", reasons, lambda p=paths: mean(p.conductivity(TEMPERATURE)))
         row["mean field"] = attempt(
             "mean field", reasons, lambda p=paths: mean(p.lattice_gas().mean_field_conductivity(TEMPERATURE))
@@ -72,11 +94,20 @@ def rows(path: Path, every: int, events: int, reasons: Counter[str]) -> list[dic
             lambda p=paths: mean(p.lattice_gas(repulsion=REPULSION).mean_field_conductivity(TEMPERATURE)),
         )
         row["kinetic Monte Carlo"] = attempt(
-            "kinetic Monte Carlo",
-            reasons,
-            lambda p=paths: p.simulate(TEMPERATURE, events=events).mean_conductivity,
+            "kinetic Monte Carlo", reasons, lambda p=paths, r=row: monte_carlo(p, options, r)
         )
         out.append(row)
+    return out
+
+
+def read(paths: list[Path]) -> list[dict[str, Any]]:
+    """Tables that were written before."""
+    out = []
+    for path in paths:
+        with path.open(encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                numbers = {k: float(row[k]) for k in ("measured", "e3d", "moves", *MODELS)}
+                out.append({**row, **numbers})
     return out
 
 
@@ -96,17 +127,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FASTIN_SHARED", "../shared")) / "data")
     parser.add_argument("--every", type=int, default=1, help="take every N-th entry")
-    parser.add_argument("--events", type=int, default=1_000_000, help="moves of each kinetic Monte Carlo run")
+    parser.add_argument("--events", type=int, default=1_000_000, help="moves of each kinetic Monte Carlo run at first")
+    parser.add_argument("--first", type=int, default=0, help="begin with the K-th entry")
+    parser.add_argument("--precision", type=float, default=0.3, help="relative error of the kinetic Monte Carlo runs")
+    parser.add_argument("--most", type=int, default=20_000_000, help="moves that a run may take for that")
+    parser.add_argument("--tables", type=Path, nargs="+", help="print these tables, compute nothing")
     parser.add_argument("--out", type=Path, help="write the conductivities as CSV")
     options = parser.parse_args()
     reasons: Counter[str] = Counter()
-    table = rows(options.data / "obelix_train.jsonl.gz", options.every, options.events, reasons)
+    table = read(options.tables) if options.tables else rows(options, reasons)
     if options.out is not None:
         with options.out.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(table[0]))
             writer.writeheader()
             writer.writerows(table)
-    for reason, count in reasons.most_common():
+    why = Counter(f"kinetic Monte Carlo: {row['why']}" for row in table if row["why"])
+    for reason, count in [*reasons.most_common(), *why.most_common()]:
         print(f"  {count:4d} x {reason}")
     print(f"{len(table)} entries at {TEMPERATURE:g} K; rank: Spearman against log10 of the measured conductivity")
     head = f"{'model':24s} {'n':>4s} {'rank':>8s} {'mean':>8s} {'mean abs':>8s} {'median':>8s} {'E3D rank':>8s}"

@@ -33,6 +33,9 @@ from fastin.errors import FastinError, InputError
 if TYPE_CHECKING:
     from fastin.transport.paths import TransportNetwork
 
+# Relative error of a simulated conductivity that --simulate takes more moves for.
+_PRECISION = 0.2
+
 
 _DIMENSIONS = ("1d", "2d", "3d")
 
@@ -285,7 +288,8 @@ def command(
         row["legs"] = [leg.to_dict() for leg in paths.legs(default_mechanism(paths, mechanism))]
         row["kinetics"] = _kinetics(paths, temperature, prefactor)
         if simulate:
-            row["simulation"] = paths.simulate(temperature, prefactor=prefactor, num_threads=threads).to_dict()
+            run = paths.simulate(temperature, prefactor=prefactor, precision=_PRECISION, num_threads=threads)
+            row["simulation"] = run.to_dict()
         if out is not None:
             out.write_text(dump_json(row) + "\n", encoding="utf-8")
         for target, what in ((profile, "profile"), (legs_out, "legs"), (kmcpy, "kmcpy")):

@@ -230,7 +230,7 @@ def run(
     seed: int = 0,
     loss: float = 0.01,
     precision: float | None = None,
-    most_events: int = 64_000_000,
+    most_events: int = 16_000_000,
     num_threads: int | None = None,
 ) -> Simulation:
     """Kinetic Monte Carlo of a lattice gas at one temperature.
