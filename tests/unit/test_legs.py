@@ -305,3 +305,19 @@ def test_coarse_grids_are_warned_of_and_refused():
         compute_paths(FILES["LiFePO4"], resolution=20.0)
     assert CliRunner().invoke(main, ["paths", str(FILES["LiFePO4"]), "--resolution", "20"]).exit_code == 2
     assert CliRunner().invoke(main, ["barriers", str(FILES["LiFePO4"]), "--cutoff", "3"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--simulate"], "find no place"),
+        (["--neb", "99"], "there is no hop 99"),
+        (["--profile", "no/such/folder/x.csv"], "No such file"),
+    ],
+)
+def test_what_fails_beside_the_table_does_not_take_it_away(options, why):
+    """Li3N's own minima hold less than its lithium, the others are mistakes: each is one line, after the table."""
+    result = CliRunner().invoke(main, ["paths", str(FILES["Li3N"]), *options])
+    assert result.exit_code == 1
+    assert why in result.output
+    assert "effective activation energy" in result.output

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +166,19 @@ def _print_legs(legs: list[dict[str, Any]]) -> None:
     console.print()
 
 
+def _complain(error: Exception) -> None:
+    stderr_console().print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}", soft_wrap=True)
+
+
+def _simulation(paths: TransportNetwork, temperature: float, prefactor: float, threads: int | None) -> dict[str, Any]:
+    """A kinetic Monte Carlo run, or why there is none: everything else is printed nevertheless."""
+    try:
+        run = paths.simulate(temperature, prefactor=prefactor, precision=_PRECISION, num_threads=threads)
+    except FastinError as error:
+        return {"error": str(error)}
+    return run.to_dict()
+
+
 def _print_simulation(run: dict[str, Any]) -> None:
     console = stdout_console()
     mean_field = float(np.trace(run["mean_field_conductivity"])) / 3
@@ -288,23 +303,35 @@ def command(
         row["legs"] = [leg.to_dict() for leg in paths.legs(default_mechanism(paths, mechanism))]
         row["kinetics"] = _kinetics(paths, temperature, prefactor)
         if simulate:
-            run = paths.simulate(temperature, prefactor=prefactor, precision=_PRECISION, num_threads=threads)
-            row["simulation"] = run.to_dict()
-        if out is not None:
-            out.write_text(dump_json(row) + "\n", encoding="utf-8")
-        for target, what in ((profile, "profile"), (legs_out, "legs"), (kmcpy, "kmcpy")):
-            if target is not None:
-                paths.write(target, what=what, mechanism=mechanism, temperature=temperature)
-        if neb is not None:
-            _neb(paths, neb, neb_out, images, supercell, mechanism)
+            row["simulation"] = _simulation(paths, temperature, prefactor, threads)
     except (FastinError, OSError) as error:
-        stderr_console().print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}", soft_wrap=True)
+        _complain(error)
         sys.exit(1)
+    failed: list[Exception] = []  # the table is printed whatever becomes of the files
+
+    def attempt(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except (FastinError, OSError) as error:
+            failed.append(error)
+
+    if out is not None:
+        attempt(lambda: out.write_text(dump_json(row) + "\n", encoding="utf-8"))
+    for target, what in ((profile, "profile"), (legs_out, "legs"), (kmcpy, "kmcpy")):
+        if target is not None:
+            attempt(partial(paths.write, target, what=what, mechanism=mechanism, temperature=temperature))
+    if neb is not None:
+        attempt(lambda: _neb(paths, neb, neb_out, images, supercell, mechanism))
     for warning in paths.warnings:
         stderr_console().print(f"[yellow]{warning.code}[/yellow]: {escape(str(warning))}", soft_wrap=True)
     if as_json:
         click.echo(dump_json(row))
-        return
-    _print(paths, row)
-    if simulate:
-        _print_simulation(row["simulation"])
+    else:
+        _print(paths, row)
+        if simulate and "error" not in row["simulation"]:
+            _print_simulation(row["simulation"])
+    if simulate and "error" in row["simulation"]:
+        failed.append(InputError(row["simulation"]["error"]))
+    for failure in failed:
+        _complain(failure)
+    sys.exit(1 if failed else 0)

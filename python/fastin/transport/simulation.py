@@ -317,17 +317,20 @@ class _Task:
         return cls(arrays, order, ions, mean_field, tuple(notes))
 
     def simulate(self, events: int, replicas: int, levels: int, seed: int, threads: int) -> dict[str, Any]:
-        found: dict[str, Any] = _core.lattice_gas(
-            **self.arrays,
-            ions=self.ions,
-            replicas=replicas,
-            levels=levels,
-            piece_events=max(1, round(events / (replicas * 2**levels))),
-            warmup_events=max(100, round(_WARM_UP * events / replicas)),
-            sweeps=_SWEEPS,
-            seed=seed,
-            num_threads=threads,
-        )
+        try:
+            found: dict[str, Any] = _core.lattice_gas(
+                **self.arrays,
+                ions=self.ions,
+                replicas=replicas,
+                levels=levels,
+                piece_events=max(1, round(events / (replicas * 2**levels))),
+                warmup_events=max(100, round(_WARM_UP * events / replicas)),
+                sweeps=_SWEEPS,
+                seed=seed,
+                num_threads=threads,
+            )
+        except InputError as error:
+            raise InputError(f"{error}; lower exclusion=, or raise energy_cutoff to find more sites") from error
         return found
 
 
