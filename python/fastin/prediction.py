@@ -15,6 +15,7 @@ import numpy as np
 from fastin.crystal.warnings import CrystalWarning, merge_warnings, refuse_severe
 from fastin.errors import ConvergenceError, FastinError, InputError
 from fastin.ml._require import require
+from fastin.runtime.files import refuse_special
 from fastin.runtime.html import number_text, table
 from fastin.runtime.isolate import TIME_LIMIT, Failure, isolate
 
@@ -118,6 +119,7 @@ def model_path(model: str | Path) -> Path:
     """
     path = Path(model)
     if path.suffix == ".pt":
+        refuse_special(path)
         if not path.is_file():
             raise InputError(f"{path}: no such model file")
         return path

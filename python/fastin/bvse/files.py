@@ -32,7 +32,7 @@ from fastin.bvse.pairs import element
 from fastin.crystal.ions import MobileIon
 from fastin.crystal.poscar import read_header
 from fastin.errors import FastinError, InputError
-from fastin.runtime.files import read_npz
+from fastin.runtime.files import read_npz, refuse_special
 
 _LONGEST = 1e6  # A: of a lattice vector
 _THINNEST = 1e-12  # volume of a cell, in cubes of its longest component
@@ -224,6 +224,7 @@ def read_grid(path: Path, *, end_points: bool | None = None) -> GridFile:
         InputError: unknown format, or text that is not what the format says.
     """
     kind = format_of(path)
+    refuse_special(path)
     try:
         if kind == "npz":
             found = _read_npz(path)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fastin.errors import FastinError
+from fastin.runtime.files import refuse_special
 
 
 def _train_graph_model(path: Path, resume: bool) -> None:
@@ -68,9 +69,12 @@ def command(config: Path, fresh: bool) -> None:
     import tomllib
 
     try:
+        refuse_special(config)
         name = tomllib.loads(config.read_text(encoding="utf-8")).get("model", "")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise click.ClickException(f"{config}: {error}") from None
+    except FastinError as error:
+        raise click.ClickException(str(error)) from None
     try:
         _OTHERS.get(str(name), _train_graph_model)(config, not fresh)
     except FastinError as error:

@@ -21,6 +21,7 @@ from fastin.crystal.poscar import parse_poscar
 from fastin.crystal.sites import Sites, decode
 from fastin.crystal.species import parse_species
 from fastin.errors import FastinError, GeometryError, InputError
+from fastin.runtime.files import refuse_special
 
 _POSCAR_NAMES = ("POSCAR", "CONTCAR", "CHG", "LOCPOT", "AECCAR", "PARCHG")  # volumetric files begin like a POSCAR
 _POSCAR_SUFFIXES = (".vasp", ".poscar", ".contcar")
@@ -54,6 +55,7 @@ def read_sites(path: Path, block: str | int | None = None) -> tuple[Sites, str]:
         InputError: missing, a directory, or of an unknown format.
     """
     source = str(path)
+    refuse_special(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:

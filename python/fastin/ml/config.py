@@ -10,6 +10,7 @@ from typing import Any
 
 from fastin.errors import InputError
 from fastin.ml.store import FREE, LABELS
+from fastin.runtime.files import refuse_special
 from fastin.runtime.settings import read_settings
 
 
@@ -107,6 +108,7 @@ class TrainConfig:
         Raises:
             InputError: no such file, not TOML, or as `from_dict`.
         """
+        refuse_special(path)
         try:
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

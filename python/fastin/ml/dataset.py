@@ -28,7 +28,7 @@ from fastin.crystal.warnings import SEVERE_CODES, CrystalWarning, codes_of
 from fastin.errors import FastinError, InputError
 from fastin.graph.graph import InterstitialGraph, build_crystal_graph, build_interstitial_graph
 from fastin.ml.store import Entry, GraphStore
-from fastin.runtime.files import write_text
+from fastin.runtime.files import refuse_special, write_text
 from fastin.runtime.isolate import TIME_LIMIT, Failure, isolate
 
 _SHARD = 200
@@ -100,6 +100,7 @@ def _read_source(path: Path) -> Iterator[SourceCif]:
         for file in files:
             yield SourceCif(file.stem, _text(file))
     elif path.suffixes[-2:] == [".jsonl", ".gz"] or path.suffix == ".jsonl":
+        refuse_special(path)
         opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
         try:
             with opener(path, "rt", encoding="utf-8") as stream:
@@ -109,6 +110,7 @@ def _read_source(path: Path) -> Iterator[SourceCif]:
     elif path.is_file():
         yield SourceCif(path.stem, _text(path))
     else:
+        refuse_special(path)
         raise InputError(f"{path}: no such file or folder")
 
 
@@ -431,6 +433,7 @@ def load_dataset(path: Path | str) -> GraphStore:
         InputError: neither of these, or damaged; names the file.
     """
     path = Path(path)
+    refuse_special(path)
     if path.suffix == ".npz" and path.is_file():
         return GraphStore.load(path)
     manifest = read_manifest(path)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.errors import InputError
+from fastin.runtime.files import refuse_special
 
 Index = NDArray[np.int64]
 
@@ -42,6 +43,7 @@ class Split:
             InputError: it cannot be read, or holds something else.
         """
         where = {str(name): i for i, name in enumerate(ids)}
+        refuse_special(path)
         try:
             stored = json.loads(Path(path).read_text(encoding="utf-8"))
             parts = {

@@ -26,6 +26,7 @@ from fastin.errors import InputError, missing_extra
 from fastin.network.checks import check_columns, column
 from fastin.network.data import NetworkData
 from fastin.network.viewers import to_cif, to_vasp, wrapped
+from fastin.runtime.files import refuse_special
 from fastin.runtime.openmp import _core
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def read(path: str | PathLike[str], build: Callable[[dict[str, Any]], N] = Netwo
     """
     path = Path(path)
     suffix = _suffix(path, READABLE, "read")
+    refuse_special(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

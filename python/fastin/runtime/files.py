@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -41,6 +42,23 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def refuse_special(path: Path | str) -> None:
+    """Raises the error of an input that is no file: a pipe would be waited for, a device has no end.
+
+    Nothing is raised for files, folders and what is not there.
+
+    Raises:
+        InputError: a named pipe, a socket or a device; links are followed.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+        raise InputError(f"{path}: {kind}, not a regular file; save what it gives to a file and name that")
+
+
 SUMS = "SHA256SUMS"  # of the files of a folder, as ``sha256sum`` writes it
 
 
@@ -50,6 +68,7 @@ def read_checked(path: Path) -> bytes:
     Raises:
         InputError: it cannot be read, or its bytes are not those of the digest.
     """
+    refuse_special(path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -78,6 +97,8 @@ def read_npz(path: Path, names: Sequence[str], data: bytes | None = None) -> dic
     Raises:
         InputError: it cannot be read, is no ``.npz``, lacks an array, or is damaged.
     """
+    if data is None:
+        refuse_special(path)
     try:
         source: Any = path.open("rb") if data is None else io.BytesIO(data)
     except OSError as error:

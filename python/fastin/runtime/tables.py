@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastin.errors import InputError
+from fastin.runtime.files import refuse_special
 
 _SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers", ".gsheet")
 _COMMENT = ("#", "!", "%", "//", "*")
@@ -104,6 +105,7 @@ def read_text(path: Path) -> str:
     """
     if path.suffix.lower() in _SPREADSHEETS:
         raise InputError(f"{path}: is a spreadsheet; save the sheet as CSV (text) and give that file")
+    refuse_special(path)
     try:
         if path.stat().st_size > _LIMIT:
             raise InputError(f"{path}: larger than {_LIMIT // 1024**2} MB, which no table of a measurement is")

@@ -282,7 +282,7 @@ def _is_collection(path: Path) -> bool:
 def _from_path(path: Path) -> Iterator[_Raw]:
     if path.is_dir():
         yield from _from_folder(path)
-    elif _is_collection(path):
+    elif _is_collection(path) and path.is_file():
         yield from _from_archive(path)
     else:
         yield _from_file(path, _printable(_stem(path.name)))
@@ -402,6 +402,8 @@ def count(sources: Any) -> int | None:
         lower = path.name.lower()
         if path.is_dir():
             total += sum(1 for _ in _folder_names(path))
+        elif not path.is_file():
+            total += 1
         elif lower.endswith(_TAR_SUFFIXES):
             return None
         elif _is_collection(path):

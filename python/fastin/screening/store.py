@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fastin.errors import FastinError, InputError, missing_extra
+from fastin.runtime.files import refuse_special
 
 try:
     import pyarrow as pa
@@ -413,6 +414,7 @@ def _locate(path: str | os.PathLike[str]) -> tuple[Path, list[Path]]:
         if not parts:
             raise InputError(f"{place}: holds no results")
         return place, parts
+    refuse_special(place)
     if not place.is_file():
         raise InputError(f"{place}: does not exist")
     return place, []

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.errors import InputError
+from fastin.runtime.files import refuse_special
 from fastin.runtime.isolate import Failure, isolate
 from fastin.xrd.pattern import ScatteringAtoms, scattering_atoms, xrd_patterns
 
@@ -92,6 +93,7 @@ def read_records(path: str | Path) -> list[dict[str, Any]]:
         if not files:
             raise InputError(f"{path}: holds no .cif files")
         return [{"id": file.stem, "cif": file.read_text(encoding="utf-8", errors="replace")} for file in files]
+    refuse_special(path)
     try:
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8") as lines:

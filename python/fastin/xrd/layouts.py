@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.errors import InputError
+from fastin.runtime.files import refuse_special
 from fastin.runtime.tables import parse_number
 
 FloatArray = NDArray[np.float64]
@@ -223,6 +224,7 @@ def read_vendor(path: Path) -> Scan:
     """
     suffix = path.suffix.lower()
     advice = EXPORTS[suffix]
+    refuse_special(path)
     if not path.is_file():
         raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'does not exist'}")
     if suffix not in READ_BY_LIBRARY:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastin import __version__
 from fastin.errors import InputError, missing_extra
+from fastin.runtime.files import refuse_special
 from fastin.runtime.settings import read_settings
 from fastin.runtime.weights import DAMAGED, load_arrays, refuse_damaged, save_weights
 from fastin.xrd.dataset import SUPERIONIC, fingerprint, load_labelled, load_unlabelled, write_pseudo_labels
@@ -394,6 +395,7 @@ def train_from_toml(path: str | Path, *, resume: bool = True) -> tuple[XRDMatch,
         resume: continue from the run folder's checkpoints; otherwise they are removed first.
     """
     path = Path(path)
+    refuse_special(path)
     try:
         config = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
