@@ -85,9 +85,13 @@ def monte_carlo(threads: int) -> None:
     paths.simulate(600.0, events=10**11, num_threads=threads)
 
 
+def exact(threads: int) -> None:
+    exact_free_spheres(Cluster(600.0, 200), num_threads=threads)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a ring lost in a destructor
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("work", [grid, percolation, tessellation, pattern, annealing, monte_carlo])
+@pytest.mark.parametrize("work", [grid, percolation, tessellation, pattern, annealing, monte_carlo, exact])
 def test_a_signal_ends_the_call(alarm, work, threads):
     memory.set_memory_limit("8GB")
     alarm(0.4)

@@ -54,6 +54,17 @@ def test_misbehaving_structures_cost_their_own_row(command: list[str], structure
     assert "--memory" in rows[3]["error"]["message"]
 
 
+def test_order_of_crashing_structures(structures: list[str]) -> None:
+    result = CliRunner().invoke(main, ["order", *structures, "--json", "--time-limit", "5", "--memory", "2G"])
+    assert result.exit_code == 1
+    rows = json.loads(result.stdout)
+    assert [Path(row["source"]).stem for row in rows if "error" not in row] == ["good-1", "good-2"]
+    for row in rows:
+        kind = KINDS.get(Path(row["source"]).stem)
+        assert kind is None or row["error"].startswith(kind), row
+        assert kind is None or row["source"] in row["error"]
+
+
 def test_network_of_a_crashing_structure_is_one_line(structures: list[str]) -> None:
     result = CliRunner().invoke(main, ["network", structures[1]])
     assert result.exit_code == 1

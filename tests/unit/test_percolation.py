@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fastin.errors import InputError
+from fastin.errors import InputError, ResourceError
 from fastin.runtime.openmp import _core
 
 FACES = [s for s in itertools.product((-1, 0, 1), repeat=3) if sum(map(abs, s)) == 1]
@@ -196,3 +196,20 @@ def test_refuses_what_it_cannot_use() -> None:
     values[1, 2, 0] = np.nan
     with pytest.raises(InputError, match="NaN at point 15"):
         _core.percolate_grid(values, 26)
+
+
+def valley_along(turns: int) -> NDArray[np.float64]:
+    """One valley that falls along a screw about a thin cell, once across it every four points."""
+    steps = 4 * turns
+    values = np.full((4, 3, steps + 4), 5.0)
+    values[np.arange(steps) % 4, 1, np.arange(steps)] = 1.0 - np.arange(steps) / steps
+    return values
+
+
+def test_valleys_through_hundreds_of_cells() -> None:
+    """Cells of a descent are kept in ten bits an axis: what does not fit is refused, not folded into another cell."""
+    found = _core.percolate_grid(valley_along(505), 26)
+    assert [level["energy"] for level in found["levels"]] == [5.0] * 3
+    assert found["minimum_voxel"] == (3, 1, 2019)
+    with pytest.raises(ResourceError, match="more than 511 cells"):
+        _core.percolate_grid(valley_along(520), 26)

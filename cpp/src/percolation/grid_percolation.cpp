@@ -214,6 +214,24 @@ double GridLandscape::variation(std::int32_t voxel) const {
   return most;
 }
 
+// Refuses a chain that leaves the cells that pack() can tell apart. All jumps but the last one, which may be
+// the sum of an earlier chain, cross one cell at most, so that short chains need no count.
+void GridLandscape::check_offsets() const {
+  constexpr std::size_t kShort = 256;
+  constexpr std::int32_t kFarthest = kPackBase / 2 - 1;
+  if (chain_.empty()) return;
+  const auto jump = [this](std::size_t i) { return unpack(shift_[static_cast<std::size_t>(chain_[i])]); };
+  Int3 cell = jump(chain_.size() - 1);
+  const auto widest = [](const Int3& c) { return std::max({std::abs(c.x), std::abs(c.y), std::abs(c.z)}); };
+  if (chain_.size() <= kShort && widest(cell) < kFarthest - static_cast<std::int32_t>(kShort)) return;
+  for (std::size_t i = chain_.size() - 1; i-- > 0;) {
+    cell = cell + jump(i);
+    if (widest(cell) <= kFarthest) continue;
+    throw TooLarge("the energy grid holds a valley that winds through more than " +
+                   std::to_string(kFarthest) + " cells: use a cell that is less thin");
+  }
+}
+
 GridLandscape::Label GridLandscape::label(std::int32_t voxel) {
   chain_.clear();
   std::int32_t at = voxel;
@@ -228,6 +246,7 @@ GridLandscape::Label GridLandscape::label(std::int32_t voxel) {
     at = target_[a];
   }
   const std::int32_t minimum = at;
+  check_offsets();
   std::int32_t total = 0;
   for (std::size_t i = chain_.size(); i-- > 0;) {  // every point on the way now points at the minimum
     const auto a = static_cast<std::size_t>(chain_[i]);

@@ -19,6 +19,7 @@ from fastin.bvse.symmetry import commensurate_shape, denominators_of, grid_opera
 from fastin.crystal.ions import IonName, MobileIon, OxidationStates
 from fastin.crystal.warnings import CrystalWarning, merge_warnings, refuse_severe
 from fastin.errors import InputError, ResourceError
+from fastin.runtime.duration import require_time, seconds_allowed
 from fastin.runtime.html import number_text, numbers_text, table, with_picture
 from fastin.runtime.late import later
 from fastin.runtime.memory import memory_limit, require
@@ -259,6 +260,36 @@ def require_grid_memory(shape: tuple[int, ...], cell: NDArray[np.float64]) -> No
     )
 
 
+# Seconds a pair of a point and an atom image within the cutoff, about (bench/bench_kernels.py: 0.9 to 4 ns).
+_PAIR_SECONDS = 2e-9
+
+
+def require_grid_time(field: Field, shape: tuple[int, int, int], operations: int, threads: int) -> None:
+    """Refuses a grid that would take longer than is allowed: distinct points times the atoms within the cutoff.
+
+    Raises:
+        ResourceError: names the cell's edges, the cutoff, and the resolution that would do.
+    """
+    ball = 4.0 / 3.0 * math.pi * field.cutoff**3 / abs(float(np.linalg.det(field.cell)))
+    pairs = max(1.0, ball * len(field.atom_number))
+    seconds = math.prod(shape) / max(1, operations) * pairs * _PAIR_SECONDS / threads
+    if seconds <= 1.0:
+        return
+    lengths = np.linalg.norm(field.cell, axis=1)
+    spacing = float(np.max(lengths / shape))
+    coarser = spacing * (seconds / seconds_allowed()) ** (1.0 / 3.0)
+    edges = " x ".join(f"{x:.6g}" for x in lengths)
+    advice = (
+        f"use a resolution of {math.ceil(100.0 * coarser) / 100.0:g} A" if coarser <= COARSEST else "a smaller cell"
+    )
+    require_time(
+        seconds,
+        f"a grid of {math.prod(shape):.3g} points ({spacing:.3g} A apart, cell edges {edges} A) with {pairs:.3g} atoms "
+        f"within {field.cutoff:g} A of each",
+        f"check the cell edges and the cutoff, or {advice}",
+    )
+
+
 def grid_shape(field: Field, resolution: float) -> tuple[int, int, int]:
     """Points along each axis: spacing at most `resolution`, commensurate with the space group where that costs nothing.
 
@@ -335,7 +366,8 @@ def compute_bvse(
     Raises:
         MissingParameterError: no bond valence parameters for a pair of species; names it.
         InputError: arguments out of range, unreadable source, empty framework, severe warnings where `strict`.
-        ResourceError: the grid would not fit into the memory allowed (`fastin.runtime.memory`).
+        ResourceError: the grid would not fit into the memory allowed (`fastin.runtime.memory`), or would take longer
+            than is allowed (`fastin.runtime.duration`).
         OxidationStateError: no oxidation states could be assigned.
 
     Examples:
@@ -392,6 +424,7 @@ def fill_grid(
     if not symmetry:
         rotations, shifts = rotations[:0], shifts[:0]
     threads = resolve_threads(num_threads)
+    require_grid_time(field, shape, len(rotations), threads)
     energy = field.split_for(shape, num_threads=threads) or field.core
     values: NDArray[np.float32] = energy.grid(shape, rotations, shifts, threads)
     return values

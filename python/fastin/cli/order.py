@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import (
     dump_json,
     expand_inputs,
@@ -24,28 +25,50 @@ from fastin.cli._common import (
     unique_stems,
 )
 from fastin.errors import FastinError
-
-if TYPE_CHECKING:
-    from fastin.ordering.order import OrderedCells
+from fastin.runtime.isolate import Failure
 
 
-def _print(cells: OrderedCells) -> None:
+def worker(options: dict[str, Any], out: Path | None, form: str, num_threads: int) -> Callable[[Any], dict[str, Any]]:
+    """In a worker process: the function that takes one (path, stem), writes its files and returns what is shown."""
+    import fastin.ordering.order  # noqa: F401 - no structure's time limit shall pay for imports
+
+    return partial(_answer, options=options, out=out, form=form, threads=num_threads)
+
+
+def _answer(
+    item: tuple[Path, str], *, options: dict[str, Any], out: Path | None, form: str, threads: int
+) -> dict[str, Any]:
+    from fastin.ordering.order import order
+
+    path, stem = item
+    try:
+        refuse_folder(path)
+        cells = order(path, num_threads=threads, **options)
+        row = cells.to_dict()
+        if out is not None:
+            row["files"] = [str(f) for f in cells.write(out, format=form, stem=stem)]
+    except (FastinError, OSError) as error:
+        return _failed(path, {"type": type(error).__name__, "message": str(error)})
+    return {"row": row, "title": repr(cells), "table": cells.rows(), "notes": list(cells.notes)}
+
+
+def _failed(path: Path, error: dict[str, str]) -> dict[str, Any]:
+    return {"row": {"source": str(path), "error": f"{error['type']}: {error['message']}"}, "error": error}
+
+
+def _print(shown: dict[str, Any]) -> None:
     console = stdout_console()
-    console.print(escape(repr(cells)))
+    console.print(escape(shown["title"]))
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("rank", "formula", "atoms", "Ewald energy eV", "above lowest meV/atom"):
         table.add_column(name, justify="left" if name == "formula" else "right")
-    for row in cells.rows():
+    for row in shown["table"]:
         energy, above = number(row["energy_eV"], 3), number(row["above_lowest_meV_per_atom"], 3)
         table.add_row(str(row["rank"]), row["formula"], str(row["atoms"]), energy, above)
     console.print(table)
-    for note in cells.notes:
+    for note in shown["notes"]:
         console.print(f"note: {escape(note)}")
     console.print()
-
-
-def _advance(bar: Progress, task: TaskID, done: int, share: float) -> None:
-    bar.update(task, completed=done + share)
 
 
 @click.command("order")
@@ -66,6 +89,7 @@ def _advance(bar: Progress, task: TaskID, done: int, share: float) -> None:
 @click.option("--format", "form", type=click.Choice(["cif", "poscar"]), default="cif", show_default=True)
 @json_option
 @threads_option
+@limits
 def command(
     files: tuple[str, ...],
     supercell: tuple[int, int, int] | None,
@@ -76,46 +100,40 @@ def command(
     form: str,
     as_json: bool,
     threads: int | None,
+    time_limit: float,
+    memory: int | None,
 ) -> None:
     """Neutral ordered cells of partly occupied FILES, ranked by Ewald energy.
 
     The numbers of ions follow the occupancies, split sites and sites that are too close are not filled together, copies
     by symmetry are left out. The energies (oxidation states in vacuum) rank arrangements of one crystal only.
     """
-    from fastin.ordering.order import order
-
     paths = expand_inputs(files)
-    rows: list[dict[str, Any]] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    failed = 0
-    with Progress(*columns, console=stderr_console(), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=len(paths))
-        for k, (path, stem) in enumerate(zip(paths, unique_stems(paths), strict=True)):
-            bar.update(task, description=escape(path.name), completed=k)
-            try:
-                refuse_folder(path)
-                cells = order(
-                    path,
-                    supercell=supercell,
-                    n=count,
-                    seed=seed,
-                    max_atoms=max_atoms,
-                    num_threads=threads,
-                    progress=partial(_advance, bar, task, k),
-                )
-            except FastinError as error:
-                failed += 1
-                name = type(error).__name__
-                bar.console.print(f"[red]{name}[/red]: {escape(str(error))}", soft_wrap=True)
-                rows.append({"source": str(path), "error": f"{name}: {error}"})
-                continue
-            row = cells.to_dict()
-            if out is not None:
-                row["files"] = [str(f) for f in cells.write(out, format=form, stem=stem)]
-            rows.append(row)
-            if not as_json:
-                _print(cells)
+    options = {"supercell": supercell, "n": count, "seed": seed, "max_atoms": max_atoms}
+    items = list(zip(paths, unique_stems(paths), strict=True))
+    errors = stderr_console()
+    columns = (TextColumn("{task.completed}/{task.total}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("", total=len(items))
+        answers, interrupted = run_batch(
+            "fastin.cli.order:worker",
+            items,
+            {"options": options, "out": out, "form": form},
+            Limits(time_limit, memory, threads),
+            progress=lambda done: bar.update(task, completed=done),
+        )
+    found = [
+        _failed(path, error_of(path, answer)) if isinstance(answer, Failure) else answer
+        for path, answer in zip(paths, answers, strict=True)
+        if answer is not None
+    ]
     if as_json:
-        click.echo(dump_json(rows))
-    if failed:
-        sys.exit(1)
+        click.echo(dump_json([answer["row"] for answer in found]))
+    else:
+        for answer in found:
+            if "error" not in answer:
+                _print(answer)
+    failed = [answer["error"] for answer in found if "error" in answer]
+    for error in failed:
+        errors.print(f"[red]{error['type']}[/red]: {escape(error['message'])}", soft_wrap=True)
+    leave(bool(failed), interrupted, len(found), len(paths))

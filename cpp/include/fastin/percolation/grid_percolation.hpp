@@ -79,7 +79,8 @@ class GridLandscape {
   const std::vector<std::int32_t>& minima() const { return minima_; }
   // In order of (energy, index).
   const std::vector<Pass>& passes() const { return passes_; }
-  // Basin of a point: following the lowest neighbour from the point in cell 0 ends in cell `cell`.
+  // Basin of a point: following the lowest neighbour from the point in cell 0 ends in cell `cell`. Throws
+  // TooLarge where that lies more than 511 cells away.
   Label label(std::int32_t voxel);
   // The pieces that meet at a pass (two or more), in a fixed order.
   void arms(const Pass& pass, std::vector<Arm>* out);
@@ -96,6 +97,7 @@ class GridLandscape {
  private:
   void scan();
   void classify(std::int32_t voxel, std::uint32_t lower);
+  void check_offsets() const;
 
   GridView grid_;
   int connectivity_;
