@@ -125,7 +125,7 @@ inline void run_tessellation(const std::uint8_t* data, std::size_t size) {
       const double narrow = network.edge_bottleneck_radius[e];
       const double wide = std::min(network.site_radius[static_cast<std::size_t>(network.edge_i[e])],
                                    network.site_radius[static_cast<std::size_t>(network.edge_j[e])]);
-      if (!(narrow <= wide + 1e-5)) fail("a bottleneck is wider than its sites");
+      if (!(narrow <= wide)) fail("a bottleneck is wider than its sites");
     }
   });
 }
