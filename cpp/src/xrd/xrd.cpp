@@ -23,18 +23,19 @@ inline double exp_of_negative(double x) {
   return x < -700.0 ? 0.0 : inside;
 }
 
-// One row of reflections (h, k, first_l + 0, 1, 2, ...), padded to whole blocks of kWidth.
+// One row of reflections (h, k, first_l + 0, 1, 2, ...).
 struct Row {
   std::int32_t h, k, first_l, count;
-  std::size_t offset;  // of its first block in the flat arrays
+  std::size_t offset;     // of its first reflection in the flat arrays
+  double square, across;  // (sin(theta) / wavelength)^2 = square + l * (across + l * HalfSphere::along)
 };
 
 // Half of the reflections within the sphere: (h, k, l) lexicographically positive.
 struct HalfSphere {
   std::vector<Row> rows;
   Int3 reach{};          // largest |h|, |k|, |l|
-  std::size_t size = 0;  // padded number of reflections
-  std::size_t count = 0;
+  std::size_t size = 0;  // number of reflections
+  double along = 0.0;    // of the last axis, see Row
 };
 
 HalfSphere half_sphere(const Mat3& reciprocal, double radius, const Int3& reach) {
@@ -42,6 +43,7 @@ HalfSphere half_sphere(const Mat3& reciprocal, double radius, const Int3& reach)
   out.reach = reach;
   const Vec3 &a = reciprocal[0], &b = reciprocal[1], &c = reciprocal[2];
   const double cc = norm2(c);
+  out.along = 0.25 * cc;
   for (std::int32_t h = 0; h <= reach.x; ++h) {
     poll_interrupt();
     for (std::int32_t k = h == 0 ? 0 : -reach.y; k <= reach.y; ++k) {
@@ -55,25 +57,28 @@ HalfSphere half_sphere(const Mat3& reciprocal, double radius, const Int3& reach)
       if (h == 0 && k == 0) first = 1;
       if (last < first) continue;
       const std::int32_t count = last - first + 1;
-      out.rows.push_back({h, k, first, count, out.size});
-      out.count += static_cast<std::size_t>(count);
-      out.size += (static_cast<std::size_t>(count) + kWidth - 1) / kWidth * kWidth;
+      out.rows.push_back({h, k, first, count, out.size, 0.25 * norm2(base), 0.5 * dot(base, c)});
+      out.size += static_cast<std::size_t>(count);
     }
   }
   return out;
 }
 
-// exp(2 pi i n x) for n in [-reach, reach + pad], by recurrence from one sine and cosine; scaled by `weight`.
-void phase_powers(double x, double weight, std::int32_t reach, std::int32_t pad, double* re, double* im) {
+// exp(2 pi i n x) for n in [from, reach], by recurrence from one sine and cosine; scaled by `weight`. `from`
+// is -reach or 0; the values stand `stride` apart.
+void phase_powers(double x, double weight, std::int32_t from, std::int32_t reach, std::size_t stride,
+                  double* re, double* im) {
   const double angle = 2.0 * kPi * (x - std::floor(x));
   const double c = std::cos(angle), s = std::sin(angle);
   double pr = 1.0, pi = 0.0;
-  for (std::int32_t n = 0; n <= reach + pad; ++n) {
-    re[reach + n] = weight * pr;
-    im[reach + n] = weight * pi;
-    if (n <= reach) {
-      re[reach - n] = weight * pr;
-      im[reach - n] = -weight * pi;
+  for (std::int32_t n = 0; n <= reach; ++n) {
+    const std::size_t up = static_cast<std::size_t>(n - from) * stride;
+    re[up] = weight * pr;
+    im[up] = weight * pi;
+    if (from < 0) {
+      const std::size_t down = static_cast<std::size_t>(-n - from) * stride;
+      re[down] = weight * pr;
+      im[down] = -weight * pi;
     }
     const double next = pr * c - pi * s;
     pi = pr * s + pi * c;
@@ -84,9 +89,10 @@ void phase_powers(double x, double weight, std::int32_t reach, std::int32_t pad,
 // Atoms ordered by scatterer, with the powers of their phases along the three axes.
 struct PhaseTables {
   std::vector<Scatterer> kinds;
-  std::vector<std::size_t> kind_start;  // atoms of kind s: [kind_start[s], kind_start[s + 1])
-  std::vector<double> h_re, h_im, k_re, k_im, l_re, l_im;
-  std::size_t h_stride = 0, k_stride = 0, l_stride = 0, atoms = 0;
+  std::vector<std::size_t> kind_start;         // atoms of kind s: [kind_start[s], kind_start[s + 1])
+  std::vector<double> h_re, h_im, k_re, k_im;  // from -reach to reach, all atoms of one index together
+  std::vector<double> l_re, l_im;              // from 0 on, all indices of one atom together
+  std::size_t l_stride = 0, atoms = 0;
 };
 
 PhaseTables phase_tables(const ScatteringCell& cell, const std::vector<Scatterer>& table,
@@ -108,13 +114,13 @@ PhaseTables phase_tables(const ScatteringCell& cell, const std::vector<Scatterer
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t i, std::size_t j) { return cell.scatterer[i] < cell.scatterer[j]; });
   t.atoms = cell.size;
-  t.h_stride = static_cast<std::size_t>(2 * reach.x + 1);
-  t.k_stride = static_cast<std::size_t>(2 * reach.y + 1);
-  t.l_stride = static_cast<std::size_t>(2 * reach.z + 1) + kWidth;
-  t.h_re.resize(t.atoms * t.h_stride);
-  t.h_im.resize(t.atoms * t.h_stride);
-  t.k_re.resize(t.atoms * t.k_stride);
-  t.k_im.resize(t.atoms * t.k_stride);
+  const auto h_count = static_cast<std::size_t>(2 * reach.x + 1);
+  const auto k_count = static_cast<std::size_t>(2 * reach.y + 1);
+  t.l_stride = static_cast<std::size_t>(reach.z + 1) + kWidth;
+  t.h_re.resize(t.atoms * h_count);
+  t.h_im.resize(t.atoms * h_count);
+  t.k_re.resize(t.atoms * k_count);
+  t.k_im.resize(t.atoms * k_count);
   t.l_re.resize(t.atoms * t.l_stride);
   t.l_im.resize(t.atoms * t.l_stride);
   for (std::size_t n = 0; n < t.atoms; ++n) {
@@ -124,14 +130,20 @@ PhaseTables phase_tables(const ScatteringCell& cell, const std::vector<Scatterer
       t.kind_start.push_back(n);
     }
     const Vec3& x = cell.frac[i];
-    phase_powers(x[axes[0]], cell.occupancy[i], reach.x, 0, &t.h_re[n * t.h_stride], &t.h_im[n * t.h_stride]);
-    phase_powers(x[axes[1]], 1.0, reach.y, 0, &t.k_re[n * t.k_stride], &t.k_im[n * t.k_stride]);
-    phase_powers(x[axes[2]], 1.0, reach.z, static_cast<std::int32_t>(kWidth) - 1, &t.l_re[n * t.l_stride],
+    phase_powers(x[axes[0]], cell.occupancy[i], -reach.x, reach.x, t.atoms, &t.h_re[n], &t.h_im[n]);
+    phase_powers(x[axes[1]], 1.0, -reach.y, reach.y, t.atoms, &t.k_re[n], &t.k_im[n]);
+    phase_powers(x[axes[2]], 1.0, 0, reach.z + static_cast<std::int32_t>(kWidth), 1, &t.l_re[n * t.l_stride],
                  &t.l_im[n * t.l_stride]);
   }
   t.kind_start.push_back(t.atoms);
   return t;
 }
+
+// Two lanes: a register of every instruction set. Left to itself, GCC packs pairs of atoms; wider lanes it
+// takes apart for SSE2.
+constexpr std::size_t kLanes = 2, kParts = kWidth / kLanes;
+typedef double Lanes __attribute__((vector_size(8 * kLanes)));
+typedef double Packed __attribute__((vector_size(8 * kLanes), aligned(8), may_alias));  // anywhere in memory
 
 // f(s) exp(-B s^2) of kWidth reflections.
 inline void form_factors(const Scatterer& kind, const double* s2, double* f) {
@@ -140,51 +152,104 @@ inline void form_factors(const Scatterer& kind, const double* s2, double* f) {
     const double a = kind.a[i], b = kind.b[i];
     for (std::size_t j = 0; j < kWidth; ++j) sum[j] += a * exp_of_negative(-b * s2[j]);
   }
-  for (std::size_t j = 0; j < kWidth; ++j) {
-    f[j] = (kind.electrons - kMottBethe * s2[j] * sum[j]) * exp_of_negative(-kind.debye_waller * s2[j]);
-  }
+  for (std::size_t j = 0; j < kWidth; ++j) f[j] = kind.electrons - kMottBethe * s2[j] * sum[j];
+  if (kind.debye_waller == 0.0) return;
+  for (std::size_t j = 0; j < kWidth; ++j) f[j] *= exp_of_negative(-kind.debye_waller * s2[j]);
 }
 
-// |F|^2 of every reflection of the rows; s2 = (sin(theta) / wavelength)^2 of the same reflections is given.
+// Where the products of h and k, l >= 0 and the scatterers of kWidth reflections (h, k, l) and (h, k, -l) add
+// up.
+struct Products {
+  double plus_re[kWidth], plus_im[kWidth], minus_re[kWidth], minus_im[kWidth];
+};
+
+// |F|^2 of every reflection of the rows. exp(2 pi i l z) and its conjugate make F of l and -l from the same
+// products.
 FASTIN_CLONED(void, squared_structure_factors,
-              (const HalfSphere& sphere, const PhaseTables& t, const double* s2, double* squared,
-               double* base_re, double* base_im),
-              (sphere, t, s2, squared, base_re, base_im)) {
+              (const HalfSphere& sphere, const PhaseTables& t, double* squared, double* base_re,
+               double* base_im),
+              (sphere, t, squared, base_re, base_im)) {
   const Int3 reach = sphere.reach;
+  constexpr auto width = static_cast<std::int32_t>(kWidth);
   SparsePoll poll;
   for (const Row& row : sphere.rows) {
     poll();
-    const auto h = static_cast<std::size_t>(row.h + reach.x), k = static_cast<std::size_t>(row.k + reach.y);
+    const std::size_t h = static_cast<std::size_t>(row.h + reach.x) * t.atoms,
+                      k = static_cast<std::size_t>(row.k + reach.y) * t.atoms;
+    const double *hr = &t.h_re[h], *hi = &t.h_im[h], *kr = &t.k_re[k], *ki = &t.k_im[k];
     for (std::size_t n = 0; n < t.atoms; ++n) {
-      const double hr = t.h_re[n * t.h_stride + h], hi = t.h_im[n * t.h_stride + h];
-      const double kr = t.k_re[n * t.k_stride + k], ki = t.k_im[n * t.k_stride + k];
-      base_re[n] = hr * kr - hi * ki;
-      base_im[n] = hr * ki + hi * kr;
+      base_re[n] = hr[n] * kr[n] - hi[n] * ki[n];
+      base_im[n] = hr[n] * ki[n] + hi[n] * kr[n];
     }
-    const auto count = static_cast<std::size_t>(row.count);
-    for (std::size_t block = 0; block < count; block += kWidth) {
-      const std::size_t at = row.offset + block;
-      const std::size_t l = static_cast<std::size_t>(row.first_l + reach.z) + block;
-      double total_re[kWidth] = {}, total_im[kWidth] = {}, f[kWidth];
+    const std::int32_t first = row.first_l, last = first + row.count - 1;
+    const std::int32_t lowest = first > 0 ? first : (last < 0 ? -last : 0);
+    const std::int32_t highest = last > -first ? last : -first;
+    // In a right-angled cell l and -l have the same form factors.
+    const bool even = std::abs(row.across) * highest <= 1e-13 * (row.square + sphere.along);
+    for (std::int32_t l = lowest; l <= highest; l += width) {
+      const bool plus = l <= last && l + width > first, minus = -l >= first && -l - width < last;
+      double s2[kWidth], f_plus[kWidth], f_minus[kWidth];
+      Products total = {};
       for (std::size_t s = 0; s < t.kinds.size(); ++s) {
-        double re[kWidth] = {}, im[kWidth] = {};
+        Lanes rr[kParts] = {}, ii[kParts] = {}, ri[kParts] = {}, ir[kParts] = {};
         for (std::size_t n = t.kind_start[s]; n < t.kind_start[s + 1]; ++n) {
-          const double br = base_re[n], bi = base_im[n];
-          const double* lr = &t.l_re[n * t.l_stride + l];
-          const double* li = &t.l_im[n * t.l_stride + l];
-          for (std::size_t j = 0; j < kWidth; ++j) {
-            re[j] += br * lr[j] - bi * li[j];
-            im[j] += br * li[j] + bi * lr[j];
+          const Lanes br = {base_re[n], base_re[n]}, bi = {base_im[n], base_im[n]};
+          const std::size_t at = n * t.l_stride + static_cast<std::size_t>(l);
+          for (std::size_t p = 0; p < kParts; ++p) {
+            const Lanes lr = *reinterpret_cast<const Packed*>(&t.l_re[at + p * kLanes]);
+            const Lanes li = *reinterpret_cast<const Packed*>(&t.l_im[at + p * kLanes]);
+            rr[p] += br * lr;
+            ii[p] += bi * li;
+            ri[p] += br * li;
+            ir[p] += bi * lr;
           }
         }
-        form_factors(t.kinds[s], s2 + at, f);
+        Products sums;
+        for (std::size_t p = 0; p < kParts; ++p) {
+          const Lanes all[4] = {rr[p] - ii[p], ri[p] + ir[p], rr[p] + ii[p], ir[p] - ri[p]};
+          std::memcpy(sums.plus_re + p * kLanes, &all[0], sizeof(Lanes));
+          std::memcpy(sums.plus_im + p * kLanes, &all[1], sizeof(Lanes));
+          std::memcpy(sums.minus_re + p * kLanes, &all[2], sizeof(Lanes));
+          std::memcpy(sums.minus_im + p * kLanes, &all[3], sizeof(Lanes));
+        }
+        if (plus || even) {
+          for (std::size_t j = 0; j < kWidth; ++j) {
+            const double at = static_cast<double>(l) + static_cast<double>(j);
+            s2[j] = row.square + at * (row.across + at * sphere.along);
+          }
+          form_factors(t.kinds[s], s2, f_plus);
+          for (std::size_t j = 0; j < kWidth; ++j) {
+            total.plus_re[j] += f_plus[j] * sums.plus_re[j];
+            total.plus_im[j] += f_plus[j] * sums.plus_im[j];
+          }
+        }
+        if (!minus) continue;
+        const double* f = f_plus;
+        if (!even) {
+          for (std::size_t j = 0; j < kWidth; ++j) {
+            const double at = static_cast<double>(l) + static_cast<double>(j);
+            s2[j] = row.square + at * (at * sphere.along - row.across);
+          }
+          form_factors(t.kinds[s], s2, f_minus);
+          f = f_minus;
+        }
         for (std::size_t j = 0; j < kWidth; ++j) {
-          total_re[j] += f[j] * re[j];
-          total_im[j] += f[j] * im[j];
+          total.minus_re[j] += f[j] * sums.minus_re[j];
+          total.minus_im[j] += f[j] * sums.minus_im[j];
         }
       }
-      for (std::size_t j = 0; j < kWidth; ++j)
-        squared[at + j] = total_re[j] * total_re[j] + total_im[j] * total_im[j];
+      for (std::int32_t j = 0; j < width; ++j) {
+        const auto at = static_cast<std::size_t>(j);
+        const std::int32_t up = l + j, down = -l - j;
+        if (up >= first && up <= last) {
+          squared[row.offset + static_cast<std::size_t>(up - first)] =
+              total.plus_re[at] * total.plus_re[at] + total.plus_im[at] * total.plus_im[at];
+        }
+        if (down >= first && down <= last && down != 0) {
+          squared[row.offset + static_cast<std::size_t>(down - first)] =
+              total.minus_re[at] * total.minus_re[at] + total.minus_im[at] * total.minus_im[at];
+        }
+      }
     }
   }
 }
@@ -232,13 +297,12 @@ void each_reflection(const ScatteringCell& cell, const std::vector<Scatterer>& t
   for (const Row& row : sphere.rows) {
     const Vec3 start =
         static_cast<double>(row.h) * reciprocal[0] + static_cast<double>(row.k) * reciprocal[1];
-    const std::size_t padded = (static_cast<std::size_t>(row.count) + kWidth - 1) / kWidth * kWidth;
-    for (std::size_t j = 0; j < padded; ++j) {
-      const double l = static_cast<double>(row.first_l) + static_cast<double>(j);
-      s2[row.offset + j] = 0.25 * norm2(start + l * reciprocal[2]);
+    for (std::int32_t j = 0; j < row.count; ++j) {
+      const double l = static_cast<double>(row.first_l + j);
+      s2[row.offset + static_cast<std::size_t>(j)] = 0.25 * norm2(start + l * reciprocal[2]);
     }
   }
-  squared_structure_factors(sphere, tables, s2, squared, base, base + tables.atoms);
+  squared_structure_factors(sphere, tables, squared, base, base + tables.atoms);
   const double s2_min = 0.25 * low * low, lambda2 = range.wavelength * range.wavelength;
   for (const Row& row : sphere.rows) {
     for (std::int32_t j = 0; j < row.count; ++j) {
