@@ -68,12 +68,13 @@ std::vector<T> to_vector(const In<T>& array, const char* name) {
 
 // Read-only array that owns the moved vector. `shape` is in elements of Scalar: adopt<double>(vector<Vec3>,
 // {n, 3}).
-template <class Scalar, class Row>
-py::array_t<Scalar> adopt(std::vector<Row>&& rows, std::vector<py::ssize_t> shape) {
+template <class Scalar, class Row, class Allocator>
+py::array_t<Scalar> adopt(std::vector<Row, Allocator>&& rows, std::vector<py::ssize_t> shape) {
   static_assert(sizeof(Row) % sizeof(Scalar) == 0, "rows must be whole numbers of scalars");
-  auto owner = std::make_unique<std::vector<Row>>(std::move(rows));
+  using Rows = std::vector<Row, Allocator>;
+  auto owner = std::make_unique<Rows>(std::move(rows));
   const auto* data = reinterpret_cast<const Scalar*>(owner->data());
-  py::capsule capsule(owner.get(), [](void* p) { delete static_cast<std::vector<Row>*>(p); });
+  py::capsule capsule(owner.get(), [](void* p) { delete static_cast<Rows*>(p); });
   owner.release();
   py::array_t<Scalar> out(std::move(shape), data, capsule);
   py::detail::array_proxy(out.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
@@ -83,7 +84,7 @@ py::array_t<Scalar> adopt(std::vector<Row>&& rows, std::vector<py::ssize_t> shap
 template <class Scalar>
 py::array_t<Scalar> adopt(std::vector<Scalar>&& values) {
   const auto n = static_cast<py::ssize_t>(values.size());
-  return adopt<Scalar, Scalar>(std::move(values), {n});
+  return adopt<Scalar>(std::move(values), {n});
 }
 
 }  // namespace fastin::bind

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from network_support import NAMED, fcc, random_crystal
@@ -167,3 +169,64 @@ def test_random_crystals_of_many_sizes_are_certified():
 def test_errors_say_what_is_wrong(cell, frac, radius, error, text):
     with pytest.raises(error, match=text):
         tessellate(cell, frac, radius)
+
+
+def placed(n: int, seed: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """n spheres on a distorted grid in a skewed cell."""
+    rng = np.random.default_rng(seed)
+    side = int(np.ceil(np.cbrt(n)))
+    grid = np.array(list(np.ndindex(side, side, side)), float)[:n]
+    cell = np.cbrt(16.0 * n) * np.array([[1.0, 0.0, 0.0], [0.1, 0.98, 0.0], [-0.15, 0.4, 1.03]])
+    return cell, (grid + rng.uniform(-0.2, 0.2, grid.shape)) / side, rng.choice([1.24, 0.9], n)
+
+
+def test_large_crystals_are_swept_and_certified():
+    """From 512 atoms on the walk goes atom after atom along a curve through space."""
+    for n in (511, 512, 700):
+        c = certificate(*placed(n))
+        assert c["euler"] == c["foreign_owners"] == 0
+        assert c["volume_error"] < 1e-12
+        assert max(c["power_error"], c["empty_error"]) < 1e-6
+
+
+def test_cells_of_a_supercell_are_those_of_the_small_cell():
+    """One is followed, the other swept."""
+    cell, frac, radius = placed(90)
+    steps = np.array(list(np.ndindex(2, 2, 2)), float)
+    small = tessellate(cell, frac, radius)
+    many = ((frac[:, None] + steps) / 2).reshape(-1, 3)
+    large = tessellate(2 * cell, many, np.repeat(radius, 8), faces=True)
+    assert len(large["vertex_frac"]) == 8 * len(small["vertex_frac"])
+    assert len(large["edge_i"]) == 8 * len(small["edge_i"])
+    np.testing.assert_allclose(large["cell_volume"], np.repeat(small["cell_volume"], 8), rtol=1e-11)
+    want = np.sort(np.repeat(small["vertex_power"], 8))
+    np.testing.assert_allclose(np.sort(large["vertex_power"]), want, atol=1e-9)
+    position = (many[large["generator"][:, 0]] + large["generator"][:, 1:]) @ (2 * cell)
+    vertex = np.repeat(np.arange(len(large["vertex_frac"])), np.diff(large["generator_start"]))
+    distance = np.linalg.norm(position - large["vertex_frac"][vertex] @ (2 * cell), axis=1)
+    power = distance**2 - np.repeat(radius, 8)[large["generator"][:, 0]] ** 2
+    np.testing.assert_allclose(power, large["vertex_power"][vertex], atol=1e-6)
+
+
+def test_numbering_of_many_atoms_does_not_matter():
+    cell, frac, radius = placed(600)
+    order = np.random.default_rng(0).permutation(600)
+    one, other = tessellate(cell, frac, radius), tessellate(cell, frac[order], radius[order])
+    np.testing.assert_allclose(other["cell_volume"], one["cell_volume"][order], rtol=1e-11)
+    for part in ("generator", "owner"):
+        sets = []
+        for found, back in ((one, np.arange(600)), (other, order)):
+            start, members = found[f"{part}_start"], back[found[part][:, 0]]
+            groups = [tuple(sorted(members[a:b].tolist())) for a, b in pairwise(start)]
+            sets.append(sorted(groups))
+            assert all(found[part][a:b].tolist() == sorted(found[part][a:b].tolist()) for a, b in pairwise(start))
+        assert sets[0] == sets[1]
+
+
+def test_overlap_in_a_large_crystal_names_the_atoms():
+    for near, far in ((27, 413), (0, 599), (301, 302)):
+        cell, frac, radius = placed(600)
+        frac[far] = frac[near] + 1e-5 + np.eye(3)[near % 3]
+        radius[near], radius[far] = 0.5, 2.5  # the small one is hidden
+        with pytest.raises(GeometryError, match=f"atoms {near} and {far} overlap"):
+            tessellate(cell, frac, radius)

@@ -40,7 +40,7 @@ CellList::CellList(const Lattice& lattice, const std::vector<Vec3>& frac, double
     bins_per_unit_[k] = static_cast<double>(bins_[k]) / extent;
   }
 
-  std::vector<Image> images;
+  Scratch<Image> images;
   start_.assign(bins_[0] * bins_[1] * bins_[2] + 1, 0);
   for (std::size_t i = 0; i < frac.size(); ++i) {
     const Vec3& f = frac[i];
@@ -67,7 +67,7 @@ CellList::CellList(const Lattice& lattice, const std::vector<Vec3>& frac, double
     }
   }
   for (std::size_t b = 1; b < start_.size(); ++b) start_[b] += start_[b - 1];
-  std::vector<std::uint32_t> next(start_.begin(), start_.end() - 1);
+  Scratch<std::uint32_t> next(start_.begin(), start_.end() - 1);
   x_.resize(images.size());
   y_.resize(images.size());
   z_.resize(images.size());

@@ -18,7 +18,7 @@ namespace {
 constexpr double kMinDistance = 0.1;
 // Neighbours that a list holds at first: a Voronoi cell has about 15 faces, its vertices are cut off by about
 // 60 planes.
-constexpr double kInitialNeighbours = 72.0;
+constexpr double kInitialNeighbours = 50.0;
 constexpr double kGrowth = 1.5;
 // A list that would reach farther than this many times its first reach means an infinite void, i.e. a broken
 // input.
@@ -104,8 +104,13 @@ FASTIN_CLONED(RayHit, shoot_ray,
   return hit;
 }
 
-HalfspaceLists::HalfspaceLists(const Lattice& lattice, std::vector<Vec3> frac, std::vector<double> weight)
-    : lattice_(lattice), frac_(std::move(frac)), weight_(std::move(weight)) {
+HalfspaceLists::HalfspaceLists(const Lattice& lattice, std::vector<Vec3> frac, std::vector<double> weight,
+                               bool keep, std::vector<std::int32_t> names)
+    : lattice_(lattice),
+      frac_(std::move(frac)),
+      weight_(std::move(weight)),
+      keep_(keep),
+      names_(std::move(names)) {
   max_weight_ = *std::max_element(weight_.begin(), weight_.end());
   const double volume_per_atom = lattice_.volume() / static_cast<double>(frac_.size());
   default_reach_ = std::cbrt(kInitialNeighbours * volume_per_atom * 3.0 / (4.0 * 3.14159265358979323846));
@@ -113,9 +118,32 @@ HalfspaceLists::HalfspaceLists(const Lattice& lattice, std::vector<Vec3> frac, s
   for (const Vec3& f : frac_) cart_.push_back(lattice_.to_cart(f));
   lists_.resize(frac_.size());
   cells_ = std::make_unique<CellList>(lattice_, frac_, default_reach_);
-  const std::size_t expected = frac_.size() * static_cast<std::size_t>(kInitialNeighbours * 1.25);
+  const std::size_t expected =
+      (keep_ ? frac_.size() : std::size_t{1}) * static_cast<std::size_t>(kInitialNeighbours * 1.25);
   for (auto* v : {&dx_, &dy_, &dz_, &h_}) v->reserve(expected);
   code_.reserve(expected);
+  if (!keep_) check_overlaps();
+}
+
+// Lists find atoms that lie on each other, but not every atom of a large crystal needs a list.
+void HalfspaceLists::check_overlaps() const {
+  for (std::size_t i = 0; i < frac_.size(); ++i) {
+    const GeneratorCode self = make_generator(static_cast<std::int32_t>(i), {});
+    cells_->for_each_stretch(frac_[i], kMinDistance, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t s = begin; s < end; ++s) {
+        const double d2 = norm2(Vec3{cells_->x()[s], cells_->y()[s], cells_->z()[s]} - cart_[i]);
+        if (d2 < kMinDistance * kMinDistance && cells_->code()[s] != self) {
+          refuse_overlap(static_cast<std::int32_t>(i), generator_atom(cells_->code()[s]), d2);
+        }
+      }
+    });
+  }
+}
+
+void HalfspaceLists::refuse_overlap(std::int32_t one, std::int32_t other, double d2) const {
+  throw DegenerateGeometry("atoms " + std::to_string(std::min(name(one), name(other))) + " and " +
+                           std::to_string(std::max(name(one), name(other))) + " overlap: they are " +
+                           std::to_string(std::sqrt(d2)) + " angstrom apart");
 }
 
 HalfspaceView HalfspaceLists::view(std::int32_t atom) {
@@ -146,14 +174,44 @@ RayHit HalfspaceLists::shoot(std::int32_t atom, const Vec3& origin, const Vec3& 
     extend(atom, hit.code != 0 ? std::min(distance * 1.01, list.covers * 2.0 + default_reach_)
                                : list.covers * kGrowth + 0.25 * default_reach_);
   }
-  throw NoConvergence("power cell of atom " + std::to_string(atom) + " is unbounded");
+  throw NoConvergence("power cell of atom " + std::to_string(name(atom)) + " is unbounded");
 }
 
 void HalfspaceLists::build(std::int32_t atom, double reach) {
   if (reach > cells_->reach()) cells_ = std::make_unique<CellList>(lattice_, frac_, reach);
   const double covers = covers_for(reach, weight(atom), max_weight_);
   collect(atom, reach, covers);
+  if (!keep_) {
+    if (last_ >= 0) lists_[static_cast<std::size_t>(last_)].blocks = 0;
+    last_ = atom;
+    for (auto* v : {&dx_, &dy_, &dz_, &h_, &tail_}) v->clear();
+    code_.clear();
+  }
   store(&lists_[static_cast<std::size_t>(atom)], covers);
+}
+
+// Slots begin .. end whose point lies within `reach` of the centre, in order; `slots` has room for all.
+// Returns how many there are.
+FASTIN_CLONED(std::size_t, slots_within,
+              (const double* x, const double* y, const double* z, const Vec3& centre, double reach2,
+               std::size_t begin, std::size_t end, std::uint32_t* slots),
+              (x, y, z, centre, reach2, begin, end, slots)) {
+  constexpr std::size_t kBlock = 32;
+  const double cx = centre.x, cy = centre.y, cz = centre.z;
+  std::size_t count = 0;
+  for (; begin < end; begin += kBlock) {
+    double d2[kBlock];
+    const std::size_t n = std::min(kBlock, end - begin);
+    for (std::size_t k = 0; k < n; ++k) {
+      const double dx = x[begin + k] - cx, dy = y[begin + k] - cy, dz = z[begin + k] - cz;
+      d2[k] = dx * dx + dy * dy + dz * dz;
+    }
+    for (std::size_t k = 0; k < n; ++k) {  // no branch: whether a point is near cannot be foreseen
+      slots[count] = static_cast<std::uint32_t>(begin + k);
+      count += static_cast<std::size_t>(d2[k] <= reach2);
+    }
+  }
+  return count;
 }
 
 void HalfspaceLists::collect(std::int32_t atom, double reach, double covers) {
@@ -163,22 +221,26 @@ void HalfspaceLists::collect(std::int32_t atom, double reach, double covers) {
   const double *x = cells_->x(), *y = cells_->y(), *z = cells_->z();
   const GeneratorCode* code = cells_->code();
   const GeneratorCode self = make_generator(atom, {});
-  scratch_.clear();
+  std::size_t count = 0;
   cells_->for_each_stretch(frac_[i], reach, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t s = begin; s < end; ++s) {
-      const Vec3 d{x[s] - c.x, y[s] - c.y, z[s] - c.z};
-      const double d2 = norm2(d);
-      if (d2 > reach2 || code[s] == self) continue;
-      if (d2 < kMinDistance * kMinDistance) {
-        throw DegenerateGeometry("atoms " + std::to_string(std::min(atom, generator_atom(code[s]))) +
-                                 " and " + std::to_string(std::max(atom, generator_atom(code[s]))) +
-                                 " overlap: they are " + std::to_string(std::sqrt(d2)) + " angstrom apart");
-      }
-      const double h = 0.5 * (d2 + w - weight_[static_cast<std::size_t>(generator_atom(code[s]))]);
-      const double distance = h / std::sqrt(d2);
-      if (distance <= covers) scratch_.push_back({d, h, distance, code[s]});
-    }
+    if (near_.size() < count + (end - begin)) near_.resize(2 * (count + (end - begin)));
+    count += slots_within(x, y, z, c, reach2, begin, end, near_.data() + count);
   });
+  if (scratch_.size() < count) scratch_.resize(count);
+  planes_ = 0;
+  for (std::size_t k = 0; k < count; ++k) {
+    const std::size_t s = near_[k];
+    const Vec3 d{x[s] - c.x, y[s] - c.y, z[s] - c.z};
+    const double d2 = norm2(d);
+    if (d2 < kMinDistance * kMinDistance) {
+      if (code[s] == self) continue;
+      refuse_overlap(atom, generator_atom(code[s]), d2);
+    }
+    const double h = 0.5 * (d2 + w - weight_[static_cast<std::size_t>(generator_atom(code[s]))]);
+    const double distance = h / std::sqrt(d2);
+    scratch_[planes_] = {d, h, distance, code[s]};
+    planes_ += distance <= covers ? 1 : 0;
+  }
 }
 
 void HalfspaceLists::store(List* list, double covers) {
@@ -187,13 +249,12 @@ void HalfspaceLists::store(List* list, double covers) {
   const auto bucket_of = [scale](double distance) {
     return static_cast<std::size_t>(std::clamp(distance * scale, 0.0, kBuckets - 1.0));
   };
-  for (const Plane& p : scratch_) ++start[bucket_of(p.distance) + 1];
+  for (std::size_t k = 0; k < planes_; ++k) ++start[bucket_of(scratch_[k].distance) + 1];
   for (std::size_t b = 0; b < kBuckets; ++b) start[b + 1] += start[b];
 
   list->begin = dx_.size();
   list->tail = tail_.size();
-  list->blocks =
-      scratch_.size() / kLanes + 1;  // one block at least, so that a made list is known by its blocks
+  list->blocks = planes_ / kLanes + 1;  // one block at least, so that a made list is known by its blocks
   list->covers = covers;
   const std::size_t padded = list->blocks * kLanes;
   for (auto* v : {&dx_, &dy_, &dz_}) v->resize(list->begin + padded, 0.0);
@@ -205,7 +266,8 @@ void HalfspaceLists::store(List* list, double covers) {
     // Bucket 0 also holds the negative distances; the margin covers the rounding of the bucket's edge.
     tail_.push_back(b == 0 ? 0.0 : (static_cast<double>(b) / scale) * (1.0 - kDistanceMargin));
   }
-  for (const Plane& p : scratch_) {
+  for (std::size_t k = 0; k < planes_; ++k) {
+    const Plane& p = scratch_[k];
     const std::size_t slot = list->begin + start[bucket_of(p.distance)]++;
     dx_[slot] = p.d.x;
     dy_[slot] = p.d.y;

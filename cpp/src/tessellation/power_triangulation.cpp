@@ -16,17 +16,35 @@ constexpr int kMaxAttempts = 8;
 constexpr double kVolumeTolerance =
     1e-7;  // relative; a complex that fills the cell twice or not at all is off by 1
 
+// Small crystals are walked from the facet found last, with the lists of all atoms at hand. Large ones (atoms
+// numbered along a curve through space) atom after atom: each facet is passed from its lowest atom, so that
+// one list is held at a time, and few facets are open.
 class Walker {
  public:
-  Walker(const Lattice& lattice, const std::vector<Vec3>& frac, std::vector<double> weight)
-      : half_(lattice, frac, std::move(weight)), head_(frac.size(), -1) {
+  Walker(const Lattice& lattice, const std::vector<Vec3>& frac, std::vector<double> weight,
+         const std::vector<std::int32_t>& names)
+      : half_(lattice, frac, std::move(weight), frac.size() < kSweptAtoms, names),
+        head_(frac.size(), -1),
+        swept_(frac.size() >= kSweptAtoms) {
     out_.tetrahedra.reserve(frac.size() * 7);
-    open_.reserve(frac.size() * 15);
+    if (!swept_) open_.reserve(frac.size() * 15);
   }
 
   // False when rounding beat the perturbation: the complex is not closed or does not fill the cell once.
   bool run() {
     seed();
+    if (swept_) {
+      sweep();
+    } else {
+      follow();
+    }
+    return ok_ && waiting_ == 0 && fills_cell();
+  }
+
+  PowerTriangulation take() { return std::move(out_); }
+
+ private:
+  void follow() {
     SparsePoll poll;
     while (ok_ && !stack_.empty()) {
       poll();
@@ -35,12 +53,23 @@ class Walker {
       const OpenFacet& facet = open_[static_cast<std::size_t>(top)];
       if (facet.tetrahedron >= 0) advance(facet.tetrahedron, facet.face);
     }
-    return ok_ && closed_ == open_.size() && fills_cell();
   }
 
-  PowerTriangulation take() { return std::move(out_); }
+  void sweep() {
+    SparsePoll poll;
+    const auto end = static_cast<std::int32_t>(head_.size());
+    for (lowest_ = 0; ok_ && lowest_ < end;) {
+      const std::int32_t waiting = head_[static_cast<std::size_t>(lowest_)];
+      if (waiting < 0) {
+        ++lowest_;
+        continue;
+      }
+      poll();
+      const OpenFacet& facet = open_[static_cast<std::size_t>(waiting)];
+      advance(facet.tetrahedron, facet.face);
+    }
+  }
 
- private:
   // A face that has one tetrahedron so far, filed under its lowest atom; second and third as seen from that
   // atom's image.
   struct OpenFacet {
@@ -85,8 +114,10 @@ class Walker {
     const auto& corner = kFaceCorners[static_cast<std::size_t>(face)];
     std::array<GeneratorCode, 3> p;
     for (std::size_t k = 0; k < 3; ++k) p[k] = g[static_cast<std::size_t>(corner[k])];
-    for (int turn = 0; turn < 2 && !half_.has_list(generator_atom(p[0])); ++turn) {
-      std::rotate(p.begin(), p.begin() + 1, p.end());  // prefer an atom whose neighbours are known already
+    // Prefer an atom whose neighbours are known already; in a sweep that is the one under work.
+    const auto at_hand = [this](std::int32_t a) { return swept_ ? a == lowest_ : half_.has_list(a); };
+    for (int turn = 0; turn < 2 && !at_hand(generator_atom(p[0])); ++turn) {
+      std::rotate(p.begin(), p.begin() + 1, p.end());
     }
     const std::int32_t atom = generator_atom(p[0]);
     const ImageDelta frame = generator_delta(p[0]);
@@ -131,15 +162,30 @@ class Walker {
       OpenFacet& other = open_[static_cast<std::size_t>(*link)];
       if (other.second == b && other.third == c) {
         join(id, face, shift, odd, &other);
+        const std::int32_t slot = *link;
         *link = other.next;
+        if (swept_) free_.push_back(slot);
         return;
       }
       link = &other.next;
     }
-    open_.push_back({b, c, id, shift, head_[static_cast<std::size_t>(generator_atom(a))],
-                     static_cast<std::int8_t>(face), odd});
-    head_[static_cast<std::size_t>(generator_atom(a))] = static_cast<std::int32_t>(open_.size()) - 1;
-    stack_.push_back(static_cast<std::int32_t>(open_.size()) - 1);
+    const std::int32_t lowest = generator_atom(a);
+    std::int32_t& head = head_[static_cast<std::size_t>(lowest)];
+    const OpenFacet facet{b, c, id, shift, head, static_cast<std::int8_t>(face), odd};
+    ++waiting_;
+    if (!free_.empty()) {
+      head = free_.back();
+      free_.pop_back();
+      open_[static_cast<std::size_t>(head)] = facet;
+    } else {
+      head = static_cast<std::int32_t>(open_.size());
+      open_.push_back(facet);
+    }
+    if (swept_) {
+      lowest_ = std::min(lowest_, lowest);
+    } else {
+      stack_.push_back(head);
+    }
   }
 
   void join(std::int32_t id, int face, std::int32_t shift, bool odd, OpenFacet* other) {
@@ -151,7 +197,7 @@ class Walker {
     theirs.neighbour[static_cast<std::size_t>(other->face)] = id;
     theirs.shift[static_cast<std::size_t>(other->face)] = other->shift - shift;
     other->tetrahedron = -1;
-    ++closed_;
+    --waiting_;
   }
 
   bool fills_cell() const {
@@ -169,19 +215,48 @@ class Walker {
 
   HalfspaceLists half_;
   PowerTriangulation out_;
-  std::vector<OpenFacet> open_;
-  std::vector<std::int32_t> head_, stack_;
-  std::size_t closed_ = 0;
+  Scratch<OpenFacet> open_;
+  Scratch<std::int32_t> head_, stack_, free_;
+  std::size_t waiting_ = 0;
+  std::int32_t lowest_ = 0;  // atom under work
+  bool swept_;
   bool ok_ = true;
 };
 
 }  // namespace
 
+// Along a Z-order curve through boxes of a few atoms.
+std::vector<std::int32_t> spatial_order(const Lattice& lattice, const std::vector<Vec3>& frac) {
+  constexpr double kAtomsPerBox = 2.0;
+  constexpr int kBits = 10;
+  const double edge = std::cbrt(kAtomsPerBox * lattice.volume() / static_cast<double>(frac.size() + 1));
+  double boxes[3];
+  for (int k = 0; k < 3; ++k) {
+    boxes[k] = std::clamp(std::ceil(lattice.plane_spacing(k) / edge), 1.0, static_cast<double>(1 << kBits));
+  }
+  std::vector<std::pair<std::uint32_t, std::int32_t>> keyed;
+  keyed.reserve(frac.size());
+  for (std::size_t i = 0; i < frac.size(); ++i) {
+    std::uint32_t key = 0;
+    for (int k = 0; k < 3; ++k) {
+      const double box = std::clamp((frac[i][k] - std::floor(frac[i][k])) * boxes[k], 0.0, boxes[k] - 1.0);
+      const auto b = static_cast<std::uint32_t>(box);
+      for (int bit = 0; bit < kBits; ++bit) key |= (b >> bit & 1U) << (3 * bit + k);
+    }
+    keyed.emplace_back(key, static_cast<std::int32_t>(i));
+  }
+  std::sort(keyed.begin(), keyed.end());
+  std::vector<std::int32_t> order;
+  order.reserve(keyed.size());
+  for (const auto& [key, atom] : keyed) order.push_back(atom);
+  return order;
+}
+
 PowerTriangulation triangulate(const Lattice& lattice, const std::vector<Vec3>& frac,
-                               const std::vector<double>& weight) {
+                               const std::vector<double>& weight, const std::vector<std::int32_t>& names) {
   for (std::uint64_t attempt = 0; attempt < kMaxAttempts; ++attempt) {
     PerturbedProblem problem = perturb(lattice, weight, attempt);
-    Walker walker(problem.lattice, frac, std::move(problem.weight));
+    Walker walker(problem.lattice, frac, std::move(problem.weight), names);
     if (walker.run()) return walker.take();
   }
   throw NoConvergence("no closed power diagram after " + std::to_string(kMaxAttempts) + " perturbations");

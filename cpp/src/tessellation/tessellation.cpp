@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -105,18 +107,26 @@ class Merger {
  private:
   void polish() {
     point_.resize(tets_.size());
-    centre_.resize(tets_.size());
     for (std::size_t t = 0; t < tets_.size(); ++t) {
-      for (std::size_t c = 0; c < 4; ++c) centre_[t][c] = frame_.position(tets_[t].g[c]);
+      std::array<Vec3, 4> centre;
+      for (std::size_t c = 0; c < 4; ++c) centre[c] = position(tets_[t].g[c]);
       Vec3 x;
-      const bool solved = solve_vertex(weight_, tets_[t].g, centre_[t], &x);
-      point_[t] = solved && norm(x - tets_[t].centre) < kMaxPolish ? x : tets_[t].centre;
+      const bool solved = solve_vertex(weight_, tets_[t].g, centre, &x);
+      point_[t] = solved && norm2(x - tets_[t].centre) < kMaxPolish * kMaxPolish ? x : tets_[t].centre;
     }
   }
 
-  double gap(std::size_t t, std::size_t other, const Int3& shift) const {
-    const Vec3 along = point_[other] - point_[t];
-    return is_zero(shift) ? norm(along) : norm(along + frame_.lattice.to_cart(to_vec(shift)));
+  Vec3 position(GeneratorCode code) const {
+    return generator_delta(code) == 0 ? frame_.cart[static_cast<std::size_t>(generator_atom(code))]
+                                      : frame_.position(code);
+  }
+
+  // Squared distance of the vertices on both sides of a face.
+  double gap2(std::size_t t, std::size_t face) const {
+    const auto& tet = tets_[t];
+    const Vec3 along = point_[static_cast<std::size_t>(tet.neighbour[face])] - point_[t];
+    if (tet.shift[face] == 0) return norm2(along);
+    return norm2(along + frame_.lattice.to_cart(to_vec(delta_image(tet.shift[face]))));
   }
 
   // How much farther, in power, the other tetrahedron's generators are from the centre of t than its own.
@@ -135,63 +145,66 @@ class Merger {
     return worst;
   }
 
-  // Vertices at the two ends of a vanishing edge are one. Returns whether there are any.
-  bool join_near(PeriodicUnionFind* sets) {
-    merged_.assign(tets_.size(), false);
-    bool any = false;
+  // Vertices at the two ends of a vanishing edge are one. Returns the smallest squared gap; `sets` is made
+  // where one vanishes.
+  double join_near(std::optional<PeriodicUnionFind>* sets) {
+    double smallest = std::numeric_limits<double>::infinity();
     for (std::size_t t = 0; t < tets_.size(); ++t) {
       for (std::size_t f = 0; f < 4; ++f) {
         const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
         if (other <= t) continue;
-        const Int3 shift = delta_image(tets_[t].shift[f]);
-        if (gap(t, other, shift) > tolerance_) continue;
-        sets->join(static_cast<std::int32_t>(t), tets_[t].neighbour[f], shift);
-        merged_[t] = merged_[other] = any = true;
+        const double between = gap2(t, f);
+        smallest = std::min(smallest, between);
+        if (between > tolerance_ * tolerance_) continue;
+        join(t, f, sets);
+        merged_[t] = merged_[other] = 1;
       }
     }
-    return any;
+    return smallest;
+  }
+
+  void join(std::size_t t, std::size_t face, std::optional<PeriodicUnionFind>* sets) const {
+    if (!sets->has_value()) sets->emplace(tets_.size());
+    (*sets)->join(static_cast<std::int32_t>(t), tets_[t].neighbour[face], delta_image(tets_[t].shift[face]));
   }
 
   // A lone vertex near another whose generators include its own, to kGeneratorTolerance, joins the nearest
   // such one. It joins no second one, so that it cannot bridge two vertices that differ.
-  bool join_slivers(PeriodicUnionFind* sets) {
-    bool any = false;
-    std::vector<bool> joined(tets_.size(), false);
+  void join_slivers(std::optional<PeriodicUnionFind>* sets) {
+    Scratch<char> joined(tets_.size(), 0);
     for (std::size_t t = 0; t < tets_.size(); ++t) {
-      if (merged_[t]) continue;
-      double nearest = kSliverReach;
+      if (merged_[t] != 0) continue;
+      double nearest2 = kSliverReach * kSliverReach;
       std::size_t face = 4;
       for (std::size_t f = 0; f < 4; ++f) {
         const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
-        const Int3 shift = delta_image(tets_[t].shift[f]);
-        if (other == t || joined[other]) continue;
-        const double distance = gap(t, other, shift);
-        if (distance > nearest || excess(other, t, -shift) > kGeneratorTolerance) continue;
-        nearest = distance;
+        if (other == t || joined[other] != 0) continue;
+        const double between = gap2(t, f);
+        if (between > nearest2 || excess(other, t, -delta_image(tets_[t].shift[f])) > kGeneratorTolerance)
+          continue;
+        nearest2 = between;
         face = f;
       }
       if (face == 4) continue;
-      sets->join(static_cast<std::int32_t>(t), tets_[t].neighbour[face], delta_image(tets_[t].shift[face]));
-      joined[t] = any = true;
-      merged_[static_cast<std::size_t>(tets_[t].neighbour[face])] = true;  // a host joins no other
+      join(t, face, sets);
+      joined[t] = 1;
+      merged_[static_cast<std::size_t>(tets_[t].neighbour[face])] = 1;  // a host joins no other
     }
-    return any;
   }
 
   void cluster() {
-    PeriodicUnionFind sets(tets_.size());
-    bool any = false;
+    std::optional<PeriodicUnionFind> sets;
     if (tolerance_ > 0.0) {
-      any = join_near(&sets);
-      any = join_slivers(&sets) || any;
+      merged_.assign(tets_.size(), 0);
+      if (join_near(&sets) <= kSliverReach * kSliverReach) join_slivers(&sets);
     }
     vertex_.assign(tets_.size(), -1);
     offset_.assign(tets_.size(), Int3{});
     members_.clear();
-    std::vector<std::int32_t> label(tets_.size(), -1);
+    Scratch<std::int32_t> label(tets_.size(), -1);
     for (std::size_t t = 0; t < tets_.size(); ++t) {
-      const auto found = any ? sets.find(static_cast<std::int32_t>(t))
-                             : PeriodicUnionFind::Found{static_cast<std::int32_t>(t), {}};
+      const auto found = sets.has_value() ? sets->find(static_cast<std::int32_t>(t))
+                                          : PeriodicUnionFind::Found{static_cast<std::int32_t>(t), {}};
       std::int32_t& v = label[static_cast<std::size_t>(found.root)];
       if (v < 0) v = count_++;
       vertex_[t] = v;
@@ -203,7 +216,7 @@ class Merger {
     for (std::size_t v = 0; v < static_cast<std::size_t>(count_); ++v)
       member_start_[v + 1] += member_start_[v];
     members_.resize(tets_.size());
-    std::vector<std::int32_t> next(member_start_.begin(), member_start_.end() - 1);
+    Scratch<std::int32_t> next(member_start_.begin(), member_start_.end() - 1);
     for (std::size_t t = 0; t < tets_.size(); ++t) {
       members_[static_cast<std::size_t>(next[static_cast<std::size_t>(vertex_[t])]++)] =
           static_cast<std::int32_t>(t);
@@ -232,7 +245,7 @@ class Merger {
         const ImageDelta back = -image_delta(offset_[t]);
         for (const GeneratorCode code : tets_[t].g) g.push_back(shifted(code, back));
         x += point_[t] - frame_.lattice.to_cart(to_vec(offset_[t]));
-        power += norm2(centre_[t][0] - point_[t]) -
+        power += norm2(position(tets_[t].g[0]) - point_[t]) -
                  weight_[static_cast<std::size_t>(generator_atom(tets_[t].g[0]))];
       }
       x = (1.0 / static_cast<double>(end - begin)) * x;
@@ -280,28 +293,52 @@ class Merger {
     bool swapped;
   };
 
-  void edges(Tessellation* out) {
-    std::vector<EdgeRecord> records;
-    records.reserve(2 * tets_.size());
+  // Calls visit(record) for each face between two tetrahedra that is an edge of the diagram.
+  template <class Visit>
+  void for_each_edge(const Visit& visit) const {
     for (std::size_t t = 0; t < tets_.size(); ++t) {
       for (std::size_t f = 0; f < 4; ++f) {
         const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
         if (other < t) continue;
-        const Int3 shift = delta_image(tets_[t].shift[f]);
         std::int32_t i = vertex_[t], j = vertex_[other];
         // A tetrahedron's offset is where its vertex's home lies seen from its own frame.
-        Int3 image = frame_.basis.to_original(offset_[other] + shift - offset_[t]);
-        if (i == j && is_zero(image)) continue;
+        Int3 image = offset_[other] - offset_[t];
+        if (tets_[t].shift[f] != 0) image = image + delta_image(tets_[t].shift[f]);
+        if (!is_zero(image)) {
+          image = frame_.basis.to_original(image);
+        } else if (i == j) {
+          continue;
+        }
         const bool swapped = j < i || (i == j && image < Int3{});
         if (other == t && swapped) continue;  // its partner face makes the same record the right way round
         if (swapped) {
           std::swap(i, j);
           image = -image;
         }
-        records.push_back({i, j, image, static_cast<std::int32_t>(t), static_cast<std::int8_t>(f), swapped});
+        visit(EdgeRecord{i, j, image, static_cast<std::int32_t>(t), static_cast<std::int8_t>(f), swapped});
       }
     }
-    sort_records(&records);
+  }
+
+  // Sorted by (i, j, image): counted by i, then a short sort.
+  void edges(Tessellation* out) {
+    const auto n = static_cast<std::size_t>(count_);
+    Scratch<std::int32_t> start(n + 1, 0);
+    for_each_edge([&](const EdgeRecord& r) { ++start[static_cast<std::size_t>(r.i) + 1]; });
+    for (std::size_t v = 0; v < n; ++v) start[v + 1] += start[v];
+    Scratch<EdgeRecord> records(static_cast<std::size_t>(start[n]));
+    Scratch<std::int32_t> next(start.begin(), start.end() - 1);
+    for_each_edge([&](const EdgeRecord& r) {
+      records[static_cast<std::size_t>(next[static_cast<std::size_t>(r.i)]++)] = r;
+    });
+    for (std::size_t v = 0; v < n; ++v) {
+      std::sort(records.begin() + start[v], records.begin() + start[v + 1],
+                [](const EdgeRecord& a, const EdgeRecord& b) {
+                  if (a.j != b.j) return a.j < b.j;
+                  if (a.image != b.image) return a.image < b.image;
+                  return a.tetrahedron != b.tetrahedron ? a.tetrahedron < b.tetrahedron : a.face < b.face;
+                });
+    }
     emit(records, out);
   }
 
@@ -309,29 +346,13 @@ class Merger {
     return a.i == b.i && a.j == b.j && a.image == b.image;
   }
 
-  // By (i, j, image): counted by i, then a short sort.
-  void sort_records(std::vector<EdgeRecord>* records) const {
-    std::vector<std::int32_t> start(static_cast<std::size_t>(count_) + 1, 0);
-    for (const auto& r : *records) ++start[static_cast<std::size_t>(r.i) + 1];
-    for (std::size_t v = 0; v < static_cast<std::size_t>(count_); ++v) start[v + 1] += start[v];
-    std::vector<EdgeRecord> sorted(records->size());
-    std::vector<std::int32_t> next(start.begin(), start.end() - 1);
-    for (const auto& r : *records)
-      sorted[static_cast<std::size_t>(next[static_cast<std::size_t>(r.i)]++)] = r;
-    for (std::size_t v = 0; v < static_cast<std::size_t>(count_); ++v) {
-      std::sort(sorted.begin() + start[v], sorted.begin() + start[v + 1],
-                [](const EdgeRecord& a, const EdgeRecord& b) {
-                  if (a.j != b.j) return a.j < b.j;
-                  if (a.image != b.image) return a.image < b.image;
-                  return a.tetrahedron != b.tetrahedron ? a.tetrahedron < b.tetrahedron : a.face < b.face;
-                });
-    }
-    records->swap(sorted);
-  }
-
-  void emit(const std::vector<EdgeRecord>& records, Tessellation* out) {
+  void emit(const Scratch<EdgeRecord>& records, Tessellation* out) {
+    out->owner_start.reserve(records.size() + 1);
     out->owner_start.assign(1, 0);
     out->owner.reserve(3 * records.size());
+    out->edge_i.reserve(records.size());
+    out->edge_j.reserve(records.size());
+    out->edge_image.reserve(records.size());
     edge_of_face_.assign(4 * tets_.size(), -1);
     std::vector<GeneratorCode> g;
     for (std::size_t r = 0; r < records.size();) {
@@ -375,6 +396,8 @@ class Merger {
   void volumes(Tessellation* out) {
     out->cell_volume.assign(frame_.cart.size(), 0.0);
     for (std::size_t t = 0; t < tets_.size(); ++t) {
+      std::array<Vec3, 4> centre;
+      for (std::size_t k = 0; k < 4; ++k) centre[k] = position(tets_[t].g[k]);
       for (std::size_t f = 0; f < 4; ++f) {
         if (edge_of_face_[4 * t + f] < 0) continue;
         const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
@@ -385,7 +408,7 @@ class Merger {
         std::array<std::size_t, 3> atom;
         for (std::size_t k = 0; k < 3; ++k) {
           const auto corner = static_cast<std::size_t>(kFaceCorners[f][k]);
-          c[k] = centre_[t][corner];
+          c[k] = centre[corner];
           atom[k] = static_cast<std::size_t>(generator_atom(tets_[t].g[corner]));
         }
         for (std::size_t k = 0; k < 3; ++k) {
@@ -402,16 +425,15 @@ class Merger {
 
   const ReducedFrame& frame_;
   const std::vector<double>& weight_;
-  const std::vector<PowerTriangulation::Tetrahedron>& tets_;
+  const Scratch<PowerTriangulation::Tetrahedron>& tets_;
   double tolerance_;
   bool faces_;
   std::vector<FaceEdge> face_edges_;
-  std::vector<bool> merged_;                 // with another tetrahedron of the same place
-  std::vector<std::array<Vec3, 4>> centre_;  // generators of each tetrahedron, in its frame
-  std::vector<Vec3> point_;  // vertex of each tetrahedron, in its frame; the merged one after place()
-  std::vector<Vec3> home_;   // of each vertex, Cartesian, at its home
-  std::vector<std::int32_t> vertex_, member_start_, members_, edge_of_face_;
-  std::vector<Int3> offset_;
+  Scratch<char> merged_;  // with another tetrahedron of the same place
+  Scratch<Vec3> point_;   // vertex of each tetrahedron, in its frame; the merged one after place()
+  Scratch<Vec3> home_;    // of each vertex, Cartesian, at its home
+  Scratch<std::int32_t> vertex_, member_start_, members_, edge_of_face_;
+  Scratch<Int3> offset_;
   std::int32_t count_ = 0;
 };
 
@@ -440,16 +462,55 @@ void check_spheres(const std::vector<Vec3>& frac, const std::vector<double>& rad
   }
 }
 
-Tessellation tessellate(const Lattice& lattice, const std::vector<Vec3>& frac,
-                        const std::vector<double>& radius, const TessellationOptions& options) {
-  check_spheres(frac, radius);
-  const ReducedFrame frame = reduce_frame(lattice, frac);
+namespace {
+
+Tessellation tessellate_as_numbered(const Lattice& lattice, const std::vector<Vec3>& frac,
+                                    const std::vector<double>& radius, const TessellationOptions& options,
+                                    const std::vector<std::int32_t>& names) {
+  ReducedFrame frame = reduce_frame(lattice, frac);
+  frame.names = names;
   std::vector<double> weight;
   weight.reserve(radius.size());
   for (const double r : radius) weight.push_back(r * r);
-  const PowerTriangulation dual = triangulate(frame.lattice, frame.frac, weight);
+  const PowerTriangulation dual = triangulate(frame.lattice, frame.frac, weight, names);
   Tessellation out;
   Merger(frame, weight, dual, options).run(&out);
+  return out;
+}
+
+// Back to the caller's numbers of atoms.
+void renumber(const std::vector<std::int32_t>& order, Tessellation* t) {
+  const auto original = [&order](std::int32_t& atom) { atom = order[static_cast<std::size_t>(atom)]; };
+  const auto groups = [&](const std::vector<std::int32_t>& start, Scratch<Generator>* of) {
+    for (Generator& g : *of) original(g.atom);
+    for (std::size_t k = 0; k + 1 < start.size(); ++k)
+      std::sort(of->begin() + start[k], of->begin() + start[k + 1]);
+  };
+  groups(t->generator_start, &t->generator);
+  groups(t->owner_start, &t->owner);
+  std::vector<double> volume(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i)
+    volume[static_cast<std::size_t>(order[i])] = t->cell_volume[i];
+  t->cell_volume.swap(volume);
+  for (std::int32_t& atom : t->faces.first) original(atom);
+  for (Generator& g : t->faces.second) original(g.atom);
+}
+
+}  // namespace
+
+Tessellation tessellate(const Lattice& lattice, const std::vector<Vec3>& frac,
+                        const std::vector<double>& radius, const TessellationOptions& options) {
+  check_spheres(frac, radius);
+  if (frac.size() < kSweptAtoms) return tessellate_as_numbered(lattice, frac, radius, options, {});
+  const std::vector<std::int32_t> order = spatial_order(lattice, frac);
+  std::vector<Vec3> sorted_frac;
+  std::vector<double> sorted_radius;
+  for (const std::int32_t i : order) {
+    sorted_frac.push_back(frac[static_cast<std::size_t>(i)]);
+    sorted_radius.push_back(radius[static_cast<std::size_t>(i)]);
+  }
+  Tessellation out = tessellate_as_numbered(lattice, sorted_frac, sorted_radius, options, order);
+  renumber(order, &out);
   return out;
 }
 

@@ -59,8 +59,8 @@ void build_faces(const ReducedFrame& frame, std::vector<FaceEdge>& edges, Tessel
       sides.push_back({{out->edge_i[e], home}, {out->edge_j[e], home + out->edge_image[e]}});
     }
     if (!chain(&sides)) {
-      throw NoConvergence("the face between atoms " + std::to_string(head.first) + " and " +
-                          std::to_string(generator_atom(head.second)) + " is not a closed loop");
+      throw NoConvergence("the face between atoms " + std::to_string(frame.name(head.first)) + " and " +
+                          std::to_string(frame.name(generator_atom(head.second))) + " is not a closed loop");
     }
     faces.first.push_back(head.first);
     Generator second = frame.original(head.second);

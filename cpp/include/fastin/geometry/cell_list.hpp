@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "fastin/base/scratch.hpp"
 #include "fastin/base/vec3.hpp"
 #include "fastin/geometry/generator.hpp"
 #include "fastin/geometry/lattice.hpp"
@@ -62,9 +63,9 @@ class CellList {
   double reach_;
   std::size_t bins_[3];
   double origin_[3], bins_per_unit_[3], inverse_spacing_[3];
-  std::vector<std::uint32_t> start_;
-  std::vector<double> x_, y_, z_;
-  std::vector<GeneratorCode> code_;
+  Scratch<std::uint32_t> start_;
+  Scratch<double> x_, y_, z_;
+  Scratch<GeneratorCode> code_;
 };
 
 }  // namespace fastin

@@ -43,8 +43,10 @@ class HalfspaceLists {
   static constexpr std::size_t kLanes = 8;
 
   // `lattice` reduced, `frac` in [0, 1). Throws DegenerateGeometry when two atoms are nearer than
-  // kMinDistance.
-  HalfspaceLists(const Lattice& lattice, std::vector<Vec3> frac, std::vector<double> weight);
+  // kMinDistance. With `keep` the lists of all atoms stay, else only the one made last. `names`: numbers of
+  // the atoms for messages, empty for their own.
+  HalfspaceLists(const Lattice& lattice, std::vector<Vec3> frac, std::vector<double> weight, bool keep = true,
+                 std::vector<std::int32_t> names = {});
 
   const Vec3& position(std::int32_t atom) const { return cart_[static_cast<std::size_t>(atom)]; }
   double weight(std::int32_t atom) const { return weight_[static_cast<std::size_t>(atom)]; }
@@ -73,21 +75,31 @@ class HalfspaceLists {
     GeneratorCode code;
   };
 
+  void check_overlaps() const;
+  void refuse_overlap(std::int32_t one, std::int32_t other, double d2) const;
   void build(std::int32_t atom, double reach);
+  std::int32_t name(std::int32_t atom) const {
+    return names_.empty() ? atom : names_[static_cast<std::size_t>(atom)];
+  }
   void collect(std::int32_t atom, double reach, double covers);
   void store(List* list, double covers);
 
   Lattice lattice_;
   std::vector<Vec3> frac_;
-  std::vector<Vec3> cart_;
+  Scratch<Vec3> cart_;
   std::vector<double> weight_;
   double max_weight_;
   double default_reach_;
+  bool keep_;
+  std::vector<std::int32_t> names_;
+  std::int32_t last_ = -1;  // atom whose list was made last
   std::unique_ptr<CellList> cells_;
-  std::vector<List> lists_;
-  std::vector<double> dx_, dy_, dz_, h_, tail_;
-  std::vector<GeneratorCode> code_;
-  std::vector<Plane> scratch_;
+  Scratch<List> lists_;
+  Scratch<double> dx_, dy_, dz_, h_, tail_;
+  Scratch<GeneratorCode> code_;
+  std::vector<std::uint32_t> near_;  // slots
+  std::vector<Plane> scratch_;       // of the list in the making, planes_ of them
+  std::size_t planes_ = 0;
 };
 
 }  // namespace fastin

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "fastin/base/scratch.hpp"
 #include "fastin/base/vec3.hpp"
 #include "fastin/geometry/generator.hpp"
 #include "fastin/geometry/lattice.hpp"
@@ -30,15 +31,22 @@ struct PowerTriangulation {
     Vec3 centre;  // the point of equal power in the perturbed problem (Cartesian, this frame)
   };
 
-  std::vector<Tetrahedron> tetrahedra;
+  Scratch<Tetrahedron> tetrahedra;
 };
 
 // Corner indices of face f, so that (g[b] - g[a]) x (g[c] - g[a]) points out of the tetrahedron.
 constexpr std::array<std::array<int, 3>, 4> kFaceCorners{{{1, 2, 3}, {0, 3, 2}, {0, 1, 3}, {0, 2, 1}}};
 
+// From this number on atoms should be numbered along a curve through space (spatial_order): the walk then
+// needs little memory.
+constexpr std::size_t kSweptAtoms = 512;
+std::vector<std::int32_t> spatial_order(const Lattice& lattice, const std::vector<Vec3>& frac);
+
 // `lattice` reduced, `frac` in [0, 1), `weight` = radius squared. Throws DegenerateGeometry for overlapping
 // atoms and NoConvergence when no perturbation gives a closed complex.
+// `names`: numbers of the atoms for messages, empty for their own.
 PowerTriangulation triangulate(const Lattice& lattice, const std::vector<Vec3>& frac,
-                               const std::vector<double>& weight);
+                               const std::vector<double>& weight,
+                               const std::vector<std::int32_t>& names = {});
 
 }  // namespace fastin

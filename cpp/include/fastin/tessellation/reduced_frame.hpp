@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "fastin/base/vec3.hpp"
@@ -18,7 +19,12 @@ struct ReducedFrame {
   Lattice lattice;         // reduced
   std::vector<Vec3> frac;  // of the atoms, in the reduced basis, in [0, 1)
   std::vector<Vec3> cart;
-  std::vector<Int3> wrapped;  // the cells (reduced basis) that wrapping subtracted
+  std::vector<Int3> wrapped;             // the cells (reduced basis) that wrapping subtracted
+  std::vector<std::int32_t> names = {};  // numbers of the atoms for messages, empty for their own
+
+  std::int32_t name(std::int32_t atom) const {
+    return names.empty() ? atom : names[static_cast<std::size_t>(atom)];
+  }
 
   Vec3 position(GeneratorCode code) const {
     return cart[static_cast<std::size_t>(generator_atom(code))] +
@@ -34,7 +40,7 @@ struct ReducedFrame {
 
 inline ReducedFrame reduce_frame(const Lattice& lattice, const std::vector<Vec3>& frac) {
   const ReducedBasis basis = reduce_basis(lattice.cell());
-  ReducedFrame out{lattice, basis, Lattice(basis.cell), {}, {}, {}};
+  ReducedFrame out{lattice, basis, Lattice(basis.cell), {}, {}, {}, {}};
   out.frac.reserve(frac.size());
   out.cart.reserve(frac.size());
   out.wrapped.reserve(frac.size());

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "fastin/base/scratch.hpp"
 #include "fastin/base/vec3.hpp"
 #include "fastin/geometry/generator.hpp"
 #include "fastin/geometry/lattice.hpp"
@@ -58,14 +59,14 @@ struct Tessellation {
   std::vector<Vec3> vertex_frac;
   std::vector<double> vertex_power;  // common power, angstrom^2
   std::vector<std::int32_t> generator_start;
-  std::vector<Generator> generator;
+  Scratch<Generator> generator;
   // Edge e joins vertex i[e] with vertex j[e] displaced by image[e]: i < j, or i == j and image > 0
   // lexicographically; sorted by (i, j, image). Its owners (three or more) are given in the frame where
   // vertex i is at vertex_frac.
   std::vector<std::int32_t> edge_i, edge_j;
   std::vector<Int3> edge_image;
   std::vector<std::int32_t> owner_start;
-  std::vector<Generator> owner;
+  Scratch<Generator> owner;
   std::vector<double> cell_volume;  // one per atom; 0 for a hidden one
   // Faces with their loops; filled when asked for.
   Faces faces;
