@@ -49,6 +49,7 @@ _HOME = {
     "BondValenceMap": "fastin.bvse.valence_map",
     "compute_barriers": "fastin.bvse.barriers",
     "Barriers": "fastin.bvse.barriers",
+    "choice_barriers": "fastin.bvse.choices",
     "compute_paths": "fastin.transport.paths",
     "TransportNetwork": "fastin.transport.paths",
     "order": "fastin.ordering.order",

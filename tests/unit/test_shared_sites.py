@@ -7,6 +7,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 import fastin
+from fastin.bvse.choices import _Draw, choice_barriers
 from fastin.bvse.field import build_field
 from fastin.bvse.shared import sharing_rows
 from fastin.transport.blocking import blocked_barriers
@@ -63,9 +64,9 @@ def test_energy_is_that_without_the_shared_rows(share):
 def test_warning_names_what_and_how_much():
     found = {w.code: w for w in fastin.compute_bvse(mixed(0.1), "Li").warnings}
     assert "Na+ (0.3 a cell beside 2.7 Li+)" in found["ion-shared-site"].message
-    assert "ordered cells" not in found["ion-shared-site"].message
+    assert "--choices" not in found["ion-shared-site"].message
     much = {w.code: w for w in fastin.compute_bvse(mixed(0.4), "Li").warnings}
-    assert "ordered cells (fastin order) can have higher barriers" in much["ion-shared-site"].message
+    assert "explicit choices (fastin barriers --choices 5)" in much["ion-shared-site"].message
     assert "ion-shared-site" not in [w.code for w in fastin.compute_bvse(mixed(0.0), "Li").warnings]
     assert "framework-dropped" not in [w.code for w in fastin.compute_paths(mixed(0.1), "Li").warnings]
 
@@ -153,3 +154,58 @@ def test_site_percolation_of_the_simple_cubic_lattice(share):
     through = np.isfinite(drawn[:, 2]).mean()
     assert through == pytest.approx(0.0, abs=0.2) if share < 0.3 else through >= 0.6
     assert (drawn[np.isfinite(drawn)] == 0.3).all()
+
+
+def test_choices_put_each_species_where_it_sits():
+    """A quarter Na on 24 positions: six of them in full, eighteen with lithium alone, no position twice."""
+    crystal = fastin.Crystal.from_structure(mixed(0.25))
+    draw = _Draw(crystal, crystal.resolve_ion("Li"), None)
+    assert draw.multiples == (2, 2, 2)
+    assert draw.counts() == {"Na+": 6}
+    cells = [draw.structure(np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    where = []
+    for cell in cells:
+        held = [site for site in cell if any(s.symbol == "Na" for s in site.species)]
+        assert len(cell) == 40
+        assert len(held) == 6
+        assert all(site.species.num_atoms == 1 and len(site.species) == 1 for site in held)
+        lithium = sum(site.species[s] for site in cell for s in site.species if s.symbol == "Li")
+        assert lithium == pytest.approx(18.0)
+        where.append(sorted(tuple(np.round(site.frac_coords, 6)) for site in held))
+    assert where[0] == where[1] != where[2]
+
+
+def test_choices_follow_the_ordered_cells():
+    """Within 0.12 eV of the mixed crystal where Na is little, above it where it is much; the seed decides."""
+    little, much = (choice_barriers(mixed(share), "Li", choices=3) for share in (0.04, 0.38))
+    np.testing.assert_allclose(little.median, little.mixed, atol=0.05)
+    assert much.median[2] > much.mixed[2] + 0.12
+    again = choice_barriers(mixed(0.38), "Li", choices=2)
+    np.testing.assert_allclose(again.values, much.values[:2], atol=1e-9)
+    assert "9 Na+" in repr(much)
+    assert much.to_dict()["drawn"] == {"Na+": 9}
+
+
+def test_choices_are_refused_where_there_are_none():
+    with pytest.raises(fastin.InputError, match="nothing to choose"):
+        choice_barriers(mixed(0.0), "Li")
+    with pytest.raises(fastin.InputError, match="choices"):
+        choice_barriers(mixed(0.2), "Li", choices=0)
+    with pytest.raises(fastin.InputError, match="three multiples"):
+        choice_barriers(mixed(0.2), "Li", supercell=(2, 2))
+    with pytest.raises(fastin.InputError, match="3000 positions"):
+        choice_barriers(mixed(0.2), "Li", supercell=(20, 20, 20))
+
+
+def test_two_species_on_one_position_do_not_meet():
+    """La and Sr beside Li on one site: disjoint positions, both in full."""
+    held = {"Li": 0.4, "La": 0.3, "Sr": 0.3}
+    frac = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    crystal = fastin.Crystal.from_structure(Structure(Lattice.cubic(3.88), [held, "Ti", "O", "O", "O"], frac))
+    draw = _Draw(crystal, crystal.resolve_ion("Li"), (3, 3, 3))
+    cell = draw.structure(np.random.default_rng(0))
+    names = [sorted(s.symbol for s in site.species) for site in cell]
+    assert draw.counts() == {"La3+": 8, "Sr2+": 8}
+    assert sum(n == ["La"] for n in names) == 8
+    assert sum(n == ["Sr"] for n in names) == 8
+    assert sum(n == ["Li"] for n in names) == 11

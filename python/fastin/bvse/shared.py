@@ -7,8 +7,8 @@ its share of the sites: as long as fewer are blocked than percolation of sites a
 others, with the barrier of the undoped crystal. Against ordered cells (bench/shared_sites.py) this holds within 0.12 eV
 up to an eighth of the sites for Na in Li3OCl and for Al in cubic Li7La3Zr2O12, and for the one-dimensional barrier of
 Li3xLa2/3-xTiO3; beyond, ordered cells have higher barriers in two and three dimensions, and so where each site has four
-neighbours or fewer (mixed spinels). `TransportNetwork.blocked_barriers` draws the blocked positions at random and shows
-where the ion is shut in; for energies of the neighbours too, order the crystal.
+neighbours or fewer (mixed spinels). There `fastin.bvse.choices` averages over explicit choices, each with a landscape
+of its own. `TransportNetwork.blocked_barriers` only blocks the positions on the network: where the ion is shut in.
 
 Where less than 0.3 of a position is free of the other species (the threshold of site percolation is 0.31 on the simple
 cubic lattice: D. Stauffer and A. Aharony, Introduction to Percolation Theory, 1994) the position belongs to the other
@@ -68,10 +68,14 @@ def sharing_rows(crystal: Crystal, ion: MobileIon) -> NDArray[np.bool_]:
         ion: the mobile ion.
     """
     sharing = np.zeros(len(crystal.number), dtype=np.bool_)
-    blocked, partners = _partners(crystal, ion)
-    for row, found in partners:
-        sharing[row] = bool((1.0 - blocked[found] >= _LEAST_FREE).any())
+    sharing[[row for row, _ in sharing_partners(crystal, ion)]] = True
     return sharing
+
+
+def sharing_partners(crystal: Crystal, ion: MobileIon) -> list[tuple[int, NDArray[np.int64]]]:
+    """`sharing_rows` by number, each with the rows of the ion (counted among those) that it excludes."""
+    blocked, partners = _partners(crystal, ion)
+    return [(row, found) for row, found in partners if (1.0 - blocked[found] >= _LEAST_FREE).any()]
 
 
 def blocked_shares(crystal: Crystal, ion: MobileIon) -> NDArray[np.float64]:
@@ -94,6 +98,6 @@ def sharing_warnings(crystal: Crystal, ion: MobileIon, sharing: NDArray[np.bool_
     share = sum(names.values()) / (sum(names.values()) + ions)
     text = f"{listed} on positions of {ion.symbol}: left out of the energy, where the ion is they are not"
     if share > _MUCH:
-        text += "; they block so many that ordered cells (fastin order) can have higher barriers"
+        text += "; so many change the ways of the others: take explicit choices (fastin barriers --choices 5)"
     where = ", ".join(dict.fromkeys(crystal.label[int(row)] for row in np.flatnonzero(sharing)))
     return [CrystalWarning("ion-shared-site", text, where)]

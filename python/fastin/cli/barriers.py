@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -35,7 +37,7 @@ from fastin.cli._common import (
     warning_mark,
 )
 from fastin.cli._inputs import Source, expand_sources, open_source
-from fastin.cli._table import WARNING_COLUMN, Column, csv_option, print_csv, print_table, wide_option
+from fastin.cli._table import WARNING_COLUMN, Column, csv_option, print_csv, print_table, print_text, wide_option
 from fastin.errors import FastinError
 from fastin.runtime.isolate import Failure
 
@@ -58,11 +60,13 @@ def worker(
     out: Path | None,
     formats: tuple[str, ...],
     num_threads: int,
+    choices: int = 0,
 ) -> Callable[[tuple[Source, str]], dict[str, Any]]:
     """In a worker process: the function that takes one (path, stem), writes its files and returns its row."""
     import fastin.bvse.barriers  # noqa: F401 - no structure's time limit shall pay for imports
 
     options: dict[str, Any] = {"grid_options": grid, "barrier_options": barriers, "block": block}
+    options["choices"] = choices
     return partial(_answer, ion=ion, out=out, formats=formats, threads=num_threads, **options)
 
 
@@ -76,6 +80,7 @@ def _answer(
     out: Path | None,
     formats: tuple[str, ...],
     threads: int,
+    choices: int,
 ) -> dict[str, Any]:
     from fastin.bvse.barriers import compute_barriers
     from fastin.bvse.grid import compute_bvse
@@ -86,6 +91,8 @@ def _answer(
         grid = compute_bvse(crystal, ion, num_threads=threads, **grid_options)
         barriers = compute_barriers(grid, num_threads=threads, **barrier_options)
         row = {**barriers.to_dict(), "ion_guessed": is_guessed(ion, barriers.ion.symbol, grid.warnings)}
+        if choices and any(w.code == "ion-shared-site" for w in barriers.warnings):
+            row["choices"] = _choices(crystal, barriers.ion.symbol, choices, threads, grid_options, barrier_options)
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             for kind in formats:
@@ -95,6 +102,31 @@ def _answer(
         return {"source": source.name, "error": {"type": type(error).__name__, "message": str(error)}}
     row["source"] = source.name
     return json_ready(row)  # type: ignore[no-any-return]
+
+
+def _choices(
+    crystal: Any, ion: str, count: int, threads: int, grid: dict[str, Any], barriers: dict[str, Any]
+) -> dict[str, Any]:
+    from fastin.bvse.choices import choice_barriers
+
+    options = {k: v for k, v in (grid | barriers).items() if k not in ("strict", "zero")}
+    return choice_barriers(crystal, ion, choices=count, num_threads=threads, **options).to_dict()
+
+
+def _choice_line(row: dict[str, Any]) -> str:
+    """Smallest, median and largest of the explicit choices."""
+    found = row["choices"]
+    columns = [sorted(math.inf if v is None else v for v in column) for column in zip(*found["values_eV"], strict=True)]
+    parts = [
+        f"E_{d}D {number(c[0], 2)} / {number(statistics.median(c), 2)} / {number(c[-1], 2)}"
+        for d, c in enumerate(columns, 1)
+    ]
+    held = ", ".join(f"{count} {name}" for name, count in found["drawn"].items())
+    cells = " x ".join(map(str, found["supercell"]))
+    return (
+        f"{Path(row['source']).name}: {len(columns[0])} explicit choices of {held} in {cells} cells, smallest / median "
+        f"/ largest from the network zero: {', '.join(parts)} eV"
+    )
 
 
 _COLUMNS = (
@@ -153,6 +185,12 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 @plain_sum_option
 @click.option("--connectivity", type=click.Choice(["6", "26"]), default="26", show_default=True)
 @click.option("--refine/--no-refine", default=True, show_default=True, help="Polish minima and saddles off the grid.")
+@click.option(
+    "--choices",
+    type=click.IntRange(0, 1000),
+    default=0,
+    help="Where others share the ion's positions: also explicit choices of those, drawn at random in a supercell.",
+)
 @json_option
 @click.option(
     "-o",
@@ -184,6 +222,7 @@ def command(
     plain_sum: bool,
     connectivity: str,
     refine: bool,
+    choices: int,
     as_json: bool,
     out: Path | None,
     formats: tuple[str, ...],
@@ -205,6 +244,7 @@ def command(
         "out": out,
         "formats": formats or ("cube",),
         "block": block,
+        "choices": choices,
         "grid": {
             "resolution": resolution,
             "cutoff": cutoff,
@@ -236,6 +276,9 @@ def command(
             console.print(f"{convention} convention; measured from the lowest point of the {where}.", style="dim")
             for line in ion_legend(rows):
                 console.print(line, style="dim", markup=False)
+        for row in rows:
+            if "choices" in row:
+                print_text(_choice_line(row), "  ")
         if out is not None and computed:
             console.print(f"files written to {escape(str(out))}", style="dim")
         for row in rows:
