@@ -79,7 +79,8 @@ def test_legs_percolate_where_the_network_does(networks, name):
     for d, level in enumerate(paths.occupied_levels, 1):
         opening = [leg.energy for leg in paths.legs() if d in leg.opens]
         if np.isfinite(level):
-            assert opening == [pytest.approx(level, abs=1e-6)]
+            assert opening, d
+            assert opening == pytest.approx([level] * len(opening), abs=1e-6)  # several where they share a saddle
         else:
             assert not opening
 

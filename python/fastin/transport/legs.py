@@ -41,7 +41,7 @@ class Leg:
         length: along the steepest-descent paths, angstrom.
         multiplicity: how many of its class there are in the cell, directions apart.
         opens: dimensions (1, 2, 3) in which the places become connected by this class and those with lower saddles, and
-            not without it.
+            not without it; of classes over one saddle each that would do (`fastin.transport.ways.opened`).
         stop: for an exchange, how many hops the first ion makes: it takes the place of the second, which makes the
             others; 0 for the other mechanisms.
     """

@@ -301,6 +301,12 @@ class _Ranks:
         self.loops: dict[int, FloatArray] = {n: np.zeros((0, 3)) for n in range(count)}
         self.rank = 0
 
+    def copy(self) -> _Ranks:
+        """Another one that goes on from here."""
+        other = _Ranks(0)
+        other.parent, other.loops, other.rank = dict(self.parent), dict(self.loops), self.rank
+        return other
+
     def _find(self, n: int) -> tuple[int, FloatArray]:
         offset = np.zeros(3)
         while self.parent[n][0] != n:
@@ -330,30 +336,48 @@ class _Ranks:
 
 
 def opened(orbits: Sequence[Sequence[Walk]], places: Places, hops: Hops) -> list[tuple[int, ...]]:
-    """Dimensions that each class of ways opens when they are added in this order.
+    """Dimensions that each class of ways opens when they are added in this order, those of one height together.
 
-    Sites of one place are joined by the hops between them, each when its turn comes; what these open, the class before
-    them opens.
+    Of classes over one saddle each opens what it opens with the lower ones alone; what only all of them open together,
+    all open. Sites of one place are joined by the hops between them, each when its turn comes; what these open, the
+    classes before them open.
     """
     ends = places.of_site[hops.index]
     inside = np.flatnonzero((ends[0] >= 0) & (ends[0] == ends[1]))  # by rising energy, as all hops
+    heights = [_height(hops, orbit[0].steps) for orbit in orbits]
     sets, entered = _Ranks(len(places.of_site)), 0
-    out: list[tuple[int, ...]] = []
-    for orbit in [*orbits, None]:
-        height = _height(hops, orbit[0].steps) if orbit else math.inf
+    out: list[tuple[int, ...]] = [()] * len(orbits)
+    last: list[int] = []
+    first = 0
+    while first <= len(orbits):
+        height = heights[first] if first < len(orbits) else math.inf
         before = sets.rank
         while entered < len(inside) and hops.energy[inside[entered]] <= height + _EQUAL:
             h = inside[entered]
             if places.copy_of(int(hops.index[1, h]), hops.image[h]) == places.copy_of(int(hops.index[0, h]), (0, 0, 0)):
                 sets.join(int(hops.index[0, h]), int(hops.index[1, h]), hops.image[h])
             entered += 1
-        if out and sets.rank > before:
-            out[-1] = (*out[-1], *range(before + 1, sets.rank + 1))
-        before = sets.rank
-        if orbit is None:
+        for n in last:
+            out[n] = (*out[n], *range(before + 1, sets.rank + 1))
+        if first == len(orbits):
             break
-        for walk in orbit:
-            end, cell = walk_ends(walk, hops)
-            sets.join(walk.start, end, cell)
-        out.append(tuple(range(before + 1, sets.rank + 1)))
+        group = [first]
+        while group[-1] + 1 < len(orbits) and heights[group[-1] + 1] <= height + _EQUAL:
+            group.append(group[-1] + 1)
+        before = sets.rank
+        alone = [_joined(sets.copy(), orbits[n], hops).rank for n in group] if len(group) > 1 else []
+        for n in group:
+            _joined(sets, orbits[n], hops)
+        for d in range(before + 1, sets.rank + 1):
+            able = [n for n, rank in zip(group, alone, strict=True) if rank >= d] if alone else []
+            for n in able or group:
+                out[n] = (*out[n], d)
+        last, first = group, group[-1] + 1
     return out
+
+
+def _joined(sets: _Ranks, orbit: Sequence[Walk], hops: Hops) -> _Ranks:
+    for walk in orbit:
+        end, cell = walk_ends(walk, hops)
+        sets.join(walk.start, end, cell)
+    return sets
