@@ -101,6 +101,7 @@ def test_mutated_cifs(text: str) -> None:
 @given(st.text(max_size=400))
 @example("data_\nloop_\n_atom_site_fract_x\n")
 @example("data_x _atom_site_fract_x 0")
+@example("data_x\n_cell_length_a 4\n_cell_length_b\n_cell_length_c 4\n_atom_site_fract_x 0\n")
 def test_any_text(text: str) -> None:
     usable(text)
 

@@ -19,8 +19,8 @@ def first_value(block: Any, tags: tuple[str, ...]) -> str:
     """The first known value among several tags, without quotes; empty where there is none."""
     for tag in tags:
         value = block.find_value(tag)
-        if value is not None and value not in ("?", "."):
-            if value[0] == ";":
+        if value and value not in ("?", "."):  # a tag without its value has an empty one
+            if value.startswith(";"):
                 value = value.strip(";")
             return unquoted(value)
     return ""
