@@ -10,15 +10,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from common import arguments, start, write
 
 import fastin
 from fastin.ml.dataset import read_sources
 from fastin.ml.predictor import graphs_of
 from fastin.ml.store import GraphStore
-from fastin.ml.train import predict_targets
-from fastin.prediction import load_shipped
+from fastin.prediction import load_predictor
 
 
 def main() -> None:
@@ -31,7 +29,7 @@ def main() -> None:
     options.threads = options.threads or 1
     start(options)
     fastin.set_num_threads(1)
-    trained = load_shipped(options.model, "cpu")
+    trained = load_predictor(options.model, "cpu")
     every = list(read_sources([options.cifs]))
     spent: dict[str, list[float]] = {}
 
@@ -51,10 +49,10 @@ def main() -> None:
         except fastin.FastinError:
             continue
         one = GraphStore.from_entries(entries[-1:])
-        timed("model_single", lambda s=one: predict_targets(trained.models, trained.tensors(s), [0]))
+        timed("model_single", lambda s=one: trained.predict(s))
     store = GraphStore.from_entries(entries)
     begin = time.process_time()
-    predict_targets(trained.models, trained.tensors(store), np.arange(len(store)))
+    trained.predict(store)
     batched = 1e3 * (time.process_time() - begin) / len(store)
     rows = {k: {"median_ms": statistics.median(v), "mean_ms": statistics.fmean(v)} for k, v in spent.items()}
     write("ml_timing", options, {"structures": len(store), "cpu_time": rows, "model_batched_ms": batched})
