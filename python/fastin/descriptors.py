@@ -53,6 +53,7 @@ def describe(
     network: InterstitialNetwork | None = None,
     barriers: Barriers | None = None,
     grid: EnergyGrid | None = None,
+    paths: bool = False,
     oxidation_states: OxidationStates | None = None,
     strict: bool = False,
     num_threads: int | None = None,
@@ -69,12 +70,14 @@ def describe(
         network: the result of `compute_network` for this crystal and ion, if it is there already.
         barriers: the result of `compute_barriers`, likewise.
         grid: the result of `compute_bvse`, likewise.
+        paths: trace the paths that set the barriers, for ``path_*`` and ``tortuosity_*``.
         oxidation_states: as for `Crystal`.
         strict: refuse a crystal with severe warnings.
         num_threads: None takes the default of `set_num_threads`.
 
     Returns:
-        Name -> value, always the same names in the same order. Groups: cell and composition; ``void_*``,
+        Name -> value, always the same names in the same order (those of paths only with `paths`). Groups: cell and
+        composition; ``void_*``,
         ``bottleneck_*``, ``free_sphere_*``, ``percolation_*`` of the interstitial network; ``barrier_*`` with both
         zeros, ``accessible_share_*`` (share of the cell's volume at most that far above its minimum), ``path_*`` and
         ``tortuosity_*`` (length of the path that sets the barrier over the length of its net translation) of the energy
@@ -101,7 +104,10 @@ def describe(
     doubts: list[CrystalWarning] = [*crystal.warnings, *mobile.warnings]
     parts: tuple[tuple[tuple[str, ...], Callable[[], dict[str, float]]], ...] = (
         (_NETWORK, partial(_network, crystal, mobile, network, num_threads, doubts)),
-        (_LANDSCAPE, partial(_landscape, crystal, mobile, grid, barriers, resolution, convention, num_threads, doubts)),
+        (
+            _LANDSCAPE + _PATHS if paths else _LANDSCAPE,
+            partial(_landscape, crystal, mobile, grid, barriers, resolution, convention, paths, num_threads, doubts),
+        ),
         (_VALENCE, partial(_valence, crystal, mobile)),
     )
     for names, compute in parts:
@@ -227,6 +233,7 @@ def _landscape(
     barriers: Barriers | None,
     resolution: float,
     convention: str,
+    paths: bool,
     num_threads: int | None,
     doubts: list[CrystalWarning],
 ) -> dict[str, float]:
@@ -240,7 +247,7 @@ def _landscape(
             crystal, mobile.symbol, resolution=resolution, convention=convention, num_threads=num_threads
         )
     if barriers is None:
-        barriers = compute_barriers(grid, paths=True, num_threads=num_threads)
+        barriers = compute_barriers(grid, paths=paths, num_threads=num_threads)
     doubts += barriers.warnings
     found: dict[str, float] = {"energy_minimum_eV": barriers.energy_minimum}
     for zero in ("network", "global"):
@@ -259,6 +266,8 @@ def _landscape(
     if len(sites) and grid.field is not None:
         energies = grid.field.energy(sites, num_threads=num_threads) - barriers.energy_minimum
     found.update(_spread("mobile_site_energy", energies, "eV"))
+    if not paths:
+        return found
     for d, path in enumerate((barriers.path_1d, barriers.path_2d, barriers.path_3d), start=1):
         length = repeat = math.nan
         if path is not None:
@@ -311,6 +320,6 @@ _LANDSCAPE = (
     *(f"accessible_share_{level:g}eV" for level in ACCESSIBLE_LEVELS),
     "thermal_share_1000K",
     *_names("mobile_site_energy", "eV"),
-    *(name for d in (1, 2, 3) for name in (f"path_length_{d}d_A", f"tortuosity_{d}d")),
 )
+_PATHS = tuple(name for d in (1, 2, 3) for name in (f"path_length_{d}d_A", f"tortuosity_{d}d"))
 _VALENCE = (*_names("valence_mismatch", "e"), "global_instability_index_e")

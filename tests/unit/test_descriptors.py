@@ -20,7 +20,7 @@ from fastin.runtime.openmp import _core
 
 @pytest.fixture(scope="module")
 def olivine() -> dict[str, float]:
-    return fastin.describe(fastin.examples()["LiFePO4"])
+    return fastin.describe(fastin.examples()["LiFePO4"], paths=True)
 
 
 def rocksalt(a: float = 5.13) -> Structure:
@@ -67,8 +67,10 @@ def test_occupancies_weigh_in_valence_sums():
 
 def test_keys_carry_units_and_do_not_depend_on_the_crystal(olivine):
     assert all(isinstance(value, float) for value in olivine.values())
-    other = fastin.describe(fastin.examples()["CaF2"], "F", resolution=0.4)
+    other = fastin.describe(fastin.examples()["CaF2"], "F", resolution=0.4, paths=True)
     assert list(other) == list(olivine)
+    untraced = fastin.describe(fastin.examples()["CaF2"], "F", resolution=0.4)
+    assert untraced == {k: v for k, v in other.items() if not k.startswith(("path_", "tortuosity_"))}
     unit = re.compile(r"_(A|A3|eV|e|g_cm3|per_nm3|K)$|_\d+(\.\d+)?eV$|_\d+K$")
     plain = {name for name in olivine if not unit.search(name)}
     assert plain == {
@@ -103,7 +105,7 @@ def test_parts_given_are_used(olivine):
     crystal = Crystal.from_file(fastin.examples()["LiFePO4"])
     grid = fastin.compute_bvse(crystal)
     found = fastin.describe(
-        crystal, network=fastin.compute_network(crystal), grid=grid, barriers=fastin.compute_barriers(grid)
+        crystal, network=fastin.compute_network(crystal), grid=grid, barriers=fastin.compute_barriers(grid), paths=True
     )
     for name, value in olivine.items():
         np.testing.assert_allclose(found[name], value, err_msg=name)

@@ -31,6 +31,9 @@ def test_numbers_are_those_of_the_functions() -> None:
     assert [row[f"free_sphere_radius_{axis}_A"] for axis in "abc"] == pytest.approx(network.free_sphere_radii.tolist())
     assert row["voids"] == len(network.site_radius)
     assert row["density_g_cm3"] == pytest.approx(facts["density_g_cm3"])
+    assert row["path_length_1d_A"] is None
+    traced = _row("descriptors", paths=True)
+    assert traced["path_length_1d_A"] == pytest.approx(fastin.describe(LFP, paths=True)["path_length_1d_A"])
     assert row["inequivalent_hops"] == len(paths.hop_classes())
     assert row["kinetic_activation_energy_eV"] == pytest.approx(paths.activation_energy()[1])
 

@@ -117,7 +117,8 @@ double BvseSplit::energy_gradient(const Vec3& frac, Vec3* gradient, Mat3* hessia
 
 void BvseSplit::grid(const Int3& shape, const std::vector<GridOperation>& operations, int num_threads,
                      float* values) const {
-  const bvse::FarSpline::OnGrid far(impl_->far, shape);
+  constexpr std::size_t kFewOperations = 4;  // most points are computed, not copied
+  const bvse::FarSpline::OnGrid far(impl_->far, shape, operations.size() <= kFewOperations);
   bvse::TileSum sum{impl_->lattice, impl_->near, {}, impl_->constant, &far};
   for (const SplitTerm& t : impl_->terms)
     sum.terms.push_back(bvse::kernel_term(t, t.split ? Part::near : Part::whole));

@@ -49,7 +49,9 @@ Derivatives screened_derivatives(double rho, double r) {
 SplitTerm make_split(const WindowedTerm& term) {
   SplitTerm out;
   out.term = term;
-  out.split = term.start > kNearRange;
+  // A window that closes on more than this (eV) is too sharp for the spline (short cutoffs).
+  constexpr double kGentle = 1e-3;
+  out.split = term.start > kNearRange && std::abs(term.value(term.start)) < kGentle;
   if (!out.split) return out;
   if (term.pair.coulomb) {
     out.join = screened_derivatives(term.pair.length, kNearRange);

@@ -16,7 +16,7 @@ constexpr int kJoinOrder = 5;
 // A term as the split sum sees it.
 struct SplitTerm {
   WindowedTerm term;
-  // False: the term is all but over at kNearRange; all of it is near, with its window.
+  // False: the term is all but over at kNearRange, or its window closes too sharply; all of it is near.
   bool split = false;
   // Taylor coefficients of pair energy / amplitude in R^2 - kNearRange^2.
   std::array<double, kJoinOrder + 1> join{};

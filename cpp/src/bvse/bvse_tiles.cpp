@@ -193,30 +193,59 @@ Tiles make_tiles(const Lattice& lattice, const Shape& s, const std::vector<GridO
   return tiles;
 }
 
+// Cartesian steps of each index along its axis, and the indices of a point without divisions.
+class GridPoints {
+ public:
+  GridPoints(const Lattice& lattice, const Shape& s) : s_(s), inverse_b_(1.0 / s.b), inverse_c_(1.0 / s.c) {
+    const std::array<std::int32_t, 3> n{s.a, s.b, s.c};
+    for (int axis = 0; axis < 3; ++axis) {
+      const auto k = static_cast<std::size_t>(axis);
+      along_[k].reserve(static_cast<std::size_t>(n[k]));
+      for (std::int32_t i = 0; i < n[k]; ++i)
+        along_[k].push_back((static_cast<double>(i) / n[k]) * lattice.cell()[axis]);
+    }
+  }
+  Int3 indices(std::int32_t point) const {
+    // (v + 1/2) / n is at least 1/(2n) away from an integer, far more than the rounding of the product.
+    const auto rest = static_cast<std::int32_t>((point + 0.5) * inverse_c_);
+    const auto i = static_cast<std::int32_t>((rest + 0.5) * inverse_b_);
+    return {i, rest - i * s_.b, point - rest * s_.c};
+  }
+  Vec3 cart(const Int3& at) const {
+    return along_[0][static_cast<std::size_t>(at.x)] + along_[1][static_cast<std::size_t>(at.y)] +
+           along_[2][static_cast<std::size_t>(at.z)];
+  }
+
+ private:
+  Shape s_;
+  double inverse_b_, inverse_c_;
+  std::array<std::vector<Vec3>, 3> along_;
+};
+
 // Per-thread buffers: neighbours of one tile by term, relative to the tile's centre.
 struct Scratch {
   std::vector<Neighbors> by_term;
   std::array<float, kTilePoints> x, y, z, energy;
 };
 
-void fill_tile(const TileSum& sum, const Shape& s, const std::int32_t* points, std::size_t n,
+void fill_tile(const TileSum& sum, const GridPoints& grid, const std::int32_t* points, std::size_t n,
                Scratch& scratch, float* out) {
   std::array<Vec3, kTilePoints> cart;
   Vec3 low, high;
   for (std::size_t p = 0; p < n; ++p) {
-    const std::int32_t k = points[p] % s.c, rest = points[p] / s.c, i = rest / s.b, j = rest % s.b;
-    cart[p] = sum.lattice.to_cart(
-        {static_cast<double>(i) / s.a, static_cast<double>(j) / s.b, static_cast<double>(k) / s.c});
+    const Int3 at = grid.indices(points[p]);
+    cart[p] = grid.cart(at);
     for (int a = 0; a < 3; ++a) {
       low[a] = p == 0 ? cart[p][a] : std::min(low[a], cart[p][a]);
       high[a] = p == 0 ? cart[p][a] : std::max(high[a], cart[p][a]);
     }
     scratch.energy[p] = static_cast<float>(sum.constant);
-    if (sum.far != nullptr) scratch.energy[p] += sum.far->at(i, j, k);
+    if (sum.far != nullptr) scratch.energy[p] += sum.far->at(at, points[p]);
   }
   const Vec3 center = 0.5 * (low + high);
-  double reach = 0.0;
-  for (std::size_t p = 0; p < n; ++p) reach = std::max(reach, norm(cart[p] - center));
+  double reach2 = 0.0;
+  for (std::size_t p = 0; p < n; ++p) reach2 = std::max(reach2, norm2(cart[p] - center));
+  const double reach = std::sqrt(reach2);
   const std::size_t padded = (n + kLanes - 1) / kLanes * kLanes;
   for (std::size_t p = 0; p < padded; ++p) {
     const Vec3 d = cart[std::min(p, n - 1)] - center;
@@ -256,9 +285,10 @@ void fill_grid(const TileSum& sum, const Int3& shape, const std::vector<GridOper
   std::vector<Scratch> scratch(static_cast<std::size_t>(threads));
   for (Scratch& t : scratch) t.by_term.resize(sum.terms.size());
   std::vector<float> energy(tiles.points.size());
+  const GridPoints grid(sum.lattice, s);
   parallel_for(tile_count, threads, [&](std::size_t t, int thread) {
     const std::size_t first = tiles.start[t];
-    fill_tile(sum, s, tiles.points.data() + first, tiles.start[t + 1] - first,
+    fill_tile(sum, grid, tiles.points.data() + first, tiles.start[t + 1] - first,
               scratch[static_cast<std::size_t>(thread)], energy.data() + first);
   });
   if (operations.size() > 1) {

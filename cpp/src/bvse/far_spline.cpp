@@ -1,5 +1,6 @@
 #include "far_spline.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "fastin/base/simd.hpp"
@@ -49,33 +50,52 @@ Weights weights(double t) {
   return out;
 }
 
-// One axis of values made into B-spline coefficients, in place: the recursive filters of Unser (IEEE Trans.
-// Signal Process. 41, 821, 1993) with sums over the period for their first terms.
-void to_coefficients(double* c, std::size_t n, std::size_t stride) {
+constexpr std::size_t kLines = 8;  // filtered at once
+
+// `lines` (at most kLines) adjacent lines of values along one axis made into B-spline coefficients, in place:
+// the recursive filters of Unser (IEEE Trans. Signal Process. 41, 821, 1993) with sums over the period for
+// their first terms.
+void to_coefficients(double* c, std::size_t n, std::size_t stride, std::size_t lines) {
   constexpr std::array<double, 2> kPoles{-0.43057534709997367, -0.043096288203264653};
   for (const double z : kPoles) {
     const double closed = 1.0 / (1.0 - std::pow(z, static_cast<double>(n)));
     const double gain = (1.0 - z) * (1.0 - 1.0 / z);
-    double sum = 0.0, power = 1.0;
-    for (std::size_t k = 0; k < n && std::abs(power) > 1e-18; ++k) {
-      sum += power * c[((n - k) % n) * stride];
-      power *= z;
+    std::array<double, kLines> sum{}, next{};
+    double power = 1.0;
+    for (std::size_t k = 0; k < n && std::abs(power) > 1e-18; ++k, power *= z) {
+      const double* from = c + ((n - k) % n) * stride;
+      for (std::size_t l = 0; l < lines; ++l) sum[l] += power * from[l];
     }
-    c[0] = sum * closed;
-    for (std::size_t k = 1; k < n; ++k) c[k * stride] += z * c[(k - 1) * stride];
-    sum = 0.0, power = z;
-    for (std::size_t k = 0; k < n && std::abs(power) > 1e-18; ++k) {
-      sum += power * c[((n - 1 + k) % n) * stride];
-      power *= z;
+    for (std::size_t l = 0; l < lines; ++l) c[l] = sum[l] * closed;
+    for (std::size_t k = 1; k < n; ++k) {
+      double* to = c + k * stride;
+      for (std::size_t l = 0; l < lines; ++l) to[l] += z * (to - stride)[l];
     }
-    double next = -sum * closed;
+    sum = {};
+    power = z;
+    for (std::size_t k = 0; k < n && std::abs(power) > 1e-18; ++k, power *= z) {
+      const double* from = c + ((n - 1 + k) % n) * stride;
+      for (std::size_t l = 0; l < lines; ++l) sum[l] += power * from[l];
+    }
+    for (std::size_t l = 0; l < lines; ++l) next[l] = -sum[l] * closed;
     for (std::size_t k = n - 1; k > 0; --k) {
-      const double here = z * (next - c[(k - 1) * stride]);
-      c[k * stride] = gain * next;
-      next = here;
+      double* to = c + k * stride;
+      for (std::size_t l = 0; l < lines; ++l) {
+        const double here = z * (next[l] - (to - stride)[l]);
+        to[l] = gain * next[l];
+        next[l] = here;
+      }
     }
-    c[0] = gain * next;
+    for (std::size_t l = 0; l < lines; ++l) c[l] = gain * next[l];
   }
+}
+
+// Along an axis whose lines lie side by side, `count` of them; kLines with its own bound lets the compiler
+// unroll.
+void filter_lines(double* c, std::size_t n, std::size_t stride, std::size_t count) {
+  std::size_t l = 0;
+  for (; l + kLines <= count; l += kLines) to_coefficients(c + l, n, stride, kLines);
+  if (l < count) to_coefficients(c + l, n, stride, count - l);
 }
 
 }  // namespace
@@ -137,12 +157,20 @@ FarSpline::FarSpline(const Lattice& lattice, const Int3& shape, const std::vecto
   padded_[2] = n_[2] + kPad - 1;
   std::vector<double> c(values.begin(), values.end());
   const std::size_t row = n_[2], plane = n_[1] * n_[2];
-  for (std::size_t i = 0; i < n_[0]; ++i)
-    for (std::size_t j = 0; j < n_[1]; ++j) to_coefficients(c.data() + i * plane + j * row, n_[2], 1);
-  for (std::size_t i = 0; i < n_[0]; ++i)
-    for (std::size_t k = 0; k < n_[2]; ++k) to_coefficients(c.data() + i * plane + k, n_[1], row);
-  for (std::size_t j = 0; j < n_[1]; ++j)
-    for (std::size_t k = 0; k < n_[2]; ++k) to_coefficients(c.data() + j * row + k, n_[0], plane);
+  // The last axis in blocks turned over, so that lines lie side by side.
+  std::vector<double> turned(kLines * n_[2]);
+  const std::size_t rows = n_[0] * n_[1];
+  for (std::size_t first = 0; first < rows; first += kLines) {
+    const std::size_t lines = std::min(kLines, rows - first);
+    double* block = c.data() + first * row;
+    for (std::size_t l = 0; l < lines; ++l)
+      for (std::size_t k = 0; k < row; ++k) turned[k * kLines + l] = block[l * row + k];
+    filter_lines(turned.data(), row, kLines, lines);
+    for (std::size_t l = 0; l < lines; ++l)
+      for (std::size_t k = 0; k < row; ++k) block[l * row + k] = turned[k * kLines + l];
+  }
+  for (std::size_t i = 0; i < n_[0]; ++i) filter_lines(c.data() + i * plane, n_[1], row, row);
+  filter_lines(c.data(), n_[0], plane, plane);
   coefficients_.resize(padded_[0] * padded_[1] * padded_[2]);
   const auto source = [&](std::size_t at, std::size_t axis) { return (at + 2 * n_[axis] - 2) % n_[axis]; };
   double* to = coefficients_.data();
@@ -204,7 +232,7 @@ FASTIN_CLONED(void, add_rows, (const float* from, std::size_t n, float weight, f
   for (std::size_t k = 0; k < n; ++k) to[k] += weight * from[k];
 }
 
-FarSpline::OnGrid::OnGrid(const FarSpline& spline, const Int3& shape)
+FarSpline::OnGrid::OnGrid(const FarSpline& spline, const Int3& shape, bool everywhere)
     : first_(taps(static_cast<std::int32_t>(spline.n_[0]), shape.x)),
       row_(static_cast<std::size_t>(shape.z)),
       plane_(static_cast<std::size_t>(shape.y) * row_),
@@ -229,6 +257,13 @@ FarSpline::OnGrid::OnGrid(const FarSpline& spline, const Int3& shape)
       for (std::size_t t = 0; t < kTaps; ++t)
         add_rows(rows.data() + second[j].plane[t] * row_, row_, second[j].weight[t], to);
     }
+  }
+  if (!everywhere) return;
+  values_.resize(first_.size() * plane_);
+  for (std::size_t i = 0; i < first_.size(); ++i) {
+    for (std::size_t t = 0; t < kTaps; ++t)
+      add_rows(planes_.data() + first_[i].plane[t] * plane_, plane_, first_[i].weight[t],
+               values_.data() + i * plane_);
   }
 }
 

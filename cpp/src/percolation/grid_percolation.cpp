@@ -1,6 +1,7 @@
 #include "fastin/percolation/grid_percolation.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
 
@@ -36,13 +37,13 @@ constexpr std::uint32_t kHighJ = 0x70381C0u;  // dj = +1
 constexpr std::uint32_t kAll = 0x7FFFFFFu;
 constexpr std::uint32_t kFaces = (1u << 4) | (1u << 10) | (1u << 12) | (1u << 14) | (1u << 16) | (1u << 22);
 
-std::uint32_t spread_k(std::uint32_t m) { return ((m & ~kHighK) << 1) | ((m & ~kLowK) >> 1); }
-std::uint32_t spread_j(std::uint32_t m) { return ((m & ~kHighJ) << 3) | ((m & ~kLowJ) >> 3); }
-std::uint32_t spread_i(std::uint32_t m) { return ((m << 9) & kAll) | (m >> 9); }
+FASTIN_INLINE std::uint32_t spread_k(std::uint32_t m) { return ((m & ~kHighK) << 1) | ((m & ~kLowK) >> 1); }
+FASTIN_INLINE std::uint32_t spread_j(std::uint32_t m) { return ((m & ~kHighJ) << 3) | ((m & ~kLowJ) >> 3); }
+FASTIN_INLINE std::uint32_t spread_i(std::uint32_t m) { return ((m << 9) & kAll) | (m >> 9); }
 
 // Bits of the neighbourhood adjacent to some bit of m, and m.
 template <int Connectivity>
-std::uint32_t grow(std::uint32_t m) {
+FASTIN_INLINE std::uint32_t grow(std::uint32_t m) {
   if (Connectivity == 6) return m | spread_k(m) | spread_j(m) | spread_i(m);
   m |= spread_k(m);
   m |= spread_j(m);
@@ -62,31 +63,64 @@ std::uint32_t piece_of(std::uint32_t seed, std::uint32_t mask, int connectivity)
   return connectivity == 6 ? flood<6>(seed, mask) : flood<26>(seed, mask);
 }
 
-std::uint32_t lowest_bit(std::uint32_t m) { return m & (~m + 1u); }
+FASTIN_INLINE std::uint32_t lowest_bit(std::uint32_t m) { return m & (~m + 1u); }
 
 // Sets bits base, base + 1, base + 2 of lower[k] where the neighbour at k - 1, k, k + 1 of another row is
-// below row[k]; `earlier`: that row has the smaller indices, so that ties count as below. Interior k only.
+// below row[k]; `earlier`: that row has the smaller indices, so that ties count as below. padded[k + 1] is
+// the other row's point k, its ends wrapped.
 FASTIN_CLONED(void, mark_row,
-              (const double* row, const double* other, int n, bool earlier, int base, std::uint32_t* lower),
-              (row, other, n, earlier, base, lower)) {
+              (const double* row, const double* padded, int n, bool earlier, int base, std::uint32_t* lower),
+              (row, padded, n, earlier, base, lower)) {
   const std::uint32_t b0 = 1u << base, b1 = 1u << (base + 1), b2 = 1u << (base + 2);
   if (earlier) {
-    for (int k = 1; k < n - 1; ++k) {
+    for (int k = 0; k < n; ++k) {
       const double v = row[k];
-      lower[k] |= (other[k - 1] <= v ? b0 : 0u) | (other[k] <= v ? b1 : 0u) | (other[k + 1] <= v ? b2 : 0u);
+      lower[k] |=
+          (padded[k] <= v ? b0 : 0u) | (padded[k + 1] <= v ? b1 : 0u) | (padded[k + 2] <= v ? b2 : 0u);
     }
   } else {
-    for (int k = 1; k < n - 1; ++k) {
+    for (int k = 0; k < n; ++k) {
       const double v = row[k];
-      lower[k] |= (other[k - 1] < v ? b0 : 0u) | (other[k] < v ? b1 : 0u) | (other[k + 1] < v ? b2 : 0u);
+      lower[k] |= (padded[k] < v ? b0 : 0u) | (padded[k + 1] < v ? b1 : 0u) | (padded[k + 2] < v ? b2 : 0u);
     }
   }
 }
 
-FASTIN_CLONED(void, mark_own_row, (const double* row, int n, std::uint32_t* lower), (row, n, lower)) {
+// The same of the row's own points, a point itself never below itself; interior k only.
+FASTIN_CLONED(void, mark_own_row, (const double* row, int n, int base, std::uint32_t* lower),
+              (row, n, base, lower)) {
+  const std::uint32_t b0 = 1u << base, b2 = 1u << (base + 2);
   for (int k = 1; k < n - 1; ++k) {
     const double v = row[k];
-    lower[k] |= (row[k - 1] <= v ? 1u << 12 : 0u) | (row[k + 1] < v ? 1u << 14 : 0u);
+    lower[k] |= (row[k - 1] <= v ? b0 : 0u) | (row[k + 1] < v ? b2 : 0u);
+  }
+}
+
+// rest[k]: what of the lower neighbours in reach is not connected, among lower neighbours, with the first of
+// them; kAll where there is none in reach.
+template <int Connectivity>
+FASTIN_INLINE void rest_rows(const std::uint32_t* lower, int n, std::uint32_t* rest) {
+  constexpr std::uint32_t kReach = Connectivity == 6 ? kFaces : kAll;
+  for (int k = 0; k < n; ++k) rest[k] = lowest_bit(lower[k] & kReach);
+  for (std::uint32_t changed = 1; changed != 0;) {
+    changed = 0;
+    for (int k = 0; k < n; ++k) {
+      const std::uint32_t next = grow<Connectivity>(rest[k]) & lower[k];
+      changed |= next ^ rest[k];
+      rest[k] = next;
+    }
+  }
+  for (int k = 0; k < n; ++k) {
+    const std::uint32_t open = lower[k] & kReach;
+    rest[k] = open == 0u ? kAll : open & ~rest[k];
+  }
+}
+FASTIN_CLONED(void, rest_of_row, (const std::uint32_t* lower, int n, int connectivity, std::uint32_t* rest),
+              (lower, n, connectivity, rest)) {
+  if (connectivity == 6) {
+    rest_rows<6>(lower, n, rest);
+  } else {
+    rest_rows<26>(lower, n, rest);
   }
 }
 
@@ -137,49 +171,68 @@ GridLandscape::GridLandscape(GridView grid, int connectivity) : grid_(grid), con
 
 void GridLandscape::scan() {
   const Int3 n = grid_.shape;
-  std::vector<std::uint32_t> lower(static_cast<std::size_t>(n.z));
+  const auto nz = static_cast<std::size_t>(n.z), width = nz + 2;
+  // Planes i - 1, i, i + 1 with the ends of their rows wrapped, by i modulo 3.
+  std::array<std::vector<double>, 3> planes;
+  std::array<std::int32_t, 3> held{-1, -1, -1};
+  const auto plane = [&](std::int32_t i, std::int32_t slot) {
+    const auto at = static_cast<std::size_t>(slot);
+    if (held[at] == i) return;
+    held[at] = i;
+    planes[at].resize(static_cast<std::size_t>(n.y) * width);
+    const double* from = grid_.values + static_cast<std::size_t>(i) * static_cast<std::size_t>(n.y) * nz;
+    for (std::size_t j = 0; j < static_cast<std::size_t>(n.y); ++j, from += nz) {
+      double* to = planes[at].data() + j * width;
+      std::copy(from, from + nz, to + 1);
+      to[0] = from[nz - 1];
+      to[nz + 1] = from[0];
+    }
+  };
+  std::vector<std::uint32_t> lower(nz), rest(nz);
   for (std::int32_t i = 0; i < n.x; ++i) {
+    for (int di = -1; di <= 1; ++di) plane((i + di + n.x) % n.x, (i + di + 3) % 3);
     for (std::int32_t j = 0; j < n.y; ++j) {
       poll_interrupt();
       const std::int32_t own = i * n.y + j;
-      const double* row = grid_.values + static_cast<std::size_t>(own) * static_cast<std::size_t>(n.z);
+      const double* row = grid_.values + static_cast<std::size_t>(own) * nz;
       std::fill(lower.begin(), lower.end(), 0u);
       for (int di = -1; di <= 1; ++di) {
         for (int dj = -1; dj <= 1; ++dj) {
-          const std::int32_t other = ((i + di + n.x) % n.x) * n.y + (j + dj + n.y) % n.y;
-          const double* p = grid_.values + static_cast<std::size_t>(other) * static_cast<std::size_t>(n.z);
+          const std::int32_t oj = (j + dj + n.y) % n.y, other = ((i + di + n.x) % n.x) * n.y + oj;
           const int base = (di + 1) * 9 + (dj + 1) * 3;
-          const bool self = di == 0 && dj == 0;
-          if (self) {
-            mark_own_row(row, n.z, lower.data());
-          } else {
-            mark_row(row, p, n.z, other < own, base, lower.data());
+          if (other == own) {
+            mark_own_row(row, n.z, base, lower.data());
+            mark_own_ends(own, base, lower.data());
+            continue;
           }
-          // The two ends of the row wrap; a copy of the point itself is never below it.
-          for (const std::int32_t k : {0, n.z - 1}) {
-            for (int dk = -1; dk <= 1; ++dk) {
-              if (self && dk == 0) continue;
-              const std::int32_t q = (k + dk + n.z) % n.z;
-              if (before(other * n.z + q, own * n.z + k))
-                lower[static_cast<std::size_t>(k)] |= 1u << (base + 1 + dk);
-            }
-          }
+          const double* padded = planes[static_cast<std::size_t>((i + di + 3) % 3)].data();
+          mark_row(row, padded + static_cast<std::size_t>(oj) * width, n.z, other < own, base, lower.data());
         }
       }
-      for (std::int32_t k = 0; k < n.z; ++k) classify(own * n.z + k, lower[static_cast<std::size_t>(k)]);
+      rest_of_row(lower.data(), n.z, connectivity_, rest.data());
+      for (std::int32_t k = 0; k < n.z; ++k) {
+        const auto at = static_cast<std::size_t>(k);
+        if (rest[at] == 0u) continue;
+        const std::int32_t voxel = own * n.z + k;
+        if (rest[at] == kAll) {
+          minima_.push_back(voxel);
+        } else if (std::isfinite(row[at])) {
+          passes_.push_back({row[at], voxel, lower[at]});
+        }
+      }
     }
   }
 }
 
-void GridLandscape::classify(std::int32_t voxel, std::uint32_t lower) {
-  const std::uint32_t reach = connectivity_ == 6 ? kFaces : kAll;
-  std::uint32_t open = lower & reach;
-  if (open == 0) {
-    minima_.push_back(voxel);
-    return;
+// The two ends of a row among its own points; a copy of the point itself is never below it.
+void GridLandscape::mark_own_ends(std::int32_t own, int base, std::uint32_t* lower) const {
+  const std::int32_t n = grid_.shape.z;
+  for (const std::int32_t k : {0, n - 1}) {
+    for (const int dk : {-1, 1}) {
+      const std::int32_t q = (k + dk + n) % n;
+      if (before(own * n + q, own * n + k)) lower[k] |= 1u << (base + 1 + dk);
+    }
   }
-  open &= ~piece_of(lowest_bit(open), lower, connectivity_);
-  if (open != 0 && std::isfinite(grid_.at(voxel))) passes_.push_back({grid_.at(voxel), voxel, lower});
 }
 
 std::int32_t GridLandscape::descend(std::int32_t voxel, Int3* cell) const {

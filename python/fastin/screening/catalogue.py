@@ -139,7 +139,8 @@ def _descriptor_names() -> tuple[str, ...]:
     from fastin.crystal.crystal import Crystal
     from fastin.descriptors import describe
 
-    names = describe(Crystal.from_cif_string(SMALL_CRYSTAL), resolution=0.5, on_error="nan", num_threads=1)
+    small = Crystal.from_cif_string(SMALL_CRYSTAL)
+    names = describe(small, resolution=0.5, on_error="nan", paths=True, num_threads=1)
     return tuple(name for name in names if sql_name(name) not in _GIVEN and name not in FORMER_NAMES)
 
 
@@ -163,7 +164,7 @@ def _descriptors(job: Job) -> dict[str, Scalar]:
     from fastin.descriptors import describe
 
     failure: FastinError | None = None
-    parts: dict[str, Any] = {}
+    parts: dict[str, Any] = {"paths": bool(job.options.get("paths", False))}
     for name in ("network", "grid", "barriers"):
         try:
             parts[name] = getattr(job, name)
@@ -177,7 +178,9 @@ def _descriptors(job: Job) -> dict[str, Scalar]:
             failure = error
     if values is None:
         values = describe(job.crystal, job.ion, on_error="nan", num_threads=job.num_threads, **parts)
-    kept: dict[str, Scalar] = {column: _scalar(kind, values[name]) for name, column, kind in _descriptor_columns()}
+    kept: dict[str, Scalar] = {
+        column: _scalar(kind, values.get(name, math.nan)) for name, column, kind in _descriptor_columns()
+    }
     if failure is not None:
         raise PartialError(kept, failure)
     return kept
@@ -191,7 +194,9 @@ def _scalar(kind: str, value: float) -> Scalar:
 
 def _descriptor_task() -> Task:
     columns = tuple((column, kind) for _, column, kind in _descriptor_columns())
-    return Task("descriptors", columns, _descriptors, options=NETWORK_OPTIONS | GRID_OPTIONS | BARRIER_OPTIONS)
+    return Task(
+        "descriptors", columns, _descriptors, options=NETWORK_OPTIONS | GRID_OPTIONS | BARRIER_OPTIONS | {"paths"}
+    )
 
 
 _PATH_OPTIONS = frozenset({"energy_cutoff"})

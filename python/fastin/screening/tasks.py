@@ -121,7 +121,7 @@ def run_tasks(tasks: list[Task], load: Callable[[], Job]) -> dict[str, Scalar]:
         job = load()
     except Exception as error:  # whatever a structure does to the code, it is that structure's row
         return _failure_columns([("read", error)])
-    job.paths_wanted = any(task.name == "descriptors" for task in tasks)
+    job.paths_wanted = bool(job.options.get("paths", False)) and any(task.name == "descriptors" for task in tasks)
     for task in tasks:
         kinds = dict(task.columns)
         try:

@@ -96,7 +96,7 @@ class GridLandscape {
 
  private:
   void scan();
-  void classify(std::int32_t voxel, std::uint32_t lower);
+  void mark_own_ends(std::int32_t own, int base, std::uint32_t* lower) const;
   void check_offsets() const;
 
   GridView grid_;
