@@ -5,9 +5,8 @@
 
 The rows are those of `neb_barriers_train.jsonl.gz` with at most 80 atoms, in an order drawn by seed 15 before anything
 was computed; `--rows` takes the first so many. Each is one `fastin.relax.single.relax_hop` in the row's own cell, with
-three images of which one climbs. A row is unsound where its label cannot belong to its geometry: the straight line
-between the ends comes within 1.2 A of an atom, the label is above 5 eV, or the ends are a whole lattice vector apart
-(the label is that of a shorter hop).
+three images of which one climbs.
+Unsound rows are those of `ml_neb.py`'s rules.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, records
-from ml_experiments import neb_hop
+from ml_neb import flags, neb_hop
 
 SEED = 15
 MOST_ATOMS = 80
@@ -31,20 +30,6 @@ def drawn(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """All rows of moderate size, in the drawn order."""
     small = [row for row in rows if len(row["elements"]) - 4 <= MOST_ATOMS]
     return [small[k] for k in np.random.default_rng(SEED).permutation(len(small))]
-
-
-def sound(row: dict[str, Any]) -> bool:
-    """Whether the label can belong to the geometry."""
-    structure, _, start, end = neb_hop(row)
-    lattice = structure.lattice
-    gap = end - start
-    if np.linalg.norm((gap - np.round(gap)) @ lattice.matrix) < 0.3 or float(row["Em_eV"]) > 5.0:
-        return False
-    line = start + np.linspace(0.0, 1.0, 21)[:, None] * gap
-    rest = [site.frac_coords for site in structure][1:]
-    own = [k for k, x in enumerate(rest) if lattice.get_all_distances(end, x)[0, 0] < 1.0]
-    distance = np.delete(lattice.get_all_distances(line, rest), own, axis=1)
-    return bool(distance.min() >= 1.2)
 
 
 def compute(data: Path, potential: str, count: int, keep: Path, out: Path) -> None:
@@ -68,7 +53,7 @@ def compute(data: Path, potential: str, count: int, keep: Path, out: Path) -> No
             "atoms": len(structure),
             "dft_eV": float(row["Em_eV"]),
             "mace_published_eV": None if row["Em_mace_neb"] is None else float(row["Em_mace_neb"]),
-            "sound": sound(row),
+            "unsound": flags(row, structure, ion, start, end),
         }
         try:
             leg = relax_hop(structure, made, start, end, ion, images=3, out=keep / f"{row['id']}-{potential}")
@@ -90,10 +75,10 @@ def score(out: Path) -> None:
         failed = sum(e["potential"] == potential and "error" in e for e in held)
         for name, which in (
             ("all rows", rows),
-            ("sound rows", [e for e in rows if e["sound"]]),
+            ("sound rows", [e for e in rows if not e["unsound"]]),
             (
                 "sound rows without flags",
-                [e for e in rows if e["sound"] and set(e["flags"]) <= {"charged", "small-cell"}],
+                [e for e in rows if not e["unsound"] and set(e["flags"]) <= {"charged", "small-cell"}],
             ),
         ):
             if len(which) < 3:

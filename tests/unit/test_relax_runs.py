@@ -185,3 +185,40 @@ def test_screening_refuses_what_cannot_work(options, message, tmp_path):
         fastin.screen([FILES["LiCl"]], tmp_path / "a.parquet", tasks=("relax",), options=options)
     words = ("screen", FILES["LiCl"], "-o", tmp_path / "b.parquet", "--where", "e3d < 1")
     assert "add -t relax" in run(*words).stderr
+
+
+def test_a_hop_between_two_points(licl, tmp_path):
+    """The same saddle as that of the leg: the vacancy's hop in the crystal, named by its ends."""
+    from fastin.relax.single import relax_hop
+
+    structure = licl.crystal.to_structure()
+    leg = fastin.relax_hops(licl, SPEC, images=3, supercell=5.0, fmax=0.02).legs[0]
+    hop = relax_hop(structure, SPEC, (0, 0, 0), (0.5, 0.5, 0), "Li", images=3, fmax=0.02, out=tmp_path)
+    assert len(hop.numbers) == len(leg.numbers) == 7
+    assert hop.barrier == pytest.approx(leg.barrier, abs=5e-3)
+    again = MorseCrystal()
+    twin = relax_hop(structure, load(again), (0, 0, 0), (0.5, 0.5, 0), "Li", images=3, fmax=0.02, out=tmp_path)
+    assert twin.barrier == pytest.approx(hop.barrier, abs=1e-9)
+    with pytest.raises(InputError, match="lie apart"):
+        relax_hop(structure, SPEC, (0, 0, 0), (0, 0, 0), "Li")
+
+
+def load(calculator):
+    from fastin.relax.potentials import Potential
+
+    return Potential(SPEC, lambda: calculator)
+
+
+def test_predict_gives_the_relaxed_barrier_beside(licl):
+    from fastin.ml.migration import predict_hop
+
+    hop = predict_hop(FILES["LiCl"], (0, 0, 0), (0.5, 0.5, 0), calculator=SPEC, supercell=5.0)
+    plain = predict_hop(FILES["LiCl"], (0, 0, 0), (0.5, 0.5, 0))
+    assert hop.potential == SPEC
+    assert hop.relaxed_barrier > 0.5
+    assert "charged" in hop.relaxed_flags
+    assert hop.barrier == plain.barrier
+    assert np.isnan(plain.relaxed_barrier)
+    words = ("predict", FILES["LiCl"], "--hop", 0, 0, 0, 0.5, 0.5, 0, "--calculator", "nonsense")
+    assert "unknown calculator" in run(*words).stderr
+    assert "name one with --hop" in run("predict", FILES["LiCl"], "--calculator", SPEC).stderr

@@ -42,6 +42,9 @@ from fastin.runtime.isolate import Failure
     help="Start and end of a hop (fractional): the barrier that DFT would be expected to give, in every file.",
 )
 @click.option(
+    "--calculator", help="With --hop: relax every atom too, with sevennet, chgnet, mace:PATH or module:factory."
+)
+@click.option(
     "--experiment/--no-experiment",
     default=True,
     show_default=True,
@@ -64,6 +67,7 @@ def command(
     device: str | None,
     formulas: tuple[str, ...],
     hops: tuple[tuple[float, ...], ...],
+    calculator: str | None,
     experiment: bool,
     measured_sigma: float | None,
     measured_ea: float | None,
@@ -85,8 +89,14 @@ def command(
     if told and len(files) + len(formulas) != 1:
         raise click.UsageError("--measured-sigma and --measured-ea are of one sample: give one file or one --formula")
     given = Limits(time_limit, memory, None)
+    if calculator is not None:
+        if not hops:
+            raise click.UsageError("--calculator relaxes a hop: name one with --hop")
+        from fastin.relax.potentials import load_potential
+
+        load_potential(calculator)  # a wrong name is no file's fault
     if hops:
-        _print_hops(files, ion, hops, as_json, given)
+        _print_hops(files, ion, hops, calculator, as_json, given)
         return
     compositions, failures = _compositions(formulas, told)
     predictions: list[Any] = []
@@ -109,7 +119,7 @@ def command(
 
 
 def hop_worker(
-    hops: tuple[tuple[float, ...], ...], ion: str | None, num_threads: int
+    hops: tuple[tuple[float, ...], ...], ion: str | None, calculator: str | None, num_threads: int
 ) -> Callable[[Path], list[dict[str, Any]] | Failure]:
     """In a worker process: the function that gives the barriers of the hops in one structure."""
     from dataclasses import asdict
@@ -118,7 +128,7 @@ def hop_worker(
 
     def answer(path: Path) -> list[dict[str, Any]] | Failure:
         try:
-            return [asdict(predict_hop(path, hop[:3], hop[3:], ion)) for hop in hops]
+            return [asdict(predict_hop(path, hop[:3], hop[3:], ion, calculator=calculator)) for hop in hops]
         except FastinError as error:
             return Failure(type(error).__name__, str(error))
 
@@ -126,11 +136,18 @@ def hop_worker(
 
 
 def _print_hops(
-    files: tuple[str, ...], ion: str | None, hops: tuple[tuple[float, ...], ...], as_json: bool, given: Limits
+    files: tuple[str, ...],
+    ion: str | None,
+    hops: tuple[tuple[float, ...], ...],
+    calculator: str | None,
+    as_json: bool,
+    given: Limits,
 ) -> None:
     """Barriers of single hops instead of the whole crystal's."""
     paths = expand_inputs(files)
-    answers, interrupted = run_batch("fastin.cli.predict:hop_worker", paths, {"hops": hops, "ion": ion}, given)
+    answers, interrupted = run_batch(
+        "fastin.cli.predict:hop_worker", paths, {"hops": hops, "ion": ion, "calculator": calculator}, given
+    )
     found: list[dict[str, Any]] = []
     failed = False
     for path, answer in zip(paths, answers, strict=True):
@@ -149,7 +166,14 @@ def _print_hops(
         for hop in found:
             said = _said(hop["barrier"], hop["barrier_std"])
             rows.append([hop["source"], hop["ion"], number(hop["length"]), said, number(hop["bvse_barrier"])])
+            if calculator is not None:
+                rows[-1] += [number(hop["relaxed_barrier"], 3), number(hop["relaxed_barrier_backward"], 3)]
+        if calculator is not None:
+            columns += [Column(f"relaxed\n{found[0]['potential']}\neV"), Column("back\neV")]
         print_table(columns, rows)
+        for hop in found:
+            if hop["relaxed_flags"]:
+                print_text(f"{hop['source']}, relaxed: {', '.join(hop['relaxed_flags'])}")
         for hop in found:
             for warning in hop["warnings"]:
                 text = CrystalWarning(warning["code"], warning["message"], warning["where"])

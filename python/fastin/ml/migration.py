@@ -53,6 +53,9 @@ class HopPrediction:
         length: distance between the ends (A).
         model: what the model is.
         warnings: reasons to doubt the crystal, and why the hop may lie outside the training set.
+        potential: that the hop was relaxed with; empty for none.
+        relaxed_barrier, relaxed_barrier_backward: eV, every atom relaxed with it; NaN without one.
+        relaxed_flags: what casts doubt on them (`fastin.relax.flags`).
     """
 
     source: str
@@ -67,6 +70,10 @@ class HopPrediction:
     high_68: float = math.nan
     low_90: float = math.nan
     high_90: float = math.nan
+    potential: str = ""
+    relaxed_barrier: float = math.nan
+    relaxed_barrier_backward: float = math.nan
+    relaxed_flags: tuple[str, ...] = ()
 
 
 class Tube:
@@ -339,7 +346,15 @@ def _refuse_nowhere(crystal: Crystal, ion: MobileIon, start: FloatArray, end: Fl
             )
 
 
-def predict_hop(source: Any, start: ArrayLike, end: ArrayLike, ion: str | None = None) -> HopPrediction:
+def predict_hop(
+    source: Any,
+    start: ArrayLike,
+    end: ArrayLike,
+    ion: str | None = None,
+    *,
+    calculator: Any = None,
+    supercell: float = 8.0,
+) -> HopPrediction:
     """The barrier that a DFT-NEB run would be expected to give for one hop.
 
     Trained on published runs of Li, Na, K, Rb, Mg, Ca, Zn and Al ions (R. Devi et al., npj Comput. Mater. 2026,
@@ -351,6 +366,9 @@ def predict_hop(source: Any, start: ArrayLike, end: ArrayLike, ion: str | None =
         end: (3,) fractional position where it ends: its image nearest to the start; where that is the start itself, as
             given.
         ion: mobile ion; default: the most usual one present.
+        calculator: relaxes the hop too (`fastin.relax.single.relax_hop`): a name, an ASE calculator or a function that
+            makes one. The model does not see its barrier: it was fitted without, and each potential errs its own way.
+        supercell: for that, smallest distance (angstrom) between images of the moving ion.
 
     Raises:
         InputError: unknown ion, ends less than 0.1 A apart, or an end with neither an ion nor a void within 1 A.
@@ -376,6 +394,19 @@ def predict_hop(source: Any, start: ArrayLike, end: ArrayLike, ion: str | None =
     barrier, one = float(mean[0]), float(std[0])
     two = forest.card["uncertainty"].get("two", 2.0) * one
     warnings = _hop_doubts(crystal, mobile, start, end, forest)
+    relaxed: dict[str, Any] = {}
+    if calculator is not None:
+        from fastin.relax.potentials import load_potential
+        from fastin.relax.single import relax_hop
+
+        potential = load_potential(calculator)
+        leg = relax_hop(crystal, potential, start, end, mobile, supercell=supercell)
+        relaxed = {
+            "potential": potential.name,
+            "relaxed_barrier": leg.barrier,
+            "relaxed_barrier_backward": leg.barrier_backward,
+            "relaxed_flags": leg.flags,
+        }
     return HopPrediction(
         source=crystal.source,
         ion=mobile.symbol,
@@ -391,6 +422,7 @@ def predict_hop(source: Any, start: ArrayLike, end: ArrayLike, ion: str | None =
         high_68=barrier + one,
         low_90=max(barrier - two, 0.0),
         high_90=barrier + two,
+        **relaxed,
     )
 
 
