@@ -98,7 +98,7 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{options.crystal}, {len(band.numbers)} atoms, {options.images} images: fastin {leg.barrier:.4f} eV, "
-        f"{ours:.1f} s, {leg.calls} structures; plain loop {barrier:.4f} eV, {theirs:.1f} s, {stock.calls} calls; ratio "
+        f"{ours:.1f} s, {leg.calls} structures; ASE {barrier:.4f} eV, {theirs:.1f} s, {stock.calls} calls; ratio "
         f"{theirs / ours:.2f}, difference {1000 * abs(barrier - leg.barrier):.1f} meV; peak memory {peak:.0f} MB"
     )
     assert np.isfinite(barrier)
