@@ -1,6 +1,6 @@
 """What a powder pattern knows of a lithium conductor that its formula does not.
 
-    python bench/experiments/xrd_formula.py --data DATA [--repeats 3] [--out bench/results/xrd_formula.json]
+    python bench/experiments/xrd_formula.py --data DATA [--repeats 3] [--ship python/fastin/data/models/xrdmatch.pt]
 
 Rows: the OBELiX training compounds with a CIF; superionic from 5e-5 S/cm. Five stratified folds; no paper and no
 chemical system (set of elements) is on both sides. Every method sees the same folds:
@@ -13,8 +13,10 @@ chemical system (set of elements) is on both sides. Every method sees the same f
 * ``formula and pattern``: logistic regression on both, its three constants fitted on the out-of-fold values of the
   other folds.
 
+Decisions: predicted conductivity above the threshold (formula), calibrated probability above one half (the others).
 Differences are paired; their errors come from a bootstrap over papers. Then: macro-F1 by similarity to the nearest
-training pattern, and recall at stated precision.
+training pattern, and recall at stated precision. ``--ship`` writes the constants of the combination and the thresholds
+of a screening into a trained model file.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import argparse
 import csv
 import itertools
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ from fastin.errors import InputError
 from fastin.ml.composition import parse_formula
 from fastin.xrd.baselines import Baseline
 from fastin.xrd.dataset import SUPERIONIC, LabelledSet, PatternSet, chemical_system, load_labelled, load_unlabelled
-from fastin.xrd.domain import similarities
+from fastin.xrd.domain import LEAST_SIMILARITY, similarities
 from fastin.xrd.evaluate import calibration_error, grouped_folds, metrics
 from fastin.xrd.known import known_conductors
 from fastin.xrd.match import XRDMatch, fit_platt
@@ -48,6 +50,7 @@ LIMIT = float(np.log10(SUPERIONIC))
 RECIPE = TrainConfig(algorithm="prior", network_settings={"fwhm": (0.3, 1.0)})
 EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.01)
 PRECISIONS = (0.7, 0.8, 0.9)
+SCREENING = 0.8  # precision that a shortlist is made for; less where a method never reaches it
 #: Repeats of one composition that fall on both sides of the threshold make no label.
 METHODS = ("pattern", "pattern, known conductors poor", "pattern, more rows", "SVM on patterns", "formula")
 
@@ -98,6 +101,15 @@ def more_rows(folder: Path, labelled: LabelledSet, pool: PatternSet) -> list[dic
             out.append({"row": row, "label": int(classes.pop()), "dois": {d for *_, d in entries},
                         "system": chemical_system(pool.formulas[row])})  # fmt: skip
     return out
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a method says of every row in every repeat: probability, value to order by, decision (above one half)."""
+
+    probability: np.ndarray
+    order: np.ndarray
+    decided: np.ndarray
 
 
 class Study:
@@ -186,18 +198,15 @@ def platt(column: np.ndarray, labels: np.ndarray, fold: np.ndarray) -> np.ndarra
     return out
 
 
-def balanced(probability: np.ndarray, labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """(N,) probability shifted so that one half is the threshold of best macro-F1 on the rows of the other folds."""
-    out = np.zeros(len(labels))
-    grid = np.linspace(0.1, 0.9, 81)
-    for k in np.unique(fold):
-        train = fold != k
-        f1 = np.array([metrics(labels[train], probability[train], t)["macro_f1"] for t in grid])
-        smooth = np.convolve(f1, np.ones(9) / 9, "same")[4:-4]
-        limit = grid[4:-4][smooth.argmax()]
-        own = np.clip(probability[fold == k], 1e-6, 1 - 1e-6)
-        out[fold == k] = logistic(np.log(own / (1 - own)) - np.log(limit / (1 - limit)))
-    return out
+def scored(labels: np.ndarray, told: Told, rows: np.ndarray) -> dict[str, float]:
+    """Means over the repeats: decisions by their threshold, order by the raw values, Brier score by probabilities."""
+    every = []
+    for probability, order, decided in zip(told.probability, told.order, told.decided, strict=True):
+        own = metrics(labels[rows], decided[rows])
+        own["roc_auc"] = metrics(labels[rows], order[rows])["roc_auc"]
+        own["brier"] = metrics(labels[rows], probability[rows])["brier"]
+        every.append(own)
+    return {k: float(np.mean([e[k] for e in every])) for k in every[0]}
 
 
 def recalls(labels: np.ndarray, probability: np.ndarray) -> dict[str, Any]:
@@ -217,24 +226,18 @@ def recalls(labels: np.ndarray, probability: np.ndarray) -> dict[str, Any]:
     return out
 
 
-def paired(labels: np.ndarray, one: np.ndarray, other: np.ndarray, papers: np.ndarray) -> dict[str, float]:
-    """Difference of macro-F1 and AUC (means over the repeats) with its standard error by a bootstrap over papers."""
+def paired(labels: np.ndarray, one: Told, other: Told, papers: np.ndarray) -> dict[str, float]:
+    """Differences of scores (means over the repeats) with their standard errors by a bootstrap over papers."""
     names = np.unique(papers)
     members = [np.flatnonzero(papers == n) for n in names]
     rng = np.random.default_rng(0)
     rows = [np.arange(len(labels))]
     rows += [np.concatenate([members[i] for i in rng.integers(0, len(names), len(names))]) for _ in range(300)]
-    found = []
-    for pick in rows:
-        gaps = []
-        for a, b in zip(one, other, strict=True):
-            first, second = metrics(labels[pick], a[pick]), metrics(labels[pick], b[pick])
-            gaps.append([first[k] - second[k] for k in ("macro_f1", "roc_auc")])
-        found.append(np.mean(gaps, axis=0))
-    table = np.array(found)
+    keys = ("macro_f1", "roc_auc", "brier")
+    table = np.array([[scored(labels, one, p)[k] - scored(labels, other, p)[k] for k in keys] for p in rows])
     return {
         name: round(float(value), 4)
-        for k, key in enumerate(("macro_f1", "roc_auc"))
+        for k, key in enumerate(keys)
         for name, value in ((key, table[0, k]), (f"{key}_error", table[1:, k].std()))
     }
 
@@ -244,6 +247,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS / "xrd_formula.json")
+    parser.add_argument("--ship", type=Path, help="model file to write the constants into")
     parser.add_argument("--runs", type=Path, default=Path("runs/xrd_formula.json"), help="finished runs, to go on from")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -270,44 +274,87 @@ def main() -> None:
     result = summary(study, raw, fold, near)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
+    if options.ship:
+        ship(options.ship, result["constants"])
 
 
 def summary(study: Study, raw: dict[str, np.ndarray], fold: np.ndarray, near: np.ndarray) -> dict[str, Any]:
-    """Every table of the result file."""
+    """Every table of the result file, and the constants that ship."""
     labels, repeats = study.labels, range(len(fold))
-    said = {m: np.array([platt(x[r], labels, fold[r]) for r in repeats]) for m, x in raw.items()}
+    told = {}
+    for method, x in raw.items():
+        share = np.array([platt(x[r], labels, fold[r]) for r in repeats])
+        told[method] = Told(share, x, logistic(x) if method == "formula" else share)
     for partner in ("pattern", "pattern, more rows"):
         both = [np.stack([raw["formula"][r], raw[partner][r]], axis=1) for r in repeats]
-        said[f"formula and {partner}"] = np.array([combined(both[r], labels, fold[r]) for r in repeats])
-    decided = {m: np.array([balanced(p[r], labels, fold[r]) for r in repeats]) for m, p in said.items()}
+        share = np.array([combined(both[r], labels, fold[r]) for r in repeats])
+        told[f"formula and {partner}"] = Told(share, share, share)
     result: dict[str, Any] = {"facts": study.facts, "methods": {}, "paired": {}}
-    for method, p in said.items():
-        rows = [metrics(labels, decided[method][r]) for r in repeats]
+    every = np.arange(len(labels))
+    for method, own in told.items():
+        single = [metrics(labels, d)["macro_f1"] for d in own.decided]
         result["methods"][method] = {
-            **{k: round(float(np.mean([x[k] for x in rows])), 4) for k in ("macro_f1", "precision", "recall")},
-            "macro_f1_deviation": round(float(np.std([x["macro_f1"] for x in rows])), 4),
-            "roc_auc": round(float(np.mean([metrics(labels, p[r])["roc_auc"] for r in repeats])), 4),
-            "brier": round(float(np.mean([metrics(labels, p[r])["brier"] for r in repeats])), 4),
-            "calibration_error": round(float(np.mean([calibration_error(labels, p[r]) for r in repeats])), 4),
-            "recall_at_precision": recalls(np.tile(labels, len(fold)), p.ravel()),
+            **{k: round(v, 4) for k, v in scored(labels, own, every).items() if k not in ("superionic_f1", "pr_auc")},
+            "macro_f1_deviation": round(float(np.std(single)), 4),
+            "calibration_error": round(float(np.mean([calibration_error(labels, p) for p in own.probability])), 4),
+            "recall_at_precision": recalls(np.tile(labels, len(fold)), own.probability.ravel()),
         }
     for one, other in (
         ("formula", "pattern"), ("formula and pattern", "formula"), ("formula and pattern", "pattern"),
         ("pattern", "pattern, known conductors poor"), ("pattern, more rows", "pattern"),
         ("pattern", "SVM on patterns"), ("formula and pattern, more rows", "formula and pattern"),
     ):  # fmt: skip
-        result["paired"][f"{one} - {other}"] = paired(labels, decided[one], decided[other], study.papers)
-    result["by similarity"] = []
-    for low, high in itertools.pairwise(EDGES):
-        mask = (near >= low) & (near < high)
-        row: dict[str, Any] = {"from": low, "to": min(high, 1.0), "rows": round(float(mask.sum() / len(fold)), 1)}
-        if mask.sum() >= 5:
-            for method in ("pattern", "formula", "formula and pattern"):
-                truth = np.broadcast_to(labels, mask.shape)[mask]
-                row[method] = round(metrics(truth, decided[method][mask])["macro_f1"], 3)
-            row["superionic"] = round(float(truth.mean()), 3)
-        result["by similarity"].append(row)
+        result["paired"][f"{one} - {other}"] = paired(labels, told[one], told[other], study.papers)
+    result["by similarity"] = [similar(labels, told, near, low, high) for low, high in itertools.pairwise(EDGES)]
+    result["below the limit"] = similar(labels, told, near, 0.0, LEAST_SIMILARITY)
+    result["above the limit"] = similar(labels, told, near, LEAST_SIMILARITY, 1.01)
+    result["constants"] = constants(study, raw, result["methods"])
     return result
+
+
+def similar(labels: np.ndarray, told: dict[str, Told], near: np.ndarray, low: float, high: float) -> dict[str, Any]:
+    """Scores of the rows whose nearest training pattern is so similar."""
+    mask = (near >= low) & (near < high)
+    truth = np.broadcast_to(labels, mask.shape)[mask]
+    row: dict[str, Any] = {"from": low, "to": min(high, 1.0), "rows": round(float(mask.sum() / len(near)), 1)}
+    if len(truth) >= 5:
+        row["superionic"] = round(float(truth.mean()), 3)
+        for method in ("pattern", "formula", "formula and pattern"):
+            row[method] = round(metrics(truth, told[method].decided[mask])["macro_f1"], 3)
+    return row
+
+
+def constants(study: Study, raw: dict[str, np.ndarray], methods: dict[str, Any]) -> dict[str, Any]:
+    """What the shipped model needs: calibrations on all rows, and thresholds of a screening."""
+    from sklearn.linear_model import LogisticRegression
+
+    labels = np.tile(study.labels, len(raw["formula"]))
+    columns = np.stack([raw["formula"].ravel(), raw["pattern"].ravel()], axis=1)
+    model = LogisticRegression(C=1e4).fit(columns, labels)
+    found: dict[str, Any] = {
+        "with_formula": {
+            "intercept": float(model.intercept_[0]),
+            "decades": float(model.coef_[0, 0]),
+            "logit": float(model.coef_[0, 1]),
+        },
+        "formula": dict(zip(("slope", "intercept"), fit_platt(raw["formula"].ravel(), labels), strict=True)),
+        "pattern": dict(zip(("slope", "intercept"), fit_platt(raw["pattern"].ravel(), labels), strict=True)),
+        "screening": {},
+    }
+    for name, method in (("pattern", "pattern"), ("formula", "formula"), ("both", "formula and pattern")):
+        rows = methods[method]["recall_at_precision"]
+        reached = [p for p in rows if float(p) <= SCREENING and rows[p]["recall"] > 0]
+        precision = max(reached, key=float)
+        found["screening"][name] = {"precision": float(precision), **rows[precision]}
+    return found
+
+
+def ship(path: Path, found: dict[str, Any]) -> None:
+    """Writes the constants into a model file; the weights stay as they are."""
+    model = XRDMatch.load(path)
+    model.calibration = (found["pattern"]["slope"], found["pattern"]["intercept"])
+    model.notes.update({k: found[k] for k in ("with_formula", "formula", "screening")} | {"decision_threshold": 0.5})
+    model.save(path)
 
 
 if __name__ == "__main__":

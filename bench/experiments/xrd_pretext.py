@@ -38,10 +38,9 @@ from torch.nn import functional
 from xrd_learning_curve import HALVES_SEED
 
 from fastin.xrd import augment
-from fastin.xrd.dataset import chemical_system, load_labelled, load_unlabelled
+from fastin.xrd.dataset import chemical_system, composition, load_labelled, load_unlabelled
 from fastin.xrd.evaluate import draw_labelled, grouped_folds, metrics
 from fastin.xrd.model import ElasticNet, SmallNet, coarsen
-from fastin.xrd.report import composition
 
 Array = NDArray[Any]
 

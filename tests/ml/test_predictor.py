@@ -15,7 +15,7 @@ import fastin
 from fastin.cli import main
 from fastin.crystal.examples import examples
 from fastin.errors import InputError, MissingDependencyError
-from fastin.ml.checkpoint import Trained, save_model
+from fastin.ml.checkpoint import Trained, load_model, save_model
 from fastin.ml.config import TrainConfig
 from fastin.ml.models import build_model
 from fastin.ml.predictor import Predictor, graphs_of
@@ -240,6 +240,11 @@ def test_train_and_evaluate_commands(store: GraphStore, tmp_path: Path) -> None:
     assert "0 of them in the model's training or validation set" in alone.output
     moved = tmp_path / "moved.pt"
     moved.write_bytes(model.read_bytes())
+    elsewhere = CliRunner().invoke(main, ["evaluate", str(moved), "--dataset", str(tmp_path / "set.npz")])
+    assert "have a formula that is in the model's training or validation set" in elsewhere.output
+    trained_file = load_model(moved)
+    trained_file.card.pop("seen")
+    save_model(moved, trained_file, {"hidden": 8})
     elsewhere = CliRunner().invoke(main, ["evaluate", str(moved), "--dataset", str(tmp_path / "set.npz")])
     assert "does not say what it was trained on" in elsewhere.output
     config.write_text("model = 3 =")

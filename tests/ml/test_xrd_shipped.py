@@ -97,7 +97,10 @@ def test_a_crystal_without_lithium_is_flagged(tmp_path):
     fluoride, chloride = json.loads(result.output)
     assert fluoride["class"] == "out of domain"
     assert fluoride["warnings"][0].startswith("holds no Li")
-    assert chloride["class"] == "poor"
+    assert chloride["class"] == "out of domain"  # simple cells are unlike every labelled pattern
+    assert "unlike every labelled pattern" in chloride["warnings"][0]
+    assert len(chloride["neighbours"]) == 3
+    assert chloride["probability_formula"] < 0.1
     assert not any("holds" in reason for reason in chloride["warnings"])
     assert chloride["composition_checked"]
     measured = tmp_path / "caf2.xy"
@@ -107,6 +110,52 @@ def test_a_crystal_without_lithium_is_flagged(tmp_path):
     assert "composition unknown" in result.output
     result = CliRunner().invoke(command, [*arguments, "--formula", "CaF2", "--json"])
     assert json.loads(result.output)[0]["class"] == "out of domain"
+
+
+def test_formula_and_measurements_beside_the_pattern(tmp_path):
+    names = ["Li7La3Zr2O12_cubic", "Li7La3Zr2O12_tetragonal", "Li10GeP2S12", "Li3OCl"]
+    result = CliRunner().invoke(command, ["classify", *(str(examples()[n]) for n in names), "--json"])
+    cubic, tetragonal, lgps, unmeasured = json.loads(result.output)
+    # the labelled pattern of this very phase decides: the formula's repeats scatter over the threshold
+    assert (tetragonal["class"], tetragonal["class_by"]) == ("poor", "measurement")
+    assert cubic["class"] == "superionic"
+    assert cubic["class_by"] == "pattern and formula"
+    assert (lgps["class"], lgps["class_by"]) == ("superionic", "measurement")
+    assert lgps["formula"]["origin"] == "measured"
+    assert unmeasured["class_by"] == "pattern and formula"
+    assert 0.0 < unmeasured["probability_both"] < 1.0
+    assert unmeasured["screening"]["precision"] == 0.8
+    assert unmeasured["screening"]["shortlisted"] == (
+        unmeasured["probability_both"] >= unmeasured["screening"]["threshold"]
+    )
+    measured = tmp_path / "a.xy"
+    np.savetxt(measured, np.column_stack(fastin.xrd_pattern(examples()["Li3OCl"], fwhm=0.1)))
+    arguments = ["classify", str(measured), "--background", "0", "--json"]
+    (alone,) = json.loads(CliRunner().invoke(command, arguments).stdout)
+    assert (alone["formula"], alone["probability_both"], alone["class_by"]) == (None, None, "pattern")
+    (known,) = json.loads(CliRunner().invoke(command, [*arguments, "--formula", "Li3OCl"]).stdout)
+    assert known["probability_formula"] == pytest.approx(unmeasured["probability_formula"])
+    assert known["probability_both"] == pytest.approx(unmeasured["probability_both"], abs=0.05)
+    wide = CliRunner().invoke(command, ["classify", str(examples()["Li3OCl"]), "--csv"])
+    assert "shortlisted" in wide.output.splitlines()[0]
+    refused = CliRunner().invoke(command, [*arguments, "--formula", "LiPON"])
+    assert refused.exit_code == 1
+    assert "abbreviation" in json.loads(refused.stdout)[0]["error"]
+
+
+def test_the_shipped_model_says_where_it_ends():
+    model = XRDMatch.pretrained()
+    assert model.domain.floor == 0.7
+    assert model.notes["known_conductors_left_out"] > 0
+    pattern = fastin.xrd_pattern(examples()["Li10GeP2S12"])[1]
+    near = model.domain.neighbours(pattern)
+    assert len({name for name, *_ in near}) == 3
+    assert near[0] == pytest.approx(model.domain.nearest(pattern)[0])
+    assert [share for _, share, _ in near] == sorted((share for _, share, _ in near), reverse=True)
+    assert model.domain.holds(pattern, {"Li", "Ge", "P", "S"})
+    assert not model.domain.holds(pattern, {"Na", "Ge", "P", "S"})
+    low, high = model.proba_with_formula(np.stack([pattern, pattern]), [-3.0, 2.0])
+    assert low < 0.3 < 0.9 < high
 
 
 def test_pattern_command(tmp_path):

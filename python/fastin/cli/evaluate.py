@@ -51,6 +51,7 @@ def command(model: str, dataset: Path | None, split: Path | None, device: str, a
         from fastin.ml.dataset import load_dataset
         from fastin.ml.labels import label_columns, to_targets
         from fastin.ml.metrics import barrier_scores, by_barrier
+        from fastin.ml.seen import seen_rows
         from fastin.ml.splits import Split
         from fastin.ml.store import LABELS
         from fastin.ml.train import pick_device, predict_targets
@@ -65,7 +66,10 @@ def command(model: str, dataset: Path | None, split: Path | None, device: str, a
         index = np.arange(len(store))
         if split is not None:
             index = Split.load(split, [str(i) for i in store.ids]).test
-        seen = _training_rows(Path(model), [str(store.ids[i]) for i in index])
+        seen, how = _training_rows(Path(model), [str(store.ids[i]) for i in index]), ""
+        if seen is None:
+            seen = seen_rows(trained.card, store.formulas[index])
+            how = "" if seen is None else "have a formula that is "
         tensors = trained.tensors(store, pick_device(device))
         predicted = predict_targets(trained.models, tensors, index).mean(axis=0)
         names = [t for t in trained.targets if t in LABELS]
@@ -88,13 +92,14 @@ def command(model: str, dataset: Path | None, split: Path | None, device: str, a
             "by_barrier": subsets[first],
             "rows": len(index),
             "rows_in_training_set": known,
+            "known_by": None if known is None else ("formula" if how else "id"),
         }
         click.echo(dump_json(answer | {"groups": {g: {"scores": scores[g], "by_barrier": subsets[g]} for g in groups}}))
         return
     if known is None:
         click.echo(f"{len(index)} rows. The model does not say what it was trained on: rows may be among that.")
     else:
-        click.echo(f"{len(index)} rows, {known} of them in the model's training or validation set.")
+        click.echo(f"{len(index)} rows, {known} of them {how}in the model's training or validation set.")
     for group in groups:
         _print(group, names, scores[group], subsets[group])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from fastin import errors
 from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import dump_json, stderr_console, stdout_console
 from fastin.cli._table import Column, csv_option, print_csv, print_table, wide_option
+from fastin.cli._verdict import flat, print_verdicts, verdict
 from fastin.errors import FastinError, InputError, missing_extra
 from fastin.runtime.isolate import Failure
 
@@ -177,8 +178,8 @@ def _model(path: Path | None) -> Any:
     return XRDMatch.pretrained() if path is None else XRDMatch.load(path)
 
 
-def pattern_worker(num_threads: int, **given: Any) -> Callable[[Path], tuple[Any, set[str] | None, list[str]]]:
-    """In a worker process: the function that turns one file into what `_verdict` needs of it."""
+def pattern_worker(num_threads: int, **given: Any) -> Callable[[Path], tuple[Any, dict[str, float] | None, list[str]]]:
+    """In a worker process: the function that turns one file into what `verdict` needs of it."""
     import fastin.xrd.measured
     import fastin.xrd.pattern  # noqa: F401 - no file's time limit shall pay for imports
 
@@ -192,17 +193,18 @@ def _input_pattern(
     k_alpha2: str | None,
     formula: str | None,
     reading: dict[str, Any],
-) -> tuple[Any, set[str] | None, list[str]]:
-    """(4501,) pattern of a structure file or of a measurement, by suffix; the elements where known; what is missing."""
+) -> tuple[Any, dict[str, float] | None, list[str]]:
+    """(4501,) pattern of a structure file or of a measurement, by suffix; the composition if known; what is missing."""
     from fastin.crystal.elements import symbol
-    from fastin.xrd.domain import elements_of
+    from fastin.ml.composition import parse_formula
     from fastin.xrd.measured import PATTERN_SUFFIXES, convert_wavelength, prepare_measured, read_pattern
     from fastin.xrd.pattern import resolve_wavelength, scattering_atoms, xrd_pattern
 
-    elements_stated = None if formula is None else elements_of(formula)
+    stated_amounts = None if formula is None else parse_formula(formula)
     if path.suffix.lower() not in PATTERN_SUFFIXES:
         atoms = scattering_atoms(path)
-        return xrd_pattern(atoms)[1], elements_stated or {symbol(int(z)) for z in np.unique(atoms.number)}, []
+        own = {symbol(int(z)): float(atoms.occupancy[atoms.number == z].sum()) for z in np.unique(atoms.number)}
+        return xrd_pattern(atoms)[1], stated_amounts or own, []
     recorded = read_pattern(path, **reading)
     reasons = [f"is read so: {remark}" for remark in recorded.remarks]
     radiation: str | float = "CuKa" if recorded.wavelength is None else recorded.wavelength
@@ -219,68 +221,7 @@ def _input_pattern(
         reasons.append(
             f"covers {start:.4g} to {stop:.4g} degrees of Cu K-alpha; the model reads 5 to 90, the rest counts as empty"
         )
-    return measured, elements_stated, reasons
-
-
-def _verdict(
-    model: Any, path: Path, sticks: Any, elements: set[str] | None, missing: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Probability of one pattern, and what speaks against trusting it."""
-    probability = float(model.predict_proba(sticks)[0, 1])
-    members = model.member_proba(sticks)[:, 0]
-    row: dict[str, Any] = {
-        "file": str(path),
-        "probability_superionic": probability,
-        "spread": float(members.std()),
-        "votes": float((members > 0.5).mean()),
-        "members": len(members),
-        "class": "superionic" if probability > model.decision_threshold else "poor",
-        "decision_threshold": model.decision_threshold,
-        "composition_checked": model.domain is not None and elements is not None,
-        "warnings": list(missing),
-    }
-    if model.domain is not None:
-        formula, similarity, sigma = model.domain.nearest(sticks)[0]
-        row["nearest"] = {"formula": formula, "similarity": similarity, "sigma_S_per_cm": sigma}
-        row["warnings"] += model.domain.objections(sticks, elements)
-        if elements is not None and model.domain.foreign(elements):
-            row["class"] = "out of domain"
-    return row
-
-
-_VERDICT = (
-    Column("file", "left", "left"),
-    Column("predicted\nsuperionic"),
-    Column("spread"),
-    Column("votes", wide=True),
-    Column("predicted\nclass", "left"),
-    Column("nearest labelled\n(similarity, S/cm)", "left", "right"),
-)
-
-
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """A verdict for ``--csv``."""
-    near = {f"nearest_{name}": value for name, value in (row.get("nearest") or {}).items()}
-    return {k: v for k, v in row.items() if k != "nearest"} | near
-
-
-def _print_verdicts(rows: list[dict[str, Any]], *, wide: bool) -> None:
-    cells = []
-    for row in rows:
-        if "error" in row:
-            stderr_console().print(f"[red]{escape(row['error'])}[/red]")
-            continue
-        near = row.get("nearest")
-        known = "" if near is None else f"{near['formula']} ({near['similarity']:.2f}, {near['sigma_S_per_cm']:.1e})"
-        share = "-" if row["class"] == "out of domain" else f"{row['probability_superionic']:.3f}"
-        spread = f"{row['spread']:.3f}" if row["members"] > 1 else "-"
-        cells.append([row["file"], share, spread, f"{row['votes']:.2f}", row["class"], known])
-        for reason in row["warnings"]:
-            text = escape(f"{row['file']} {reason}")
-            stderr_console().print(f"[yellow]warning: {text}[/yellow]", soft_wrap=True)
-    print_table(_VERDICT, cells, wide=wide)
-    if any("error" not in row and not row["composition_checked"] for row in rows):
-        stderr_console().print("composition unknown: lithium compounds only (--formula to check)", markup=False)
+    return measured, stated_amounts, reasons
 
 
 @command.command("classify")
@@ -292,7 +233,7 @@ def _print_verdicts(rows: list[dict[str, Any]], *, wide: bool) -> None:
 @click.option("--decimal", type=click.Choice([".", ","]), help="Decimal mark of measured patterns.")
 @click.option("--background", default=2.0, show_default=True, help="Width for the background, degrees; 0: none.")
 @click.option("--k-alpha2", "k_alpha2", help="Anode whose K-alpha2 part is removed from measured patterns, e.g. Cu.")
-@click.option("--formula", help="Composition of a measured sample, to check that the model knows its elements.")
+@click.option("--formula", help="Composition of a measured sample: it knows more than the pattern does.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @wide_option
 @csv_option
@@ -315,9 +256,10 @@ def classify(
 ) -> None:
     """Probability of superionic conduction of structures (CIF, POSCAR) or measured patterns (.xy, .xye, .csv).
 
-    Materials without lithium or with elements that no training material holds are out of domain; patterns unlike all
-    labelled ones bring a warning. The class is superionic above the model's balanced threshold (in --json), which is
-    not one half of the calibrated probability. A pattern file has no composition to check unless --formula gives it.
+    Where the composition is known (a structure, --formula), the class comes from pattern and formula together, or from
+    the measurement of that very compound; the formula alone knows about as much. Without it, from the pattern alone.
+    Materials without lithium or with elements that no training material holds, and patterns unlike all labelled ones,
+    are out of domain: no class. --wide shows whether a screening for four true conductors of five would take it.
     """
     rows: list[dict[str, Any]] = []
     failed = False
@@ -342,13 +284,13 @@ def classify(
             own = issubclass(getattr(errors, answer.kind, Failure), FastinError)
             rows.append({"file": str(path), "error": answer.message if own else _lost(path, answer)})
         else:
-            rows.append(_verdict(model, path, *answer))
+            rows.append(verdict(model, path, *answer))
     if as_json:
         click.echo(dump_json(rows))
     elif as_csv:
-        print_csv(_flat(row) for row in rows)
+        print_csv(flat(row) for row in rows)
     else:
-        _print_verdicts(rows, wide=wide)
+        print_verdicts(rows, wide=wide)
     leave(failed, interrupted, len(rows), len(files))
 
 

@@ -34,7 +34,8 @@ _SPACED_WATER = re.compile(rf"(?<=[A-Za-z)\]])\s+(?={_WATER}$)")
 _LOOSE = re.compile(r"[A-Za-z)\]]\s+\d[\d.]*(?=[A-Z(\[])")  # "LiCl 2LiI": of the element before, or of what follows?
 _ONE_OR_WATER = re.compile(r"(?<![\d.])1\.(?=\d*H2O)")  # "LiCl1.5H2O": 1.5 water, or LiCl1 and 5 water?
 _UNKNOWN = re.compile(r"[xyzδ]|(?<![A-Z])n(?=H2O|[A-Z(])")
-_ABBREVIATION = re.compile(r"(?:[A-Z][a-z]?){4,}|Li(?:T?FSI|BOB|DFOB|PON)|LIPON")
+#: Names of salts and glasses that read as formulas.
+_ABBREVIATION = re.compile(r"Li(?:T?FSI|FTFSI|BOB|DFOB|BETI|PON|SiPON|PSON|PS|PO|BON)|LIPON|[A-Z]*[LQXJZ][A-Z]+")
 _LARGEST = 1e6  # of an amount
 _ROUNDED = 0.05  # charges an atom that rounded formulas may have left
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")

@@ -266,6 +266,27 @@ def predict_amounts(
     )
 
 
+def decades_above(amounts: Mapping[str, float], sigma: float) -> float | None:
+    """Decades by which the conductivity that the trees predict for a composition lies above a value.
+
+    Neither pulled towards the median nor replaced by a measurement: what `XRDMatch.proba_with_formula` was fitted to.
+
+    Args:
+        amounts: amount of each element.
+        sigma: the value, S/cm.
+
+    Returns:
+        None for a composition too far from every measured one.
+    """
+    forest = load_forest(SIGMA, "composition")
+    table = load_measured(model_folder() / _TABLE)
+    known = np.isfinite(table.log10_conductivity)
+    if float(table.distances(amounts)[known].min()) > Domain(**forest.card["domain"]).limit:
+        return None
+    mean, _ = forest.mean_and_spread(forest.row(composition_features(amounts)))
+    return float(mean[0]) - math.log10(sigma)
+
+
 def predict_composition(formula: str, *, measured: Mapping[str, float] | None = None) -> Experiment:
     """Expected measurements of a lithium conductor of which only the composition is known; see `predict_amounts`.
 

@@ -28,6 +28,7 @@ from fastin.ml.data import TensorStore
 from fastin.ml.labels import label_columns, label_summary, to_targets
 from fastin.ml.metrics import barrier_scores, by_barrier, regression_scores
 from fastin.ml.models import GraphModel, build_model
+from fastin.ml.seen import digest
 from fastin.ml.splits import Split, make_split
 from fastin.ml.store import FREE, GraphStore
 from fastin.runtime.weights import DAMAGED, load_weights, refuse_damaged, save_weights
@@ -377,6 +378,7 @@ def _finish(run: _Run, folder: Path) -> RunResult:
         "split_seed": config.split_seed,
         "train_structures": metrics["train"],
         "domain": domain(store, split.train),
+        "seen": digest(store.formulas[np.concatenate([split.train, split.validation])]),
     }
     trained = Trained([run.model], config.model, tuple(config.targets), card)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))

@@ -85,6 +85,21 @@ def chemical_system(formula: str) -> str:
     return "-".join(sorted(set(re.findall(r"[A-Z][a-z]?", formula))))
 
 
+def composition(formula: str) -> dict[str, float]:
+    """Amounts by element of a formula; parentheses as in ``Li1.3Al0.3Ti1.7(PO4)3``."""
+    stack: list[dict[str, float]] = [{}]
+    for token in re.finditer(r"([A-Z][a-z]?)(\d*\.?\d*)|(\()|\)(\d*\.?\d*)", formula):
+        if token[3]:
+            stack.append({})
+        elif token[1]:
+            stack[-1][token[1]] = stack[-1].get(token[1], 0.0) + float(token[2] or 1.0)
+        elif len(stack) > 1:
+            inner, factor = stack.pop(), float(token[4] or 1.0)
+            for element, amount in inner.items():
+                stack[-1][element] = stack[-1].get(element, 0.0) + amount * factor
+    return stack[0]
+
+
 def read_records(path: str | Path) -> list[dict[str, Any]]:
     """Records of a JSON-lines file (``.jsonl``, ``.jsonl.gz``) or of a folder of CIF files (id = file name)."""
     path = Path(path)

@@ -18,9 +18,9 @@ from fastin.xrd.settings import COARSE_BINS, COARSE_FACTOR, PATTERN_STEP, coarse
 
 #: An element that this share of the training materials holds is required of new ones.
 _REQUIRED_SHARE = 0.95
-#: Quantile of the unlabelled materials' best similarity below which a pattern counts as unlike all known ones.
-_FLOOR_QUANTILE = 0.01
-_FLOOR_HIGHEST = 0.5  # where the unlabelled materials repeat the labelled ones
+#: Similarity to the nearest labelled pattern below which a pattern is out of domain; `bench/experiments/xrd_formula.py`
+#: prints scores by similarity.
+LEAST_SIMILARITY = 0.7
 _FWHM = 0.5  # degrees: broadening of patterns that are compared
 _COARSE_STEP = COARSE_FACTOR * PATTERN_STEP
 
@@ -39,7 +39,7 @@ class Domain:
         reference: (R, 901) labelled patterns in bins of 0.1 degrees, float16.
         formulas: (R,) of them.
         sigma: (R,) S/cm.
-        floor: similarity to the nearest labelled pattern that 99 % of the training materials exceed; 0.5 at most.
+        floor: similarity to the nearest labelled pattern below which a pattern is out of domain.
     """
 
     elements: dict[str, int]
@@ -55,16 +55,13 @@ class Domain:
         formulas = [*labelled.formulas, *(() if unlabelled is None else unlabelled.formulas)]
         counts = Counter(element for formula in formulas for element in elements_of(formula))
         reference = coarsened(np.asarray(labelled.patterns)).astype(np.float16)
-        close = similarities(labelled.patterns if unlabelled is None else unlabelled.patterns, reference)
-        if unlabelled is None:
-            np.fill_diagonal(close, -1.0)
         return cls(
             elements=dict(sorted(counts.items())),
             required=tuple(sorted(e for e, n in counts.items() if n >= _REQUIRED_SHARE * len(formulas))),
             reference=reference,
             formulas=labelled.formulas,
             sigma=tuple(float(x) for x in labelled.sigma),
-            floor=min(_FLOOR_HIGHEST, float(np.quantile(close.max(axis=1), _FLOOR_QUANTILE))),
+            floor=LEAST_SIMILARITY,
         )
 
     @cached_property
@@ -76,6 +73,16 @@ class Domain:
         close = _unit_rows(patterns, _FWHM) @ self._reference_rows.T
         best = close.argmax(axis=1).tolist()
         return [(self.formulas[j], float(row[j]), self.sigma[j]) for row, j in zip(close, best, strict=True)]
+
+    def neighbours(self, pattern: ArrayLike, count: int = 3) -> list[tuple[str, float, float]]:
+        """(formula, similarity, S/cm) of the labelled materials most similar to one pattern; equal formulas once."""
+        close = (_unit_rows(pattern, _FWHM) @ self._reference_rows.T)[0]
+        found: dict[str, tuple[str, float, float]] = {}
+        for j in np.argsort(-close, kind="stable").tolist():
+            found.setdefault(self.formulas[j], (self.formulas[j], float(close[j]), self.sigma[j]))
+            if len(found) == count:
+                break
+        return list(found.values())
 
     def foreign(self, elements: Collection[str]) -> list[str]:
         """What a composition has or lacks that no training material did; the probability then means nothing."""
@@ -99,8 +106,12 @@ class Domain:
         formula, similarity, _ = self.nearest(pattern)[0]
         if similarity < self.floor:
             near = f"nearest {formula}, similarity {similarity:.2f} < {self.floor:.2f}"
-            reasons.append(f"is unlike every labelled pattern ({near})")
+            reasons.append(f"is unlike every labelled pattern ({near}): out of domain")
         return reasons
+
+    def holds(self, pattern: ArrayLike, elements: Collection[str] | None = None) -> bool:
+        """Whether a pattern lies in the domain: like a labelled one, of elements that the training knows."""
+        return not self.objections(pattern, elements)
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values, for the model file."""

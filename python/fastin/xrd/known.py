@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.crystal.elements import numbers_by_symbol
-from fastin.xrd.dataset import SUPERIONIC, LabelledSet, PatternSet, chemical_system
-from fastin.xrd.report import composition
+from fastin.xrd.dataset import SUPERIONIC, LabelledSet, PatternSet, chemical_system, composition
 
 #: Atomic fractions that all differ by less: a compound and its doped or off-stoichiometric relatives.
 RELATED = 0.03

@@ -174,16 +174,35 @@ class XRDMatch:
 
     @property
     def decision_threshold(self) -> float:
-        """Calibrated probability above which a row counts as superionic: where the mean logit changes sign.
+        """Calibrated probability above which a row counts as superionic.
 
-        The networks are trained on balanced classes; the calibrated probability follows the frequency in the labelled
-        set, so that one half of it would be another rule than the one that was scored.
+        The one that the model was scored with (one half for the shipped one, in its notes); else where the mean logit
+        changes sign, as the networks are trained on balanced classes.
         """
-        return float(1.0 / (1.0 + np.exp(-self.calibration[1])))
+        noted = self.notes.get("decision_threshold")
+        return float(1.0 / (1.0 + np.exp(-self.calibration[1]))) if noted is None else float(noted)
 
     def predict(self, patterns: ArrayLike) -> NDArray[np.int64]:
         """(N,) 1 where the calibrated probability of superionic exceeds `decision_threshold`."""
         return (self.predict_proba(patterns)[:, 1] > self.decision_threshold).astype(np.int64)
+
+    def proba_with_formula(self, patterns: ArrayLike, decades: ArrayLike) -> NDArray[np.float64]:
+        """(N,) probability of superionic from pattern and formula together, by logistic regression.
+
+        Args:
+            patterns: (N, 4501).
+            decades: (N,) how many decades the conductivity that the formula predicts lies above the threshold
+                (`fastin.ml.conductivity.decades_above`).
+
+        Raises:
+            InputError: this model has no constants for it (the shipped one has).
+        """
+        constants = self.notes.get("with_formula")
+        if constants is None:
+            raise InputError("this model was not joined with a model of formulas; only the shipped one is")
+        mean = self.member_logits(patterns).mean(axis=0)
+        logit = constants["intercept"] + constants["decades"] * np.asarray(decades, float) + constants["logit"] * mean
+        return np.asarray(1.0 / (1.0 + np.exp(-logit)))
 
     def vote(self, patterns: ArrayLike) -> NDArray[np.float64]:
         """(N,) share of the members that say superionic."""
@@ -358,9 +377,11 @@ def train_from_config(config: dict[str, Any], run_dir: str | Path) -> XRDMatch:
     Keys: ``model = "xrdmatch"``; ``[data]`` with ``labelled`` (JSON lines with cif and sigma), optional
     ``unlabelled`` (JSON lines or folder of CIFs) and ``threshold`` (S/cm); ``members``; ``calibrate`` (grouped
     folds, 0 for none); ``[train]`` with the fields of `TrainConfig`. An
-    interrupted run continues when called again.
+    interrupted run continues when called again. Unlabelled structures of known conductors are left out
+    (`fastin.xrd.known`).
     """
     from fastin.xrd.evaluate import out_of_fold
+    from fastin.xrd.known import conductors_of, not_known
 
     run_dir = Path(run_dir)
     _check_keys(config)
@@ -370,7 +391,9 @@ def train_from_config(config: dict[str, Any], run_dir: str | Path) -> XRDMatch:
     labels = labelled.labels(float(data.get("threshold", SUPERIONIC)))
     pool = load_unlabelled(data["unlabelled"]) if data.get("unlabelled") else None
     model = XRDMatch(settings, members=int(config.get("members", 5)))
-    unlabelled = None if pool is None else pool.patterns
+    threshold = float(data.get("threshold", SUPERIONIC))
+    rows = None if pool is None else not_known(pool, conductors_of(labelled, threshold))  # they are not poor
+    unlabelled = None if pool is None or rows is None else pool.patterns[rows]
     model.fit(labelled.patterns, labels, unlabelled, run_dir=run_dir)
     folds = int(config.get("calibrate", 0))
     if folds:
@@ -378,6 +401,7 @@ def train_from_config(config: dict[str, Any], run_dir: str | Path) -> XRDMatch:
         model.calibrate(logits, labels)
     model.notes["threshold_S_per_cm"] = float(data.get("threshold", SUPERIONIC))
     model.notes["failed"] = len(labelled.failed)
+    model.notes["known_conductors_left_out"] = 0 if pool is None or rows is None else len(pool) - len(rows)
     model.domain = Domain.of(labelled, pool)
     model.save(run_dir / "model.pt")
     if pool is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from fastin.errors import FastinError, InputError
 from fastin.runtime.isolate import Failure, isolate
-from fastin.xrd.dataset import LabelledSet, PatternSet, chemical_system
+from fastin.xrd.dataset import LabelledSet, PatternSet, chemical_system, composition
 from fastin.xrd.domain import elements_of, similarities
 from fastin.xrd.match import XRDMatch
 
@@ -50,21 +49,6 @@ class Candidate:
     flags: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
-
-
-def composition(formula: str) -> dict[str, float]:
-    """Amounts by element of a formula; parentheses as in ``Li1.3Al0.3Ti1.7(PO4)3``."""
-    stack: list[dict[str, float]] = [{}]
-    for token in re.finditer(r"([A-Z][a-z]?)(\d*\.?\d*)|(\()|\)(\d*\.?\d*)", formula):
-        if token[3]:
-            stack.append({})
-        elif token[1]:
-            stack[-1][token[1]] = stack[-1].get(token[1], 0.0) + float(token[2] or 1.0)
-        elif len(stack) > 1:
-            inner, factor = stack.pop(), float(token[4] or 1.0)
-            for element, amount in inner.items():
-                stack[-1][element] = stack[-1].get(element, 0.0) + amount * factor
-    return stack[0]
 
 
 def family_flags(formula: str) -> tuple[str, ...]:

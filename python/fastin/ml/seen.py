@@ -1,0 +1,47 @@
+"""Which formulas a model was trained on, as hashes in its card: a score on them is no score on unseen structures."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BYTES = 4
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:_BYTES], "little")
+
+
+def digest(formulas: Iterable[Any]) -> dict[str, Any]:
+    """What a model card keeps of the formulas that it was trained and validated on.
+
+    Args:
+        formulas: reduced formulas, with repeats.
+
+    Returns:
+        ``{"by": "formula", "count": n, "hashes": text}``: four bytes of the SHA-256 of each, sorted, in base 64.
+    """
+    known = sorted({_hash(str(formula)) for formula in formulas})
+    text = base64.b64encode(np.array(known, "<u4").tobytes()).decode()
+    return {"by": "formula", "count": len(known), "hashes": text}
+
+
+def seen_rows(card: Mapping[str, Any], formulas: Iterable[Any]) -> NDArray[np.bool_] | None:
+    """(n,) rows whose formula a model was trained on; None where its card does not say.
+
+    One of 4e9 / count unseen formulas is taken for a seen one.
+    """
+    kept = card.get("seen")
+    if not isinstance(kept, Mapping) or kept.get("by") != "formula":
+        return None
+    try:
+        known = np.frombuffer(base64.b64decode(kept["hashes"], validate=True), "<u4")
+    except (KeyError, TypeError, ValueError, binascii.Error):
+        return None
+    return np.isin(np.array([_hash(str(formula)) for formula in formulas], "<u4"), known)
