@@ -247,7 +247,7 @@ def predict_amounts(
     warnings = []
     if left:
         text = f"{name}: its oxidation states leave {left:+.2g} charges a formula: are its amounts rounded?"
-        warnings.append(CrystalWarning("charge-residue", text))
+        warnings.append(CrystalWarning("outside-training", text))
     missing = [target for target in TARGETS if target not in found]
     if missing:
         text = (
