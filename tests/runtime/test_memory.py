@@ -91,6 +91,11 @@ def test_a_mistyped_length_is_named(limited):
     assert isinstance(caught.value, FastinError)
 
 
+def test_a_mistyped_length_of_a_network_is_named():
+    with pytest.raises(FastinError, match=r"check the cell edges, 4 x 4.1 x 1e\+06 A"):
+        fastin.compute_network(long_cell(1e6), "Li")
+
+
 def test_the_resolution_named_would_do(limited):
     limited("40MB")
     with pytest.raises(ResourceError) as caught:
