@@ -157,6 +157,11 @@ def _legs(legs: Sequence[Leg]) -> str:
     return _table(_LEG_COLUMNS, rows)
 
 
+def _fixed(value: float, digits: int) -> str:
+    """A number to so many digits, never a negative zero: no energy lies below the lowest site."""
+    return f"{round(float(value), digits) + 0.0:.{digits}f}"
+
+
 def _profiles(paths: _Network) -> str:
     rows: list[list[Any]] = []
     for dimensions in (1, 2, 3):
@@ -164,8 +169,12 @@ def _profiles(paths: _Network) -> str:
         if path is None:
             continue
         places = path.frac @ paths.cell
+        before = ""  # a descent may end on its site to within the printed digits
         for s, e, frac, x in zip(path.distance, path.energy, path.frac, places, strict=True):
-            rows.append([dimensions, f"{s:.6f}", f"{e:.6f}", *(f"{v:.8f}" for v in (*frac, *x))])
+            at = _fixed(s, 6)
+            if at != before:
+                rows.append([dimensions, at, _fixed(e, 6), *(_fixed(v, 8) for v in (*frac, *x))])
+            before = at
     if not rows:
         raise InputError(f"{paths.source}: no path percolates below the cutoff; raise energy_cutoff")
     return _table(_PROFILE_COLUMNS, rows)
