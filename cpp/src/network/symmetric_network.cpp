@@ -6,12 +6,12 @@
 #include <limits>
 #include <utility>
 
-#include "fastin/base/interrupt.hpp"
 #include "fastin/base/rounding.hpp"
 #include "fastin/geometry/bottleneck.hpp"
 #include "fastin/geometry/point_index.hpp"
 #include "fastin/geometry/sphere_search.hpp"
 #include "fastin/geometry/symmetrized.hpp"
+#include "fastin/network/group_products.hpp"
 #include "fastin/tessellation/cell_star.hpp"
 #include "fastin/tessellation/perturbation.hpp"
 #include "fastin/tessellation/reduced_frame.hpp"
@@ -26,7 +26,6 @@ constexpr double kExactMetric = 1e-10;
 constexpr double kSame = 5e-7;
 constexpr double kApart = 1e-3;
 constexpr double kVolumeTolerance = 1e-9;
-constexpr double kSameTranslation = 1e-6;  // fractional
 constexpr double kWrapMargin = 1e-11;
 // The largest conventional cell has 192 operations; supercells have more, and computing every cell of a
 // supercell costs less than filing more than this many images an atom.
@@ -62,12 +61,6 @@ class SymmetricBuilder {
   }
 
  private:
-  // k after a is operation `index` plus the lattice vector `shift`.
-  struct Product {
-    std::int32_t index;
-    Int3 shift;
-  };
-
   struct EdgeImage {
     std::int32_t i, j;
     Int3 image;  // reduced
@@ -111,100 +104,11 @@ class SymmetricBuilder {
     for (const SymmetryOperation& op : operations_) {
       rotation_.push_back(Mat3{{to_vec(op.rotation[0]), to_vec(op.rotation[1]), to_vec(op.rotation[2])}});
     }
-    products_.resize(operations_.size());
     return operations_.size() > 1;
   }
 
   Vec3 apply(std::size_t k, const Vec3& x) const {
     return times_col(rotation_[k], x) + operations_[k].translation;
-  }
-
-  // Rotations told apart, with a table of their products, and the operations filed under their rotation and
-  // translation: a product is looked up, not searched for.
-  void file_operations() {
-    for (const SymmetryOperation& op : operations_) {
-      std::size_t r = 0;
-      while (r < distinct_.size() && distinct_[r] != op.rotation) ++r;
-      if (r == distinct_.size()) distinct_.push_back(op.rotation);
-      rotation_of_.push_back(static_cast<std::int32_t>(r));
-    }
-    const std::size_t n = distinct_.size();
-    rotation_product_.assign(n * n, -1);
-    for (std::size_t k = 0; k < n; ++k) {
-      for (std::size_t a = 0; a < n; ++a) {
-        std::array<Int3, 3> product;
-        for (std::size_t i = 0; i < 3; ++i) {
-          const Int3& r = distinct_[k][i];
-          product[i] = r.x * distinct_[a][0] + r.y * distinct_[a][1] + r.z * distinct_[a][2];
-        }
-        const auto at = std::find(distinct_.begin(), distinct_.end(), product);
-        if (at != distinct_.end())
-          rotation_product_[k * n + a] = static_cast<std::int32_t>(at - distinct_.begin());
-      }
-    }
-    filed_.reserve(operations_.size());
-    for (std::size_t k = 0; k < operations_.size(); ++k) {
-      filed_.push_back(
-          {key_of(rotation_of_[k], operations_[k].translation, {}), static_cast<std::int32_t>(k)});
-    }
-    std::sort(filed_.begin(), filed_.end());
-  }
-
-  // A translation modulo the lattice in steps of 2^-16, `side` steps aside, with its rotation.
-  static std::uint64_t key_of(std::int32_t rotation, const Vec3& t, const Int3& side) {
-    std::uint64_t key = static_cast<std::uint64_t>(rotation);
-    for (int k = 0; k < 3; ++k) {
-      const double f = t[k] - floor_int(t[k]);
-      key =
-          key << 16 | (static_cast<std::uint64_t>(static_cast<std::int64_t>(f * 65536.0) + side[k]) & 0xffff);
-    }
-    return key;
-  }
-
-  // The operation with this rotation and, up to a lattice vector, this translation.
-  Product operation_at(std::int32_t rotation, const Vec3& t) const {
-    Int3 low{}, high{};
-    for (int k = 0; k < 3; ++k) {  // near the edge of a step it may be filed on either side
-      const double steps = (t[k] - floor_int(t[k])) * 65536.0, part = steps - std::floor(steps);
-      if (part < kSameTranslation * 65536.0) low[k] = -1;
-      if (part > 1.0 - kSameTranslation * 65536.0) high[k] = 1;
-    }
-    for (Int3 side{low.x, 0, 0}; side.x <= high.x; ++side.x) {
-      for (side.y = low.y; side.y <= high.y; ++side.y) {
-        for (side.z = low.z; side.z <= high.z; ++side.z) {
-          const std::uint64_t key = key_of(rotation, t, side);
-          auto at = std::lower_bound(filed_.begin(), filed_.end(), std::pair(key, std::int32_t{0}));
-          for (; at != filed_.end() && at->first == key; ++at) {
-            const Vec3 d = t - operations_[static_cast<std::size_t>(at->second)].translation;
-            const Int3 shift{nearest_int(d.x), nearest_int(d.y), nearest_int(d.z)};
-            if (norm2(d - to_vec(shift)) < kSameTranslation * kSameTranslation) return {at->second, shift};
-          }
-        }
-      }
-    }
-    return {-1, {}};
-  }
-
-  // Products of every operation with operation a, made at the first call; empty when the operations are no
-  // group.
-  const std::vector<Product>& products_with(std::size_t a) {
-    std::vector<Product>& row = products_[a];
-    if (!row.empty()) return row;
-    if (filed_.empty()) file_operations();
-    const auto count = static_cast<std::int32_t>(distinct_.size());
-    for (std::size_t k = 0; k < operations_.size(); ++k) {
-      poll_interrupt();
-      const std::int32_t rotation =
-          rotation_product_[static_cast<std::size_t>(rotation_of_[k] * count + rotation_of_[a])];
-      const Product found =
-          rotation < 0 ? Product{-1, {}} : operation_at(rotation, apply(k, operations_[a].translation));
-      if (found.index < 0) {
-        row.clear();
-        return row;
-      }
-      row.push_back(found);
-    }
-    return row;
   }
 
   static Int3 rotated(const SymmetryOperation& op, const Int3& v) {
@@ -354,8 +258,10 @@ class SymmetricBuilder {
   // Images of an edge by the products of the group: no position is looked up.
   bool edge_images(const Place& from, const Place& to, std::int32_t orbit) {
     const auto u = static_cast<std::size_t>(from.point), v = static_cast<std::size_t>(to.point);
-    const std::vector<Product>& row_u = products_with(static_cast<std::size_t>(vertex_operation_[u]));
-    const std::vector<Product>& row_v = products_with(static_cast<std::size_t>(vertex_operation_[v]));
+    const std::vector<GroupProducts::Product>& row_u =
+        products_.with(static_cast<std::size_t>(vertex_operation_[u]));
+    const std::vector<GroupProducts::Product>& row_v =
+        products_.with(static_cast<std::size_t>(vertex_operation_[v]));
     if (row_u.empty() || row_v.empty()) return false;
     const std::size_t count = operations_.size();
     const Place* image_u = &vertex_image_[static_cast<std::size_t>(vertex_orbit_[u]) * count];
@@ -520,10 +426,7 @@ class SymmetricBuilder {
   std::vector<double> weight_;
   std::vector<SymmetryOperation> operations_;  // reduced
   std::vector<Mat3> rotation_;                 // of each, in floating point
-  std::vector<std::vector<Product>> products_;
-  std::vector<std::array<Int3, 3>> distinct_;  // rotations
-  std::vector<std::int32_t> rotation_of_, rotation_product_;
-  std::vector<std::pair<std::uint64_t, std::int32_t>> filed_;  // key_of each operation, sorted
+  GroupProducts products_{operations_};
   PointIndex atoms_, vertices_;
   std::vector<std::int32_t> atom_orbit_, representative_, multiplicity_;
   std::vector<double> orbit_volume_;
