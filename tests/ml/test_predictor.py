@@ -242,6 +242,18 @@ def test_train_and_evaluate_commands(store: GraphStore, tmp_path: Path) -> None:
     moved.write_bytes(model.read_bytes())
     elsewhere = CliRunner().invoke(main, ["evaluate", str(moved), "--dataset", str(tmp_path / "set.npz")])
     assert "have a formula that is in the model's training or validation set" in elsewhere.output
+    names = [str(i) for i in store.ids]
+    beside = tmp_path / "moved.split.json"  # as beside the shipped model: joined sets name a row id/ion
+    parts = {"train": [names[0], f"{names[1]}/{store.ions[1]}"], "validation": [f"{names[2]}/X+"], "test": names[3:]}
+    beside.write_text(json.dumps(parts))
+    by_id = CliRunner().invoke(main, ["evaluate", str(moved), "--dataset", str(tmp_path / "set.npz"), "--json"])
+    assert json.loads(by_id.stdout)["rows_in_training_set"] == 2
+    assert json.loads(by_id.stdout)["known_by"] == "id"
+    beside.write_text("[1")
+    assert (
+        "damaged" in CliRunner().invoke(main, ["evaluate", str(moved), "--dataset", str(tmp_path / "set.npz")]).output
+    )
+    beside.unlink()
     trained_file = load_model(moved)
     trained_file.card.pop("seen")
     save_model(moved, trained_file, {"hidden": 8})

@@ -55,7 +55,7 @@ def command(model: str, dataset: Path | None, split: Path | None, device: str, a
         from fastin.ml.splits import Split
         from fastin.ml.store import LABELS
         from fastin.ml.train import pick_device, predict_targets
-        from fastin.prediction import load_shipped
+        from fastin.prediction import load_shipped, model_path
 
         if Path(model).is_dir():
             model, dataset, split = _of_run(Path(model), dataset, split)
@@ -66,7 +66,8 @@ def command(model: str, dataset: Path | None, split: Path | None, device: str, a
         index = np.arange(len(store))
         if split is not None:
             index = Split.load(split, [str(i) for i in store.ids]).test
-        seen, how = _training_rows(Path(model), [str(store.ids[i]) for i in index]), ""
+        identities = [(str(store.ids[i]), str(store.ions[i])) for i in index]
+        seen, how = _training_rows(model_path(model), identities), ""
         if seen is None:
             seen = seen_rows(trained.card, store.formulas[index])
             how = "" if seen is None else "have a formula that is "
@@ -104,16 +105,28 @@ def command(model: str, dataset: Path | None, split: Path | None, device: str, a
         _print(group, names, scores[group], subsets[group])
 
 
-def _training_rows(model: Path, ids: list[str]) -> Any:
-    """(n,) which rows the model was trained or validated on by the split beside it; ``None`` where there is none."""
+def _training_rows(model: Path, names: list[tuple[str, str]]) -> Any:
+    """(n,) which rows the model was trained or validated on by the split beside it; ``None`` where there is none.
+
+    Args:
+        model: its file; the split is ``NAME.split.json`` (shipped models) or ``split.json`` (a run's folder).
+        names: id and ion of each row; joined data sets name a row ``id/ion``.
+
+    Raises:
+        ClickException: the split cannot be read.
+    """
     import numpy as np
 
-    split = model.with_name("split.json")
-    if not model.is_file() or not split.is_file():
+    beside = [model.with_suffix(".split.json"), model.with_name("split.json")]
+    split = next((path for path in beside if path.is_file()), None)
+    if split is None:
         return None
-    parts = json.loads(split.read_text(encoding="utf-8"))
-    used = {*parts.get("train", ()), *parts.get("validation", ())}
-    return np.array([name in used for name in ids], dtype=bool)
+    try:
+        parts = json.loads(split.read_text(encoding="utf-8"))
+        used = {str(name) for part in ("train", "validation") for name in parts.get(part, ())}
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise click.ClickException(f"{split}: damaged ({type(error).__name__}: {error})") from None
+    return np.array([name in used or f"{name}/{ion}" in used for name, ion in names], dtype=bool)
 
 
 def _groups(seen: Any, count: int) -> dict[str, Any]:
