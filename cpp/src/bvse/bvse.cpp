@@ -108,7 +108,7 @@ double BvseField::energy_gradient(const Vec3& frac, Vec3* gradient, Mat3* hessia
   using bvse::PointSums;
   Vec3 home = frac;
   wrap_frac(home);
-  const PointSums sums = impl_->sums(home, true);
+  const PointSums sums = impl_->sums(home, gradient != nullptr || hessian != nullptr);
   if (gradient != nullptr) {
     for (int a = 0; a < 3; ++a) (*gradient)[a] = PointSums::total(sums.slope[static_cast<std::size_t>(a)]);
   }

@@ -66,7 +66,7 @@ class BvseField {
 
   // Energy at a fractional point (eV), at most kMaxEnergy; float64.
   double energy(const Vec3& frac) const;
-  // Energy without the ceiling, its Cartesian gradient (eV/angstrom) and, unless null, Hessian
+  // Energy without the ceiling and, unless null, its Cartesian gradient (eV/angstrom) and Hessian
   // (eV/angstrom^2).
   double energy_gradient(const Vec3& frac, Vec3* gradient, Mat3* hessian) const;
   // Energies at n fractional points.

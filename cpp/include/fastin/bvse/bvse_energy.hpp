@@ -16,8 +16,7 @@ class FieldEnergy final : public EnergyField {
   const Lattice& lattice() const override { return field_.lattice(); }
   double energy(const Vec3& frac) const override {
     poll_interrupt();
-    Vec3 gradient;
-    return field_.energy_gradient(frac, &gradient, nullptr);
+    return field_.energy_gradient(frac, nullptr, nullptr);
   }
   double derivatives(const Vec3& frac, Vec3* gradient, Mat3* hessian) const override {
     poll_interrupt();
