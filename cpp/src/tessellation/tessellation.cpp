@@ -117,26 +117,34 @@ class Merger {
   }
 
   // A lone vertex near another whose generators include its own, to kGeneratorTolerance, joins the nearest
-  // such one. It joins no second one, so that it cannot bridge two vertices that differ.
+  // such one. It joins no second one, so that it cannot bridge two vertices that differ. The nearest pairs
+  // come first, whatever the order of the atoms.
   void join_slivers(std::optional<PeriodicUnionFind>* sets) {
-    Scratch<char> joined(tets_.size(), 0);
+    struct Pair {
+      double gap2;
+      std::size_t t, face;
+    };
+    std::vector<Pair> pairs;
     for (std::size_t t = 0; t < tets_.size(); ++t) {
-      if (merged_[t] != 0) continue;
-      double nearest2 = kSliverReach * kSliverReach;
-      std::size_t face = 4;
-      for (std::size_t f = 0; f < 4; ++f) {
+      for (std::size_t f = 0; merged_[t] == 0 && f < 4; ++f) {
         const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
-        if (other == t || joined[other] != 0) continue;
         const double between = gap2(t, f);
-        if (between > nearest2 || excess(other, t, -delta_image(tets_[t].shift[f])) > kGeneratorTolerance)
-          continue;
-        nearest2 = between;
-        face = f;
+        if (other == t || between > kSliverReach * kSliverReach) continue;
+        const Int3 shift = delta_image(tets_[t].shift[f]);
+        const double off = excess(other, t, -shift);
+        // of two lone ones the one that fits the other better joins
+        if (off <= kGeneratorTolerance && (merged_[other] != 0 || off <= excess(t, other, shift)))
+          pairs.push_back({between, t, f});
       }
-      if (face == 4) continue;
-      join(t, face, sets);
-      joined[t] = 1;
-      merged_[static_cast<std::size_t>(tets_[t].neighbour[face])] = 1;  // a host joins no other
+    }
+    std::sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) { return a.gap2 < b.gap2; });
+    Scratch<char> joined(tets_.size(), 0);
+    for (const Pair& p : pairs) {
+      const auto other = static_cast<std::size_t>(tets_[p.t].neighbour[p.face]);
+      if (merged_[p.t] != 0 || joined[p.t] != 0 || joined[other] != 0) continue;
+      join(p.t, p.face, sets);
+      joined[p.t] = 1;
+      merged_[other] = 1;  // a host joins no other
     }
   }
 
