@@ -253,7 +253,7 @@ def ship(options: argparse.Namespace, store: GraphStore) -> None:
         | {"ions": counts, "left_out": len(manifest["failures"])},
         "split": {"kind": split.kind, "seed": split.seed, "train": len(split.train), "test": len(split.test)},
         "training": {k: config[k] for k in ("epochs", "learning_rate", "batch_size", "optimizer", "typical_nodes")}
-        | {"exclude": config["exclude"]},
+        | {"epochs": _epochs(folders[0]), "exclude": config["exclude"]},
         "test": tests,
         "test_by_barrier": by_barrier(first, every[:, count:, 0].mean(axis=0)),
         "above_ceiling": above,

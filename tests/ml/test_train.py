@@ -14,8 +14,9 @@ import torch
 from fastin.errors import InputError
 from fastin.ml.checkpoint import load_model
 from fastin.ml.config import TrainConfig
+from fastin.ml.models import build_model
 from fastin.ml.store import GraphStore
-from fastin.ml.train import make_run_split, pick_device, train
+from fastin.ml.train import load_matching, make_run_split, pick_device, train
 
 OPTIONS = {
     "in-gcn": {"hidden": 8, "dropout": 0.2},
@@ -130,3 +131,21 @@ def test_configuration_errors_are_named(tmp_path: Path) -> None:
 def test_cuda_trains_with_mixed_precision(store: GraphStore, tmp_path: Path) -> None:
     result = train(settings(tmp_path, "percolation", device="cuda", amp=True), store)
     assert all(np.isfinite(row["train_loss"]) for row in result.history)
+
+
+def test_the_readout_is_taken_over_where_the_targets_are_the_same(store: GraphStore, tmp_path: Path) -> None:
+    """Going on from a model of the same barriers continues it; other targets start with a new readout."""
+    names = ("e1d_global", "e3d_network")
+    options = {"hidden": 8, "layers": 1, "species": 3, "basis": 4}
+    config = TrainConfig(
+        model="percolation", dataset="", run=str(tmp_path / "one"), targets=names, model_options=options, epochs=1
+    )
+    made = train(config, store).trained.models[0]
+    for targets, taken in ((names, True), (("e1d_global", "e2d_network"), False), (("free", "free"), False)):
+        model = build_model("percolation", 2, options | {"target_names": targets})
+        found = load_matching(model, str(tmp_path / "one" / "model.pt"))
+        assert ("correction.0.weight" in found) is taken
+        assert "site_gain" in found
+        if taken:
+            own = model.state_dict()
+            assert all(torch.equal(value, own[name]) for name, value in made.state_dict().items())

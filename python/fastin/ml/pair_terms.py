@@ -99,12 +99,11 @@ def pair_terms(ions: NDArray[np.str_], number: NDArray[np.int16], charge: Floats
     of = np.repeat(np.arange(len(ions)), np.diff(pointer))
     names, which = np.unique(np.asarray(ions, np.str_), return_inverse=True)
     q = np.round(np.asarray(charge, np.float64), 6)
-    keys, kind = np.unique(
-        np.stack([which[of].astype(np.float64), np.asarray(number, np.float64), q], axis=1), axis=0, return_inverse=True
-    )
-    kind = kind.reshape(-1)
-    table = np.array([_terms_of(str(names[int(i)]), int(z), float(c)) for i, z, c in keys]).reshape(-1, len(TERMS))
-    roots = np.array([_root(int(z)) for _, z, _ in keys])
+    code = ((which[of] * 256 + np.asarray(number, np.int64)) << 32) + np.rint(q * 1e6).astype(np.int64)
+    _, first, kind = np.unique(code, return_index=True, return_inverse=True)
+    keys = [(str(names[which[of[k]]]), int(number[k]), float(q[k])) for k in first]
+    table = np.array([_terms_of(*key) for key in keys]).reshape(-1, len(TERMS))
+    roots = np.array([_root(z) for _, z, _ in keys])
     out = table[kind]
     ion_charge = np.array([parse_ion(str(name))[1] for name in names])
     ion_root = np.array([_root(parse_ion(str(name))[0]) for name in names])
@@ -170,9 +169,11 @@ def graph_pairs(
     of = np.repeat(np.arange(len(ions)), np.diff(atoms))
     unknown = np.bincount(of, terms[:, -1] == 0, len(ions)) > 0
     terms[unknown[of]] = 0.0
-    out = {"atom_terms": terms.astype(np.float32)}
-    for group in ("site", "edge"):
-        graph = np.repeat(np.arange(len(ions)), np.diff(pointers[group]))
-        neighbour = arrays[f"{group}_neighbour"] + atoms[graph][:, None]
-        out[f"{group}_pair"] = point_sums(terms, neighbour, arrays[f"{group}_distance"])
-    return out
+    neighbour = [
+        arrays[f"{group}_neighbour"] + np.repeat(atoms[:-1], np.diff(pointers[group]))[:, None]
+        for group in ("site", "edge")
+    ]
+    distance = np.concatenate([arrays["site_distance"], arrays["edge_distance"]])
+    sums = point_sums(terms, np.concatenate(neighbour), distance)
+    sites = len(neighbour[0])
+    return {"atom_terms": terms.astype(np.float32), "site_pair": sums[:sites], "edge_pair": sums[sites:]}
