@@ -94,11 +94,10 @@ class Prediction:
         own = zip(self.values, self.values_std, strict=True)
         rows = [("fitted label", number_text(value), number_text(std)) for value, std in own]
         if not rows:
-            rows.append(
-                ("activation energy, eV", number_text(self.activation_energy), number_text(self.activation_energy_std))
-            )
-            for d, (value, std) in enumerate(zip(self.barriers, self.barriers_std, strict=True), start=1):
-                rows.append((f"{d}D barrier, eV", number_text(value), number_text(std)))
+            named = [("activation energy", self.activation_energy, self.activation_energy_std)]
+            three = enumerate(zip(self.barriers, self.barriers_std, strict=True), start=1)
+            for name, value, std in [*named, *((f"{d}D barrier", *pair) for d, pair in three)]:
+                rows.append((f"{name}, eV", "> 5" if value == math.inf else number_text(value), number_text(std)))
         if self.log10_conductivity is not None:
             sigma = number_text(self.log10_conductivity, 2), number_text(self.log10_conductivity_std, 2)
             rows.append(("log10 conductivity, S/cm, 300 K", *sigma))
@@ -221,7 +220,7 @@ def _predict_each(
     entries: Sequence[Entry], trained: Trained | Light, device: str | None
 ) -> list[Prediction | ConvergenceError]:
     """As `predict_entries`, with the error in the place of a prediction that is no finite number."""
-    from fastin.ml.intervals import NOTHING, read_barriers
+    from fastin.ml.intervals import NOTHING, read_barriers, rising
     from fastin.ml.store import FREE, GraphStore
 
     if not entries:
@@ -240,7 +239,7 @@ def _predict_each(
             out.append(ConvergenceError(f"{source}: the model {trained.name} gives no finite number for it"))
             continue
         energy = said[i].get("e1d_global", NOTHING)
-        three = [said[i].get(f"e{d}d_network", NOTHING) for d in (1, 2, 3)]
+        three = rising([said[i].get(f"e{d}d_network", NOTHING) for d in (1, 2, 3)])
         out.append(
             Prediction(
                 source=entry.interstitial.source,

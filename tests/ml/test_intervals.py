@@ -13,7 +13,7 @@ from synthetic import synthetic_entry
 from fastin.cli import main
 from fastin.errors import InputError
 from fastin.ml.dataset import BuildOptions, SourceCif, build_dataset, load_dataset
-from fastin.ml.intervals import NOTHING, barrier_of, fit_intervals, half_widths, read_barriers
+from fastin.ml.intervals import NOTHING, barrier_of, fit_intervals, half_widths, read_barriers, rising
 from fastin.ml.join import join_datasets
 from fastin.ml.labels import to_targets
 
@@ -59,6 +59,13 @@ def test_above_the_ceiling_there_is_no_number() -> None:
     assert below.within_90[1] == math.inf
     wide = barrier_of(0.0, (0.1, 0.2), 2.0)
     assert wide.within_68 == (pytest.approx(10**-0.2), pytest.approx(10**0.2))
+
+
+def test_barriers_never_fall_with_the_dimension() -> None:
+    three = [barrier_of(mean, (0.05, 0.2), 1.0) for mean in (0.1, 0.08, 0.9)]
+    found = rising([three[0], three[1], three[2]])
+    assert found == [three[0], three[0], three[2]]
+    assert rising([NOTHING, NOTHING]) == [NOTHING, NOTHING]
 
 
 def test_an_ion_that_was_not_trained_on_gets_nothing() -> None:

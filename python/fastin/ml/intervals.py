@@ -126,6 +126,14 @@ def barrier_of(mean: float, widths: Sequence[float], factor: float) -> Said:
     return Said(value, std, *within)
 
 
+def rising(barriers: Sequence[Said]) -> list[Said]:
+    """Barriers in 1, 2, 3 dimensions, none below the one before: what percolates in more dimensions does in fewer."""
+    out: list[Said] = []
+    for said in barriers:
+        out.append(out[-1] if out and said.value < out[-1].value else said)
+    return out
+
+
 def read_barriers(
     every: NDArray[Any], targets: Sequence[str], card: dict[str, Any], ions: NDArray[np.str_], factors: Floats
 ) -> list[dict[str, Said]]:
