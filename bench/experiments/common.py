@@ -103,6 +103,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--limit", type=int, default=0, help="so many structures, spread evenly (trials)")
+    parser.add_argument("--typical-nodes", type=int, default=0, help="as in TrainConfig, for every model (0: its own)")
     parser.add_argument("--out", default="", help="result file (default: bench/results/<script>.json)")
     return parser
 
@@ -117,6 +118,8 @@ def configure(name: str, options: argparse.Namespace, folder: str, **more: Any) 
     settings = {**SETTINGS[name], **more}
     if options.epochs:
         settings["epochs"] = options.epochs
+    if getattr(options, "typical_nodes", 0):
+        settings["typical_nodes"] = options.typical_nodes
     return TrainConfig(
         dataset=options.dataset,
         run=str(Path(options.runs) / folder),

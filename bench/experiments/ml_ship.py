@@ -7,8 +7,8 @@
 
 A run is KIND:SPLIT:SEED; each continues where it stopped. The second form goes on from the weights of the first. The
 members are the finished runs grouped:0:* in RUNS, so that their test part holds chemical systems that no member has
-seen; the other finished runs are single models. ``--ship`` prints the tables and writes ``barrier-NAME.pt``, its card,
-the rows that it was trained on and ``bench/results/ml_ship.json``. Nothing was chosen on a test part; intervals are
+seen; the other finished runs are single models. ``--ship`` prints the tables and writes ``barrier-NAME.pt``, its card
+and ``bench/results/ml_ship.json``. Nothing was chosen on a test part; intervals are
 fitted on validation and test part, and scored by fitting on one and counting in the other.
 """
 
@@ -270,7 +270,6 @@ def ship(options: argparse.Namespace, store: GraphStore) -> None:
     path = out / f"barrier-{options.name}.pt"
     save_model(path, trained, model_options)
     (out / f"barrier-{options.name}.json").write_text(json.dumps(card, indent=1) + "\n")
-    Split.load(folders[0] / "split.json", ids).save(out / f"barrier-{options.name}.split.json", ids)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     write("ml_ship", options, {"card": card, "single_models": others, "refused": refused.most_common()})
 
