@@ -30,6 +30,7 @@ from fastin.ml.dataset import load_dataset, read_manifest
 from fastin.ml.intervals import fit_intervals, half_widths
 from fastin.ml.labels import CEILING, label_columns, to_targets
 from fastin.ml.metrics import barrier_scores, by_barrier
+from fastin.ml.seen import digest
 from fastin.ml.splits import Split
 from fastin.ml.store import GraphStore
 from fastin.ml.train import domain, predict_targets
@@ -186,9 +187,12 @@ def _epochs(folder: Path) -> int:
 
 
 def singles(folders: list[Path], store: GraphStore, ids: list[str], names: tuple[str, ...]) -> dict[str, Any]:
-    """Scores by ion of every finished run on its own test part."""
+    """Scores by ion of every finished run on its own test part; of runs of one name, those of the first folder."""
     out = {}
-    for folder in [f for runs in folders for f in finished(runs, "percolation-*-seed-*")]:
+    found: dict[str, Path] = {}
+    for runs in folders:
+        found = {f.name: f for f in finished(runs, "percolation-*-seed-*")} | found
+    for folder in found.values():
         split = unseen_only(Split.load(folder / "split.json", ids), store)
         trained = load_model(folder / "model.pt")
         said = predict_targets(trained.models, trained.tensors(store), split.test)[0]
@@ -262,6 +266,7 @@ def ship(options: argparse.Namespace, store: GraphStore) -> None:
         "without_pairs": {"test": bare, "factor": max(factor, 1.0)},
         "unseen_element": unseen | {"factor": max(unseen["factor"], 1.0)},
         "domain": covered,
+        "seen": digest(store.formulas[np.concatenate([split.train, split.validation])]),
     }
     trained.card.update(card)
     model_options = dict(config["model_options"]) | {"target_names": list(trained.targets)}
@@ -271,6 +276,7 @@ def ship(options: argparse.Namespace, store: GraphStore) -> None:
     save_model(path, trained, model_options)
     (out / f"barrier-{options.name}.json").write_text(json.dumps(card, indent=1) + "\n")
     print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
+    card.pop("seen")
     write("ml_ship", options, {"card": card, "single_models": others, "refused": refused.most_common()})
 
 

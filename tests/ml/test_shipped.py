@@ -17,14 +17,14 @@ from fastin.prediction import load_shipped, predict_many
 
 #: 1D barrier (eV, spse, global zero) that barrier-default.pt predicted when it was shipped; torch 2.13, CPU.
 FROZEN = {
-    "Li3N": 0.1051,
-    "LiFePO4": 0.4079,
-    "Li7La3Zr2O12_tetragonal": 0.4379,
-    "Li3OCl": 0.3981,
-    "LiCoO2": 1.2914,
-    "Li10GeP2S12": 0.4222,
-    "Li3PO4_gamma": 0.4094,
-    "LiCl": 0.6027,
+    "Li3N": 0.0546,
+    "LiFePO4": 0.4155,
+    "Li7La3Zr2O12_tetragonal": 0.4593,
+    "Li3OCl": 0.4129,
+    "LiCoO2": 1.3143,
+    "Li10GeP2S12": 0.4578,
+    "Li3PO4_gamma": 0.425,
+    "LiCl": 0.5888,
 }
 
 
