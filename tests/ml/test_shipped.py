@@ -74,7 +74,7 @@ def test_other_ions_get_their_own_barrier_or_none() -> None:
         path = fastin.examples()[name]
         said = fastin.predict(path, ion, experiment=False)
         exact = fastin.compute_barriers(path, ion, zero="global").e1d
-        assert said.activation_energy == pytest.approx(exact, rel=0.5), name
+        assert said.activation_energy_90[0] < exact < said.activation_energy_90[1], name
         low, high = said.activation_energy_68
         assert low < said.activation_energy < high
         assert said.activation_energy_90[0] < low
