@@ -42,6 +42,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "examples copy": ("fastin examples copy my_folder", "fastin examples copy my_folder LiFePO4 Li3N"),
     "completion": ("fastin completion bash >> ~/.bashrc", "fastin completion zsh >> ~/.zshrc"),
     "info": ("fastin info", "fastin info | grep -i openmp"),
+    "dataset join": ("fastin dataset join li_set na_set -o all", "fastin dataset join li_set o_set -o all"),
     "dataset info": ("fastin dataset info my_set", "fastin dataset info my_set | tail -3"),
 }  # fmt: skip
 
