@@ -45,6 +45,14 @@ def close(a, b):
 POINTS = np.random.default_rng(0).random((12, 3))
 
 
+def smooth(crystal, energy):
+    """Points where slopes mean something: below 20 eV and not within 0.1 A of an atom, where the energy is that at
+    0.1 A while the derivatives go on (they lead out)."""
+    gap = POINTS[:, None] - crystal[1]
+    distance = np.linalg.norm((gap - np.round(gap)) @ crystal[0], axis=2).min(axis=1)
+    return (energy < 20) & (distance > 0.11)
+
+
 @given(crystals(), arrays(np.float64, 3, elements=st.floats(-2.0, 2.0)))
 @settings(max_examples=40)
 def test_translation(crystal, shift):
@@ -97,7 +105,7 @@ def test_grid_equals_points_on_any_number_of_threads(crystal, shape, threads):
 @settings(max_examples=30)
 def test_gradient_is_the_slope(crystal):
     f = field(*crystal)
-    low = f.energy(POINTS) < 20
+    low = smooth(crystal, f.energy(POINTS))
     energy, gradient, hessian = f.derivatives(np.ascontiguousarray(POINTS[low]))
     np.testing.assert_allclose(energy, f.energy(np.ascontiguousarray(POINTS[low])), atol=1e-12)
     np.testing.assert_allclose(hessian, hessian.transpose(0, 2, 1), atol=1e-9)

@@ -35,7 +35,7 @@ struct GridOperation {
 class BvseField {
  public:
   // Pairs closer than this count as at this distance, so that an ion on top of an atom stays finite
-  // (angstrom).
+  // (angstrom); their derivatives stay those at this distance and lead out.
   static constexpr double kMinDistance = 0.1;
   // Energies above this are returned as this (eV); migration barriers lie three orders of magnitude below.
   static constexpr double kMaxEnergy = 1000.0;
