@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 
 import fastin
 from fastin.cli._common import dump_json
@@ -126,3 +127,18 @@ def test_forests_need_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) == pytest.approx(-2.031, abs=2e-3)
+
+
+def test_shared_positions_get_no_barrier() -> None:
+    """Sodium on lithium's own positions is framework to a graph: refused, however little; disorder elsewhere is not."""
+    cell, frac = Lattice.cubic(3.9), [[0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5], [0.5, 0.5, 0.5], [0, 0, 0]]
+    for lithium, chlorine, refused in (
+        ("Li", "Cl", False),
+        ({"Li": 0.95, "Na": 0.05}, "Cl", True),
+        ("Li", {"Cl": 0.5, "Br": 0.5}, False),
+    ):
+        found = fastin.predict(Structure(cell, [lithium] * 3 + ["O", chlorine], frac), "Li", experiment=False)
+        codes = [warning.code for warning in found.warnings]
+        assert ("ion-shared-site" in codes) == refused
+        values = [found.activation_energy, *found.barriers, *found.activation_energy_68, *found.barriers_90[0]]
+        assert np.isnan(values).all() if refused else np.isfinite(found.activation_energy)

@@ -14,6 +14,7 @@ from fastin.cli._common import (
     Finite,
     dump_json,
     expand_inputs,
+    ion_legend,
     ion_mark,
     is_guessed,
     number,
@@ -286,13 +287,14 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
         else:
             columns += [Column("predicted\nE_1D BVSE\neV"), Column("predicted\nE_1D/2D/3D\neV", wide=True)]
         columns += [Column("predicted\nE_a exper.\neV"), Column("predicted\nlog10 sigma\nS/cm, 300 K")]
-        rows = []
+        rows, ions = [], []
         for p in predictions:
             bvse = [_barrier(p.activation_energy, p.activation_energy_68), "/".join(map(_barrier, p.barriers))]
             fitted = "; ".join(_said(value, std) for value, std in zip(p.values, p.values_std, strict=True))
             said = None if p.experiment is None else p.experiment.to_dict()
             energy, sigma = _quantity(said, "energy"), _quantity(said, "conductivity")
-            mobile = ion_mark({"ion": p.ion, "ion_guessed": is_guessed(ion, p.ion, p.warnings)})
+            ions.append({"ion": p.ion, "ion_guessed": is_guessed(ion, p.ion, p.warnings)})
+            mobile = ion_mark(ions[-1])
             listed = [warning.to_dict() for warning in p.warnings]
             mobile += warning_mark(listed)
             rows.append(
@@ -301,6 +303,8 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
         if any(p.warnings for p in predictions):
             columns.append(WARNING_COLUMN)
         print_table(columns, rows, wide=wide)
+        for line in ion_legend(ions):
+            print_text(line)
         for p in predictions:
             for warning in p.warnings:
                 mark = "!!" if warning.severe else "!"

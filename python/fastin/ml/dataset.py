@@ -12,24 +12,28 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import fastin
+from fastin.crystal.elements import species_name
 from fastin.crystal.ions import IonName
 from fastin.crystal.mobile import ion_name
 from fastin.crystal.nearest import NEIGHBOURS
-from fastin.crystal.warnings import SEVERE_CODES, CrystalWarning, codes_of
+from fastin.crystal.warnings import SEVERE_CODES, CrystalWarning, codes_of, merge_warnings
 from fastin.errors import FastinError, InputError
 from fastin.graph.graph import InterstitialGraph, build_crystal_graph, build_interstitial_graph
 from fastin.ml.store import Entry, GraphStore
 from fastin.runtime.files import refuse_special, write_text
 from fastin.runtime.isolate import TIME_LIMIT, Failure, isolate
+
+if TYPE_CHECKING:
+    from fastin.crystal.crystal import Crystal
 
 _SHARD = 200
 _MOST_SHARDS = 10**6
@@ -217,13 +221,30 @@ def graphs_of(
     network = compute_network(crystal, ion, num_threads=num_threads)
     if len(network.site_frac) == 0 or len(network.edge_length) == 0:
         raise InputError(f"{crystal.source}: the network has no voids or no bottlenecks")
+    graph = build_interstitial_graph(network, crystal.framework(ion), num_threads=num_threads)
+    shared = _shared_sites(crystal, ion)
     return Entry(
         id=name or crystal.source,
         formula=crystal.formula,
         system=chemical_system(crystal.number),
-        interstitial=build_interstitial_graph(network, crystal.framework(ion), num_threads=num_threads),
+        interstitial=replace(graph, warnings=merge_warnings(graph.warnings, shared)) if shared else graph,
         crystal=build_crystal_graph(crystal, num_threads=num_threads) if crystals else None,
     )
+
+
+def _shared_sites(crystal: Crystal, ion: IonName | None) -> tuple[CrystalWarning, ...]:
+    """Said where other species sit on the ion's own positions: framework to a graph, left out of the energy."""
+    from fastin.bvse.shared import sharing_rows
+
+    mobile = crystal.resolve_ion(ion)
+    rows = np.flatnonzero(sharing_rows(crystal, mobile))
+    if not len(rows):
+        return ()
+    names = ", ".join(dict.fromkeys(species_name(int(crystal.number[k]), float(crystal.charge[k])) for k in rows))
+    text = (
+        f"{names} on positions of {mobile.symbol}: a graph has no such sites, no barrier (fastin barriers computes it)"
+    )
+    return (CrystalWarning("ion-shared-site", text, ", ".join(dict.fromkeys(crystal.label[k] for k in rows.tolist()))),)
 
 
 @cache
