@@ -258,6 +258,9 @@ def _check_prediction(options: Mapping[str, Any]) -> dict[str, str]:
     return {"prediction model": _file_digest(model_path(model))}
 
 
+_OF_THE_MODEL = frozenset({"outside-training", "ion-shared-site"})
+
+
 def _prediction(job: Job) -> dict[str, Scalar]:
     from fastin.prediction import predict
 
@@ -270,7 +273,7 @@ def _prediction(job: Job) -> dict[str, Scalar]:
         "predicted_experiment_activation_energy_eV": found.experimental_activation_energy,
         "predicted_log10_conductivity_S_per_cm": found.log10_conductivity,
         "predicted_log10_conductivity_std": found.log10_conductivity_std,
-        "prediction_warnings": "; ".join(str(w) for w in found.warnings if w.code == "outside-training"),
+        "prediction_warnings": "; ".join(str(w) for w in found.warnings if w.code in _OF_THE_MODEL),
     }
 
 
