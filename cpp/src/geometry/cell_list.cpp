@@ -11,6 +11,9 @@ namespace {
 // to 5000 atoms).
 constexpr double kAtomsPerBin = 1.5;
 constexpr std::size_t kMaxBinsPerAxis = 512;
+// Images a list may hold beside eight an atom: about a gigabyte. A vacuum of 200 A beside a cell of 3 x 3 A
+// with 20 atoms asks for one million.
+constexpr double kMaxImages = 8e6;
 
 struct Image {
   Vec3 cart;
@@ -23,7 +26,7 @@ struct Image {
 CellList::CellList(const Lattice& lattice, const std::vector<Vec3>& frac, double reach) : reach_(reach) {
   const double edge =
       std::cbrt(kAtomsPerBin * lattice.volume() / static_cast<double>(std::max<std::size_t>(1, frac.size())));
-  double margin[3];
+  double margin[3], expected = static_cast<double>(frac.size());
   std::int32_t cells[3];
   for (int k = 0; k < 3; ++k) {
     inverse_spacing_[k] = 1.0 / lattice.plane_spacing(k);
@@ -32,12 +35,18 @@ CellList::CellList(const Lattice& lattice, const std::vector<Vec3>& frac, double
       throw InvalidInput("a neighbour search of " + std::to_string(reach) + " angstrom spans more than " +
                          std::to_string(kMaxImage) + " cells: the cell is too thin for its voids");
     }
+    expected *= 1.0 + 2.0 * margin[k];
     cells[k] = static_cast<std::int32_t>(std::ceil(margin[k]));
     origin_[k] = -margin[k];
     const double extent = 1.0 + 2.0 * margin[k];
     const double wanted = std::floor(extent * lattice.plane_spacing(k) / edge);
     bins_[k] = std::clamp(static_cast<std::size_t>(std::max(1.0, wanted)), std::size_t{1}, kMaxBinsPerAxis);
     bins_per_unit_[k] = static_cast<double>(bins_[k]) / extent;
+  }
+  if (expected > kMaxImages + 8.0 * static_cast<double>(frac.size())) {
+    throw InvalidInput("a neighbour search of " + std::to_string(reach) + " angstrom meets " +
+                       std::to_string(static_cast<std::int64_t>(expected)) +
+                       " atoms: the cell is too thin for its voids");
   }
 
   Scratch<Image> images;

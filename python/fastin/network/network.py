@@ -335,7 +335,7 @@ def network_from_arrays(
         raise _name_sites(error, framework) from error
     except InputError as error:
         edges = " x ".join(f"{length:.6g}" for length in np.linalg.norm(framework.cell, axis=1))
-        look = f"; check the cell edges, {edges} A" if "spans more than" in str(error) else ""
+        look = f"; check the cell edges, {edges} A" if "too thin for its voids" in str(error) else ""
         raise InputError(f"{source}: {error}{look}") from error
     mobile = np.zeros((0, 3)) if mobile_frac is None else np.array(mobile_frac, np.float64).reshape(-1, 3)
     columns = {k: np.array(v) if isinstance(v, tuple) else v for k, v in found.items()}

@@ -18,7 +18,8 @@ namespace fastin {
 // (lattice_reduction.hpp).
 class CellList {
  public:
-  // `frac` in [0, 1). Throws InvalidInput when `reach` needs images beyond kMaxImage.
+  // `frac` in [0, 1). Throws InvalidInput when `reach` needs images beyond kMaxImage,
+  // or millions of them.
   CellList(const Lattice& lattice, const std::vector<Vec3>& frac, double reach);
 
   double reach() const { return reach_; }
