@@ -167,7 +167,13 @@ StationaryPoint TransportLandscape::newton_from(const Vec3& start, double reach)
     Mat3 hessian;
     point.energy = field_.derivatives(point.frac, &gradient, &hessian);
     const SymmetricEigen eigen = symmetric_eigen(hessian);
-    if (norm(gradient) < options_.refine.search.gradient_tolerance) {
+    const double tolerance = options_.refine.search.gradient_tolerance;
+    if (norm(gradient) < tolerance) {
+      // Beyond the cutoff of every atom the energy is one plateau, each point of it without a slope: what the
+      // tolerance does not place is no point.
+      double softest = std::abs(eigen.values[0]);
+      for (int k = 1; k < 3; ++k) softest = std::min(softest, std::abs(eigen.values[k]));
+      if (softest * kKnown < tolerance) return point;
       point.negative = static_cast<int>(eigen.values.x < 0.0) + static_cast<int>(eigen.values.y < 0.0) +
                        static_cast<int>(eigen.values.z < 0.0);
       point.mode = eigen.vectors[0];

@@ -37,18 +37,7 @@ bool TransportLandscape::strained() const {
 SiteLabel TransportLandscape::moved(const CrystalOperation& op, const SiteLabel& label) const {
   const TransportSite& site = sites_[static_cast<std::size_t>(label.site)];
   const Vec3 image = apply(op, site.frac + to_vec(label.cell));
-  SiteLabel found;
-  double nearest = rounded_ ? kRounded : kSameSite;
-  for (std::size_t i = 0; i < sites_.size(); ++i) {
-    if (sites_[i].orbit != site.orbit) continue;
-    const Vec3 gap = image - sites_[i].frac;
-    const Vec3 whole{std::round(gap.x), std::round(gap.y), std::round(gap.z)};
-    const double distance = norm(field_.lattice().to_cart(gap - whole));
-    if (distance > nearest) continue;
-    nearest = distance;
-    found.site = static_cast<std::int32_t>(i);
-    for (int k = 0; k < 3; ++k) found.cell[k] = static_cast<std::int32_t>(whole[k]);
-  }
+  const SiteLabel found = nearest_site(image, rounded_ ? kRounded : kSameSite, site.orbit);
   return found.site >= 0 ? found : find_site(image);
 }
 

@@ -48,11 +48,11 @@ TransportLandscape::TransportLandscape(GridLandscape& landscape, const EnergyFie
   strained_ = strained();
 }
 
-// The nearest site within the tolerance, as a periodic image.
-SiteLabel TransportLandscape::find_site(const Vec3& frac) const {
+SiteLabel TransportLandscape::nearest_site(const Vec3& frac, double within, std::int32_t orbit) const {
   SiteLabel found;
-  double nearest = kSameSite;
+  double nearest = within;
   for (std::size_t i = 0; i < sites_.size(); ++i) {
+    if (orbit >= 0 && sites_[i].orbit != orbit) continue;
     const Vec3 gap = frac - sites_[i].frac;
     const Vec3 whole{std::round(gap.x), std::round(gap.y), std::round(gap.z)};
     const double distance = norm(field_.lattice().to_cart(gap - whole));
@@ -63,6 +63,8 @@ SiteLabel TransportLandscape::find_site(const Vec3& frac) const {
   }
   return found;
 }
+
+SiteLabel TransportLandscape::find_site(const Vec3& frac) const { return nearest_site(frac, kSameSite, -1); }
 
 // A new minimum comes with its whole orbit, all with the energy of the lowest: which one was found first
 // depends on the grid.

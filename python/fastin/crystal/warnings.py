@@ -48,6 +48,7 @@ WARNING_CODES: dict[str, WarningCode] = {
     "ion-off-site": WarningCode(False, "the landscape holds no site at a position of the ion"),
     "resolution-coarse": WarningCode(False, "the energy grid is coarser than what barriers were tested with"),
     "vacuum": WarningCode(False, "a molecule, wire or slab in vacuum: the ion's paths lead through empty space"),
+    "flat-energy": WarningCode(False, "no atom reaches a part of the cell: sites and hops end below its energy"),
     "outside-training": WarningCode(False, "the structure lies outside what the model was trained on"),
 }
 

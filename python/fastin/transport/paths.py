@@ -17,6 +17,7 @@ from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
 from fastin.transport.network import TransportNetwork
 from fastin.transport.parts import FloatArray, Hops, Ints, Loop, Positions, Sites, Voids, periodic_distances
+from fastin.transport.plateau import plateau_energy
 from fastin.transport.profiles import HopProfile, TransportPath
 from fastin.transport.symmetry import operations
 
@@ -51,6 +52,24 @@ def _ceiling(barriers: Barriers, cutoff: float | None) -> float:
         return barriers.energy_minimum + _NO_CONDUCTION
     useful = [d for d in finite if barriers.values("network")[d] <= _NO_CONDUCTION]
     return float(barriers.levels[useful[-1] if useful else finite[0]]) + _HEADROOM
+
+
+def _below_plateau(grid: EnergyGrid, barriers: Barriers, ceiling: float) -> tuple[float, list[CrystalWarning]]:
+    """The ceiling, lowered where sites and hops would lie in empty space, and the warning that says so."""
+    plateau = plateau_energy(grid)
+    if plateau is None or ceiling <= plateau - _AGREEMENT:
+        return ceiling, []
+    lowered, bottom = plateau - _AGREEMENT, barriers.energy_minimum
+    if lowered <= bottom:
+        raise InputError(
+            f"{grid.source}: no position holds {grid.ion.symbol} better than empty space does, so there are no sites "
+            "to hop between: check the ion and the oxidation states"
+        )
+    text = (
+        f"{plateau - bottom:.3f} eV above the lowest site {grid.ion.symbol} is out of reach of every atom and the "
+        "energy flat: sites, hops and paths from there on are left out"
+    )
+    return lowered, [CrystalWarning("flat-energy", text)]
 
 
 def _edge_energies(network: InterstitialNetwork, grid: EnergyGrid, zero: float, threads: int) -> FloatArray:
@@ -122,7 +141,8 @@ def compute_paths(
             convention, screening, shape, symmetry).
 
     Raises:
-        InputError: unreadable source, no such ion, empty framework, a cutoff that is not positive.
+        InputError: unreadable source, no such ion, empty framework, a cutoff that is not positive, no position that
+            binds the ion.
         MissingParameterError: no bond valence parameters for a pair of species.
 
     Examples:
@@ -172,7 +192,7 @@ def join_network(
     threads = resolve_threads(num_threads)
     if grid.field is None:
         raise InputError(f"{grid.source}: this energy grid carries no field; compute it with compute_bvse")
-    ceiling = _ceiling(barriers, energy_cutoff)
+    ceiling, flat = _below_plateau(grid, barriers, _ceiling(barriers, energy_cutoff))
     framework = crystal.framework(grid.ion)
     found = _core.transport_network(
         grid.values,
@@ -208,7 +228,7 @@ def join_network(
         positions=positions,
         loops=tuple(_positive(steps, translation) for steps, translation in found["loops"]),
         notes=tuple(dict.fromkeys([*network.notes, *barriers.notes])),
-        warnings=merge_warnings(network.warnings, barriers.warnings),
+        warnings=merge_warnings(network.warnings, barriers.warnings, flat),
         _crystal=crystal,
         _grid=grid,
     )

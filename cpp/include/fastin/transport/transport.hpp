@@ -89,7 +89,9 @@ class TransportLandscape {
  private:
   using End = SiteLabel;
   SiteLabel site_at(const StationaryPoint& minimum);
-  SiteLabel find_site(const Vec3& frac) const;
+  // The nearest site within a distance (angstrom) as a periodic image, of a symmetry class or of any (-1).
+  SiteLabel nearest_site(const Vec3& frac, double within, std::int32_t orbit) const;
+  SiteLabel find_site(const Vec3& frac) const;  // within the tolerance of descents
   SiteLabel moved(const CrystalOperation& op, const SiteLabel& label) const;
   SiteLabel site_of_basin(std::int32_t basin);
   bool strained() const;
