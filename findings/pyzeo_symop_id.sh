@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # pyzeo 0.2.0 (Zeo++) does not apply the symmetry of a CIF whose loop of operations has the column _space_group_symop_id (core
-# dictionary; exports of structure databases have it): LiFePO4 comes back as its six listed atoms and the largest free sphere (diameter) is 4.03
+# dictionary, beside the operations): LiFePO4 comes back as its six listed atoms and the largest free sphere (diameter) is 4.03
 # angstrom instead of 0.11, without a word. Without that one column the same file gives 28 atoms. gemmi 0.7.5 expands both to 28.
 # A screening on such files finds that everything conducts. Seen:
 #   without id: pyzeo 28 atoms, free sphere 0.109; gemmi 28

@@ -131,8 +131,8 @@ def test_same_bits_for_any_number_of_threads() -> None:
     assert np.array_equal(one, three)
 
 
-def test_three_hundred_crystals_and_all_conventions(shared: Path) -> None:
-    """Energies at points within the bound; the sample holds all four mobile ions."""
+def test_a_hundred_crystals_of_four_ions_in_turn_through_the_conventions(shared: Path) -> None:
+    """Energies at points within the bound, each crystal in one convention."""
     files = {"li_mp_ordered": "Li", "na_mp_ordered": "Na", "o_conductor_mp_ordered": "O", "f_conductor_mp_ordered": "F"}
     points = np.random.default_rng(0).random((100, 3))
     errors = []
