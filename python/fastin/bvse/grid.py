@@ -141,6 +141,27 @@ class EnergyGrid:
         )
         return result
 
+    def resample(self, shape: tuple[int, int, int]) -> NDArray[np.float64]:
+        """Energies on a regular grid of another shape: `interpolate` at its points, axis by axis.
+
+        Args:
+            shape: points along each axis.
+
+        Returns:
+            (A, B, C) energies (eV); the point (i, j, k) is at (i / A, j / B, k / C).
+        """
+        if len(shape) != 3 or min(shape) < 1:
+            raise InputError(f"shape must be three numbers of points, not {shape}")
+        values = self.values.astype(np.float64)
+        for axis, (old, new) in enumerate(zip(self.values.shape, shape, strict=True)):
+            scaled = np.arange(new) * (old / new)
+            floor = np.floor(scaled)
+            matrix = np.zeros((new, old))
+            columns = (floor.astype(np.int64)[:, None] + np.arange(-1, 3)) % old
+            np.add.at(matrix, (np.arange(new)[:, None], columns), _keys_weights(scaled - floor))
+            values = np.moveaxis(np.tensordot(matrix, values, axes=(1, axis)), 0, axis)
+        return values
+
     def write(self, path: str | Path, *, end_points: bool = False) -> Path:
         """Writes the grid for VESTA and other programs; the name says the format.
 

@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastin.crystal.build import assemble
+from fastin.crystal.build import assemble, position_kinds
 from fastin.crystal.data import CrystalData
 from fastin.crystal.elements import element, species_name, symbol
 from fastin.crystal.framework import Framework, build_framework
 from fastin.crystal.ions import IonName, MobileIon, OxidationStates, Radii
 from fastin.crystal.mobile import choose_ion, parse_ion
+from fastin.crystal.symmetry import primitive_operations
 from fastin.crystal.warnings import CrystalWarning, refuse_severe
 from fastin.errors import InputError
 from fastin.runtime.html import number_text, table, with_picture
 from fastin.runtime.late import later
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from fastin.crystal.sites import Sites
 
 __all__ = ["Crystal", "Framework", "MobileIon", "OxidationStates", "Radii", "as_crystal"]
@@ -221,7 +224,24 @@ class Crystal(CrystalData):
             DisorderError: every framework site is occupied by less than 0.2.
             MissingParameterError: no radius is known for a species.
         """
-        return build_framework(self, self.resolve_ion(ion), radii)
+        mobile = self.resolve_ion(ion)
+        if not isinstance(radii, str):
+            return build_framework(self, mobile, radii)
+        key = (mobile, mobile.warnings, radii)
+        if key not in self._frameworks:
+            self._frameworks[key] = build_framework(self, mobile, radii)
+        return self._frameworks[key]
+
+    @cached_property
+    def _frameworks(self) -> dict[tuple[MobileIon, tuple[CrystalWarning, ...], str], Framework]:
+        """What `framework` has built: its arrays cannot be written to, so that all callers may share them."""
+        return {}
+
+    @cached_property
+    def primitive_group(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Operations of the primitive cell on this one's columns: `fastin.crystal.symmetry.primitive_operations`."""
+        kinds = position_kinds(self.number, self.occupancy, self.charge, self.position)
+        return primitive_operations(self.cell, self.frac[self.first_rows], kinds)
 
 
 def as_crystal(source: Any, *, oxidation_states: OxidationStates | None = None, strict: bool = False) -> Crystal:

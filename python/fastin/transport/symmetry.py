@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastin.bvse.field import crystal_symmetry
-from fastin.crystal.build import position_kinds
-from fastin.crystal.symmetry import primitive_operations, wyckoff_letters
+from fastin.crystal.symmetry import wyckoff_letters
 from fastin.transport.parts import Cell, FloatArray, Hops, Positions, Sites, periodic_distances
 
 if TYPE_CHECKING:
@@ -39,8 +38,7 @@ def operations(crystal: Crystal, field: Field) -> tuple[FloatArray, FloatArray]:
     pure = shifts[(own == np.eye(3, dtype=np.int32)).all(axis=(1, 2))]
     if len(pure) < 2 or len(own) < len(crystal.rotations):
         return rotations, shifts
-    kinds = position_kinds(crystal.number, crystal.occupancy, crystal.charge, crystal.position)
-    turned_cells = primitive_operations(crystal.cell, crystal.frac[crystal.first_rows], kinds)
+    turned_cells = crystal.primitive_group
     if turned_cells is None or len(turned_cells[0]) * len(pure) <= len(own):
         return rotations, shifts
     small, offsets = turned_cells

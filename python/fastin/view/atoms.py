@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import Any
 
@@ -61,26 +62,27 @@ def _shares(crystal: Any, rows: NDArray[np.int64]) -> list[tuple[str, float]]:
 
 
 def _bond_lengths(crystal: Any) -> NDArray[np.float64]:
-    """(N,) distance from each cation row to its nearest anion, 0 for anions and where there is none."""
-    lengths = np.zeros(len(crystal.number))
-    anions = crystal.frac[crystal.charge < 0]
-    if not len(anions):
-        return lengths
-    shifts = np.array(np.meshgrid(*[(-1, 0, 1)] * 3)).reshape(3, -1).T
-    images = (anions[None] + shifts[:, None]).reshape(-1, 3) @ crystal.cell
-    for row in np.flatnonzero(crystal.charge > 0):
-        lengths[row] = np.sqrt(((images - crystal.frac[row] @ crystal.cell) ** 2).sum(axis=1).min())
-    return lengths
+    """(N,) distance from each cation row to its nearest anion, 0 for anions and where none is within 4.6 A."""
+    offsets, index, distance = crystal.neighbours
+    anion = np.zeros(crystal.num_positions, dtype=np.bool_)
+    anion[crystal.position[crystal.charge < 0]] = True
+    nearest = np.zeros(crystal.num_positions)
+    source = np.repeat(np.arange(crystal.num_positions), np.diff(offsets))[anion[index]]
+    first = np.unique(source, return_index=True)  # nearest first
+    nearest[first[0]] = distance[anion[index]][first[1]]
+    return np.where(crystal.charge > 0, nearest[crystal.position], 0.0)
 
 
 def polyhedra(crystal: Any, mobile_number: int | None) -> list[dict[str, Any]]:
     """Coordination polyhedra of the framework's cations with four to eight anions around them."""
-    anions = crystal.frac[crystal.charge < 0]
-    if not len(anions):
+    rows = np.flatnonzero(crystal.charge < 0)
+    rows = rows[np.unique(crystal.position[rows], return_index=True)[1]]
+    if not len(rows):
         return []
     shifts = np.array(np.meshgrid(*[(-1, 0, 1)] * 3)).reshape(3, -1).T
-    images, rows_of = np.unique(np.round((anions[None] + shifts[:, None]).reshape(-1, 3), 6), axis=0, return_index=True)
-    numbers = np.tile(crystal.number[crystal.charge < 0], len(shifts))[rows_of]
+    images = (crystal.frac[rows][None] + shifts[:, None]).reshape(-1, 3)
+    places = images @ crystal.cell
+    numbers = np.tile(crystal.number[rows], len(shifts))
     bonds = _bond_lengths(crystal)
     found = []
     for position in np.unique(crystal.position):
@@ -88,8 +90,8 @@ def polyhedra(crystal: Any, mobile_number: int | None) -> list[dict[str, Any]]:
         first = rows[np.argmax(crystal.occupancy[rows])]
         if crystal.charge[first] <= 0 or (mobile_number is not None and mobile_number in crystal.number[rows]):
             continue
-        distance = np.linalg.norm((images - crystal.frac[first]) @ crystal.cell, axis=1)
-        inside = distance < _SHELL * bonds[first]
+        offset = places - crystal.frac[first] @ crystal.cell
+        inside = np.einsum("ij,ij->i", offset, offset) < (_SHELL * bonds[first]) ** 2
         corners = images[inside]
         if not 4 <= len(corners) <= 8:
             continue
@@ -106,33 +108,48 @@ def polyhedra(crystal: Any, mobile_number: int | None) -> list[dict[str, Any]]:
 def hull_faces(points: NDArray[np.float64]) -> list[list[int]]:
     """Triangles of the convex hull of a few points (n, 3); none where they lie in a plane.
 
-    By brute force over all triples, in less time than the import of a library that has convex hulls.
+    By brute force over all triples, in less time than the import of a library that has convex hulls; in plain numbers,
+    since each array operation on so few would cost more than all of them.
     """
-    triples = np.array(list(combinations(range(len(points)), 3)))
-    a, b, c = (points[triples[:, k]] for k in range(3))
-    normal = np.cross(b - a, c - a)
-    size = np.linalg.norm(normal, axis=1)
-    scale = float(np.ptp(points, axis=0).max())
-    proper = size > _FLAT * scale**2
-    normal = normal[proper] / size[proper, None]
-    height = points @ normal.T - (a[proper] * normal).sum(axis=1)  # (n, planes)
-    on = np.abs(height) < _FLAT * scale
-    if on.all(axis=0).any() or not len(normal):
-        return []
-    outside = ~((height > _FLAT * scale).any(axis=0) & (height < -_FLAT * scale).any(axis=0))
+    at: list[tuple[float, float, float]] = [(x, y, z) for x, y, z in points.tolist()]
+    scale = max(max(column) - min(column) for column in zip(*at, strict=True))
     faces: list[list[int]] = []
     seen: set[tuple[int, ...]] = set()
-    for plane in np.flatnonzero(outside):
-        members = np.flatnonzero(on[:, plane])
-        if tuple(members.tolist()) in seen:
+    for i, j, k in combinations(range(len(at)), 3):
+        (ax, ay, az), (bx, by, bz), (cx, cy, cz) = at[i], at[j], at[k]
+        ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        size = math.sqrt(nx * nx + ny * ny + nz * nz)
+        if size <= _FLAT * scale**2:
             continue
-        seen.add(tuple(members.tolist()))
-        middle = points[members].mean(axis=0)
-        u = points[members[0]] - middle
-        v = np.cross(normal[plane], u)
-        ring = members[np.argsort(np.arctan2((points[members] - middle) @ v, (points[members] - middle) @ u))].tolist()
-        faces += [[ring[0], ring[k], ring[k + 1]] for k in range(1, len(ring) - 1)]
+        heights = [((x - ax) * nx + (y - ay) * ny + (z - az) * nz) / size for x, y, z in at]
+        above, below = max(heights) > _FLAT * scale, min(heights) < -_FLAT * scale
+        if not above and not below:
+            return []
+        members = tuple(m for m, height in enumerate(heights) if abs(height) < _FLAT * scale)
+        if (above and below) or members in seen:
+            continue
+        seen.add(members)
+        ring = _around([at[m] for m in members], (nx / size, ny / size, nz / size))
+        order = [members[r] for r in ring]
+        faces += [[order[0], order[m], order[m + 1]] for m in range(1, len(order) - 1)]
     return faces
+
+
+def _around(points: list[tuple[float, float, float]], normal: tuple[float, float, float]) -> list[int]:
+    """The order of points of one plane around their middle."""
+    x0, y0, z0 = (sum(column) / len(points) for column in zip(*points, strict=True))
+    ux, uy, uz = points[0][0] - x0, points[0][1] - y0, points[0][2] - z0
+    nx, ny, nz = normal
+    vx, vy, vz = ny * uz - nz * uy, nz * ux - nx * uz, nx * uy - ny * ux
+    angles = [
+        math.atan2(
+            (x - x0) * vx + (y - y0) * vy + (z - z0) * vz,
+            (x - x0) * ux + (y - y0) * uy + (z - z0) * uz,
+        )
+        for x, y, z in points
+    ]
+    return sorted(range(len(points)), key=angles.__getitem__)
 
 
 def looks(numbers: Any) -> dict[str, dict[str, Any]]:

@@ -147,8 +147,7 @@ def _grid_data(grid: Any, barriers: Any, zero: float) -> dict[str, Any]:
         thinned = np.maximum(4, np.floor(shape * (_GRID_POINTS / shape.prod()) ** (1 / 3))).astype(int)
     values = grid.values
     if not np.array_equal(thinned, shape):
-        points = np.stack(np.meshgrid(*[np.arange(n) / n for n in thinned], indexing="ij"), axis=-1)
-        values = grid.interpolate(points.reshape(-1, 3)).reshape(thinned)
+        values = grid.resample(tuple(thinned.tolist()))
     above = np.clip(np.asarray(values, dtype=float) - zero, 0.0, _GRID_CAP)
     level = 1.0
     if barriers is not None:
@@ -289,7 +288,7 @@ def _compute(
     from fastin.bvse.barriers import compute_barriers
     from fastin.bvse.grid import compute_bvse
     from fastin.network.network import compute_network
-    from fastin.transport.paths import compute_paths
+    from fastin.transport.paths import join_network
     from fastin.xrd.pattern import xrd_peaks
 
     results: dict[str, Any] = {}
@@ -303,16 +302,18 @@ def _compute(
         return results.get(name)
 
     options: dict[str, Any] = {"resolution": resolution, "convention": convention}
+    network = None
     if "network" in wanted:
-        attempt("network", "network", lambda: compute_network(crystal, ion))
+        network = attempt("network", "network", lambda: compute_network(crystal, ion))
     if wanted & {"energies", "hops"}:
         grid = attempt("grid", "energy landscape", lambda: compute_bvse(crystal, ion, **options))
         if grid is not None:
             barriers = attempt("barriers", "barriers", lambda: compute_barriers(grid, paths=True))
             if barriers is not None:
                 notes.extend(note for note in barriers.notes if note not in notes)
-            if "hops" in wanted:
-                paths = attempt("paths", "hops", lambda: compute_paths(crystal, ion, **options))
+            if "hops" in wanted and barriers is not None:
+                voids = network if network is not None else attempt("voids", "hops", lambda: compute_network(crystal, ion))
+                paths = attempt("paths", "hops", lambda: join_network(crystal, voids, grid, barriers)) if voids else None
                 if paths is not None:
                     attempt("hops", "hops", lambda: _hops(paths))
     if "pattern" in wanted:
