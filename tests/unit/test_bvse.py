@@ -264,6 +264,18 @@ def test_interpolation_is_periodic_and_exact_at_the_points():
         grid.interpolate([0.1, 0.2, 0.3])
 
 
+@pytest.mark.parametrize("shape", [(7, 5, 9), (31, 64, 1), (2, 3, 4)])
+def test_resampling_is_interpolation_at_the_new_points(shape):
+    grid = compute_bvse(olivine(), "Li+", resolution=0.4)
+    points = np.stack(np.meshgrid(*[np.arange(n) / n for n in shape], indexing="ij"), axis=-1).reshape(-1, 3)
+    resampled = grid.resample(shape)
+    assert resampled.shape == shape
+    np.testing.assert_allclose(resampled.ravel(), grid.interpolate(points), rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(grid.resample(grid.shape), grid.values.astype(float))
+    with pytest.raises(InputError, match="three numbers"):
+        grid.resample((3, 0, 3))
+
+
 def test_minimum():
     grid = compute_bvse(olivine(), "Li", resolution=0.2)
     assert grid.minimum == grid.values.min()

@@ -17,6 +17,7 @@ from fastin import examples
 from fastin.crystal.crystal import Crystal, as_crystal
 from fastin.crystal.elements import numbers_by_symbol, symbol
 from fastin.crystal.ions import MobileIon
+from fastin.runtime.arrays import distinct
 from fastin.runtime.openmp import _core
 
 EXPECTED = {  # name: formula, positions, space group, volume (A^3), cell contents
@@ -230,6 +231,25 @@ def test_framework_of_lithium_iron_phosphate() -> None:
     assert len(framework.mobile_frac) == 4
     assert len(framework.energy_number) == 24
     assert framework.mobile_radius == 0.90
+
+
+def test_a_framework_is_built_once_for_an_ion_and_its_radii() -> None:
+    crystal = Crystal.from_file(examples()["Li10GeP2S12"])
+    first = crystal.framework("Li")
+    assert crystal.framework("Li+") is first
+    assert not any(value.flags.writeable for value in vars(first).values() if isinstance(value, np.ndarray))
+    assert crystal.framework("Li", radii="atomic") is not first
+    assert crystal.framework("S") is not first
+    own = {"Ge": 0.5, "P": 0.4, "S": 1.7, "Li": 0.9}
+    assert crystal.framework("Li", radii=own) is not crystal.framework("Li", radii=own)  # a mapping may change
+
+
+def test_distinct_values_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(3)
+    for values in (rng.integers(0, 9, 40), rng.normal(size=5), np.zeros((2, 3)), np.array([], dtype=np.int64)):
+        expected = np.unique(values)
+        np.testing.assert_array_equal(distinct(values), expected)
+        assert distinct(values).dtype == expected.dtype
 
 
 def test_probe_of_lithium_phosphate_is_cavds(shared: Path) -> None:

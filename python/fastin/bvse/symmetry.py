@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin.runtime.arrays import distinct
+
 
 def denominators_of(translations: NDArray[np.float64]) -> NDArray[np.int64]:
     """(G, 3) smallest denominators up to 24 of the translations' components; 0 where there is none."""
@@ -24,7 +26,7 @@ def commensurate_shape(
     linked = (rotations != 0).any(axis=0)
     linked |= linked.T
     linked = (linked.astype(np.int32) @ linked.astype(np.int32)) > 0  # transitive: three axes
-    multiple = [math.lcm(*(int(d) for d in np.unique(denominators[:, axis]))) for axis in range(3)]
+    multiple = [math.lcm(*(int(d) for d in distinct(denominators[:, axis]))) for axis in range(3)]
     shape = [0, 0, 0]
     for axis in range(3):
         group = [other for other in range(3) if linked[axis, other]]

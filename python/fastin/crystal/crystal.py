@@ -227,13 +227,13 @@ class Crystal(CrystalData):
         mobile = self.resolve_ion(ion)
         if not isinstance(radii, str):
             return build_framework(self, mobile, radii)
-        key = (mobile, mobile.warnings, radii)
+        key = (mobile.number, mobile.charge, mobile.guest, mobile.warnings, radii)
         if key not in self._frameworks:
             self._frameworks[key] = build_framework(self, mobile, radii)
         return self._frameworks[key]
 
     @cached_property
-    def _frameworks(self) -> dict[tuple[MobileIon, tuple[CrystalWarning, ...], str], Framework]:
+    def _frameworks(self) -> dict[tuple[Any, ...], Framework]:
         """What `framework` has built: its arrays cannot be written to, so that all callers may share them."""
         return {}
 

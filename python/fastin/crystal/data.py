@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastin.crystal.elements import column, symbol
 from fastin.crystal.symmetry import SpaceGroup
 from fastin.crystal.warnings import CrystalWarning
+from fastin.runtime.arrays import distinct
 from fastin.runtime.openmp import _core
 from fastin.runtime.parts import Column, Table
 
@@ -99,7 +100,7 @@ class CrystalData:
     @cached_property
     def formula(self) -> str:
         """Reduced formula, electropositive elements first: ``Li10GeP2S12``, ``Li0.33La0.56TiO3``."""
-        numbers = [int(z) for z in np.unique(self.number)]
+        numbers = [int(z) for z in distinct(self.number)]
         amounts = np.array([self.occupancy[self.number == z].sum() for z in numbers])
         amounts /= self._formula_units(amounts)
         chi = np.nan_to_num(column("electronegativity"))

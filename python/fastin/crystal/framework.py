@@ -18,7 +18,7 @@ from fastin.crystal.ions import MobileIon, Radii
 from fastin.crystal.radii import Radius, Scale, atomic_radius, ionic_radius
 from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import DisorderError, FastinError, InputError
-from fastin.runtime.arrays import sum_by
+from fastin.runtime.arrays import distinct, sum_by
 from fastin.runtime.openmp import _core
 
 SPLIT = 0.8  # A: framework sites nearer than this that exclude each other are one position
@@ -206,7 +206,7 @@ def _share_steps(
     positions = crystal.position[rows]
     orbit = _orbits(crystal)[positions]
     unsure = np.isin(positions, list(shells.steps))
-    for label in np.unique(orbit[unsure]).tolist():
+    for label in distinct(orbit[unsure]).tolist():
         members = np.flatnonzero(orbit == label)
         names = sorted({crystal.label[rows[k]] for k in members.tolist()})
         steps = next(shells.steps[p] for p in positions[members].tolist() if p in shells.steps)
@@ -214,7 +214,7 @@ def _share_steps(
             f"the coordination number of {names[0]} is between {steps[0][1]} and {steps[-1][1]}: so is its radius"
         )
         kinds = np.stack([crystal.number[rows[members]], np.round(crystal.charge[rows[members]], 3)])
-        for kind in np.unique(kinds, axis=1).T:
+        for kind in np.unique(kinds, axis=1, return_index=True)[0].T:
             same = members[(kinds == kind[:, None]).all(axis=0)]
             out[same] = out[same].mean()
 
@@ -292,7 +292,9 @@ def _tessellation_sites(
             warnings.append(CrystalWarning("framework-smeared", text, names[0]))
             faint &= ~rescued
     if faint.any():
-        others = np.setdiff1d(np.arange(len(crystal.number)), rows)  # the mobile ion: on its positions it is not lost
+        others = np.flatnonzero(
+            np.bincount(rows, minlength=len(crystal.number)) == 0
+        )  # the mobile ion: on its positions it is not lost
         lost = float(share[faint & ~np.isin(positions, crystal.position[others])].sum() / total.sum())
         names = sorted({crystal.label[members[k][0]] for k in np.flatnonzero(faint)})
         listed = ", ".join(names)
@@ -360,7 +362,7 @@ def _split_groups(
         occupancy[a] += occupancy[b]
         group = [a if g == b else g for g in group]
     labels = np.array(group)
-    return [np.flatnonzero(labels == g) for g in np.unique(labels) if (labels == g).sum() > 1]
+    return [np.flatnonzero(labels == g) for g in distinct(labels) if (labels == g).sum() > 1]
 
 
 def _mobile_radius(crystal: CrystalData, ion: MobileIon, shells: Shells, radii: Radii, notes: list[str]) -> float:
@@ -426,7 +428,7 @@ def _probe_radius(framework: Framework, alpha: float, notes: list[str]) -> float
 
 def _keep_symmetry(framework: Framework, crystal: CrystalData, notes: list[str]) -> Framework:
     """Drops operations that a choice between split sites has broken."""
-    if len(framework.frac) == len(np.unique(crystal.position[crystal.number != framework.ion.number])):
+    if len(framework.frac) == len(distinct(crystal.position[crystal.number != framework.ion.number])):
         return framework
     tolerance = 0.05  # A
     good = []

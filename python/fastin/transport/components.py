@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastin.runtime.arrays import sum_by
+from fastin.runtime.arrays import distinct, sum_by
 from fastin.runtime.openmp import _core
 from fastin.transport.parts import FloatArray, Hops, Positions
 
@@ -55,7 +55,7 @@ def components(sites: int, hops: Hops, positions: Positions, level: float = math
 
 def occupied_levels(sites: int, hops: Hops, positions: Positions) -> FloatArray:
     """(3,) lowest energies at which a component that holds an ion reaches 1, 2 and 3 dimensions; inf for none."""
-    energies = np.unique(hops.energy)
+    energies = distinct(hops.energy)
     levels = np.full(3, math.inf)
     for d in (1, 2, 3):
         low, high = 0, len(energies)  # the answer lies in energies[low:high], or there is none

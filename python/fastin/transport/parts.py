@@ -135,9 +135,11 @@ Loop = tuple[tuple[tuple[int, bool], ...], tuple[int, int, int]]
 def periodic_distances(cell: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     """(len(a), len(b)) shortest distances, angstrom."""
     gap = a[:, None, :] - b[None, :, :]
-    gap = gap - np.round(gap)
-    near = np.stack(np.meshgrid(*[(-1.0, 0.0, 1.0)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    gap = (gap - np.round(gap)) @ cell
+    near = np.stack(np.meshgrid(*[(-1.0, 0.0, 1.0)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) @ cell
     best = np.full(gap.shape[:2], np.inf)
     for shift in near:
-        np.minimum(best, np.linalg.norm((gap + shift) @ cell, axis=-1), out=best)
-    return best
+        moved = gap + shift
+        np.minimum(best, np.einsum("abk,abk->ab", moved, moved), out=best)
+    shortest: FloatArray = np.sqrt(best)
+    return shortest

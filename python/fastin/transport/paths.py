@@ -325,7 +325,7 @@ def _doubted(paths: TransportNetwork) -> TransportNetwork:
                 f"{d}D",
             )
         )
-    off = np.setdiff1d(np.arange(len(paths.positions)), paths.positions.basin_position)
+    off = np.flatnonzero(np.bincount(paths.positions.basin_position, minlength=len(paths.positions)) == 0)
     if len(off):
         where = ", ".join(f"({', '.join(f'{v:.4f}' for v in x)})" for x in paths.mobile_frac[off[:3]])
         warnings.append(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.crystal import elements
+from fastin.runtime.arrays import distinct
 from fastin.view.palette import colours_of
 
 _FLAT = 1e-6  # of the size of a polyhedron: points nearer to a plane lie in it
@@ -25,7 +26,7 @@ def atoms(crystal: Any, mobile_number: int | None) -> list[dict[str, Any]]:
     """One entry a position: the dominant species draws it, the text names them all."""
     atoms = []
     bonds = _bond_lengths(crystal)
-    for position in np.unique(crystal.position):
+    for position in range(crystal.num_positions):
         rows = np.flatnonzero(crystal.position == position)
         first = rows[np.argmax(crystal.occupancy[rows])]
         number = int(crystal.number[first])
@@ -85,7 +86,7 @@ def polyhedra(crystal: Any, mobile_number: int | None) -> list[dict[str, Any]]:
     numbers = np.tile(crystal.number[rows], len(shifts))
     bonds = _bond_lengths(crystal)
     found = []
-    for position in np.unique(crystal.position):
+    for position in range(crystal.num_positions):
         rows = np.flatnonzero(crystal.position == position)
         first = rows[np.argmax(crystal.occupancy[rows])]
         if crystal.charge[first] <= 0 or (mobile_number is not None and mobile_number in crystal.number[rows]):
@@ -155,7 +156,7 @@ def _around(points: list[tuple[float, float, float]], normal: tuple[float, float
 def looks(numbers: Any) -> dict[str, dict[str, Any]]:
     """Colour and radius (A) of each element."""
     looks = {}
-    present = [int(n) for n in np.unique(numbers)]
+    present = [int(n) for n in distinct(numbers)]
     common = sorted(present, key=lambda n: -np.count_nonzero(numbers == n))  # the commonest keep their usual colours
     colours = colours_of(common)
     for number in present:

@@ -312,10 +312,12 @@ def _compute(
             if barriers is not None:
                 notes.extend(note for note in barriers.notes if note not in notes)
             if "hops" in wanted and barriers is not None:
-                voids = network if network is not None else attempt("voids", "hops", lambda: compute_network(crystal, ion))
-                paths = attempt("paths", "hops", lambda: join_network(crystal, voids, grid, barriers)) if voids else None
-                if paths is not None:
-                    attempt("hops", "hops", lambda: _hops(paths))
+                if "network" not in wanted:
+                    network = attempt("voids", "hops", lambda: compute_network(crystal, ion))
+                if network is not None:
+                    paths = attempt("paths", "hops", lambda: join_network(crystal, network, grid, barriers))
+                    if paths is not None:
+                        attempt("hops", "hops", lambda: _hops(paths))
     if "pattern" in wanted:
         attempt("peaks", "powder pattern", lambda: xrd_peaks(crystal))
     return results
@@ -361,7 +363,7 @@ def _facts(crystal: Any, network: Any, barriers: Any) -> list[tuple[str, str]]:
     lengths = np.linalg.norm(crystal.cell, axis=1)
     facts = [
         ("cell", " × ".join(f"{length:.3f}" for length in lengths) + f" Å, {crystal.volume:.1f} Å³"),
-        ("sites", f"{len(np.unique(crystal.position))}"),
+        ("sites", f"{crystal.num_positions}"),
     ]
     if barriers is not None:
         facts += [(f"barrier {d}D", _text_of_barrier(float(barriers.values()[d - 1]))) for d in (1, 2, 3)]

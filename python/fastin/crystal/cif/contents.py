@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastin.crystal.cif.atoms import Rows
 from fastin.crystal.cif.tags import Stated
 from fastin.crystal.elements import column, symbol
-from fastin.runtime.arrays import sum_by
+from fastin.runtime.arrays import distinct, sum_by
 
 _RELATIVE, _ABSOLUTE = 0.06, 0.012  # of an element's own atoms, of all atoms of the formula
 _FOREIGN = 0.004  # of all atoms: an element that the formula does not name
@@ -157,7 +157,7 @@ def usable(occupancy: Floats) -> bool:
 def solve_mixed(rows: Rows, occupancy: Floats, count: NDArray[np.int64], stated: Stated) -> Floats | None:
     """Shares of the species of mixed symbols ("Si/Al") from the formula; None where it does not fix them."""
     formula, unknown = stated.formula, rows.mixed
-    kinds = {tuple(rows.number[rows.site == s].tolist()) for s in np.unique(rows.site[unknown])}
+    kinds = {tuple(rows.number[rows.site == s].tolist()) for s in distinct(rows.site[unknown])}
     if not formula or len(kinds) != 1:
         return None
     elements = next(iter(kinds))
