@@ -33,7 +33,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastin.bvse.pairs import COULOMB, element, softbv_radius, species
 from fastin.bvse.parameters import pair_mixture
 from fastin.bvse.shared import sharing_rows, sharing_warnings
-from fastin.bvse.symmetry import spline_shape
+from fastin.bvse.symmetry import DENOMINATORS, slices_of, spline_shape
 from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import InputError, MissingParameterError
 from fastin.runtime.openmp import _core
@@ -284,11 +284,12 @@ def _snapped(
     near = translations.copy()
     hit = np.zeros(translations.shape, dtype=np.bool_)
     lengths = np.linalg.norm(cell, axis=1)
-    for denominator in range(24, 0, -1):  # the smallest that fits comes last; one at a time: supercells have 10^5
-        fraction = np.round(translations * denominator) / denominator
-        close = np.abs(fraction - translations) * lengths < SYMMETRY_TOLERANCE
-        near[close] = fraction[close]
-        hit |= close
+    for some in slices_of(len(translations)):
+        fraction = np.rint(translations[some] * DENOMINATORS) / DENOMINATORS
+        close = np.abs(fraction - translations[some]) * lengths < SYMMETRY_TOLERANCE
+        hit[some] = close.any(axis=0)
+        smallest = np.take_along_axis(fraction, close.argmax(axis=0)[None], axis=0)[0]
+        near[some] = np.where(hit[some], smallest, near[some])
     whole = np.asarray(hit.all(axis=0))
     mixed: NDArray[np.bool_] = np.any(rotations != 0, axis=0)
     mixed = mixed | mixed.T

@@ -9,13 +9,23 @@ from numpy.typing import NDArray
 
 from fastin.runtime.arrays import distinct
 
+#: (24, 1, 1) the denominators of fractions that operations may hold, smallest first
+DENOMINATORS = np.arange(1.0, 25.0)[:, None, None]
+_AT_ONCE = 4096  # operations whose fractions are tried together: supercells have 10^5
+
+
+def slices_of(count: int) -> list[slice]:
+    """Slices of at most `_AT_ONCE` that cover so many rows."""
+    return [slice(begin, begin + _AT_ONCE) for begin in range(0, count, _AT_ONCE)]
+
 
 def denominators_of(translations: NDArray[np.float64]) -> NDArray[np.int64]:
     """(G, 3) smallest denominators up to 24 of the translations' components; 0 where there is none."""
     found = np.zeros(translations.shape, dtype=np.int64)
-    for denominator in range(24, 0, -1):
-        scaled = translations * denominator
-        found[np.abs(scaled - np.round(scaled)) < 1e-8] = denominator
+    for some in slices_of(len(translations)):
+        scaled = translations[some] * DENOMINATORS
+        fits = np.abs(scaled - np.rint(scaled)) < 1e-8
+        found[some] = np.where(fits.any(axis=0), fits.argmax(axis=0) + 1, 0)
     return found
 
 

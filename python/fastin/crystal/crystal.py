@@ -186,15 +186,21 @@ class Crystal(CrystalData):
         """
         if isinstance(ion, MobileIon):
             return ion
-        if ion is not None:
+        if not (ion is None or isinstance(ion, str)):
             return self._mobile(*parse_ion(ion, self.source))
-        number, doubt = self._likeliest_ion
-        chosen = self._mobile(number, math.nan)
-        return replace(chosen, warnings=(CrystalWarning("ion-guessed", doubt),)) if doubt else chosen
+        if ion not in self._ions:
+            self._ions[ion] = self._likeliest() if ion is None else self._mobile(*parse_ion(ion, self.source))
+        return self._ions[ion]
 
     @cached_property
-    def _likeliest_ion(self) -> tuple[int, str]:
-        return choose_ion(self)
+    def _ions(self) -> dict[str | None, MobileIon]:
+        """The ions that names were resolved to."""
+        return {}
+
+    def _likeliest(self) -> MobileIon:
+        number, doubt = choose_ion(self)
+        chosen = self._mobile(number, math.nan)
+        return replace(chosen, warnings=(CrystalWarning("ion-guessed", doubt),)) if doubt else chosen
 
     def _mobile(self, number: int, charge: float) -> MobileIon:
         rows = self.number == number
