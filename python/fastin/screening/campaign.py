@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -139,7 +139,7 @@ class _Stream:
     """The records still to compute; counts and orders the others on the way."""
 
     def __init__(
-        self, sources: Any, done: set[int], progress: Progress, lacking: Mapping[int, tuple[str, ...]] | None = None
+        self, sources: Any, done: Set[int], progress: Progress, lacking: Mapping[int, tuple[str, ...]] | None = None
     ) -> None:
         self.order = array("q")
         self.renamed = 0

@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from fastin.errors import InputError
+from fastin.screening.keys import Names
 
 # One structure's text; a CIF of 10,000 atoms has about 1 MB.
 MAX_RECORD_BYTES = 64 * 2**20
@@ -359,11 +360,11 @@ def records(sources: Any) -> Iterator[Record]:
     Args:
         sources: what `expand` returned.
     """
-    seen: dict[str, int] = {}
+    taken = Names()
     for number, item in enumerate(sources, start=1):
         found = _from_path(item) if isinstance(item, Path) else _from_path_or_object(item, number)
         for name, source, kind, content, payload in found:
-            uid = _unique(name, seen)
+            uid = taken.unique(name)
             yield Record(uid, source, kind, payload, _key(uid, kind, content), uid != name)
 
 
@@ -377,20 +378,6 @@ def _from_path_or_object(item: Any, number: int) -> Iterator[_Raw]:
             yield _broken(_printable(path.name), source, f"{source}: does not exist")
     else:
         yield _from_object(item, number)
-
-
-def _unique(name: str, seen: dict[str, int]) -> str:
-    count = seen.get(name, 0) + 1
-    seen[name] = count
-    if count == 1:
-        return name
-    candidate = f"{name}#{count}"
-    while candidate in seen:
-        count += 1
-        candidate = f"{name}#{count}"
-    seen[name] = count
-    seen[candidate] = 1
-    return candidate
 
 
 def count(sources: Any) -> int | None:

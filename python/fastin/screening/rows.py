@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastin.errors import missing_extra
 
 try:
     import pyarrow as pa
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise missing_extra("pyarrow", "screen") from error
+
+from fastin.screening.integrity import array_of, numbers, table_of
 
 TASKS = "tasks"
 WARNINGS = "warnings"
@@ -54,7 +58,7 @@ def folded(
     Returns:
         The rows in order of their key's first appearance, and the keys.
     """
-    places = gather(table[key].to_pylist())
+    places = gather(numbers(table[key]).tolist())
     last = [rows[-1] for rows in places.values()]
     held = table[TASKS].to_pylist() if TASKS in table.column_names else [None] * len(table)
     merged: dict[int, dict[str, Any]] = {}
@@ -62,12 +66,12 @@ def folded(
         newest = tasks_of(held[rows[-1]], everything)
         if len(rows) > 1 and not all(tasks_of(held[row], everything) <= newest for row in rows[:-1]):
             merged[index] = _merge([table.slice(row, 1).to_pylist()[0] for row in rows], columns, everything)
-    found = table.take(pa.array(last, pa.int64()))
+    found = table.take(array_of(np.array(last, np.int64)))
     if merged:
         listed = found.to_pylist()
         for index, row in merged.items():
             listed[index] = row
-        found = pa.Table.from_pylist(listed, schema=table.schema)
+        found = table_of(listed, table.schema)
     return found, list(places)
 
 

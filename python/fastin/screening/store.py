@@ -15,10 +15,14 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
+
+import numpy as np
 
 from fastin.errors import FastinError, InputError, missing_extra
 from fastin.runtime.files import refuse_special
@@ -30,8 +34,20 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     raise missing_extra("pyarrow", "screen") from error
 
 from fastin.screening.facts import columns_of, differences, joined
-from fastin.screening.integrity import parquet_bytes, read_table, sealed, unsealed
+from fastin.screening.integrity import (
+    numbers,
+    parquet_bytes,
+    read_groups,
+    read_table,
+    regrouped,
+    sealed,
+    table_of,
+    unsealed,
+    write_groups,
+)
+from fastin.screening.keys import Coded, KeyMap, KeySet
 from fastin.screening.rows import TASKS, conform, folded, tasks_of
+from fastin.screening.sorting import Stretches, plan
 
 Resume = bool | Literal["recompute"]
 
@@ -75,11 +91,11 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
+def _write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     temporary = path.with_name(f".tmp-{path.name}")
     try:
         with temporary.open("wb") as stream:
-            stream.write(data)
+            write(stream)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -194,7 +210,7 @@ class Store:
         if here is None or self._manifest != {k: v for k, v in here.items() if k != "created"}:
             created = {"created": datetime.now(UTC).isoformat(timespec="seconds")}
             text = json.dumps(sealed(self._manifest | created), indent=1, ensure_ascii=False)
-            _write_atomically(manifest_path, text.encode())
+            _write_atomically(manifest_path, lambda stream: stream.write(text.encode()))
         parts = self._part_paths()
         self._next = parts[-1][0] + 1 if parts else 1
         self._small = [path for _, path in parts]
@@ -223,46 +239,61 @@ class Store:
         found = [(int(match[1]), path) for path in self.folder.iterdir() if (match := _PART.match(path.name))]
         return sorted(found)
 
-    def done(self, *, retry_errors: bool = False, tasks: Sequence[str] = ()) -> set[int]:
+    def done(self, *, retry_errors: bool = False, tasks: Sequence[str] = ()) -> KeySet:
         """Keys of the rows that are there with all `tasks`; without those that hold an error when `retry_errors`."""
         wanted = frozenset(tasks)
-        return {key for key, (held, failed) in self._held().items() if wanted <= held and not (failed and retry_errors)}
+        keys, codes, values = self._held()
+        good = [wanted <= held and not (failed and retry_errors) for held, failed in values]
+        return KeySet(keys[np.array(good, bool)[codes]])
 
-    def lacking(self, tasks: Sequence[str]) -> dict[int, tuple[str, ...]]:
+    def lacking(self, tasks: Sequence[str]) -> KeyMap:
         """What of `tasks` rows without an error that are there lack, by key."""
-        found = {
-            key: tuple(task for task in tasks if task not in held)
-            for key, (held, failed) in self._held().items()
-            if not failed
-        }
-        return {key: missing for key, missing in found.items() if missing}
+        keys, codes, values = self._held()
+        missing = [() if failed else tuple(task for task in tasks if task not in held) for held, failed in values]
+        some = np.array([bool(names) for names in missing], bool)[codes]
+        return KeyMap(keys[some], codes[some], missing)
 
-    def _held(self) -> dict[int, tuple[frozenset[str], bool]]:
-        """Tasks that each row holds, and whether there is an error."""
-        rows: dict[int, tuple[frozenset[str], bool]] = {}
+    def _held(self) -> tuple[Any, Any, list[tuple[frozenset[str], bool]]]:
+        """Sorted keys, the code of each, and by code the tasks that a row holds and whether there is an error."""
         names = pa.schema([self.schema.field(name) for name in (KEY, "error_type", TASKS)])
-        for path in self._sources():
-            table = conform(self._read(path), names)
-            columns = (table[KEY].to_pylist(), table["error_type"].is_valid().to_pylist(), table[TASKS].to_pylist())
-            for key, failed, text in zip(*columns, strict=True):
-                held = tasks_of(text, self._manifest.get("tasks", ()))
-                earlier, before = rows.get(key, (frozenset(), False))
-                rows[key] = (earlier | held, failed or (before and not earlier <= held))
-        return rows
+        seen, everything = Coded(), self._manifest.get("tasks", ())
+        keys, codes = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+        for table in self._groups(names):
+            pairs = zip(table[TASKS].to_pylist(), table["error_type"].is_valid().to_pylist(), strict=True)
+            keys.append(numbers(table[KEY]).copy())
+            codes.append(np.fromiter((seen.code(pair) for pair in pairs), np.int32, len(table)))
+        rows, code = np.concatenate(keys), np.concatenate(codes)
+        del keys, codes
+        order = np.argsort(rows, kind="stable")
+        rows, code = rows[order], code[order]
+        starts = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]])) if len(rows) else order
+        ends = np.append(starts[1:], len(rows))
+        found = Coded()
+        alone = [found.code((tasks_of(text, everything), failed)) for text, failed in seen.values]
+        result = np.array(alone, np.int32)[code[starts]] if len(rows) else code
+        for group in np.flatnonzero(ends - starts > 1):
+            earlier, before = frozenset[str](), False
+            for number in code[starts[group] : ends[group]]:
+                held, failed = found.values[alone[number]]
+                earlier, before = earlier | held, failed or (before and not earlier <= held)
+            result[group] = found.code((earlier, before))
+        return rows[starts], result, found.values
 
     def _sources(self) -> list[Path]:
         finished = [self.final] if self._use_final and self.final is not None else []
         return finished + [path for _, path in self._part_paths()]
 
-    def _read(self, path: Path, columns: list[str] | None = None) -> pa.Table:
-        try:
-            table = read_table(path, columns)
-            if KEY not in table.column_names:
-                raise ValueError(f"it does not hold {KEY}")
-        except (ValueError, OSError) as error:
-            message = f"{path} is damaged ({_line(error)}); delete it, its rows will be computed again"
-            raise StoreError(errno.EIO, message) from error
-        return table
+    def _groups(self, schema: pa.Schema, paths: Sequence[Path] | None = None) -> Iterator[pa.Table]:
+        """The rows of the parts (of all), with these columns, in order of writing, a row group at a time."""
+        for path in self._sources() if paths is None else paths:
+            try:
+                for table in read_groups(path):
+                    if KEY not in table.column_names:
+                        raise ValueError(f"it does not hold {KEY}")
+                    yield conform(table, schema)
+            except (ValueError, OSError) as error:
+                message = f"{path} is damaged ({_line(error)}); delete it, its rows will be computed again"
+                raise StoreError(errno.EIO, message) from error
 
     # ---- writing
 
@@ -279,24 +310,28 @@ class Store:
         """Writes the rows in memory as one part; after the return they survive anything but the disk."""
         if not self._rows:
             return
-        self._small.append(self._write(pa.Table.from_pylist(self._rows, schema=self.schema)))
+        data = parquet_bytes(table_of(self._rows, self.schema))
+        self._small.append(self._write(lambda stream: stream.write(data)))
         self._rows.clear()
         if len(self._small) >= _COMPACT_AT:
             self._compact()
 
-    def _write(self, table: pa.Table) -> Path:
+    def _write(self, write: Callable[[IO[bytes]], object]) -> Path:
         path = self.folder / f"part-{self._next:09d}.parquet"
         try:
-            _write_atomically(path, parquet_bytes(table))
+            _write_atomically(path, write)
         except OSError as error:
-            raise _explain(error, path) from error
+            raise error if isinstance(error, FastinError) else _explain(error, path) from error
         self._next += 1
         return path
 
     def _compact(self) -> None:
         """Merges small parts into one, so that long runs do not leave a hundred thousand files."""
-        self._write(pa.concat_tables([conform(self._read(path), self.schema) for path in self._small]))
-        for path in self._small:
+        small = list(self._small)
+        self._write(
+            lambda stream: write_groups(stream, lambda: regrouped(self._groups(self.schema, small)), self.schema)
+        )
+        for path in small:
             path.unlink()
         self._small = []
 
@@ -306,7 +341,7 @@ class Store:
         A row of an earlier input whose name and source are those of a row of `order` is that structure's old content
         and goes. The counts are in `others` (rows of earlier inputs), `dropped`, `replaced` and `failed` (in `order`).
         The finished ``.parquet`` holds no times and no run-dependent fact, so that an interrupted and an uninterrupted
-        screening of the same records give the same bytes.
+        screening of the same records give the same bytes. Memory: about sixty bytes a row and a few row groups.
 
         Args:
             order: keys of this input.
@@ -314,47 +349,60 @@ class Store:
         """
         self.flush()
         columns = self.schema if self.final is None else self.schema.remove(self.schema.get_field_index(SECONDS))
-        tables = [conform(self._read(path), columns) for path in self._sources()]
-        table = pa.concat_tables(tables) if tables else columns.empty_table()
-        per_task = {name: [c[0] for c in task["columns"]] for name, task in self._manifest.get("per_task", {}).items()}
-        table, keys = folded(table, KEY, per_task, self._manifest.get("tasks", ()))
-        place: dict[int, int] = {key: row for row, key in enumerate(keys)}
+        names = pa.schema([columns.field(name) for name in (KEY, "id", "source")])
+        keys = np.fromiter(order, np.int64) if not isinstance(order, array) else np.frombuffer(order, np.int64)
         try:
-            rows = [place[key] for key in order]
+            found = plan(lambda: self._groups(names), KEY, keys, prune)
         except KeyError:
             text = f"{self.folder}: rows that were written are gone; run the same command again"
             raise StoreError(errno.EIO, text) from None
-        self.failed = sum(table["error_type"].is_valid().take(pa.array(rows, pa.int64())).to_pylist())
-        rows += self._earlier(table, rows, prune)
-        table = table.take(pa.array(rows, pa.int64())).combine_chunks()
+        self.others, self.dropped, self.replaced = found.others, found.dropped, found.replaced
         superseded = [path for _, path in self._part_paths()]
-        if self.final is None:
-            if len(superseded) != 1 or len(rows) != len(place) or rows != sorted(rows):
-                self._write(table)
-                for path in superseded:
-                    path.unlink()
-            return self.folder
-        facts = json.dumps(sealed(self._manifest), sort_keys=True, ensure_ascii=False).encode()
+        per_task = {name: [c[0] for c in task["columns"]] for name, task in self._manifest.get("per_task", {}).items()}
+        fold = (per_task, self._manifest.get("tasks", ()))
+        stretches = Stretches(self.folder, found.keys, columns, KEY, fold)
+
+        def counted() -> Iterator[pa.Table]:
+            self.failed, left = 0, found.mine
+            for table in stretches.tables():
+                mine = table["error_type"].slice(0, left)
+                self.failed += len(mine) - mine.null_count
+                left -= len(mine)
+                yield table
+
         try:
-            _write_atomically(self.final, parquet_bytes(table.replace_schema_metadata({METADATA: facts})))
+            for table in self._groups(columns):
+                stretches.take(table)
+            if self.final is not None:
+                self._replace_final(counted, columns)
+            elif found.whole and len(superseded) == 1:  # the one part is the table
+                deque(counted(), 0)
+                return self.folder
+            else:
+                self._write(lambda stream: write_groups(stream, counted, columns))
         except OSError as error:
-            raise _explain(error, self.final) from error
-        for path in (*superseded, self.folder / _MANIFEST, self.folder / ".lock"):
+            raise error if isinstance(error, FastinError) else _explain(error, self.folder) from error
+        finally:
+            stretches.close()
+        for path in superseded:
+            path.unlink()
+        if self.final is None:
+            return self.folder
+        for path in (self.folder / _MANIFEST, self.folder / ".lock"):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # a file of the user's keeps the folder
             self.folder.rmdir()
         return self.final
 
-    def _earlier(self, table: pa.Table, rows: list[int], prune: bool) -> list[int]:
-        """Places of the rows of earlier inputs that stay."""
-        mine = set(rows)
-        names = list(zip(table["id"].to_pylist(), table["source"].to_pylist(), strict=True))
-        current = {names[row] for row in rows}
-        rest = [row for row in range(len(table)) if row not in mine]
-        kept = [row for row in rest if names[row] not in current]
-        self.replaced = len(rest) - len(kept)
-        self.others, self.dropped = (0, len(kept)) if prune else (len(kept), 0)
-        return [] if prune else kept
+    def _replace_final(self, groups: Callable[[], Iterator[pa.Table]], columns: pa.Schema) -> None:
+        """Writes the finished table, whole or not at all."""
+        facts = json.dumps(sealed(self._manifest), sort_keys=True, ensure_ascii=False).encode()
+        schema = columns.with_metadata({METADATA: facts})
+        assert self.final is not None
+        try:
+            _write_atomically(self.final, lambda stream: write_groups(stream, groups, schema))
+        except OSError as error:
+            raise error if isinstance(error, FastinError) else _explain(error, self.final) from error
 
     def close(self) -> None:
         """Releases the lock."""
