@@ -107,6 +107,7 @@ def finish(out: Path, rows: int) -> dict[str, float]:
     lacking = store.lacking(DEFAULT_TASKS)
     assert len(done) == rows
     assert not lacking
+    del done, lacking
     store.finish(array("q", map(key_of, range(rows))))
     store.close()
     return {"idle": idle, "peak": peak(), "seconds": time.process_time() - start}

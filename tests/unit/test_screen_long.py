@@ -158,7 +158,7 @@ def test_key_sets_and_maps() -> None:
     assert 7 in found
     assert all(key not in found for key in (-6, 1, 2**63 - 1))
     assert KeySet(keys[:0]) == set()
-    mapped = KeyMap(keys, np.array([0, 1, 1, 0], np.int32), ["p", "q"])
+    mapped = KeyMap(keys, np.array([0, 1, 1, 0], np.int16), ["p", "q"])
     assert dict(mapped) == {-5: "p", 0: "q", 7: "q", 2**62: "p"}
     assert mapped.get(8) is None
 

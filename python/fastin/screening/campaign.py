@@ -278,13 +278,15 @@ def screen(
             _collect(engine, stream, store, state, progress, start, given)
         finally:
             store.flush()  # whatever ends the run, the rows that are here are kept
-        state.total = len(stream.order)
-        path = store.finish(stream.order, prune=prune)
-    if stream.renamed:
-        log.warning("%d structures share a name with an earlier one; their ids end in #2, #3...", stream.renamed)
+        order, renamed = stream.order, stream.renamed
+        del stream, done  # before the table is made
+        state.total = len(order)
+        path = store.finish(order, prune=prune)
+    if renamed:
+        log.warning("%d structures share a name with an earlier one; their ids end in #2, #3...", renamed)
     seconds = time.monotonic() - start
     counts = (store.others, store.dropped, store.replaced)
-    return ScreenResult(path, len(stream.order), store.failed, state.computed, stream.renamed, seconds, *counts)
+    return ScreenResult(path, len(order), store.failed, state.computed, renamed, seconds, *counts)
 
 
 def _collect(

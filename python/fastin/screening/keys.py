@@ -42,15 +42,15 @@ class KeySet(Set[int]):
 
 
 class KeyMap(Mapping[int, Any]):
-    """A mapping of 64-bit keys to few distinct values: twelve bytes a key.
+    """A mapping of 64-bit keys to few distinct values: ten bytes a key.
 
     Args:
         keys: sorted and distinct, int64.
-        codes: which of the values each has, int32.
+        codes: which of the values each has, int16.
         values: the distinct values.
     """
 
-    def __init__(self, keys: NDArray[np.int64], codes: NDArray[np.int32], values: list[Any]) -> None:
+    def __init__(self, keys: NDArray[np.int64], codes: NDArray[np.int16], values: list[Any]) -> None:
         self._keys, self._codes, self._values = keys, codes, values
 
     def __getitem__(self, key: int) -> Any:

@@ -56,7 +56,9 @@ def plan(groups: Groups, key: str, order: _Keys, prune: bool) -> Plan:
         KeyError: a key of `order` is not there.
     """
     distinct, whole = _distinct(groups, key, order)
-    wanted = np.unique(order)
+    wanted = np.sort(order)
+    if len(wanted) and (wanted[1:] == wanted[:-1]).any():
+        wanted = np.unique(wanted)
     if np.array_equal(distinct, wanted):
         return Plan(order, len(order), 0, 0, 0, whole)
     found = np.searchsorted(distinct, wanted)
@@ -133,8 +135,7 @@ class Stretches:
         self, folder: Path, keys: _Keys, schema: pa.Schema, key: str, fold: tuple[Mapping[str, Sequence[str]], Any]
     ) -> None:
         self._folder, self._keys, self._schema, self._key, self._fold = folder, keys, schema, key, fold
-        self._sorted = np.argsort(keys, kind="stable").astype(np.int32 if len(keys) < 2**31 else np.int64, copy=False)
-        self._ranked = keys[self._sorted]
+        self._sorted = np.argsort(keys, kind="stable")
         self._files: dict[int, Path] = {}
         self._held: list[pa.Table] = []  # instead of files where there is one stretch
         self.count = max(1, -(-len(keys) // integrity.ROWS))
@@ -145,7 +146,8 @@ class Stretches:
             self._held.append(table)
             return
         keys = integrity.numbers(table[self._key])
-        low, high = np.searchsorted(self._ranked, keys), np.searchsorted(self._ranked, keys, side="right")
+        low = np.searchsorted(self._keys, keys, sorter=self._sorted)
+        high = np.searchsorted(self._keys, keys, side="right", sorter=self._sorted)
         for level in range(int((high - low).max(initial=0))):  # a key stands once but where an input repeats a record
             here = np.flatnonzero(low + level < high)
             stretch = self._sorted[low[here] + level] // integrity.ROWS

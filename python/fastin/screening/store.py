@@ -257,27 +257,32 @@ class Store:
         """Sorted keys, the code of each, and by code the tasks that a row holds and whether there is an error."""
         names = pa.schema([self.schema.field(name) for name in (KEY, "error_type", TASKS)])
         seen, everything = Coded(), self._manifest.get("tasks", ())
-        keys, codes = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+        keys, codes = array("q"), array("h")
         for table in self._groups(names):
             pairs = zip(table[TASKS].to_pylist(), table["error_type"].is_valid().to_pylist(), strict=True)
-            keys.append(numbers(table[KEY]).copy())
-            codes.append(np.fromiter((seen.code(pair) for pair in pairs), np.int32, len(table)))
-        rows, code = np.concatenate(keys), np.concatenate(codes)
+            keys.frombytes(numbers(table[KEY]).tobytes())
+            codes.extend(seen.code(pair) for pair in pairs)
+        rows, code = np.array(keys, np.int64), np.array(codes, np.int16)
         del keys, codes
         order = np.argsort(rows, kind="stable")
         rows, code = rows[order], code[order]
-        starts = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]])) if len(rows) else order
-        ends = np.append(starts[1:], len(rows))
+        del order
         found = Coded()
         alone = [found.code((tasks_of(text, everything), failed)) for text, failed in seen.values]
-        result = np.array(alone, np.int32)[code[starts]] if len(rows) else code
+        again = rows[1:] == rows[:-1] if len(rows) else np.empty(0, bool)
+        result = np.array(alone, np.int16)[code] if len(rows) else code
+        if not again.any():
+            return rows, result, found.values
+        starts = np.flatnonzero(np.concatenate([[True], ~again]))
+        ends = np.append(starts[1:], len(rows))
+        merged = result[starts]
         for group in np.flatnonzero(ends - starts > 1):
             earlier, before = frozenset[str](), False
             for number in code[starts[group] : ends[group]]:
                 held, failed = found.values[alone[number]]
                 earlier, before = earlier | held, failed or (before and not earlier <= held)
-            result[group] = found.code((earlier, before))
-        return rows[starts], result, found.values
+            merged[group] = found.code((earlier, before))
+        return rows[starts], merged, found.values
 
     def _sources(self) -> list[Path]:
         finished = [self.final] if self._use_final and self.final is not None else []
