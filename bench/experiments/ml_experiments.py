@@ -24,8 +24,9 @@ from common import RESULTS, components, records, reduced
 from scipy.stats import spearmanr
 
 import fastin
-from fastin.ml.composition import composition_features, parse_formula
+from fastin.ml.composition import composition_features
 from fastin.ml.forest import Forest, fit_uncertainty
+from fastin.ml.formula import parse_formula
 from fastin.ml.metrics import calibration, regression_scores
 from fastin.ml.splits import grouped_folds
 

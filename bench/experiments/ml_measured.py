@@ -25,8 +25,9 @@ import numpy as np
 from common import RESULTS, components, records, reduced
 
 from fastin.errors import InputError
-from fastin.ml.composition import check_compound, composition_features, mover_profile, parse_formula
+from fastin.ml.composition import composition_features, mover_profile
 from fastin.ml.forest import Forest
+from fastin.ml.formula import check_compound, parse_formula
 from fastin.ml.measured import Domain, fit_domain, local_error, weighted_quantile
 from fastin.ml.splits import grouped_folds
 

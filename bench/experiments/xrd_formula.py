@@ -35,7 +35,7 @@ import torch
 from common import RESULTS, components, records, reduced
 
 from fastin.errors import InputError
-from fastin.ml.composition import parse_formula
+from fastin.ml.formula import parse_formula
 from fastin.xrd.baselines import Baseline
 from fastin.xrd.dataset import SUPERIONIC, LabelledSet, PatternSet, chemical_system, load_labelled, load_unlabelled
 from fastin.xrd.domain import LEAST_SIMILARITY, similarities

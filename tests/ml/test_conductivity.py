@@ -14,8 +14,9 @@ import fastin
 from fastin.cli import main
 from fastin.errors import InputError
 from fastin.ml import conductivity
-from fastin.ml.composition import check_compound, composition_features, mover_profile, parse_formula
+from fastin.ml.composition import composition_features, mover_profile
 from fastin.ml.forest import Forest
+from fastin.ml.formula import check_compound, parse_formula
 from fastin.ml.measured import Domain, fit_domain, load_measured, local_error, table_of, weighted_quantile
 
 FORMULAS = ["Li3N", "Li3OCl", "LiCoO2", "LiFePO4", "Li10GeP2S12", "Li7La3Zr2O12", "LiCl", "Li6PS5Cl", "Li3PO4"]

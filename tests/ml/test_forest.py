@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fastin.errors import InputError
-from fastin.ml.composition import composition_features, composition_names, parse_formula
+from fastin.ml.composition import composition_features, composition_names
 from fastin.ml.forest import Forest, compress, expand, fit_uncertainty
+from fastin.ml.formula import parse_formula
 
 
 def test_formulas() -> None:

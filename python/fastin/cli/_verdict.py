@@ -115,7 +115,8 @@ def _by_measurement(row: dict[str, Any], sigma: float, threshold: float) -> None
 
 def _same_phase(near: Mapping[str, Any], amounts: Mapping[str, float]) -> bool:
     """Whether a labelled pattern is that of the same composition and, by its similarity, the same phase."""
-    from fastin.ml.composition import atomic_fractions, parse_formula
+    from fastin.ml.composition import atomic_fractions
+    from fastin.ml.formula import parse_formula
     from fastin.ml.measured import SAME
 
     if near["similarity"] < _SAME_PHASE:

@@ -196,7 +196,7 @@ def _input_pattern(
 ) -> tuple[Any, dict[str, float] | None, list[str]]:
     """(4501,) pattern of a structure file or of a measurement, by suffix; the composition if known; what is missing."""
     from fastin.crystal.elements import symbol
-    from fastin.ml.composition import parse_formula
+    from fastin.ml.formula import parse_formula
     from fastin.xrd.measured import PATTERN_SUFFIXES, convert_wavelength, prepare_measured, read_pattern
     from fastin.xrd.pattern import resolve_wavelength, scattering_atoms, xrd_pattern
 

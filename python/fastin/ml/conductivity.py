@@ -21,8 +21,9 @@ import numpy as np
 
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
-from fastin.ml.composition import check_compound, composition_features, parse_formula
+from fastin.ml.composition import composition_features
 from fastin.ml.forest import Forest
+from fastin.ml.formula import check_compound, parse_formula
 from fastin.ml.measured import Domain, MeasuredTable, Neighbour, load_measured, local_error
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.errors import InputError
-from fastin.ml.composition import atomic_fractions, mover_profile, mover_profiles, parse_formula
+from fastin.ml.composition import atomic_fractions, mover_profile, mover_profiles
+from fastin.ml.formula import parse_formula
 from fastin.runtime.files import read_checked
 
 Floats = NDArray[np.float64]
