@@ -188,3 +188,54 @@ def test_mistyped_command_and_file(tmp_path):
     result = CliRunner().invoke(command, ["classify", cif, "--model", str(tmp_path / "text.pt")])
     assert result.exit_code == 2
     assert result.output.startswith(f"{tmp_path / 'text.pt'}: not a model file of fastin")
+
+
+def _write_pool(path):
+    names = ("Li10GeP2S12", "LiCl", "Li3PO4_gamma", "LiCoO2", "CaF2", "Li7La3Zr2O12_cubic")
+    rows = [{"id": name, "formula": "", "cif": examples()[name].read_text()} for name in names]
+    for row in rows:
+        row["formula"] = fastin.Crystal.from_cif_string(row["cif"]).formula
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return names
+
+
+def test_ranks_rest_on_formula_and_pattern(tmp_path):
+    """The formula takes part, each says what it rests on, and what is foreign to the model comes last."""
+    import csv
+
+    names = _write_pool(tmp_path / "pool.jsonl")
+    found = {}
+    for way in ("both", "pattern", "formula"):
+        out = tmp_path / f"{way}.csv"
+        result = CliRunner().invoke(command, ["rank", str(tmp_path / "pool.jsonl"), "--by", way, "--out", str(out)])
+        assert result.exit_code == 0, result.output
+        with out.open() as file:
+            found[way] = {row["id"]: row for row in csv.DictReader(file)}
+        assert "recall" in result.output
+    assert {row["by"] for row in found["pattern"].values()} == {"pattern"}
+    assert found["both"]["LiCl"]["by"] == "pattern and formula"
+    assert found["formula"]["LiCl"]["by"] == "formula"
+    order = sorted(found["both"], key=lambda name: int(found["both"][name]["rank"]))
+    outside = [name for name in order if "out-of-domain" in found["both"][name]["flags"]]
+    assert {"CaF2", "LiCoO2"} <= set(outside)
+    assert order[-len(outside) :] == outside
+    foreign = found["both"]["CaF2"]
+    assert (foreign["by"], foreign["probability_formula"], foreign["shortlisted"]) == ("pattern", "", "")
+    for way, column in (("pattern", "probability_pattern"), ("formula", "probability_formula")):
+        row = found[way]["Li10GeP2S12"]
+        assert row["probability"] == row[column] == found["both"]["Li10GeP2S12"][column]
+    assert float(found["both"]["Li10GeP2S12"]["measured_log10_conductivity_S_per_cm"]) > -3
+    assert found["both"]["Li10GeP2S12"]["rank"] == "1"
+    assert len(found["both"]) == len(names)
+
+
+def test_ranking_by_a_formula_needs_a_model_of_formulas(tmp_path):
+    from fastin.xrd.dataset import load_unlabelled
+    from fastin.xrd.report import rank_candidates
+
+    _write_pool(tmp_path / "pool.jsonl")
+    pool = load_unlabelled(tmp_path / "pool.jsonl")
+    with pytest.raises(fastin.InputError, match="decades"):
+        rank_candidates(XRDMatch.pretrained(), pool, by="formula")
+    with pytest.raises(fastin.InputError, match="unknown way"):
+        rank_candidates(XRDMatch.pretrained(), pool, by="smell")

@@ -346,8 +346,11 @@ def check_family(folder, path):
     found = rank_candidates(model, named, family="argyrodite")
     probability = model.predict_proba(pool.patterns)[:, 1]
     assert {c.formula for c in found} == {"Li6AsS5I", "Li6PS5Cl"}
-    for c in found:
-        assert c.rank == 1 + np.flatnonzero(np.argsort(-probability, kind="stable") == named.ids.index(c.id))[0]
+    assert [c.rank for c in found] == [23, 24]  # elements that no training material holds: behind all others
+    assert [c.probability for c in found] == sorted((float(probability[i]) for i in (0, -1)), reverse=True)
+    known = replace(pool, formulas=("Li7O5S", *pool.formulas[1:]))  # elements that it knows
+    for c in rank_candidates(model, known, top=None):
+        assert c.rank == 1 + np.flatnonzero(np.argsort(-probability, kind="stable") == known.ids.index(c.id))[0]
     assert rank_candidates(model, pool, family="garnet") == []
     with pytest.raises(InputError, match="unknown family"):
         rank_candidates(model, pool, family="spinel")

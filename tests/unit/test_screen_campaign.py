@@ -21,7 +21,7 @@ from fastin.cli.screen import command
 from fastin.errors import InputError, MissingDependencyError
 from fastin.screening import campaign, read_results, screen
 from fastin.screening import tasks as tasks_module
-from fastin.screening.catalogue import FORMER_NAMES
+from fastin.screening.labels import FORMER_NAMES
 from fastin.screening.store import KEY
 
 MISBEHAVE = "screening_plugin:misbehave"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import fastin
-from fastin.screening.catalogue import TASKS, column_help
+from fastin.screening.catalogue import TASKS
 from fastin.screening.job import SMALL_CRYSTAL, Job, PartialError, Task
+from fastin.screening.labels import PREDICTED, column_help
 from fastin.screening.tasks import job_loader, resolve_tasks, run_tasks
 
 LFP = fastin.examples()["LiFePO4"]
@@ -38,7 +39,7 @@ def test_numbers_are_those_of_the_functions() -> None:
     assert row["kinetic_activation_energy_eV"] == pytest.approx(paths.activation_energy()[1])
 
 
-@pytest.mark.parametrize("name", ["crystal", "network", "barriers", "descriptors", "paths"])
+@pytest.mark.parametrize("name", ["crystal", "network", "barriers", "descriptors", "paths", "prediction", "xrd"])
 def test_declared_columns_are_what_comes(name: str) -> None:
     task = TASKS[name]()
     crystal = fastin.Crystal.from_cif_string(SMALL_CRYSTAL)
@@ -87,3 +88,35 @@ def test_undeclared_column_is_an_error() -> None:
     task = Task("loose", (("a", "float"),), lambda job: {"b": 1.0})
     row = run_tasks([task], job_loader(("x", "x", "cif", SMALL_CRYSTAL.encode()), None, {}, 1))
     assert row["error_type"] == "KeyError"
+
+
+def test_predictions_come_with_their_intervals() -> None:
+    row = _row("prediction")
+    said = fastin.predict(LFP)
+    assert said.experiment is not None
+    assert said.experiment.energy is not None
+    for name, unit in PREDICTED:
+        low, high = row[f"{name}_low_68{unit}"], row[f"{name}_high_68{unit}"]
+        assert low < row[f"{name}{unit}"] < high, name
+        assert column_help(f"{name}_low_68{unit}")[1]
+    assert row["predicted_barrier_3d_high_68_eV"] == pytest.approx(said.barriers_68[2][1])
+    assert row["predicted_experiment_activation_energy_low_68_eV"] == pytest.approx(said.experiment.energy.low_68)
+    assert row["predicted_log10_conductivity_origin"] == "measured"  # LiFePO4 is in the table
+    assert row["predicted_experiment_activation_energy_origin"] == "model"
+
+
+def test_what_has_no_prediction_has_no_interval() -> None:
+    row = _row("prediction", text=fastin.examples()["CaF2"].read_text())
+    assert row["predicted_log10_conductivity_low_68_S_per_cm"] is None
+    assert row["predicted_log10_conductivity_origin"] is None
+
+
+def test_the_class_rests_on_formula_and_pattern() -> None:
+    pytest.importorskip("torch")
+    row = _row("xrd")
+    assert (row["xrd_class"], row["xrd_class_by"]) == ("poor", "measurement")
+    lgps = _row("xrd", text=fastin.examples()["Li10GeP2S12"].read_text())
+    assert lgps["xrd_class"] == "superionic"
+    foreign = _row("xrd", text=fastin.examples()["CaF2"].read_text())
+    assert foreign["xrd_class"] == "out of domain"
+    assert foreign["xrd_superionic_probability"] is None

@@ -112,7 +112,7 @@ def command(
     if as_json:
         click.echo(dump_json(everything))
     elif as_csv:
-        print_csv([_flat(p) for p in predictions] or compositions)
+        print_csv([_flat(p) for p in predictions] + [_flat_composition(said) for said in compositions])
     else:
         _print(predictions, compositions, ion, wide=wide)
     if failures:
@@ -353,6 +353,41 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
         print_text(f"Model: {compositions[0]['model']}")
 
 
+def _measured_columns(said: dict[str, Any] | None) -> dict[str, Any]:
+    """Measured quantities with their intervals, under the names of a results table."""
+    row: dict[str, Any] = {}
+    for key, name, unit in (
+        ("energy", "predicted_experiment_activation_energy", "_eV"),
+        ("conductivity", "predicted_log10_conductivity", "_S_per_cm"),
+    ):
+        own = (said or {}).get(key) or {}
+        row[f"{name}{unit}"] = own.get("value")
+        for level in (68, 90):
+            row |= {f"{name}_{end}_{level}{unit}": own.get(f"{end}_{level}") for end in ("low", "high")}
+        row[f"{name}_origin"] = own.get("origin")
+    row["predicted_log10_conductivity_std"] = ((said or {}).get("conductivity") or {}).get("std") or None
+    return row
+
+
+def _flat_composition(said: dict[str, Any]) -> dict[str, Any]:
+    """The row of a formula for ``--csv``; the structure's columns are empty."""
+    near = {
+        f"nearest_{k}_{name}": one[key]
+        for k, one in enumerate(said["nearest"], 1)
+        for name, key in (("formula", "formula"), ("distance", "distance"), ("doi", "doi"))
+    }
+    warnings = said["warnings"]
+    return {
+        "source": "",
+        "formula": said["formula"],
+        "ion": "Li+",
+        **_measured_columns(said),
+        **near,
+        "warnings": [warning["code"] for warning in warnings],
+        "prediction_warnings": "; ".join(warning["message"] for warning in warnings),
+    }
+
+
 def _flat(prediction: Any) -> dict[str, Any]:
     """The row for ``--csv``, under the names of a results table."""
     row = {
@@ -367,9 +402,13 @@ def _flat(prediction: Any) -> dict[str, Any]:
             for k, end in enumerate(("low", "high"))
         },
         **{f"predicted_barrier_{d}d_eV": e for d, e in enumerate(prediction.barriers, 1)},
-        "predicted_experiment_activation_energy_eV": prediction.experimental_activation_energy,
-        "predicted_log10_conductivity_S_per_cm": prediction.log10_conductivity,
-        "predicted_log10_conductivity_std": prediction.log10_conductivity_std or None,
+        **{
+            f"predicted_barrier_{d}d_{end}_{level}_eV": within[k]
+            for level, three in ((68, prediction.barriers_68), (90, prediction.barriers_90))
+            for d, within in enumerate(three, 1)
+            for k, end in enumerate(("low", "high"))
+        },
+        **_measured_columns(None if prediction.experiment is None else prediction.experiment.to_dict()),
     }
     row |= {f"predicted_label_{k}": value for k, value in enumerate(prediction.values, 1)}
     codes = [warning.code for warning in prediction.warnings]

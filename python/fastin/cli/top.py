@@ -90,7 +90,7 @@ def command(
     if not rows:
         return
     from fastin.cli._table import Column, print_table
-    from fastin.screening.catalogue import column_unit
+    from fastin.screening.labels import column_unit
 
     shown = []
     for name, kind in zip(table.column_names, table.schema.types, strict=True):

@@ -18,7 +18,7 @@ from fastin import errors
 from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
 from fastin.cli._common import dump_json, stderr_console, stdout_console
 from fastin.cli._table import Column, csv_option, print_csv, print_table, wide_option
-from fastin.cli._verdict import flat, print_verdicts, verdict
+from fastin.cli._verdict import flat, print_ranking, print_verdicts, share
 from fastin.errors import FastinError, InputError, missing_extra
 from fastin.runtime.isolate import Failure
 
@@ -261,6 +261,8 @@ def classify(
     Materials without lithium or with elements that no training material holds, and patterns unlike all labelled ones,
     are out of domain: no class. --wide shows whether a screening for four true conductors of five would take it.
     """
+    from fastin.screening.verdict import verdict
+
     rows: list[dict[str, Any]] = []
     failed = False
     try:
@@ -309,6 +311,13 @@ def _lost(path: Path, failure: Failure) -> str:
     type=click.Choice(["argyrodite", "LGPS", "garnet", "NASICON", "thiophosphate"]),
     help="Only this family of known conductors (by composition), with the rank among all.",
 )
+@click.option(
+    "--by",
+    type=click.Choice(["both", "formula", "pattern"]),
+    default="both",
+    show_default=True,
+    help="What the rank rests on, where the formula says something; the pattern elsewhere.",
+)
 @click.option("--barriers", is_flag=True, help="Add BVSE barriers and the channels' dimensionality (slower).")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the table as CSV.")
 @wide_option
@@ -318,11 +327,16 @@ def rank(
     model_path: Path | None,
     top: int,
     family: str | None,
+    by: str,
     barriers: bool,
     out: Path | None,
     wide: bool,
 ) -> None:
-    """Ranks structures (JSON lines with id and cif, or a folder of CIFs) by their probability."""
+    """Ranks structures (JSON lines with id and cif, or a folder of CIFs) by their probability.
+
+    Pattern and formula together decide, as in `classify`; patterns unlike every labelled one come last.
+    """
+    from fastin.screening.verdict import formulas_say
     from fastin.xrd.dataset import load_labelled, load_unlabelled
 
     try:
@@ -332,20 +346,28 @@ def rank(
         from fastin.xrd.report import barrier_columns, rank_candidates, write_candidates
 
         describe = barrier_columns(unlabelled) if barriers else None
-        candidates = rank_candidates(model, pool, known, top=top, family=family, describe=describe)
+        decades, measured = formulas_say(model, pool.formulas)
+        candidates = rank_candidates(
+            model, pool, known, top=top, family=family, describe=describe, decades=decades, measured=measured, by=by
+        )
         if out is not None:
             write_candidates(out, candidates)
     except (FastinError, OSError) as error:
         stderr_console().print(f"[red]{escape(str(error))}[/red]")
         sys.exit(1)
     columns = [Column("rank"), Column("id", "left", "left"), Column("formula", "left", "right")]
-    columns += [Column("predicted\nsuperionic"), Column("spread"), Column("flags", "left", wide=True)]
+    columns += [Column("predicted\nsuperionic"), Column("by\npattern"), Column("by\nformula")]
+    columns += [Column("short-\nlisted", "left"), Column("measured\nlog10 sigma\nS/cm")]
+    columns += [Column("spread", wide=True), Column("flags", "left", wide=True)]
     columns += [Column("nearest labelled\n(similarity, S/cm)", "left", "right")]
     cells = []
     for c in candidates:
         near = "; ".join(f"{name} ({share:.2f}, {sigma:.1e})" for _, name, share, sigma in c.neighbours[:2])
-        cells.append([str(c.rank), c.id, c.formula, f"{c.probability:.3f}", f"{c.spread:.3f}", " ".join(c.flags), near])
+        cells.append([str(c.rank), c.id, c.formula, f"{c.probability:.3f}", share(c.probability_pattern)])
+        cells[-1] += [share(c.probability_formula), "-" if c.shortlisted is None else "yes" if c.shortlisted else "no"]
+        cells[-1] += ["" if c.measured is None else f"{c.measured:.2f}", f"{c.spread:.3f}", " ".join(c.flags), near]
     print_table(columns, cells, wide=wide)
+    print_ranking(model, candidates)
     for name, reason in pool.failed:
         stderr_console().print(f"[yellow]{escape(name)}: {escape(reason)}[/yellow]")
     sys.exit(1 if pool.failed else 0)

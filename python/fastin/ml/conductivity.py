@@ -10,7 +10,7 @@ and beyond a limit gets no number (`fastin.ml.measured`); one that was measured 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
@@ -277,15 +278,45 @@ def decades_above(amounts: Mapping[str, float], sigma: float) -> float | None:
         sigma: the value, S/cm.
 
     Returns:
-        None for a composition too far from every measured one.
+        None for a composition too far from every measured one, or of no ionic lithium compound.
     """
-    forest = load_forest(SIGMA, "composition")
-    table = load_measured(model_folder() / _TABLE)
+    (said,) = decades_above_each([amounts], sigma).tolist()
+    return None if math.isnan(said) else said
+
+
+def decades_above_each(amounts: Sequence[Mapping[str, float] | None], sigma: float) -> NDArray[np.float64]:
+    """(n,) as `decades_above` of many compositions; NaN where there is no number."""
+    forest, table = load_forest(SIGMA, "composition"), load_measured(model_folder() / _TABLE)
+    limit = Domain(**forest.card["domain"]).limit
     known = np.isfinite(table.log10_conductivity)
-    if float(table.distances(amounts)[known].min()) > Domain(**forest.card["domain"]).limit:
-        return None
-    mean, _ = forest.mean_and_spread(forest.row(composition_features(amounts)))
-    return float(mean[0]) - math.log10(sigma)
+    out = np.full(len(amounts), np.nan)
+    rows: dict[int, NDArray[np.float64]] = {}
+    for k, own in enumerate(amounts):
+        if own is not None and _is_lithium_compound(own) and float(table.distances(own)[known].min()) <= limit:
+            rows[k] = forest.row(composition_features(own))[0]
+    if rows:
+        mean, _ = forest.mean_and_spread(np.array(list(rows.values())))
+        out[list(rows)] = mean - math.log10(sigma)
+    return out
+
+
+def _is_lithium_compound(amounts: Mapping[str, float]) -> bool:
+    try:
+        check_compound(amounts, "")
+    except InputError:
+        return False
+    return amounts.get("Li", 0.0) > 0
+
+
+def measured_conductivities(amounts: Sequence[Mapping[str, float] | None]) -> NDArray[np.float64]:
+    """(n,) log10 of the measured conductivity of compositions, median over papers, S/cm; NaN where there is none."""
+    table = load_measured(model_folder() / _TABLE)
+    out = np.full(len(amounts), np.nan)
+    for k, own in enumerate(amounts):
+        found = None if own is None else _measured(table, table.same(own), SIGMA)
+        if found is not None:
+            out[k] = found.value
+    return out
 
 
 def predict_composition(formula: str, *, measured: Mapping[str, float] | None = None) -> Experiment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from importlib.util import find_spec
@@ -23,6 +23,7 @@ from fastin.screening.job import (
     Scalar,
     Task,
 )
+from fastin.screening.labels import FORMER_NAMES, PREDICTED
 from fastin.screening.relaxing import RELAX
 
 
@@ -259,12 +260,17 @@ def _check_prediction(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 _OF_THE_MODEL = frozenset({"outside-training", "ion-shared-site"})
+_BOUNDS = ("low_68", "high_68")
 
 
 def _prediction(job: Job) -> dict[str, Scalar]:
     from fastin.prediction import predict
 
     found = predict(job.crystal, job.ion, **job.chosen(frozenset({"model"})))
+    said = found.experiment
+    measured = [None, None] if said is None else [said.energy, said.conductivity]
+    bounds = [found.activation_energy_68, *(found.barriers_68 or ((math.nan, math.nan),) * 3)]
+    bounds += [(math.nan, math.nan) if q is None else (q.low_68, q.high_68) for q in measured]
     return {
         "predicted_activation_energy_eV": found.activation_energy,
         "predicted_activation_energy_std_eV": found.activation_energy_std,
@@ -273,6 +279,13 @@ def _prediction(job: Job) -> dict[str, Scalar]:
         "predicted_experiment_activation_energy_eV": found.experimental_activation_energy,
         "predicted_log10_conductivity_S_per_cm": found.log10_conductivity,
         "predicted_log10_conductivity_std": found.log10_conductivity_std,
+        **{
+            f"{name}_{end}{unit}": _scalar("float", bound)
+            for (name, unit), pair in zip(PREDICTED, bounds, strict=True)
+            for end, bound in zip(_BOUNDS, pair, strict=True)
+        },
+        "predicted_experiment_activation_energy_origin": None if measured[0] is None else measured[0].origin,
+        "predicted_log10_conductivity_origin": None if measured[1] is None else measured[1].origin,
         "prediction_warnings": "; ".join(str(w) for w in found.warnings if w.code in _OF_THE_MODEL),
     }
 
@@ -287,6 +300,9 @@ _PREDICTION = Task(
         ("predicted_experiment_activation_energy_eV", "float"),
         ("predicted_log10_conductivity_S_per_cm", "float"),
         ("predicted_log10_conductivity_std", "float"),
+        *((f"{name}_{end}{unit}", "float") for name, unit in PREDICTED for end in _BOUNDS),
+        ("predicted_experiment_activation_energy_origin", "string"),
+        ("predicted_log10_conductivity_origin", "string"),
         ("prediction_warnings", "string"),
     ),
     _prediction,
@@ -306,22 +322,42 @@ def _check_xrd(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _xrd(job: Job) -> dict[str, Scalar]:
+    from fastin.crystal.elements import symbol
+    from fastin.screening.verdict import OUT, verdict
     from fastin.xrd.match import XRDMatch
     from fastin.xrd.pattern import xrd_pattern
 
-    _, pattern = xrd_pattern(job.crystal)
-    model = XRDMatch.pretrained()
-    probability = float(model.predict_proba(pattern[None])[0, 1])
+    crystal = job.crystal
+    _, pattern = xrd_pattern(crystal)
+    amounts: dict[str, float] = {}
+    for z, occupancy in zip(crystal.number.tolist(), crystal.occupancy.tolist(), strict=True):
+        amounts[symbol(z)] = amounts.get(symbol(z), 0.0) + occupancy
+    said = verdict(XRDMatch.pretrained(), Path(crystal.source), pattern[None], amounts)
+    probabilities = {
+        "xrd_superionic_probability": said["probability_superionic"],
+        "xrd_superionic_probability_formula": said["probability_formula"],
+        "xrd_superionic_probability_both": said["probability_both"],
+        "xrd_superionic_vote": said["votes"],
+    }
     return {
-        "xrd_class": "superionic" if probability > 0.5 else "poor",
-        "xrd_superionic_probability": probability,
-        "xrd_superionic_vote": float(model.vote(pattern[None])[0]),
+        "xrd_class": said["class"],
+        "xrd_class_by": said["class_by"],
+        **(dict.fromkeys(probabilities) if said["class"] == OUT else probabilities),
+        "xrd_nearest_similarity": said["nearest"]["similarity"],
     }
 
 
 _XRD = Task(
     "xrd",
-    (("xrd_class", "string"), ("xrd_superionic_probability", "float"), ("xrd_superionic_vote", "float")),
+    (
+        ("xrd_class", "string"),
+        ("xrd_class_by", "string"),
+        ("xrd_superionic_probability", "float"),
+        ("xrd_superionic_probability_formula", "float"),
+        ("xrd_superionic_probability_both", "float"),
+        ("xrd_superionic_vote", "float"),
+        ("xrd_nearest_similarity", "float"),
+    ),
     _xrd,
     check=_check_xrd,
 )
@@ -337,96 +373,3 @@ TASKS: dict[str, Callable[[], Task]] = {
     "xrd": lambda: _XRD,
     "relax": lambda: RELAX,
 }
-
-# Label with unit and explanation of the columns, for tables and pages.
-_HELP: dict[str, tuple[str, str]] = {
-    "id": ("id", "Name of the structure in the input"),
-    "warnings": ("warnings", "Codes of reasons to doubt the structure or its numbers, severe ones first"),
-    "barrier_1d_network_eV": (
-        "E1D (eV)",
-        "Barrier to percolation in one dimension, above the lowest point of what percolates",
-    ),
-    "barrier_2d_network_eV": ("E2D (eV)", "Barrier to percolation in two dimensions"),
-    "barrier_3d_network_eV": ("E3D (eV)", "Barrier to percolation in three dimensions"),
-    "barrier_1d_global_eV": ("E1D, global zero (eV)", "Barrier in one dimension above the lowest energy of the cell"),
-    "barrier_2d_global_eV": ("E2D, global zero (eV)", "Barrier in two dimensions above the lowest energy of the cell"),
-    "barrier_3d_global_eV": (
-        "E3D, global zero (eV)",
-        "Barrier in three dimensions above the lowest energy of the cell",
-    ),
-    "energy_minimum_eV": ("lowest energy (eV)", "Lowest bond valence site energy of the cell"),
-    "largest_sphere_radius_A": ("largest sphere (Å)", "Radius of the largest void"),
-    "included_sphere_radius_A": ("included sphere (Å)", "Radius of the largest void on the widest path"),
-    "free_sphere_radius_a_A": ("free sphere a (Å)", "Radius of the widest path along a"),
-    "free_sphere_radius_b_A": ("free sphere b (Å)", "Radius of the widest path along b"),
-    "free_sphere_radius_c_A": ("free sphere c (Å)", "Radius of the widest path along c"),
-    "percolation_radius_1d_A": ("free sphere 1D (Å)", "Radius of the widest path in any one direction"),
-    "percolation_radius_2d_A": ("free sphere 2D (Å)", "Radius of the widest network in two directions"),
-    "percolation_radius_3d_A": ("free sphere 3D (Å)", "Radius of the widest network in three directions"),
-    "probe_radius_A": ("probe (Å)", "Radius of the probe for the channels"),
-    "channel_dimensionality": ("channels (D)", "Directions in which the probe passes"),
-    "kinetic_activation_energy_eV": (
-        "Ea, hop model (eV)",
-        "Effective activation energy of the hop model, 300 to 600 K",
-    ),
-    "log10_diffusivity_300K_cm2_per_s": ("lg D 300 K (cm²/s)", "Diffusivity of independent ions in the hop model"),
-    "predicted_activation_energy_eV": ("predicted Ea (eV)", "Activation energy from the model that comes with fastin"),
-    "recovery_share": ("recovery_share", "Share of the mobile sites within 0.5 Å of the network"),
-    "space_group": ("space group", "Space group of the whole crystal (spglib, symprec 0.01)"),
-    "cell_volume_A3": ("volume (Å³)", "Volume of the cell"),
-    **{
-        f"relaxed_barrier_{d}d_eV": (f"relaxed E{d}D (eV)", f"Barrier in {d}D with every atom relaxed by a potential")
-        for d in (1, 2, 3)
-    },
-    "relaxed_flags": ("relaxed: flags", "What casts doubt on the relaxed barriers"),
-    "failed_tasks": ("failed tasks", "Tasks that gave an error"),
-    "error_type": ("error", "Type of the first error"),
-    "error_message": ("message", "Message of the first error"),
-}
-
-
-#: Names that columns had before, still understood by `top`, `report` and the web application.
-FORMER_NAMES: dict[str, str] = {
-    "volume_A3": "cell_volume_A3",
-    "void_radius_max_A": "largest_sphere_radius_A",
-    "largest_sphere": "largest_sphere_radius_A",
-    "included_sphere": "included_sphere_radius_A",
-    **{f"free_sphere_{axis}": f"free_sphere_radius_{axis}_A" for axis in "abc"},
-    **{f"percolation_radius_{d}d": f"percolation_radius_{d}d_A" for d in (1, 2, 3)},
-    "probe_radius": "probe_radius_A",
-    "recovery": "recovery_share",
-    **{f"e{d}d": f"barrier_{d}d_network_eV" for d in (1, 2, 3)},
-    **{f"e{d}d_global": f"barrier_{d}d_global_eV" for d in (1, 2, 3)},
-    "energy_minimum": "energy_minimum_eV",
-    **{f"path_{d}d_length": f"path_{d}d_length_A" for d in (1, 2, 3)},
-    "kinetic_activation_energy": "kinetic_activation_energy_eV",
-    "log10_diffusivity_300K": "log10_diffusivity_300K_cm2_per_s",
-    "predicted_activation_energy": "predicted_activation_energy_eV",
-    "predicted_activation_energy_std": "predicted_activation_energy_std_eV",
-    **{f"predicted_e{d}d": f"predicted_barrier_{d}d_eV" for d in (1, 2, 3)},
-    **{f"predicted_e{d}d_std": f"predicted_barrier_{d}d_std_eV" for d in (1, 2, 3)},
-    "predicted_experimental_energy": "predicted_experiment_activation_energy_eV",
-    "predicted_log10_conductivity": "predicted_log10_conductivity_S_per_cm",
-}
-
-
-def present_name(name: str, columns: Container[str]) -> str | None:
-    """The column that a name of today or of before means among `columns`, or ``None``."""
-    if name in columns:
-        return name
-    for other in (FORMER_NAMES.get(name), *(old for old, new in FORMER_NAMES.items() if new == name)):
-        if other is not None and other in columns:
-            return other
-    return None
-
-
-def column_help(name: str) -> tuple[str, str]:
-    """Label and explanation of a column."""
-    label, text = _HELP.get(FORMER_NAMES.get(name, name), (name.replace("_", " "), ""))
-    return label, text
-
-
-def column_unit(name: str) -> str:
-    """Unit of a column as its label gives it in parentheses; empty for names, counts and ratios."""
-    label, _ = column_help(name)
-    return label.rpartition("(")[2].rstrip(")") if label.endswith(")") else ""

@@ -19,7 +19,7 @@ from typing import Any, Self
 from fastin.crystal.warnings import SEVERE_CODES
 from fastin.errors import InputError, missing_extra
 from fastin.runtime.pool import Failure, Pool, Target
-from fastin.screening.catalogue import FORMER_NAMES, present_name
+from fastin.screening.labels import FORMER_NAMES, present_name
 from fastin.screening.rows import WARNINGS
 from fastin.screening.store import KEY, check_results, read_results
 

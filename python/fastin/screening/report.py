@@ -19,7 +19,7 @@ import numpy as np
 import fastin
 from fastin.crystal.warnings import SEVERE_CODES
 from fastin.errors import InputError
-from fastin.screening.catalogue import column_help, present_name
+from fastin.screening.labels import column_help, present_name
 from fastin.screening.rows import WARNINGS
 from fastin.screening.store import KEY, METADATA, SECONDS, read_results
 

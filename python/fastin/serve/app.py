@@ -228,7 +228,7 @@ class _Application:
 
     async def query(self, request: Request) -> Response:
         """Best rows under a condition; as JSON with ``format=json``."""
-        from fastin.screening.catalogue import present_name
+        from fastin.screening.labels import present_name
 
         table = await asyncio.to_thread(self._results)
         columns = [name for name in table.column_names if name != "record_key"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastin.errors import FastinError, InputError
 from fastin.runtime.isolate import Failure, isolate
@@ -19,6 +21,7 @@ from fastin.xrd.match import XRDMatch
 _ARGYRODITE_CENTRES = frozenset({"P", "As", "Sb", "Si", "Ge", "Sn"})
 _CHALCOGENS = frozenset({"S", "Se"})
 _HALOGENS = frozenset({"Cl", "Br", "I"})
+_WAYS = {"both": "pattern and formula", "formula": "formula", "pattern": "pattern"}
 #: Flags of `family_flags`.
 FAMILIES = ("argyrodite", "LGPS", "garnet", "NASICON", "thiophosphate")
 
@@ -29,8 +32,13 @@ class Candidate:
 
     Attributes:
         id, formula: of the material.
-        rank: place among all unlabelled materials, 1 the most probable.
-        probability: calibrated probability of superionic; spread: standard deviation over the members.
+        rank: place among all unlabelled materials, 1 the most probable; those out of domain come last.
+        probability: calibrated probability of superionic, by what `by` says; spread: standard deviation over the
+            members that see the pattern.
+        by: ``"pattern"``, ``"formula"`` or ``"pattern and formula"``: what the rank rests on.
+        probability_pattern, probability_formula: of either alone; None where the formula says nothing.
+        measured: log10 of the measured conductivity of this composition, S/cm; None where it was not measured.
+        shortlisted: whether a screening of the precision in the model's notes would take it; None without constants.
         votes: share of the members that say superionic.
         neighbours: nearest labelled patterns: (id, formula, cosine similarity, S/cm).
         flags: families of known conductors that the composition belongs to; ``"known-elements"`` where a labelled
@@ -49,6 +57,11 @@ class Candidate:
     flags: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
+    by: str = "pattern"
+    probability_pattern: float | None = None
+    probability_formula: float | None = None
+    measured: float | None = None
+    shortlisted: bool | None = None
 
 
 def family_flags(formula: str) -> tuple[str, ...]:
@@ -97,8 +110,11 @@ def rank_candidates(
     nearest: int = 3,
     family: str | None = None,
     describe: Callable[[str], Mapping[str, Any]] | None = None,
+    decades: ArrayLike | None = None,
+    measured: ArrayLike | None = None,
+    by: str = "both",
 ) -> list[Candidate]:
-    """Unlabelled materials in order of falling probability.
+    """Unlabelled materials in order of falling probability, those out of the model's domain last.
 
     Args:
         model: the classifier.
@@ -109,15 +125,23 @@ def rank_candidates(
         family: one of `FAMILIES`: its members only, each with its rank among all.
         describe: id -> further columns (for example `barrier_columns`), called for the returned rows only; one for
             which it raises `fastin.FastinError` carries the message.
+        decades: (N,) by how many decades the conductivity that each formula predicts lies above the model's threshold
+            (`fastin.ml.conductivity.decades_above_each`), NaN where it says nothing; None: the pattern alone.
+        measured: (N,) log10 of measured conductivities in S/cm, NaN for the others; reported, not used.
+        by: ``"both"``, ``"formula"`` or ``"pattern"``: what the rank rests on where the formula says something.
 
     Raises:
-        InputError: unknown family.
+        InputError: unknown family, or formulas for a model that was not joined with a model of formulas.
     """
+    if by not in _WAYS:
+        raise InputError(f"unknown way {by!r} to rank; use one of {', '.join(_WAYS)}")
     if family is not None and family not in FAMILIES:
         raise InputError(f"unknown family {family!r}; use one of {', '.join(FAMILIES)}")
     members = model.member_proba(unlabelled.patterns)
-    probability = model.predict_proba(unlabelled.patterns)[:, 1]
-    order = np.argsort(-probability, kind="stable")
+    said = _probabilities(model, unlabelled, decades, by)
+    spoken = np.isfinite(said["formula"])
+    probability = np.where(spoken, said[by], said["pattern"])
+    order = np.lexsort((-probability, _outside(model, unlabelled)))
     rank = {row: place for place, row in enumerate(order.tolist(), 1)}
     if family is not None:
         order = np.array([row for row in order if family in family_flags(unlabelled.formulas[row])], dtype=np.int64)
@@ -136,6 +160,10 @@ def rank_candidates(
         doubts: list[str] = []
         if model.domain is not None:
             doubts = model.domain.objections(unlabelled.patterns[row], elements_of(formula))
+        flags += ("out-of-domain",) if doubts else ()
+        way = by if spoken[row] else "pattern"
+        short = model.notes.get("screening", {}).get(way)
+        own = math.nan if measured is None else float(np.asarray(measured, float)[row])
         extra: dict[str, Any] = {}
         if describe is not None:
             try:
@@ -154,9 +182,44 @@ def rank_candidates(
                 flags=flags,
                 warnings=tuple(doubts),
                 extra=extra,
+                by=_WAYS[way],
+                probability_pattern=float(said["pattern"][row]),
+                probability_formula=float(said["formula"][row]) if spoken[row] else None,
+                measured=None if math.isnan(own) else own,
+                shortlisted=None if short is None or doubts else bool(probability[row] >= short["threshold"]),
             )
         )
     return candidates
+
+
+def _probabilities(
+    model: XRDMatch, unlabelled: PatternSet, decades: ArrayLike | None, by: str
+) -> dict[str, NDArray[np.float64]]:
+    """(N,) probabilities by pattern, by formula (NaN where it says nothing), and by both or what there is."""
+    pattern = np.asarray(model.predict_proba(unlabelled.patterns)[:, 1], np.float64)
+    if decades is None:
+        if by == "formula":
+            raise InputError("to rank by the formula, give what the formulas predict (decades)")
+        return {"pattern": pattern, "formula": np.full(len(pattern), np.nan), "both": pattern}
+    fit = model.notes.get("formula")
+    if fit is None:
+        raise InputError("this model was not joined with a model of formulas; only the shipped one is")
+    above = np.asarray(decades, np.float64)
+    known = np.isfinite(above)
+    formula = 1.0 / (1.0 + np.exp(-(fit["slope"] * above + fit["intercept"])))
+    both = pattern.copy()
+    if known.any():
+        both[known] = model.proba_with_formula(unlabelled.patterns[known], above[known])
+    return {"pattern": pattern, "formula": formula, "both": both}
+
+
+def _outside(model: XRDMatch, unlabelled: PatternSet) -> NDArray[np.bool_]:
+    """(N,) materials out of the model's domain."""
+    if model.domain is None:
+        return np.zeros(len(unlabelled), bool)
+    similarity = np.array([near[1] for near in model.domain.nearest(unlabelled.patterns)])
+    foreign = [bool(model.domain.foreign(elements_of(formula))) for formula in unlabelled.formulas]
+    return np.asarray((similarity < model.domain.floor) | np.array(foreign, bool))
 
 
 def barrier_columns(path: str | Path) -> Callable[[str], Mapping[str, Any]]:
@@ -198,6 +261,10 @@ def barrier_worker(num_threads: int) -> Callable[[tuple[str, str]], dict[str, An
     return answer
 
 
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
 def write_candidates(path: str | Path, candidates: Sequence[Candidate]) -> None:
     """One CSV row a candidate; the neighbours as ``formula (similarity, S/cm)`` separated by semicolons."""
     extra = sorted({key for candidate in candidates for key in candidate.extra})
@@ -208,6 +275,11 @@ def write_candidates(path: str | Path, candidates: Sequence[Candidate]) -> None:
             "id",
             "formula",
             "probability",
+            "by",
+            "probability_pattern",
+            "probability_formula",
+            "measured_log10_conductivity_S_per_cm",
+            "shortlisted",
             "spread",
             "votes",
             "flags",
@@ -223,6 +295,11 @@ def write_candidates(path: str | Path, candidates: Sequence[Candidate]) -> None:
                 c.id,
                 c.formula,
                 f"{c.probability:.4f}",
+                c.by,
+                _cell(c.probability_pattern),
+                _cell(c.probability_formula),
+                _cell(c.measured),
+                "" if c.shortlisted is None else str(c.shortlisted).lower(),
                 f"{c.spread:.4f}",
                 f"{c.votes:.2f}",
                 " ".join(c.flags),
