@@ -2,8 +2,9 @@
 
     python bench/experiments/ml_profile.py --dataset DIR --model in-gcn --threads 1
 
-Batches of 64 over the whole set. Shares are of the wall time of a step: operators of torch, and the rest, which is
-Python (that of `fastin.ml.rows`, which calls operators in its own gradients, included).
+Batches of 64 over the whole set; medians of CPU time (of all threads) and wall time. `torch_cpu_ms` is the step of the
+GCNs with torch's operations alone, alternating with it (`fastin.ml.pooled_gcn`). Shares are of the wall time of a step:
+operators of torch, and the rest, which is the core and Python.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import torch
 from common import SETTINGS, arguments, start, write
 from torch.profiler import ProfilerActivity, profile
 
+from fastin.ml import pooled_gcn
 from fastin.ml.data import TensorStore
 from fastin.ml.dataset import load_dataset
 from fastin.ml.labels import label_columns, to_targets
-from fastin.ml.models import build_model
+from fastin.ml.models import TopKGCN, build_model
 
 
 def main() -> None:
@@ -42,20 +44,25 @@ def main() -> None:
     optimizer = torch.optim.Adam(model.parameters())
 
     def step(i: int) -> float:
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         batch = tensors.batch(order[i * size : (i + 1) * size])
-        made = time.perf_counter()
+        made = time.process_time()
         loss = model.training_loss(batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        steps.append((made - begin, time.perf_counter() - begin))
+        steps.append((made - cpu, time.process_time() - cpu, time.perf_counter() - begin))
         return float(loss.detach())
 
-    steps: list[tuple[float, float]] = []
+    steps: list[tuple[float, float, float]] = []
+    in_core = pooled_gcn.applies
     for i in range(options.steps):
         step(i)
-    batching, whole = np.median(np.array(steps[3:]), axis=0)
+        pooled_gcn.applies = lambda *_: False
+        step(i)
+        pooled_gcn.applies = in_core
+    batching, cpu, whole = np.median(np.array(steps[6::2]), axis=0)
+    plain = float(np.median(np.array(steps[7::2])[:, 1]))
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         begin = time.perf_counter()
         for i in range(options.steps):
@@ -68,9 +75,11 @@ def main() -> None:
     content = {
         "model": options.model,
         "batch_size": size,
+        "step_cpu_ms": round(1e3 * float(cpu), 1),
+        "torch_cpu_ms": round(1e3 * plain, 1) if isinstance(model, TopKGCN) else None,
         "step_ms": round(1e3 * float(whole), 1),
         "batching_ms": round(1e3 * float(batching), 1),
-        "epoch_s_of_11000": round(11_000 / size * float(whole), 1),
+        "epoch_cpu_s_of_11000": round(11_000 / size * float(cpu), 1),
         "share_of_operators": round(of_torch / 1e6 / wall, 3),
         "largest": shares,
     }

@@ -20,6 +20,7 @@ void bind_transport(py::module_& m);
 void bind_lattice_gas(py::module_& m);
 void bind_ordering(py::module_& m);
 void bind_graph(py::module_& m);
+void bind_pooled_gcn(py::module_& m);
 void bind_xrd(py::module_& m);
 void bind_coordination(py::module_& m);
 }  // namespace fastin::bind
@@ -64,6 +65,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   fastin::bind::bind_lattice_gas(m);
   fastin::bind::bind_ordering(m);
   fastin::bind::bind_graph(m);
+  fastin::bind::bind_pooled_gcn(m);
   fastin::bind::bind_xrd(m);
   fastin::bind::bind_coordination(m);
 }

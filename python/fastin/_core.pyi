@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BvseField', 'BvseSplit', 'anneal', 'bond_valence_sums', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'has_openmp', 'landscape_network', 'lattice_gas', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'pure_translations', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
+__all__: list[str] = ['BvseField', 'BvseSplit', 'GcnGraphs', 'GcnPooled', 'anneal', 'bond_valence_sums', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'gcn_input_sums', 'gcn_pool', 'gcn_pool_backward', 'has_openmp', 'landscape_network', 'lattice_gas', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'pure_translations', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
 class BvseField:
     """
     Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse.grid).
@@ -58,6 +58,33 @@ class BvseSplit:
         """
         As of a BvseField.
         """
+class GcnGraphs:
+    """
+    Several graphs in one, with their edges sorted by target.
+    """
+    def __init__(self, first: numpy.typing.NDArray[numpy.int32], source: numpy.typing.NDArray[numpy.int64], target: numpy.typing.NDArray[numpy.int64]) -> None:
+        """
+        First node of each graph and one more; the m directed edges.
+        """
+    def __len__(self) -> int:
+        ...
+    def pooled_nodes(self, ratio: typing.SupportsFloat | typing.SupportsIndex) -> int:
+        """
+        Nodes of all graphs when so many of each are kept.
+        """
+class GcnPooled:
+    """
+    Which nodes a pooling keeps, and the graphs of these.
+    """
+    @property
+    def gate(self) -> numpy.typing.NDArray[numpy.float32]:
+        ...
+    @property
+    def graphs(self) -> GcnGraphs:
+        ...
+    @property
+    def kept(self) -> numpy.typing.NDArray[numpy.int32]:
+        ...
 def anneal(coulomb: numpy.typing.NDArray[numpy.float64], potential: numpy.typing.NDArray[numpy.float64], charge: numpy.typing.NDArray[numpy.float64], pool: numpy.typing.NDArray[numpy.int32], species: numpy.typing.NDArray[numpy.int32], exclusion_start: numpy.typing.NDArray[numpy.int64], exclusion: numpy.typing.NDArray[numpy.int32], replicas: typing.SupportsInt | typing.SupportsIndex, steps: typing.SupportsInt | typing.SupportsIndex, hot: typing.SupportsFloat | typing.SupportsIndex, cold: typing.SupportsFloat | typing.SupportsIndex, penalty: typing.SupportsFloat | typing.SupportsIndex, keep: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> tuple[typing.Any, ...]:
     """
     Simulated annealing of charges on positions: energies, arrangements (n, P), fewest violated exclusions.
@@ -93,6 +120,18 @@ def face_centres(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.N
 def free_spheres(site_radius: numpy.typing.NDArray[numpy.float64], edge_index: numpy.typing.NDArray[numpy.int64], edge_image: numpy.typing.NDArray[numpy.int32], edge_radius: numpy.typing.NDArray[numpy.float64]) -> dict[str, typing.Any]:
     """
     Widest periodic paths of a network along each axis and in 1, 2, 3 dimensions.
+    """
+def gcn_input_sums(graphs: GcnGraphs, parts: list[tuple[numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]], marked: bool, atoms: numpy.typing.NDArray[numpy.float32], mean: numpy.typing.NDArray[numpy.float32], deviation: numpy.typing.NDArray[numpy.float32], out: numpy.typing.NDArray[numpy.float32], num_threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    D^-1/2 (A + I) D^-1/2 x of the standardised input rows x: of each part (first node of each graph, own columns, neighbours, distances), with the columns of its atoms.
+    """
+def gcn_pool(graphs: GcnGraphs, y: numpy.typing.NDArray[numpy.float32], bias: numpy.typing.NDArray[numpy.float32] | None, weight: numpy.typing.NDArray[numpy.float32], ratio: typing.SupportsFloat | typing.SupportsIndex, readout: numpy.typing.NDArray[numpy.float32], sums: numpy.typing.NDArray[numpy.float32] | None, num_threads: typing.SupportsInt | typing.SupportsIndex) -> GcnPooled:
+    """
+    ReLU with a bias (neither where it is None), TopK pooling, readout, and the sums of the pooled rows.
+    """
+def gcn_pool_backward(graphs: GcnGraphs, y: numpy.typing.NDArray[numpy.float32], bias: numpy.typing.NDArray[numpy.float32] | None, weight: numpy.typing.NDArray[numpy.float32], pooled: GcnPooled, readout: numpy.typing.NDArray[numpy.float32], of_readout: numpy.typing.NDArray[numpy.float32], of_sums: numpy.typing.NDArray[numpy.float32] | None, of_y: numpy.typing.NDArray[numpy.float32], of_bias: numpy.typing.NDArray[numpy.float32], of_weight: numpy.typing.NDArray[numpy.float32], num_threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Gradients of gcn_pool with respect to y, bias and weight.
     """
 def landscape_network(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex, margin: typing.SupportsFloat | typing.SupportsIndex, margin_slope: typing.SupportsFloat | typing.SupportsIndex, cutoff: typing.SupportsFloat | typing.SupportsIndex) -> dict[str, typing.Any]:
     """

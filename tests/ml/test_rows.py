@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fastin.ml.rows import RowIndex, convolve, descending_within, gated_take, mean_and_max_of_runs
+from fastin.ml.rows import RowIndex, mean_and_max_of_runs
 
 
 def _gradients(out: torch.Tensor, *inputs: torch.Tensor) -> list[torch.Tensor]:
@@ -28,21 +28,6 @@ def test_take_and_sum_equal_indexing(count: int, shape: tuple[int, ...]) -> None
     torch.testing.assert_close(_gradients(rows.sum(values), values), _gradients(plain, values))
 
 
-@pytest.mark.parametrize("learned", [False, True])
-def test_convolution_equals_the_dense_product(learned: bool) -> None:
-    torch.manual_seed(1)
-    source, target = torch.randint(6, (30,)), torch.randint(6, (30,))
-    weight = torch.rand(30, dtype=torch.float64, requires_grad=learned)
-    own, bias = torch.rand(6, dtype=torch.float64), torch.rand(4, dtype=torch.float64, requires_grad=True)
-    x = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
-    adjacency = torch.diag(own).index_put((target, source), weight, accumulate=True)
-    expected = adjacency @ x + bias
-    out = convolve(x, bias, RowIndex(source, 6), RowIndex(target, 6), weight, own)
-    torch.testing.assert_close(out, expected)
-    inputs = (x, bias, weight) if learned else (x, bias)
-    torch.testing.assert_close(_gradients(out, *inputs), _gradients(expected, *inputs))
-
-
 def test_nothing_to_take_or_sum() -> None:
     rows = RowIndex(torch.zeros(0, dtype=torch.int64), 3)
     assert rows.sum(torch.zeros(0, 2)).tolist() == [[0.0, 0.0]] * 3
@@ -50,19 +35,6 @@ def test_nothing_to_take_or_sum() -> None:
     rows.take(x).sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [[0.0, 0.0]] * 3
-
-
-def test_gated_rows_send_the_gradient_back_to_rows_and_weight() -> None:
-    torch.manual_seed(4)
-    x = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(3, dtype=torch.float64, requires_grad=True)
-    score = torch.tanh(x @ weight / weight.norm())
-    index = torch.tensor([4, 0, 2])
-    expected = torch.cat([(x[index] * score[index, None]).reshape(-1), score[index]])
-    rows, gate = gated_take(x, weight, score.detach(), index)
-    out = torch.cat([rows.reshape(-1), gate])
-    torch.testing.assert_close(out, expected)
-    torch.testing.assert_close(_gradients(out, x, weight), _gradients(expected, x, weight))
 
 
 def test_maximum_shares_the_gradient_of_ties_evenly() -> None:
@@ -85,15 +57,3 @@ def test_means_and_maxima_of_runs_equal_torch() -> None:
     out = torch.cat(mean_and_max_of_runs(values, index, sizes))
     torch.testing.assert_close(out, expected)
     torch.testing.assert_close(_gradients(out, values), _gradients(expected, values))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # both ways of sorting
-def test_descending_order_within_runs_is_that_of_two_stable_sorts(dtype: torch.dtype) -> None:
-    torch.manual_seed(3)
-    score = torch.cat([torch.randn(300), torch.tensor([0.0, -0.0, float("inf"), -float("inf"), 1e-42, -1e-42])])
-    score = torch.cat([score, score]).to(dtype)  # every score twice
-    for index in (torch.randint(7, (len(score),)), torch.randint(200_000, (len(score),)).sort().values):
-        order = torch.argsort(score, descending=True, stable=True)
-        expected = order[torch.argsort(index[order], stable=True)]
-        assert torch.equal(descending_within(score, index), expected)
-    assert len(descending_within(score[:0], index[:0])) == 0

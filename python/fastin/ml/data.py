@@ -19,7 +19,7 @@ from fastin.crystal.element_features import element_table
 from fastin.graph.graph import NEIGHBOUR_FEATURES, CrystalGraph, InterstitialGraph
 from fastin.ml._require import require
 from fastin.ml.pair_terms import graph_pairs, parse_ion
-from fastin.ml.rows import RowIndex
+from fastin.ml.rows import RowIndex, run_pointer
 from fastin.ml.store import FIELDS, GROUPS, GraphStore, prune_edges, row_ranges
 
 if TYPE_CHECKING:
@@ -66,13 +66,18 @@ def _element_columns() -> Tensor:
     return torch.tensor(np.stack([t.group, t.period, t.electronegativity, t.softness], axis=1), dtype=torch.float32)
 
 
-def environment(number: Tensor, charge: Tensor, radius: Tensor, neighbour: Tensor, distance: Tensor) -> Tensor:
-    """(P, k * 9) columns of `fastin.graph.graph.NEIGHBOUR_FEATURES` in float32, as `environment_features` in numpy."""
+def atom_columns(number: Tensor, charge: Tensor, radius: Tensor) -> Tensor:
+    """(N, 9) what `environment` says of each atom, but for the distances in the first two columns."""
     group, period, chi, softness = _element_columns().to(number.device)[number.long()].unbind(1)
     # The two distances (to the centre, to the surface) stand in front of what depends on the neighbour alone.
-    atoms = torch.stack(
+    return torch.stack(
         [torch.zeros_like(radius), -radius, number.float(), group, period, chi, charge, radius, softness], dim=1
     )
+
+
+def environment(number: Tensor, charge: Tensor, radius: Tensor, neighbour: Tensor, distance: Tensor) -> Tensor:
+    """(P, k * 9) columns of `fastin.graph.graph.NEIGHBOUR_FEATURES` in float32, as `environment_features` in numpy."""
+    atoms = atom_columns(number, charge, radius)
     rows = atoms.index_select(0, neighbour.reshape(-1)).reshape(*neighbour.shape, len(NEIGHBOUR_FEATURES))
     rows[..., :2] += distance.unsqueeze(-1)
     return rows.reshape(len(neighbour), -1)
@@ -141,11 +146,9 @@ class Batch:
         """(n, F) node features: the columns of the numpy graphs' ``x``."""
         f = self.fields
         if self.kind == "crystal":
-            number, charge, radius = f["crystal_number"], f["crystal_charge"], f["crystal_radius"]
-            group, period, chi, softness = _element_columns().to(number.device)[number.long()].unbind(1)
-            own = torch.stack([number.float(), group, period, chi, charge, radius, softness], dim=1)
-            around = environment(number, charge, radius, f["crystal_neighbour"], f["crystal_distance"])
-            return torch.cat([own, around], dim=1)
+            atoms = (f["crystal_number"], f["crystal_charge"], f["crystal_radius"])
+            around = environment(*atoms, f["crystal_neighbour"], f["crystal_distance"])
+            return torch.cat([atom_columns(*atoms)[:, 2:], around], dim=1)
         scalars = [f["site_radius"], f["site_kind"].float(), f["site_multiplicity"].float()]
         around = environment(
             f["atom_number"], f["atom_charge"], f["atom_radius"], f["site_neighbour"], f["site_distance"]
@@ -161,6 +164,29 @@ class Batch:
             f["atom_number"], f["atom_charge"], f["atom_radius"], f["edge_neighbour"], f["edge_distance"]
         )
         return torch.cat([torch.stack(scalars, dim=1), around], dim=1)
+
+    def atoms(self) -> Tensor:
+        """(N, 9) `atom_columns` of the atoms that the neighbours number."""
+        group = "crystal" if self.kind == "crystal" else "atom"
+        return atom_columns(*(self.fields[f"{group}_{name}"] for name in ("number", "charge", "radius")))
+
+    def parts(self, *, necks: bool) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """What the rows of `x`, then of the bottlenecks in `voids_and_necks`, are made of.
+
+        Of each kind of node: (G + 1,) int32 first one of each graph, own columns, neighbours, their distances.
+        """
+        f, ptr = self.fields, self.ptr.to(torch.int32)
+        if self.kind == "crystal":
+            return [(ptr, self.atoms()[:, 2:].contiguous(), f["crystal_neighbour"], f["crystal_distance"])]
+        own = torch.stack([f["site_radius"], f["site_kind"].float(), f["site_multiplicity"].float()], dim=1)
+        parts = [(ptr, own, f["site_neighbour"], f["site_distance"])]
+        if necks:
+            assert self.edge_batch is not None
+            radius = f["bottleneck_radius"]
+            own = torch.stack([radius, torch.zeros_like(radius), f["edge_multiplicity"].float()], dim=1)
+            first = run_pointer(torch.bincount(self.edge_batch, minlength=self.num_graphs)).to(torch.int32)
+            parts.append((first, own, f["edge_neighbour"], f["edge_distance"]))
+        return parts
 
     def voids_and_necks(self, order: Tensor) -> Tensor:
         """(n + E, F + 1) rows of `x`, then of the bottlenecks in the same columns, taken in this order.
@@ -253,7 +279,7 @@ class TensorStore:
 
     def batch(self, index: Any) -> Batch:
         """The graphs of the given numbers, in that order."""
-        index = np.asarray(index, np.int64)
+        index = np.ascontiguousarray(index, np.int64)
         groups = _KIND_GROUPS[self.kind]
         rows: dict[str, Tensor] = {}
         pointers: dict[str, np.ndarray] = {}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fastin.ml import rows
-from fastin.ml.rows import RowIndex, convolve, descending_within, gated_take, mean_and_max_of_runs
+from fastin.ml.rows import RowIndex, mean_and_max_of_runs
 
 _scatter: Any = importlib.import_module("torch_scatter") if importlib.util.find_spec("torch_scatter") else None
 
@@ -87,7 +87,8 @@ class GCNLayer(nn.Module):
         weight = h.new_ones(edge_index.shape[1], dtype=torch.float32) if edge_weight is None else edge_weight
         inverse_root = (1.0 + target.sum(weight)).rsqrt()
         norm = source.take(inverse_root) * weight * target.take(inverse_root)
-        return convolve(h, self.bias.to(h.dtype), source, target, norm, inverse_root**2)
+        own = (inverse_root**2).unsqueeze(1).to(h.dtype)
+        return target.sum(norm.unsqueeze(1).to(h.dtype) * source.take(h)) + own * h + self.bias.to(h.dtype)
 
 
 def top_k(score: Tensor, ratio: float, batch: Tensor, num_graphs: int) -> Tensor:
@@ -95,7 +96,8 @@ def top_k(score: Tensor, ratio: float, batch: Tensor, num_graphs: int) -> Tensor
 
     Equal scores fall to the lower node number. A ratio of 1 keeps every node.
     """
-    order = descending_within(score, batch)
+    order = torch.argsort(score, descending=True, stable=True)
+    order = order[torch.argsort(batch[order], stable=True)]
     size = torch.bincount(batch, minlength=num_graphs)
     # The product in double, less one part in 1e9, so that 0.9 * 10 keeps 9 nodes and not 10.
     keep = torch.ceil(ratio * size.double() - 1e-9 * size).long()
@@ -137,17 +139,15 @@ class TopKPool(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor]:
         """Pooled x, edge_index, edge_attr, batch, and which nodes were kept with which score."""
         weight = self.select.weight.squeeze(0)
-        # On a CPU the gradient of the score is part of `gated_take`.
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not rows.on_cpu(x)):
-            score = torch.tanh((x * weight).sum(dim=-1) / weight.norm(p=2))
+        score = torch.tanh((x * weight).sum(dim=-1) / weight.norm(p=2))
         perm = top_k(score, self.ratio, batch, num_graphs)
         new_number = torch.full((len(x),), -1, dtype=torch.int64, device=x.device)
         new_number[perm] = torch.arange(len(perm), device=x.device)
         ends = new_number.index_select(0, edge_index.reshape(-1)).reshape(2, -1)
         kept = (ends >= 0).all(dim=0)
         attr = None if edge_attr is None else edge_attr[kept]
-        kept_rows, gate = gated_take(x, weight, score, perm)
-        return kept_rows, ends[:, kept], attr, batch[perm], perm, gate
+        gate = score.index_select(0, perm)
+        return x.index_select(0, perm) * gate.unsqueeze(1), ends[:, kept], attr, batch[perm], perm, gate
 
 
 class RadialBasis(nn.Module):

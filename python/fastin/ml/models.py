@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fastin.errors import InputError
+from fastin.ml import pooled_gcn
 from fastin.ml.layers import GCNLayer, TopKPool, segment_mean_max
 from fastin.ml.rows import run_pointer
 
@@ -167,9 +168,18 @@ class TopKGCN(GraphModel):
         super().fit_normalisation(batch)
         self.scale.fit(self.inputs(batch)[0])
 
+    @property
+    def necks(self) -> bool:
+        """The bottlenecks are nodes too."""
+        return False
+
+    def layout(self, batch: Any) -> tuple[Tensor | None, Tensor, Tensor]:
+        """Order of voids, then bottlenecks as nodes (None: voids alone), edges between the nodes, graph of each."""
+        return None, batch.edge_index, self.graph_of(batch)
+
     def inputs(self, batch: Any) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Node features, edges, graph of each node and edge weights of a `Batch` or a PyG batch."""
-        return batch.x, batch.edge_index, self.graph_of(batch), None
+        return batch.x, *self.layout(batch)[1:], None
 
     @staticmethod
     def graph_of(batch: Any) -> Tensor:
@@ -179,16 +189,37 @@ class TopKGCN(GraphModel):
 
     def normalised(self, batch: Any) -> Tensor:
         """(G, T) normalised targets."""
-        x, edge_index, graph_of, weight = self.inputs(batch)
         graphs = int(batch.num_graphs) if getattr(batch, "batch", None) is not None else 1
+        if pooled_gcn.applies(batch, self.scale.mean):
+            edge_index, graph_of = self.layout(batch)[1:]
+            out: Tensor = self.head(self._readout_in_core(batch, pooled_gcn.group(edge_index, graph_of, graphs)))
+            return out
+        x, edge_index, graph_of, weight = self.inputs(batch)
         x = self.scale(x)
         readout = torch.zeros((), dtype=x.dtype, device=x.device)
         for convolution, pool in zip(self.convolutions, self.pools, strict=True):
             x = self.activation(convolution(x, edge_index, weight))
             x, edge_index, weight, graph_of, _, _ = pool(x, edge_index, weight, graph_of, graphs)
             readout = readout + segment_mean_max(x, graph_of, graphs)
-        out: Tensor = self.head(readout)
+        out = self.head(readout)
         return out
+
+    def _readout_in_core(self, batch: Any, graphs: Any) -> Tensor:
+        """Sum of the blocks' readouts; sums over neighbours commute with the product, and come first."""
+        total = torch.zeros(())
+        sums = pooled_gcn.input_sums(graphs, batch, self.scale.mean, self.scale.std, necks=self.necks)
+        for convolution, pool in zip(self.convolutions, self.pools, strict=True):
+            assert isinstance(convolution, GCNLayer)
+            assert isinstance(pool, TopKPool)
+            y = sums @ convolution.weight
+            bias: Tensor | None = convolution.bias
+            if self.activation is not torch.relu:
+                y, bias = self.activation(y + convolution.bias), None
+            sums, readout, graphs = pooled_gcn.pool(
+                y, bias, pool.select.weight.squeeze(0), graphs, pool.ratio, last=pool is self.pools[-1]
+            )
+            total = total + readout
+        return total
 
 
 _NODE_COLUMNS = 3 + 12 * 9
@@ -215,14 +246,18 @@ class InGCN(TopKGCN):
         super().__init__(targets, columns, **options)
         self.bottlenecks = bottlenecks
 
-    def inputs(self, batch: Any) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Voids, and bottlenecks as nodes of their own between them unless they are ignored."""
-        if self.bottlenecks == "ignored":
-            return super().inputs(batch)
+    @property
+    def necks(self) -> bool:
+        """The bottlenecks are nodes too."""
+        return self.bottlenecks == "nodes"
+
+    def layout(self, batch: Any) -> tuple[Tensor | None, Tensor, Tensor]:
+        """With bottlenecks as nodes of their own between the voids, unless they are ignored."""
+        if not self.necks:
+            return super().layout(batch)
         graph_of = self.graph_of(batch)
         n, device = len(graph_of), graph_of.device
-        forward = batch.edge_forward
-        one, two = batch.edge_index[:, forward]
+        one, two = batch.edge_index[:, batch.edge_forward]
         m = len(one)
         # Nodes of a graph stay together: its voids, then its bottlenecks (the edges come graph by graph).
         of_edge = graph_of[one]
@@ -231,21 +266,27 @@ class InGCN(TopKGCN):
         before = run_pointer(torch.bincount(of_edge, minlength=graphs))
         void = torch.arange(n, device=device) + before[graph_of]
         middle = torch.arange(m, device=device) + sites[of_edge]
-        order = torch.empty(n + m, dtype=torch.int64, device=device)
-        order[torch.cat([void, middle])] = torch.arange(n + m, device=device)
-        if hasattr(batch, "voids_and_necks"):
-            nodes = batch.voids_and_necks(order)
-        else:
-            # Columns of edge_attr: radius, length, multiplicity, per_target, environment.
-            attr, x = batch.edge_attr[forward], batch.x
-            mark, kind = x.new_zeros(n, 1), x.new_zeros(m, 1)
-            own = torch.cat([attr[:, :1], kind, attr[:, 2:3], attr[:, 4:], kind + 1], dim=1)
-            nodes = torch.cat([torch.cat([x, mark], dim=1), own])[order]
         one, two = void[one], void[two]
         edges = torch.stack([torch.cat([one, two, middle, middle]), torch.cat([middle, middle, one, two])])
-        belongs = graph_of.new_empty(n + m)
-        belongs[void], belongs[middle] = graph_of, of_edge
-        return nodes, edges, belongs, None
+        place = torch.cat([void, middle])
+        belongs = torch.empty_like(place)
+        belongs[place] = torch.cat([graph_of, of_edge])
+        order = torch.empty_like(place)
+        order[place] = torch.arange(n + m, device=device)
+        return order, edges, belongs
+
+    def inputs(self, batch: Any) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Voids, and bottlenecks between them."""
+        order, edges, belongs = self.layout(batch)
+        if order is None:
+            return super().inputs(batch)
+        if hasattr(batch, "voids_and_necks"):
+            return batch.voids_and_necks(order), edges, belongs, None
+        # Columns of edge_attr: radius, length, multiplicity, per_target, environment.
+        attr, x = batch.edge_attr[batch.edge_forward], batch.x
+        mark, kind = x.new_zeros(len(x), 1), x.new_zeros(len(attr), 1)
+        own = torch.cat([attr[:, :1], kind, attr[:, 2:3], attr[:, 4:], kind + 1], dim=1)
+        return torch.cat([torch.cat([x, mark], dim=1), own])[order], edges, belongs, None
 
 
 class CrystalGCN(TopKGCN):

@@ -69,14 +69,12 @@ class RowIndex:
         return summed
 
 
-def _bag(index: Tensor, values: Tensor, pointer: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Sums of the rows ``values[index]`` (times their weights) between the pointers."""
+def _bag(index: Tensor, values: Tensor, pointer: Tensor) -> Tensor:
+    """Sums of the rows ``values[index]`` between the pointers."""
     if values.numel() == 0 or len(index) == 0:
         return values.new_zeros((len(pointer) - 1, *values.shape[1:]))
     flat = values.reshape(len(values), -1)
-    out = torch.nn.functional.embedding_bag(
-        index, flat, pointer, mode="sum", include_last_offset=True, per_sample_weights=weight
-    )
+    out = torch.nn.functional.embedding_bag(index, flat, pointer, mode="sum", include_last_offset=True)
     return out.reshape(-1, *values.shape[1:])
 
 
@@ -102,84 +100,6 @@ class _Sum(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return grad.index_select(0, ctx.rows.index), None
-
-
-class _Convolve(Function):
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, bias: Tensor, source: RowIndex, target: RowIndex, weight: Tensor, own: Tensor
-    ) -> Tensor:
-        ctx.edges = source, target, weight, own
-        order = target.order
-        out = _bag(source.index.index_select(0, order), x, target.pointer, weight.index_select(0, order))
-        return out.addcmul_(x, own).add_(bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
-        source, target, weight, own = ctx.edges
-        grad = grad.contiguous()
-        order = source.order
-        back = _bag(target.index.index_select(0, order), grad, source.pointer, weight.index_select(0, order))
-        return back.addcmul_(grad, own), grad.sum(dim=0), None, None, None, None
-
-
-def convolve(x: Tensor, bias: Tensor, source: RowIndex, target: RowIndex, weight: Tensor, own: Tensor) -> Tensor:
-    """(n, F) sums over edges of ``weight * x[source]`` at their targets, plus ``own * x`` and the bias.
-
-    Args:
-        x: (n, F) rows.
-        bias: (F,).
-        source: of the m edges.
-        target: of the m edges.
-        weight: (m,); where it needs a gradient, or off the CPU, torch's own operations do the work.
-        own: (n,) weight of each row itself.
-    """
-    own = own.unsqueeze(1).to(x.dtype)
-    if not on_cpu(x) or weight.requires_grad or own.requires_grad:
-        return target.sum(weight.unsqueeze(1).to(x.dtype) * source.take(x)) + own * x + bias
-    out: Tensor = _Convolve.apply(x, bias, source, target, weight.to(x.dtype), own)  # type: ignore[no-untyped-call]
-    return out
-
-
-class _GatedTake(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, score: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        kept, gate = x.index_select(0, index), score.index_select(0, index)
-        ctx.save_for_backward(kept, weight, gate)
-        ctx.index, ctx.count = index, len(x)
-        return kept * gate.unsqueeze(1), gate
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, of_rows: Tensor, of_gate: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        kept, weight, gate = ctx.saved_tensors
-        norm = weight.norm()
-        # score = tanh(x . w / |w|); its slope with respect to the argument, times the gradient of the gate
-        slope = (of_gate + (of_rows * kept).sum(dim=1)) * (1 - gate**2)
-        unit = weight / norm
-        along = torch.mv(kept.T.to(slope.dtype), slope)  # under autocast the rows are shorter numbers than the score
-        of_weight = (along - unit * torch.dot(unit, along)) / norm
-        rows = (of_rows * gate.unsqueeze(1)).addr_(slope, unit)
-        return rows.new_zeros((ctx.count, rows.shape[1])).index_copy_(0, ctx.index, rows), of_weight, None, None
-
-
-def gated_take(x: Tensor, weight: Tensor, score: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows ``x[index]`` times their scores, and these scores.
-
-    Gradients flow to `x` and `weight` through the rows and through the scores of the rows taken.
-
-    Args:
-        x: (n, F) rows.
-        weight: (F,) vector of the score.
-        score: (n,) ``tanh(x . weight / |weight|)``; on a CPU its gradient is made here, and not taken from `score`.
-        index: (k,) rows, each at most once.
-    """
-    if not on_cpu(x):
-        gate = score.index_select(0, index)
-        return x.index_select(0, index) * gate.unsqueeze(1), gate
-    rows, gate = _GatedTake.apply(x, weight, score.detach(), index)  # type: ignore[no-untyped-call]
-    return rows, gate
 
 
 class _RunMeanMax(Function):
@@ -213,19 +133,3 @@ def mean_and_max_of_runs(values: Tensor, index: Tensor, sizes: Tensor) -> tuple[
     """
     mean, top = _RunMeanMax.apply(values, index, sizes)  # type: ignore[no-untyped-call]
     return mean, top
-
-
-def descending_within(score: Tensor, index: Tensor) -> Tensor:
-    """(n,) order of the rows: by `index`, and among equal ones the highest score first, ties by row number."""
-    if not on_cpu(score) or score.dtype != torch.float32 or len(score) >= 1 << 31:
-        order = torch.argsort(score, descending=True, stable=True)
-        return order[torch.argsort(index[order], stable=True)]
-    # One unstable sort of (falling score, row number) in 64 bits is several times faster than a stable one. Adding 0
-    # turns -0 into 0; a float's bits, with the lower ones of negative numbers flipped, are ordered as the numbers are.
-    bits = (score.detach() + 0.0).numpy().view(np.int32).astype(np.int64)
-    rising = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
-    keys = (-rising << 32) + np.arange(len(bits))
-    keys.sort()
-    rows = keys & 0xFFFFFFFF
-    of = index.numpy()[rows]
-    return torch.from_numpy(rows[np.argsort(of.astype(np.uint16) if of.max(initial=0) < _RADIX else of, kind="stable")])

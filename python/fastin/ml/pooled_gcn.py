@@ -1,0 +1,123 @@
+"""Blocks of the GCNs in the compiled core: what lies between two matrix products is done graph by graph.
+
+A block of `fastin.ml.models.TopKGCN` is a product with the layer's weights and, around it, sums over neighbours,
+activation, scores, pooling and readout: a dozen passes over rows that no cache holds. The core does all of them for
+one graph before the next, forward and backward (float32 on a processor; `fastin.ml.layers` has the same layers in
+torch's operations, for other devices and numbers).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from fastin.ml.rows import on_cpu, run_pointer
+from fastin.runtime.openmp import _core
+
+if TYPE_CHECKING:
+    from fastin.ml.data import Batch
+
+
+def applies(batch: Any, like: Tensor) -> bool:
+    """Whether the core can do the blocks of this batch: one of ours, with float32 models on a processor."""
+    mixed = torch.is_autocast_enabled(like.device.type)
+    return hasattr(batch, "parts") and on_cpu(like) and like.dtype == torch.float32 and not mixed
+
+
+def group(edge_index: Tensor, graph_of: Tensor, graphs: int) -> _core.GcnGraphs:
+    """Edges (2, m) between the nodes of so many graphs, sorted; nodes of one graph are consecutive."""
+    first = run_pointer(torch.bincount(graph_of, minlength=graphs)).to(torch.int32)
+    source, target = edge_index.contiguous()
+    return _core.GcnGraphs(first.numpy(), source.numpy(), target.numpy())
+
+
+def input_sums(graphs: _core.GcnGraphs, batch: Batch, mean: Tensor, deviation: Tensor, *, necks: bool) -> Tensor:
+    """(n, F) ``D^-1/2 (A + I) D^-1/2 x`` of the batch's standardised input rows x, without a gradient.
+
+    Args:
+        graphs: edges of the nodes.
+        batch: its nodes, with the bottlenecks where `necks`.
+        mean: (F,) of each column.
+        deviation: (F,) of each column.
+        necks: bottlenecks are nodes, and the last column marks them.
+    """
+    parts = [(a.numpy(), b.numpy(), c.numpy(), d.numpy()) for a, b, c, d in batch.parts(necks=necks)]
+    out = mean.new_empty((sum(len(own) for _, own, _, _ in parts), len(mean)))
+    constants = (batch.atoms().numpy(), mean.numpy(), deviation.numpy(), out.numpy())
+    _core.gcn_input_sums(graphs, parts, necks, *constants, torch.get_num_threads())
+    return out
+
+
+def _numpy(x: Tensor | None) -> Any:
+    return None if x is None else x.detach().numpy()
+
+
+class _Pool(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, y: Tensor, bias: Tensor | None, weight: Tensor, graphs: _core.GcnGraphs, ratio: float, last: bool
+    ) -> tuple[Tensor, Tensor, _core.GcnGraphs]:
+        y, weight = y.contiguous(), weight.contiguous()
+        readout = y.new_empty((len(graphs), 2 * y.shape[1]))
+        sums = y.new_empty((0 if last else graphs.pooled_nodes(ratio), y.shape[1]))
+        ctx.pooled = _core.gcn_pool(
+            graphs,
+            _numpy(y),
+            _numpy(bias),
+            _numpy(weight),
+            ratio,
+            readout.numpy(),
+            None if last else sums.numpy(),
+            torch.get_num_threads(),
+        )
+        ctx.graphs, ctx.last = graphs, last
+        ctx.save_for_backward(y, bias, weight, readout)
+        return sums, readout, ctx.pooled.graphs
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, of_sums: Tensor, of_readout: Tensor, _: None
+    ) -> tuple[Tensor, Tensor | None, Tensor, None, None, None]:
+        y, bias, weight, readout = ctx.saved_tensors
+        of_y, of_bias, of_weight = torch.empty_like(y), torch.empty_like(weight), torch.empty_like(weight)
+        _core.gcn_pool_backward(
+            ctx.graphs,
+            _numpy(y),
+            _numpy(bias),
+            _numpy(weight),
+            ctx.pooled,
+            readout.numpy(),
+            of_readout.contiguous().numpy(),
+            None if ctx.last else of_sums.contiguous().numpy(),
+            of_y.numpy(),
+            of_bias.numpy(),
+            of_weight.numpy(),
+            torch.get_num_threads(),
+        )
+        return of_y, None if bias is None else of_bias, of_weight, None, None, None
+
+
+def pool(
+    y: Tensor, bias: Tensor | None, weight: Tensor, graphs: _core.GcnGraphs, ratio: float, *, last: bool
+) -> tuple[Tensor, Tensor, _core.GcnGraphs]:
+    """Activation, TopK pooling, readout and the sums over neighbours of what is kept.
+
+    Args:
+        y: (n, F) rows before the activation ``relu(y + bias)``; after it where there is no bias.
+        bias: (F,) or None.
+        weight: (F,) vector of the score ``tanh(x . weight / |weight|)``.
+        graphs: edges of the n nodes.
+        ratio: share of the nodes that are kept, in (0, 1].
+        last: no sums are wanted.
+
+    Returns:
+        (k, F) sums over neighbours (no rows where `last`), (G, 2 F) means and maxima of the kept rows, and
+        the edges between these.
+    """
+    sums, readout, kept = _Pool.apply(y, bias, weight, graphs, ratio, last)  # type: ignore[no-untyped-call]
+    return sums, readout, kept
