@@ -129,30 +129,52 @@ ImageBins::ImageBins(const Lattice& lattice, const std::vector<Vec3>& frac,
 }
 
 void ImageBins::gather(const Vec3& center, double margin, std::vector<Neighbors>& lists) const {
-  std::vector<double> limit2(ends_.size());
+  struct Cursor {
+    float *x, *y, *z, *weight;
+    std::size_t count;
+    double limit2;
+  };
+  thread_local std::vector<Cursor> cursors;
+  cursors.resize(ends_.size());
+  Cursor* const to = cursors.data();
+  // Room for `more` in every list.
+  const auto reserve = [&](std::size_t more) {
+    for (std::size_t k = 0; k < lists.size(); ++k) {
+      Neighbors& list = lists[k];
+      if (list.x.size() >= to[k].count + more) continue;
+      for (std::vector<float>* column : {&list.x, &list.y, &list.z, &list.weight})
+        column->resize(2 * (to[k].count + more) + 256);
+      to[k].x = list.x.data(), to[k].y = list.y.data(), to[k].z = list.z.data();
+      to[k].weight = list.weight.data();
+    }
+  };
   for (std::size_t k = 0; k < ends_.size(); ++k) {
-    limit2[k] = (ends_[k] + margin) * (ends_[k] + margin);
-    lists[k].count = 0;
+    Neighbors& list = lists[k];
+    const double limit = ends_[k] + margin;
+    to[k] = {list.x.data(), list.y.data(), list.z.data(), list.weight.data(), 0, limit * limit};
   }
   rows(center, longest_ + margin, [&](std::size_t first, std::size_t last) {
-    for (Neighbors& list : lists) {
-      const std::size_t need = list.count + (last - first);
-      if (list.x.size() >= need) continue;
-      const std::size_t capacity = 2 * need + 256;
-      list.x.resize(capacity), list.y.resize(capacity), list.z.resize(capacity), list.weight.resize(capacity);
-    }
+    reserve(last - first);
     for (std::size_t i = first; i < last; ++i) {
       const double dx = x_[i] - center.x, dy = y_[i] - center.y, dz = z_[i] - center.z;
-      const std::size_t k = term_[i];
-      Neighbors& list = lists[k];
+      Cursor& list = to[term_[i]];
+      const std::size_t at = list.count;
       // Written always, kept if near enough: no branch to mispredict.
-      list.x[list.count] = static_cast<float>(dx);
-      list.y[list.count] = static_cast<float>(dy);
-      list.z[list.count] = static_cast<float>(dz);
-      list.weight[list.count] = static_cast<float>(strength_[i]);
-      list.count += dx * dx + dy * dy + dz * dz < limit2[k] ? 1 : 0;
+      list.x[at] = static_cast<float>(dx);
+      list.y[at] = static_cast<float>(dy);
+      list.z[at] = static_cast<float>(dz);
+      list.weight[at] = static_cast<float>(strength_[i]);
+      list.count = at + (dx * dx + dy * dy + dz * dz < list.limit2 ? 1 : 0);
     }
   });
+  reserve(Neighbors::kPadding);
+  for (std::size_t k = 0; k < lists.size(); ++k) {
+    const std::size_t count = lists[k].count = to[k].count;
+    for (std::size_t i = count; i < count + Neighbors::kPadding; ++i) {
+      to[k].x[i] = to[k].y[i] = to[k].z[i] = kNowhere;
+      to[k].weight[i] = 0.0f;
+    }
+  }
 }
 
 }  // namespace fastin::bvse

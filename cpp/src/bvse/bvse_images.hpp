@@ -24,8 +24,11 @@ struct WindowedTerm {
 WindowedTerm make_windowed(const PairTerm& pair, double cutoff);
 
 // Neighbours of one species: positions relative to a centre (angstrom) and occupancy times amplitude. The
-// arrays are kept at a capacity; only the first `count` entries count.
+// arrays are kept at a capacity; only the first `count` entries count. Up to the next multiple of kPadding
+// follow positions that are far from everything, with no weight.
+constexpr float kNowhere = 1e6f;  // angstrom
 struct Neighbors {
+  static constexpr std::size_t kPadding = 8;
   std::vector<float> x, y, z, weight;
   std::size_t count = 0;
 };

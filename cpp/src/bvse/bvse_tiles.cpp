@@ -15,7 +15,7 @@
 namespace fastin::bvse {
 namespace {
 
-// Grid indices of the points to compute, cut into tiles of at most kTilePoints that lie close together.
+// Grid indices of the points to compute, cut into tiles of at most kGathered that lie close together.
 struct Tiles {
   std::vector<std::int32_t> points;
   std::vector<std::size_t> start{0};
@@ -116,7 +116,7 @@ class IndexMap {
   std::array<double, 3> inverse_{};
 };
 
-// Block edge in points along each axis, so that a block holds at most kTilePoints and is about as wide as
+// Block edge in points along each axis, so that a block holds at most kGathered and is about as wide as
 // high.
 std::array<std::int32_t, 3> block_shape(const Lattice& lattice, const Shape& s) {
   const std::array<double, 3> step{norm(lattice.cell()[0]) / s.a, norm(lattice.cell()[1]) / s.b,
@@ -128,13 +128,28 @@ std::array<std::int32_t, 3> block_shape(const Lattice& lattice, const Shape& s) 
     for (int k = 0; k < 3; ++k) {
       const auto i = static_cast<std::size_t>(k);
       const std::int32_t grown = block[0] * block[1] * block[2] / block[i] * (2 * block[i]);
-      if (block[i] >= n[i] || grown > static_cast<std::int32_t>(kTilePoints)) continue;
+      if (block[i] >= n[i] || grown > static_cast<std::int32_t>(kGathered)) continue;
       if (best < 0 ||
           block[i] * step[i] < block[static_cast<std::size_t>(best)] * step[static_cast<std::size_t>(best)])
         best = k;
     }
     if (best < 0) return block;
     block[static_cast<std::size_t>(best)] *= 2;
+  }
+}
+
+// Calls each(i, j, k) for the points of a block from `low` to below `high`, in cubes of cubes: consecutive
+// points make compact groups and tiles.
+template <std::int32_t Edge, class Each>
+void each_by_cubes(const Int3& low, const Int3& high, Each&& each) {
+  if constexpr (Edge == 1) {
+    each(low.x, low.y, low.z);
+  } else {
+    constexpr std::int32_t kStep = Edge / 2;
+    for (std::int32_t i = low.x; i < std::min(low.x + Edge, high.x); i += kStep)
+      for (std::int32_t j = low.y; j < std::min(low.y + Edge, high.y); j += kStep)
+        for (std::int32_t k = low.z; k < std::min(low.z + Edge, high.z); k += kStep)
+          each_by_cubes<kStep>({i, j, k}, high, each);
   }
 }
 
@@ -156,7 +171,7 @@ Tiles make_tiles(const Lattice& lattice, const Shape& s, const std::vector<GridO
   Tiles tiles;
   if (symmetric)
     for (std::size_t i = 0; i < s.size(); ++i) orbit.set(i, -1);
-  tiles.points.reserve(symmetric ? s.size() / operations.size() * 5 / 4 + kTilePoints : s.size());
+  tiles.points.reserve(symmetric ? s.size() / operations.size() * 5 / 4 + kGathered : s.size());
   std::int32_t blocks_in_tile = 0;
   for (std::int32_t u = 0; u < count[0]; ++u)
     for (std::int32_t vv = 0; vv < count[1]; ++vv) {
@@ -167,22 +182,21 @@ Tiles make_tiles(const Lattice& lattice, const Shape& s, const std::vector<GridO
         const std::size_t before = tiles.points.size();
         const std::int32_t i1 = std::min(s.a, (u + 1) * block[0]), j1 = std::min(s.b, (v + 1) * block[1]),
                            k1 = std::min(s.c, (w + 1) * block[2]);
-        for (std::int32_t i = u * block[0]; i < i1; ++i)
-          for (std::int32_t j = v * block[1]; j < j1; ++j)
-            for (std::int32_t k = w * block[2]; k < k1; ++k) {
-              const std::int32_t index = s.index(i, j, k);
-              if (symmetric) {
-                if (orbit.get(static_cast<std::size_t>(index)) >= 0) continue;
-                const auto id = static_cast<std::int32_t>(tiles.points.size());
-                for (const IndexMap& image : maps) orbit.set(image(i, j, k), id);
-                orbit.set(static_cast<std::size_t>(index), id);
-              }
-              tiles.points.push_back(index);
-            }
+        each_by_cubes<kGathered>({u * block[0], v * block[1], w * block[2]}, {i1, j1, k1},
+                                 [&](std::int32_t i, std::int32_t j, std::int32_t k) {
+                                   const std::int32_t index = s.index(i, j, k);
+                                   if (symmetric) {
+                                     if (orbit.get(static_cast<std::size_t>(index)) >= 0) return;
+                                     const auto id = static_cast<std::int32_t>(tiles.points.size());
+                                     for (const IndexMap& image : maps) orbit.set(image(i, j, k), id);
+                                     orbit.set(static_cast<std::size_t>(index), id);
+                                   }
+                                   tiles.points.push_back(index);
+                                 });
         if (tiles.points.size() == before) continue;
         // A new tile starts unless the block's points still fit and the tile would span at most two blocks.
         if (before > tiles.start.back() &&
-            (tiles.points.size() - tiles.start.back() > kTilePoints || blocks_in_tile >= 2)) {
+            (tiles.points.size() - tiles.start.back() > kGathered || blocks_in_tile >= 2)) {
           tiles.start.push_back(before);
           blocks_in_tile = 0;
         }
@@ -225,41 +239,40 @@ class GridPoints {
 // Per-thread buffers: neighbours of one tile by term, relative to the tile's centre.
 struct Scratch {
   std::vector<Neighbors> by_term;
-  std::array<float, kTilePoints> x, y, z, energy;
+  std::array<std::array<double, kGathered>, 3> cart;
+  PointGroups points;
+  std::array<float, kGathered> energy;
 };
 
-void fill_tile(const TileSum& sum, const GridPoints& grid, const std::int32_t* points, std::size_t n,
+void fill_tile(const TileSum& sum, const GridPoints& grid, const std::int32_t* indices, std::size_t n,
                Scratch& scratch, float* out) {
-  std::array<Vec3, kTilePoints> cart;
-  Vec3 low, high;
+  const auto constant = static_cast<float>(sum.constant);
+  auto& cart = scratch.cart;
   for (std::size_t p = 0; p < n; ++p) {
-    const Int3 at = grid.indices(points[p]);
-    cart[p] = grid.cart(at);
-    for (int a = 0; a < 3; ++a) {
-      low[a] = p == 0 ? cart[p][a] : std::min(low[a], cart[p][a]);
-      high[a] = p == 0 ? cart[p][a] : std::max(high[a], cart[p][a]);
-    }
-    scratch.energy[p] = static_cast<float>(sum.constant);
-    if (sum.far != nullptr) scratch.energy[p] += sum.far->at(at, points[p]);
+    const Int3 at = grid.indices(indices[p]);
+    const Vec3 r = grid.cart(at);
+    cart[0][p] = r.x, cart[1][p] = r.y, cart[2][p] = r.z;
+    scratch.energy[p] = sum.far != nullptr ? constant + sum.far->at(at, indices[p]) : constant;
   }
-  const Vec3 center = 0.5 * (low + high);
-  double reach2 = 0.0;
-  for (std::size_t p = 0; p < n; ++p) reach2 = std::max(reach2, norm2(cart[p] - center));
-  const double reach = std::sqrt(reach2);
-  const std::size_t padded = (n + kLanes - 1) / kLanes * kLanes;
-  for (std::size_t p = 0; p < padded; ++p) {
-    const Vec3 d = cart[std::min(p, n - 1)] - center;
-    scratch.x[p] = static_cast<float>(d.x);
-    scratch.y[p] = static_cast<float>(d.y);
-    scratch.z[p] = static_cast<float>(d.z);
-    if (p >= n) scratch.energy[p] = 0.0f;
+  PointGroups& points = scratch.points;
+  points.count = (n + kMostLanes - 1) / kMostLanes * kMostLanes;
+  for (std::size_t p = n; p < points.count; ++p) {
+    for (auto& axis : cart) axis[p] = axis[n - 1];
+    scratch.energy[p] = 0.0f;
   }
-  sum.images.gather(center, reach, scratch.by_term);
+  Vec3 center;
+  std::array<float*, 3> relative{points.x.data(), points.y.data(), points.z.data()};
+  for (std::size_t a = 0; a < 3; ++a) {
+    const auto ends = std::minmax_element(cart[a].data(), cart[a].data() + n);
+    const double middle = 0.5 * (*ends.first + *ends.second);
+    for (std::size_t p = 0; p < points.count; ++p) relative[a][p] = static_cast<float>(cart[a][p] - middle);
+    center[static_cast<int>(a)] = middle;
+  }
+  const float reach = enclose(points);
+  sum.images.gather(center, static_cast<double>(reach), scratch.by_term);
   for (std::size_t k = 0; k < sum.terms.size(); ++k) {
     const KernelTerm& term = sum.terms[k];
-    if (term.add == nullptr) continue;
-    term.add(term, scratch.by_term[k], scratch.x.data(), scratch.y.data(), scratch.z.data(), padded,
-             scratch.energy.data());
+    if (term.add != nullptr) term.add(term, scratch.by_term[k], points, scratch.energy.data());
   }
   const auto ceiling =
       sum.ceiling ? static_cast<float>(BvseField::kMaxEnergy) : std::numeric_limits<float>::max();
@@ -277,9 +290,9 @@ void fill_grid(const TileSum& sum, const Int3& shape, const std::vector<GridOper
   }
   OrbitMap orbit(values);
   const Tiles tiles = make_tiles(sum.lattice, s, operations, orbit);
-  // A tile takes some 10 microseconds: fewer than this many a thread do not pay for waking it, least of all
+  // A tile takes some 80 microseconds: fewer than this many a thread do not pay for waking it, least of all
   // on a busy machine, where the last thread to be scheduled sets the time.
-  constexpr std::size_t kTilesPerThread = 64;
+  constexpr std::size_t kTilesPerThread = 8;
   const std::size_t tile_count = tiles.start.size() - 1;
   const int threads = std::clamp(static_cast<int>(tile_count / kTilesPerThread), 1, std::max(1, num_threads));
   std::vector<Scratch> scratch(static_cast<std::size_t>(threads));

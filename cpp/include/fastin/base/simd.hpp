@@ -29,9 +29,32 @@
   static const auto name##_chosen = ::fastin::simd::choose(&name##_baseline, &name##_v3, &name##_v4);  \
   result name parameters { return name##_chosen arguments; }                                           \
   static FASTIN_INLINE result name##_body parameters
+// The same with a body that knows its level, kLevel.
+#define FASTIN_CLONED_BY_LEVEL(result, name, parameters, arguments)                                   \
+  template <::fastin::simd::Level kLevel>                                                             \
+  static FASTIN_INLINE result name##_body parameters;                                                 \
+  static __attribute__((noinline)) result name##_baseline parameters {                                \
+    return name##_body<::fastin::simd::Level::baseline> arguments;                                    \
+  }                                                                                                   \
+  FASTIN_CLONE_AT("x86-64-v3") result name##_v3 parameters {                                          \
+    return name##_body<::fastin::simd::Level::v3> arguments;                                          \
+  }                                                                                                   \
+  FASTIN_CLONE_AT("x86-64-v4") result name##_v4 parameters {                                          \
+    return name##_body<::fastin::simd::Level::v4> arguments;                                          \
+  }                                                                                                   \
+  static const auto name##_chosen = ::fastin::simd::choose(&name##_baseline, &name##_v3, &name##_v4); \
+  result name parameters { return name##_chosen arguments; }                                          \
+  template <::fastin::simd::Level kLevel>                                                             \
+  static FASTIN_INLINE result name##_body parameters
 #else
 #define FASTIN_HAS_CLONES 0
 #define FASTIN_CLONED(result, name, parameters, arguments) result name parameters
+#define FASTIN_CLONED_BY_LEVEL(result, name, parameters, arguments)                         \
+  template <::fastin::simd::Level kLevel>                                                   \
+  static FASTIN_INLINE result name##_body parameters;                                       \
+  result name parameters { return name##_body<::fastin::simd::Level::baseline> arguments; } \
+  template <::fastin::simd::Level kLevel>                                                   \
+  static FASTIN_INLINE result name##_body parameters
 #endif
 
 namespace fastin {
@@ -100,17 +123,16 @@ inline Real exp_series(Real f) {
 }
 
 // 2^x for -126 <= x <= 127, relative error below 2e-7 (measured in cpp/tests/bvse/test_bvse.cpp). Minimax
-// polynomial of degree 6 on [-1/2, 1/2]; the integer part is read off the mantissa of x + 1.5 * 2^23 and
-// added to the exponent.
+// polynomial of degree 5 on [-1/2, 1/2], its coefficients chosen among floats with and without fused
+// operations; the integer part is read off the mantissa of x + 1.5 * 2^23 and added to the exponent.
 inline float exp2_core(float x) {
   const float shifted = x + ExpConstants<float>::kShift;
   const float f = x - (shifted - ExpConstants<float>::kShift);
-  float p = 1.53458080e-4f;
-  p = p * f + 1.33999309e-3f;
-  p = p * f + 9.61848907e-3f;
-  p = p * f + 5.55032864e-2f;
-  p = p * f + 2.40226462e-1f;
-  p = p * f + 6.93147182e-1f;
+  float p = 1.32647587e-3f;
+  p = p * f + 9.6715074e-3f;
+  p = p * f + 5.55073582e-2f;
+  p = p * f + 2.40222365e-1f;
+  p = p * f + 6.93146944e-1f;
   p = p * f + 1.0f;
   return times_power_of_two(p, shifted);
 }
