@@ -137,35 +137,48 @@ inline void check_level(const RefinedLevel& level, const RefinedPercolation& ref
   if (level.translations.rank() < 1) fail("a level without translations");
 }
 
-// Grid, percolation, refinement (cut short now and then) and the paths.
-inline void run_landscape(const std::uint8_t* data, std::size_t size) {
+// What one input may cost. Small ones find what large ones do and are run by the hundred thousand.
+struct Cost {
+  std::size_t points;   // of the grid
+  std::uint32_t work;   // evaluations of the refinement
+  double cutoff;        // angstrom
+  double least_volume;  // angstrom^3 an atom; atoms beyond it are left out
+  double longest;       // cell vector, angstrom: relaxed strings cost by their length
+};
+constexpr Cost kSmall{500, 200, 4.0, 10.0, 12.0}, kLarge{4000, 4000, 6.0, 1.0, 100.0};
+
+// Grid, percolation, refinement (cut short now and then) and the paths. True where the refinement settled.
+inline bool run_landscape(const std::uint8_t* data, std::size_t size, const Cost& cost) {
   Bytes in(data, size);
-  const Spheres s = make_spheres(&in);
+  Spheres s = make_spheres(&in);
+  for (int k = 0; k < 3; ++k) s.cell[k] = std::min(1.0, cost.longest / norm(s.cell[k])) * s.cell[k];
   const double resolution = in.between(0.35, 1.2);
   RefineOptions options;
   options.margin *= std::max(1.0, resolution * resolution / 0.04);
   options.margin_slope *= std::max(1.0, resolution * resolution / 0.04);
-  options.max_work = in.below(4) == 0 ? in.below(2000) : 4000;
+  options.max_work = in.below(4) == 0 ? in.below(cost.work / 2) : cost.work;
   options.max_rounds = in.below(4) == 0 ? static_cast<int>(in.below(5)) : 60;
   options.patient_rounds = static_cast<int>(in.below(20));
   const int connectivity = in.below(4) == 0 ? 6 : 26;
+  bool settled = true;
   answered([&] {
     const Lattice lattice(s.cell);
-    // Time for more inputs: a field of less than 10 A^3 has hundreds of images an atom (Python refuses atoms
-    // that overlap their own images), and large grids find nothing that small ones do not.
+    // A field of less than 10 A^3 has hundreds of images an atom; Python refuses atoms that overlap their
+    // own.
     if (lattice.volume() < 10.0) return;
+    s.frac.resize(std::min(s.frac.size(), static_cast<std::size_t>(lattice.volume() / cost.least_volume)));
     Int3 shape;
     double coarser = 1.0;
     do {
       for (int k = 0; k < 3; ++k)
         shape[k] = std::max(4, static_cast<std::int32_t>(norm(s.cell[k]) / (resolution * coarser)));
       coarser *= 1.25;
-    } while (GridView{nullptr, shape}.size() > 4000);
+    } while (GridView{nullptr, shape}.size() > cost.points);
     const GridView sized{nullptr, shape};
     const std::vector<PairTerm> terms{{false, 0.9, 1.9, 1.9}, {true, 9.0, 1.6, 0.0}};
     std::vector<std::int32_t> term;
     for (std::size_t i = 0; i < s.frac.size(); ++i) term.push_back(static_cast<std::int32_t>(i % 2));
-    const BvseField field(lattice, s.frac, term, std::vector<double>(s.frac.size(), 1.0), terms, 6.0);
+    const BvseField field(lattice, s.frac, term, std::vector<double>(s.frac.size(), 1.0), terms, cost.cutoff);
     std::vector<float> values(sized.size());
     field.grid(shape, {}, 1, values.data());
     std::vector<double> energies;
@@ -177,12 +190,14 @@ inline void run_landscape(const std::uint8_t* data, std::size_t size) {
     const BvseEnergy energy(field);
     Polisher polisher(landscape, energy, {}, options);
     const RefinedPercolation refined = refine_percolation(landscape, grid, polisher, options);
+    settled = refined.settled;
     for (int d = 0; d < 3; ++d) {
       const RefinedLevel& level = refined.levels[static_cast<std::size_t>(d)];
       check_level(level, refined);
       if (std::isfinite(level.energy)) trace_path(landscape, refined.connections, d + 1, &energy, &polisher);
     }
   });
+  return settled;
 }
 
 inline void run_pattern(const std::uint8_t* data, std::size_t size) {

@@ -5,6 +5,8 @@
 #include <limits>
 #include <numeric>
 
+#include "fastin/base/interrupt.hpp"
+
 namespace fastin::bvse {
 namespace {
 
@@ -15,6 +17,98 @@ double bare_value(const PairTerm& p, double r) {
   const double e = std::exp(p.alpha * (p.length - r));
   return p.amplitude * e * (e - 2.0);
 }
+
+// The images of an atom that a term can reach from the home cell.
+//
+// The cells within reach along the three axes hold about twice the images of the cell grown by the reach. In
+// a basis whose vectors are long for their volume they hold thousands of times as many, nearly all far away:
+// those are told apart by a box around the home cell that lies along its longest vector and its widest face.
+class ImageCells {
+ public:
+  ImageCells(const Lattice& lattice, double reach) : lattice_(lattice), reach_(reach) {
+    double cells = 1.0;
+    for (int k = 0; k < 3; ++k) {
+      margin_[k] = reach / lattice.plane_spacing(k);
+      cells *= 1.0 + 2.0 * margin_[k];
+    }
+    const Mat3& v = lattice.cell();
+    // Volume of the cell grown by the reach (Steiner's formula for parallelepipeds).
+    const double faces = norm(cross(v[0], v[1])) + norm(cross(v[1], v[2])) + norm(cross(v[2], v[0]));
+    const double edges = norm(v[0]) + norm(v[1]) + norm(v[2]);
+    const double grown = lattice.volume() + reach * (2.0 * faces + reach * kPi * (edges + 4.0 / 3.0 * reach));
+    boxed_ = cells * lattice.volume() > kSkewed * grown;
+    if (boxed_) make_box();
+  }
+
+  template <class Each>
+  void each(const Vec3& home, Each&& each) const {
+    Int3 low, high;
+    for (int k = 0; k < 3; ++k) {
+      low[k] = static_cast<std::int32_t>(std::ceil(-margin_[k] - home[k]));
+      high[k] = static_cast<std::int32_t>(std::floor(1.0 + margin_[k] - home[k]));
+    }
+    for (std::int32_t a = low.x; a <= high.x; ++a)
+      for (std::int32_t b = low.y; b <= high.y; ++b) {
+        std::int32_t first = low.z, last = high.z;
+        if (boxed_) {
+          poll_();
+          clip(lattice_.to_cart(home + to_vec({a, b, 0})), &first, &last);
+        }
+        for (std::int32_t c = first; c <= last; ++c) each(lattice_.to_cart(home + to_vec({a, b, c})));
+      }
+  }
+
+ private:
+  static constexpr double kSkewed = 8.0;  // 3 in the reduced cells of cubic lattices
+
+  void make_box() {
+    const Mat3& v = lattice_.cell();
+    int longest = 0, wide = -1;
+    for (int k = 1; k < 3; ++k)
+      if (norm2(v[k]) > norm2(v[longest])) longest = k;
+    axes_[0] = (1.0 / norm(v[longest])) * v[longest];
+    for (int k = 0; k < 3; ++k) {
+      if (k == longest) continue;
+      if (wide < 0 || norm2(cross(axes_[0], v[k])) > norm2(cross(axes_[0], v[wide]))) wide = k;
+    }
+    const Vec3 normal = cross(axes_[0], v[wide]);
+    axes_[2] = (1.0 / norm(normal)) * normal;
+    axes_[1] = cross(axes_[2], axes_[0]);
+    for (int j = 0; j < 3; ++j) {
+      low_[j] = -reach_, high_[j] = reach_;
+      for (int k = 0; k < 3; ++k) {
+        const double along = dot(axes_[j], v[k]);
+        (along < 0.0 ? low_ : high_)[j] += along;
+      }
+    }
+  }
+
+  // Of the images start + c cell[2], those inside the box.
+  void clip(const Vec3& start, std::int32_t* first, std::int32_t* last) const {
+    constexpr double kRounding = 1e-6;  // in cells
+    double from = *first, to = *last;
+    for (int j = 0; j < 3; ++j) {
+      const double at = dot(axes_[j], start), step = dot(axes_[j], lattice_.cell()[2]);
+      if (std::abs(step) < 1e-9 * norm(lattice_.cell()[2])) {
+        if (at < low_[j] - reach_ * kRounding || at > high_[j] + reach_ * kRounding) to = from - 1.0;
+        continue;
+      }
+      const double one = (low_[j] - at) / step, other = (high_[j] - at) / step;
+      from = std::max(from, std::ceil(std::min(one, other) - kRounding));
+      to = std::min(to, std::floor(std::max(one, other) + kRounding));
+    }
+    *first = to < from ? 0 : static_cast<std::int32_t>(from);
+    *last = to < from ? -1 : static_cast<std::int32_t>(to);
+  }
+
+  const Lattice& lattice_;
+  double reach_;
+  Vec3 margin_;
+  bool boxed_ = false;
+  Mat3 axes_;
+  Vec3 low_, high_;
+  mutable SparsePoll poll_;
+};
 
 }  // namespace
 
@@ -68,25 +162,19 @@ ImageBins::ImageBins(const Lattice& lattice, const std::vector<Vec3>& frac,
                         t.start, t.end * t.end, t.pair.coulomb ? 1U : 0U});
     longest_ = std::max(longest_, t.end);
   }
+  std::vector<ImageCells> cells;
+  cells.reserve(ends_.size());
+  for (const double end : ends_) cells.emplace_back(lattice, end);
   std::vector<Vec3> position;
   std::vector<std::uint32_t> source;
   for (std::size_t i = 0; i < frac.size(); ++i) {
     if (weight[i] == 0.0) continue;
     Vec3 home = frac[i];
     wrap_frac(home);
-    const double end = ends_[static_cast<std::size_t>(term[i])];
-    Int3 low, high;
-    for (int k = 0; k < 3; ++k) {
-      const double margin = end / lattice.plane_spacing(k);
-      low[k] = static_cast<std::int32_t>(std::ceil(-margin - home[k]));
-      high[k] = static_cast<std::int32_t>(std::floor(1.0 + margin - home[k]));
-    }
-    for (std::int32_t a = low.x; a <= high.x; ++a)
-      for (std::int32_t b = low.y; b <= high.y; ++b)
-        for (std::int32_t c = low.z; c <= high.z; ++c) {
-          position.push_back(lattice.to_cart(home + to_vec({a, b, c})));
-          source.push_back(static_cast<std::uint32_t>(i));
-        }
+    cells[static_cast<std::size_t>(term[i])].each(home, [&](const Vec3& image) {
+      position.push_back(image);
+      source.push_back(static_cast<std::uint32_t>(i));
+    });
   }
   const std::size_t n = position.size();
   Vec3 low, high;

@@ -12,6 +12,8 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
+constexpr double kRounding = 1e-9;  // eV
+
 constexpr std::int32_t kByArms = -1;
 constexpr std::int32_t kSlope = -2;
 
@@ -357,6 +359,22 @@ class Refiner {
     }
   }
 
+  // On a coarse grid no grid point may drain to the lowest minimum of a component, but the ends of its hops
+  // do: without them its saddles could lie below its minimum. Only hops as low as that reach so far down.
+  void look_below(const std::vector<Item>& items, double level, std::int32_t root,
+                  PeriodicUnionFind* components, StationaryPoint* lowest) {
+    for (const Item& item : items) {
+      if (item.energy > level + kLevelTie || item.energy > lowest->energy + depth(lowest->energy)) break;
+      if (item.hop < 0) continue;
+      const PassState& s = states_[static_cast<std::size_t>(item.pass)];
+      const auto h = static_cast<std::size_t>(item.hop);
+      if (components->find(s.edges[h].a).root != root) continue;
+      for (const Vec3& end : s.hops[h].ends) {
+        if (polisher_.energy(end) < lowest->energy - kRounding) *lowest = polisher_.minimum_near(end);
+      }
+    }
+  }
+
   // The component at each level: its lowest point and translations.
   void finish() {
     std::vector<Item> items;
@@ -394,7 +412,8 @@ class Refiner {
         const auto i = static_cast<std::int32_t>(b);
         if (components.find(i).root == root) members.push_back(i);
       }
-      const StationaryPoint lowest = polisher_.lowest_minimum(members);
+      StationaryPoint lowest = polisher_.lowest_minimum(members);
+      look_below(items, energy_[d], root, &components, &lowest);
       level.minimum = lowest.frac;
       wrap_frac(level.minimum);
       level.minimum_energy = lowest.energy;

@@ -122,10 +122,10 @@ HalfspaceLists::HalfspaceLists(const Lattice& lattice, std::vector<Vec3> frac, s
       (keep_ ? frac_.size() : std::size_t{1}) * static_cast<std::size_t>(kInitialNeighbours * 1.25);
   for (auto* v : {&dx_, &dy_, &dz_, &h_}) v->reserve(expected);
   code_.reserve(expected);
-  if (!keep_) check_overlaps();
+  check_overlaps();
 }
 
-// Lists find atoms that lie on each other, but not every atom of a large crystal needs a list.
+// Before any list is made: atoms that lie on each other make lists without end.
 void HalfspaceLists::check_overlaps() const {
   for (std::size_t i = 0; i < frac_.size(); ++i) {
     const GeneratorCode self = make_generator(static_cast<std::int32_t>(i), {});

@@ -161,6 +161,8 @@ class Polisher {
   // Lowest polished minimum among the basins; energies equal within a tie are polished once.
   StationaryPoint lowest_minimum(std::vector<std::int32_t> basins);
   StationaryPoint minimum_of(std::int32_t basin);
+  // The minimum below a point, in the point's cell or next to it.
+  StationaryPoint minimum_near(const Vec3& frac) const { return find_minimum(field_, frac, options_.search); }
 
   double energy(const Vec3& frac) const { return field_.energy(frac); }
 
