@@ -71,7 +71,9 @@ def _statuses() -> Iterator[None]:
     except (KeyboardInterrupt, click.Abort):
         _leave(INTERRUPTED, "interrupted")
     except click.ClickException as error:
-        error.show()
+        from fastin.cli._suggest import suggested
+
+        suggested(error).show()
         raise SystemExit(CANNOT_RUN) from error
     except FastinError as error:
         _leave(CANNOT_RUN, f"Error: {error}")

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from rich.markup import escape
 
 from fastin.cli._common import Finite, stderr_console
-from fastin.errors import InputError
+from fastin.errors import FastinError, InputError
 from fastin.runtime.isolate import TIME_LIMIT, Failure, isolate
 from fastin.runtime.memory import parse_memory
 
@@ -96,6 +97,34 @@ def run_batch(
     except KeyboardInterrupt:
         return answers, True
     return answers, False
+
+
+def failed_row(path: Path | str, error: Exception) -> dict[str, Any]:
+    """What a worker returns where there is no answer; ``status`` is 2 where it could not write (`EXIT_STATUSES`)."""
+    return {
+        "source": str(path),
+        "error": {"type": type(error).__name__, "message": str(error)},
+        "status": 1 if isinstance(error, FastinError) else 2,
+    }
+
+
+def complain(error: Mapping[str, str]) -> None:
+    """One line on standard error."""
+    stderr_console().print(f"[red]{escape(error['type'])}[/red]: {escape(error['message'])}", soft_wrap=True)
+
+
+def run_one(function: str, item: Any, path: Path | str, arguments: Mapping[str, Any], given: Limits) -> dict[str, Any]:
+    """The answer of a command that takes one structure; ends the command, with a line and its status, without one."""
+    (answer,), interrupted = run_batch(function, [item], arguments, given)
+    if isinstance(answer, Failure):
+        answer = {"error": error_of(path, answer)}
+    if answer is None or interrupted:
+        leave(True, interrupted, int(answer is not None), 1)
+    if "error" in answer:
+        complain(answer["error"])
+        sys.exit(answer.get("status", 1))
+    found: dict[str, Any] = answer
+    return found
 
 
 def leave(failed: bool, interrupted: bool, done: int, total: int) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import glob
+import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,18 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "dataset info": ("fastin dataset info my_set", "fastin dataset info my_set | tail -3"),
 }  # fmt: skip
 
+# Options that name a file to write, by command; its folder must be there before anything is computed.
+_WRITTEN = {
+    "arrhenius": ("out",),
+    "bvse": ("out",),
+    "network": ("out",),
+    "paths": ("out", "profile", "legs_out"),
+    "report": ("out",),
+    "view": ("out", "png", "svg", "pdf"),
+    "xrd pattern": ("out", "plot"),
+    "xrd rank": ("out",),
+}
+
 # Options that name a file to read; every argument that is a path does.
 _READ = frozenset({"network", "labelled", "split", "dataset", "model_path"})
 
@@ -62,6 +77,8 @@ def polish(command: click.Command, name: str) -> click.Command:
         listed = isinstance(parameter, click.Argument) and parameter.name in ("inputs", "results")
         if (path or listed) and name != "examples copy" and parameter.callback is None:
             parameter.callback = _existing
+        if parameter.name in _WRITTEN.get(name, ()):
+            parameter.callback = partial(_writable, first=parameter.callback)
     if isinstance(command, click.Group):
         for sub in command.commands.values():
             polish(sub, f"{name} {sub.name}".strip())
@@ -74,6 +91,25 @@ def _existing(context: click.Context, parameter: click.Parameter, value: Any) ->
     missing = [path for path in several if not _is_there(str(path))]
     if missing and len(missing) == len(several):
         raise MissingFile(str(missing[0]))
+    return value
+
+
+def _writable(
+    context: click.Context, parameter: click.Parameter, value: Any, first: Callable[..., Any] | None = None
+) -> Any:
+    """Refuses the command where a file to write has no folder, is one, or may not be written."""
+    value = value if first is None else first(context, parameter, value)
+    for path in value if isinstance(value, tuple) else () if value is None else (value,):
+        place = Path(path)
+        try:
+            folder, there = place.parent.is_dir(), place.is_dir()
+            allowed = os.access(place if place.exists() else place.parent, os.W_OK)
+        except (OSError, ValueError):  # a name that no file can have
+            folder, there, allowed = False, False, False
+        if not folder:
+            raise click.BadParameter(f"the folder {place.parent} is not there", context, parameter)
+        if there or not allowed:
+            raise click.BadParameter(f"{place} cannot be written", context, parameter)
     return value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from fastin.cli._batch import Limits, failed_row, limits, run_one
 from fastin.cli._common import (
     Finite,
     convention_option,
@@ -18,7 +19,6 @@ from fastin.cli._common import (
     json_option,
     number,
     plain_sum_option,
-    stderr_console,
     stdout_console,
     threads_option,
 )
@@ -35,6 +35,31 @@ def _check_names(_: click.Context, parameter: click.Parameter, paths: tuple[Path
         except InputError as error:
             raise click.BadParameter(str(error), param=parameter) from None
     return paths
+
+
+def worker(options: dict[str, Any], out: tuple[Path, ...], num_threads: int) -> Callable[[Path], dict[str, Any]]:
+    """In a worker process: the function that takes one path, writes its grids and returns its row."""
+    from fastin.bvse.grid import compute_bvse
+
+    def answer(path: Path) -> dict[str, Any]:
+        try:
+            grid = compute_bvse(path, num_threads=num_threads, **options)
+            for target in out:
+                grid.write(target)
+        except (FastinError, OSError) as error:
+            return failed_row(path, error)
+        return {
+            "source": str(path),
+            "ion": grid.ion.symbol,
+            "convention": grid.convention,
+            "shape": list(grid.values.shape),
+            "lowest_energy_eV": float(grid.values.min()),
+            "highest_energy_eV": float(grid.values.max()),
+            "files": [str(target) for target in out],
+            "notes": list(grid.notes),
+        }
+
+    return answer
 
 
 @click.command("bvse")
@@ -54,6 +79,7 @@ def _check_names(_: click.Context, parameter: click.Parameter, paths: tuple[Path
 )
 @json_option
 @threads_option
+@limits
 def command(
     file: Path,
     ion: str | None,
@@ -64,30 +90,19 @@ def command(
     out: tuple[Path, ...],
     as_json: bool,
     threads: int | None,
+    time_limit: float,
+    memory: int | None,
 ) -> None:
     """Bond valence site energy of the mobile ion in FILE on a periodic grid, as files for VESTA and other programs."""
-    from fastin.bvse.grid import compute_bvse
-
-    try:
-        grid = compute_bvse(
-            file, ion, convention=convention, resolution=resolution, cutoff=cutoff, plain_sum=plain_sum,
-            num_threads=threads,
-        )  # fmt: skip
-        for path in out:
-            grid.write(path)
-    except (FastinError, OSError) as error:
-        stderr_console().print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}", soft_wrap=True)
-        sys.exit(1)
-    row: dict[str, Any] = {
-        "source": str(file),
-        "ion": grid.ion.symbol,
-        "convention": grid.convention,
-        "shape": list(grid.values.shape),
-        "lowest_energy_eV": float(grid.values.min()),
-        "highest_energy_eV": float(grid.values.max()),
-        "files": [str(path) for path in out],
-        "notes": list(grid.notes),
+    options = {
+        "ion": ion,
+        "convention": convention,
+        "resolution": resolution,
+        "cutoff": cutoff,
+        "plain_sum": plain_sum,
     }
+    given = {"options": options, "out": out}
+    row = run_one("fastin.cli.bvse:worker", file, file, given, Limits(time_limit, memory, threads))
     if as_json:
         click.echo(dump_json(row))
         return

@@ -11,7 +11,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
+from fastin.cli._batch import Limits, failed_row, limits, run_one
 from fastin.cli._common import (
     Finite,
     block_option,
@@ -23,13 +23,11 @@ from fastin.cli._common import (
     number,
     print_warnings,
     radii_option,
-    stderr_console,
     stdout_console,
     strict_option,
     threads_option,
 )
 from fastin.errors import FastinError
-from fastin.runtime.isolate import Failure
 
 if TYPE_CHECKING:
     from fastin.network.network import InterstitialNetwork
@@ -172,7 +170,7 @@ def worker(
             for target in out:
                 network.write(target)
         except (FastinError, OSError) as error:
-            return {"error": {"type": type(error).__name__, "message": str(error)}}
+            return failed_row(path, error)
         return row
 
     return answer
@@ -226,15 +224,7 @@ def command(
     """Voids and bottlenecks of FILE (CIF, POSCAR): free spheres, channels, symmetry classes; network files."""
     options = {"radii": radii, "clearance": clearance, "face_centers": face_centers, "exact": exact, "strict": strict}
     given = {"ion": ion, "options": options, "probe": probe, "classes": reduce_, "out": out, "block": block}
-    answers, interrupted = run_batch("fastin.cli.network:worker", [file], given, Limits(time_limit, memory, threads))
-    row = answers[0]
-    if isinstance(row, Failure):
-        row = {"error": error_of(file, row)}
-    if row is None or "error" in row:
-        if row is not None:
-            text = escape(row["error"]["message"])
-            stderr_console().print(f"[red]{row['error']['type']}[/red]: {text}", soft_wrap=True)
-        leave(True, interrupted, int(row is not None), 1)
+    row = run_one("fastin.cli.network:worker", file, file, given, Limits(time_limit, memory, threads))
     if as_json:
         click.echo(dump_json(row))
         return

@@ -14,6 +14,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from fastin.cli._batch import Limits, complain, failed_row, limits, run_one
 from fastin.cli._common import (
     Finite,
     block_option,
@@ -71,13 +72,13 @@ def _kinetics(paths: TransportNetwork, temperature: float, prefactor: float) -> 
     return out
 
 
-def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
+def _print(shown: dict[str, Any], row: dict[str, Any]) -> None:
     console = stdout_console()
-    print_text(repr(paths), "  ")
+    print_text(shown["title"], "  ")
     console.print(f"mobile ion {ion_text(row)}")
     if row["warnings"]:
         console.print(f"warnings: {warning_cell(row['warnings'])}", markup=False)
-    console.print(f"energies above the lowest site; cutoff {paths.energy_cutoff:.2f} eV\n")
+    console.print(f"energies above the lowest site; cutoff {shown['cutoff']:.2f} eV\n")
     sites = Table(
         box=None, header_style="bold", pad_edge=False, title="sites, one a symmetry class", title_justify="left"
     )
@@ -85,7 +86,7 @@ def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
         sites.add_column(name, justify="right")
     sites.add_column("ions on it")
     for s in row["site_classes"]:
-        what = f"{s['occupancy']:.2f} {paths.ion.symbol}" if s["crystallographic"] else "vacant"
+        what = f"{s['occupancy']:.2f} {shown['ion']}" if s["crystallographic"] else "vacant"
         sites.add_row(
             str(s["class"]),
             str(s["multiplicity"]),
@@ -122,12 +123,8 @@ def _print(paths: TransportNetwork, row: dict[str, Any]) -> None:
             f"{d.upper()} path along \\[{along}]: {len(path['hops'])} hops, {path['length_A']:.2f} Å, "
             f"barrier {path['barrier_eV']:.3f} eV"
         )
-    if any(w.code == "ion-shared-site" for w in paths.warnings):
-        drawn = np.median(paths.blocked_barriers(), axis=0)
-        said = ", ".join(
-            f"{d}D {number(v, 3)} eV" if np.isfinite(v) else f"{d}D shut in" for d, v in enumerate(drawn, 1)
-        )
-        print_text(f"with the shared positions blocked at random (median of 9 draws): {said}", "  ")
+    if shown["shared"]:
+        print_text(shown["shared"], "  ")
     if not row["paths"]:
         console.print("no path percolates below the cutoff (raise --cutoff-energy to see the hops)")
     _print_kinetics(row["kinetics"])
@@ -166,8 +163,13 @@ def _print_legs(legs: list[dict[str, Any]]) -> None:
     console.print()
 
 
-def _complain(error: Exception) -> None:
-    stderr_console().print(f"[red]{type(error).__name__}[/red]: {escape(str(error))}", soft_wrap=True)
+def _shared(paths: TransportNetwork) -> str | None:
+    """Barriers with the shared positions blocked; None where no position is shared."""
+    if all(w.code != "ion-shared-site" for w in paths.warnings):
+        return None
+    drawn = np.median(paths.blocked_barriers(), axis=0)
+    said = ", ".join(f"{d}D {number(v, 3)} eV" if np.isfinite(v) else f"{d}D shut in" for d, v in enumerate(drawn, 1))
+    return f"with the shared positions blocked at random (median of 9 draws): {said}"
 
 
 def _simulation(paths: TransportNetwork, temperature: float, prefactor: float, threads: int | None) -> dict[str, Any]:
@@ -195,24 +197,95 @@ def _print_simulation(run: dict[str, Any]) -> None:
 
 
 def _neb(
-    paths: TransportNetwork, hop: str, folder: Path, images: int, distance: float | None, mechanism: str | None
-) -> None:
+    paths: TransportNetwork, hop: str, folder: Path, images: int, supercell: float | None, mechanism: str | None
+) -> list[str]:
+    """Writes the images; says what it wrote."""
     from fastin.transport.neb import neb_chain
     from fastin.transport.neb_files import write_chain, write_legs
 
-    console = stderr_console()
     if hop == "all":
-        written, refused = write_legs(paths, folder, images, supercell=distance, mechanism=mechanism)
-        for k, (chain, files) in written.items():
-            console.print(f"leg {k}: {escape(chain.describe())}: {escape(str(files[0].parent.parent))}")
-        for k, error in refused.items():
-            console.print(f"[yellow]leg {k} left out[/yellow]: {escape(str(error))}", soft_wrap=True)
+        written, refused = write_legs(paths, folder, images, supercell=supercell, mechanism=mechanism)
+        said = [
+            f"leg {k}: {escape(chain.describe())}: {escape(str(files[0].parent.parent))}"
+            for k, (chain, files) in written.items()
+        ]
+        said += [f"[yellow]leg {k} left out[/yellow]: {escape(str(error))}" for k, error in refused.items()]
         if not written:
             raise InputError(f"{paths.source}: no chain could be written")
-        return
-    chain = neb_chain(paths, hop if hop in _DIMENSIONS else int(hop), images, supercell=distance, mechanism=mechanism)
+        return said
+    chain = neb_chain(paths, hop if hop in _DIMENSIONS else int(hop), images, supercell=supercell, mechanism=mechanism)
     files = write_chain(chain, folder, f"{paths.source} hop {hop}")
-    console.print(f"wrote {len(files)} file(s): {escape(str(files[0]))} ...: {escape(chain.describe())}")
+    return [f"wrote {len(files)} file(s): {escape(str(files[0]))} ...: {escape(chain.describe())}"]
+
+
+def worker(
+    ion: str | None,
+    options: dict[str, Any],
+    block: str | None,
+    kinetics: tuple[float, float],
+    mechanism: str | None,
+    simulate: bool,
+    files: dict[str, Path],
+    neb: dict[str, Any] | None,
+    num_threads: int,
+) -> Callable[[Path], dict[str, Any]]:
+    """In a worker process: the function that takes one path, writes its files and returns what is shown."""
+    import fastin.transport.paths  # noqa: F401 - no structure's time limit shall pay for imports
+
+    given: dict[str, Any] = {"options": options, "block": block, "kinetics": kinetics}
+    given |= {"simulate": simulate, "files": files}
+    return partial(_answer, ion=ion, mechanism=mechanism, neb=neb, threads=num_threads, **given)
+
+
+def _answer(
+    path: Path,
+    *,
+    ion: str | None,
+    options: dict[str, Any],
+    block: str | None,
+    kinetics: tuple[float, float],
+    mechanism: str | None,
+    simulate: bool,
+    files: dict[str, Path],
+    neb: dict[str, Any] | None,
+    threads: int,
+) -> dict[str, Any]:
+    from fastin.crystal.crystal import Crystal
+    from fastin.transport.neb import default_mechanism
+    from fastin.transport.paths import compute_paths
+
+    try:
+        crystal = Crystal.from_file(path, block=block, strict=options["strict"])
+        paths = compute_paths(crystal, ion, num_threads=threads, **options)
+        row = paths.to_dict()
+        row["ion_guessed"] = is_guessed(ion, paths.ion.symbol, paths.ion.warnings)
+        row["legs"] = [leg.to_dict() for leg in paths.legs(default_mechanism(paths, mechanism))]
+        row["kinetics"] = _kinetics(paths, *kinetics)
+        if simulate:
+            row["simulation"] = _simulation(paths, *kinetics, threads)
+        shown = {"title": repr(paths), "cutoff": paths.energy_cutoff, "ion": paths.ion.symbol, "shared": _shared(paths)}
+    except (FastinError, OSError) as error:
+        return failed_row(path, error)
+    said: list[str] = []
+    failed: list[dict[str, str]] = []  # the table is printed whatever becomes of the files
+
+    def attempt(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except (FastinError, OSError) as error:
+            failed.append({"type": type(error).__name__, "message": str(error)})
+
+    for what, target in files.items():
+        if what == "json":
+            attempt(partial(target.write_text, dump_json(row) + "\n", encoding="utf-8"))
+        else:
+            attempt(partial(paths.write, target, what=what, mechanism=mechanism, temperature=kinetics[0]))
+    if neb is not None:
+        attempt(lambda: said.extend(_neb(paths, mechanism=mechanism, **neb)))
+    if simulate and "error" in row["simulation"]:
+        failed.append({"type": "InputError", "message": row["simulation"]["error"]})
+    said += [f"[yellow]{warning.code}[/yellow]: {escape(str(warning))}" for warning in paths.warnings]
+    return {"row": row, "shown": shown, "said": said, "failed": failed}
 
 
 @click.command("paths")
@@ -259,6 +332,7 @@ def _neb(
 @strict_option
 @block_option
 @threads_option
+@limits
 def command(
     file: Path,
     ion: str | None,
@@ -281,57 +355,37 @@ def command(
     strict: bool,
     block: str | None,
     threads: int | None,
+    time_limit: float,
+    memory: int | None,
 ) -> None:
     """Sites, inequivalent hops and legs, percolating paths of FILE with energies; hop kinetics; NEB images."""
-    from fastin.crystal.crystal import Crystal
-    from fastin.transport.neb import default_mechanism
-    from fastin.transport.paths import compute_paths
-
-    try:
-        crystal = Crystal.from_file(file, block=block, strict=strict)
-        paths = compute_paths(
-            crystal,
-            ion,
-            energy_cutoff=cutoff_energy,
-            convention=convention,
-            resolution=resolution,
-            strict=strict,
-            num_threads=threads,
-        )
-        row = paths.to_dict()
-        row["ion_guessed"] = is_guessed(ion, paths.ion.symbol, paths.ion.warnings)
-        row["legs"] = [leg.to_dict() for leg in paths.legs(default_mechanism(paths, mechanism))]
-        row["kinetics"] = _kinetics(paths, temperature, prefactor)
-        if simulate:
-            row["simulation"] = _simulation(paths, temperature, prefactor, threads)
-    except (FastinError, OSError) as error:
-        _complain(error)
-        sys.exit(1)
-    failed: list[Exception] = []  # the table is printed whatever becomes of the files
-
-    def attempt(work: Callable[[], object]) -> None:
-        try:
-            work()
-        except (FastinError, OSError) as error:
-            failed.append(error)
-
-    if out is not None:
-        attempt(lambda: out.write_text(dump_json(row) + "\n", encoding="utf-8"))
-    for target, what in ((profile, "profile"), (legs_out, "legs"), (kmcpy, "kmcpy")):
-        if target is not None:
-            attempt(partial(paths.write, target, what=what, mechanism=mechanism, temperature=temperature))
-    if neb is not None:
-        attempt(lambda: _neb(paths, neb, neb_out, images, supercell, mechanism))
-    for warning in paths.warnings:
-        stderr_console().print(f"[yellow]{warning.code}[/yellow]: {escape(str(warning))}", soft_wrap=True)
+    options = {
+        "energy_cutoff": cutoff_energy,
+        "convention": convention,
+        "resolution": resolution,
+        "strict": strict,
+    }
+    targets = {"json": out, "profile": profile, "legs": legs_out, "kmcpy": kmcpy}
+    given = {
+        "ion": ion,
+        "options": options,
+        "block": block,
+        "kinetics": (temperature, prefactor),
+        "mechanism": mechanism,
+        "simulate": simulate,
+        "files": {what: target for what, target in targets.items() if target is not None},
+        "neb": None if neb is None else {"hop": neb, "folder": neb_out, "images": images, "supercell": supercell},
+    }
+    answer = run_one("fastin.cli.paths:worker", file, file, given, Limits(time_limit, memory, threads))
+    row = answer["row"]
+    for line in answer["said"]:
+        stderr_console().print(line, soft_wrap=True)
     if as_json:
         click.echo(dump_json(row))
     else:
-        _print(paths, row)
+        _print(answer["shown"], row)
         if simulate and "error" not in row["simulation"]:
             _print_simulation(row["simulation"])
-    if simulate and "error" in row["simulation"]:
-        failed.append(InputError(row["simulation"]["error"]))
-    for failure in failed:
-        _complain(failure)
-    sys.exit(1 if failed else 0)
+    for failure in answer["failed"]:
+        complain(failure)
+    sys.exit(1 if answer["failed"] else 0)

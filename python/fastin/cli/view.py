@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fastin.cli._common import Finite
+from fastin.cli._batch import Limits, complain, error_of, failed_row, leave, limits, run_batch
+from fastin.cli._common import Finite, unique_stems
 from fastin.errors import FastinError
+from fastin.runtime.isolate import Failure
 
 _SUFFIXES = ("png", "svg", "pdf")
 
@@ -28,8 +31,39 @@ class _Size(click.ParamType):  # type: ignore[type-arg]
         return width, height
 
 
+def worker(
+    options: dict[str, Any], figure: dict[str, Any], num_threads: int
+) -> Callable[[tuple[str, list[str], str | None]], dict[str, Any]]:
+    """In a worker process: the function that takes (file, figures, page), writes them and says what it wrote."""
+    from fastin.view.scene import build_scene
+
+    def answer(item: tuple[str, list[str], str | None]) -> dict[str, Any]:
+        file, pictures, page = item
+        written: list[str] = []
+        try:
+            scene = build_scene(file, **options)
+            for path in pictures:
+                from fastin.view.figure import write_figure
+
+                written.append(str(write_figure(scene, path, **figure)))
+            if page is not None:
+                from fastin.view.page import page_of
+
+                Path(page).write_text(page_of(scene), encoding="utf-8")
+                written.append(page)
+        except FastinError as error:
+            return failed_row(file, error) | {"written": written}
+        except OSError as error:
+            failed = failed_row(file, error)
+            failed["error"]["message"] = f"{file}: cannot write: {error}"
+            return failed | {"written": written}
+        return {"written": written}
+
+    return answer
+
+
 @click.command("view")
-@click.argument("file", type=click.Path(dir_okay=False))
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False))
 @click.option("-o", "--out", type=click.Path(dir_okay=False), help="The page to write. [default: FILE's name + .html]")
 @click.option("--png", type=click.Path(dir_okay=False), help="A figure for a slide.")
 @click.option("--svg", type=click.Path(dir_okay=False), help="A figure with text as text.")
@@ -44,8 +78,9 @@ class _Size(click.ParamType):  # type: ignore[type-arg]
 @click.option("--title", help="Heading; default: the formula.")
 @click.option("--resolution", type=Finite(0.02, 10.0), default=0.2, show_default=True, help="Grid's spacing (A).")
 @click.option("--convention", default="spse", show_default=True, help="Of the energies: spse, bvlain or softbv.")
+@limits
 def command(
-    file: str,
+    files: tuple[str, ...],
     out: str | None,
     size: tuple[float, float] | None,
     dpi: float,
@@ -57,34 +92,40 @@ def command(
     title: str | None,
     resolution: float,
     convention: str,
+    time_limit: float,
+    memory: int | None,
     **pictures: str | None,
 ) -> None:
-    """One self-contained page of a structure: crystal, voids, paths, energies, hops, powder pattern.
+    """One self-contained page of each structure: crystal, voids, paths, energies, hops, powder pattern.
 
-    With --png, --svg or --pdf and without -o only the figures are written.
+    With --png, --svg or --pdf and without -o only the figures are written. Several FILES get a page each, NAME.html.
     """
-    from fastin.view.figure import write_figure
-    from fastin.view.page import page_of
-    from fastin.view.scene import build_scene
-
     wanted = [(kind, path) for kind in _SUFFIXES if (path := pictures.get(kind))]
     for kind, path in wanted:
         if Path(path).suffix.lower() != f".{kind}":
             raise click.UsageError(f"--{kind} {path}: the name must end in .{kind}")
-    try:
-        scene = build_scene(file, ion, title=title, resolution=resolution, convention=convention)
-        for _, path in wanted:
-            figure = write_figure(
-                scene, path, size=size, dpi=dpi, view=angle, only=only, level=level, transparent=transparent
-            )
-            click.echo(str(figure))
-        if out or not wanted:
-            page = Path(out) if out else Path(Path(file).stem + ".html")
-            page.write_text(page_of(scene), encoding="utf-8")
-            click.echo(str(page))
-    except FastinError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        click.echo(f"Error: cannot write: {error}", err=True)
-        sys.exit(2)
+    if len(files) > 1 and (out or wanted or title):
+        raise click.UsageError("-o, --png, --svg, --pdf and --title go with one FILE")
+    figures = [path for _, path in wanted]
+    names = [f"{stem}.html" for stem in unique_stems(Path(file) for file in files)]
+    pages = [out or (None if wanted else name) for name in names]
+    options = {"ion": ion, "title": title, "resolution": resolution, "convention": convention}
+    figure = {"size": size, "dpi": dpi, "view": angle, "only": only, "level": level, "transparent": transparent}
+    answers, interrupted = run_batch(
+        "fastin.cli.view:worker",
+        [(file, figures, page) for file, page in zip(files, pages, strict=True)],
+        {"options": options, "figure": figure},
+        Limits(time_limit, memory, None),
+    )
+    failed = []
+    for file, answer in zip(files, answers, strict=True):
+        if isinstance(answer, Failure):
+            answer = {"error": error_of(file, answer)}
+        for path in (answer or {}).get("written", ()):
+            click.echo(path)
+        if answer is not None and "error" in answer:
+            complain(answer["error"])
+            failed.append(answer.get("status", 1))
+    if len(files) == 1 and failed and not interrupted:
+        sys.exit(failed[0])
+    leave(bool(failed), interrupted, sum(answer is not None for answer in answers), len(files))

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastin import errors
-from fastin.cli._batch import Limits, error_of, leave, limits, run_batch
+from fastin.cli._batch import Limits, error_of, failed_row, leave, limits, run_batch, run_one
 from fastin.cli._common import dump_json, stderr_console, stdout_console
 from fastin.cli._table import Column, csv_option, print_csv, print_table, wide_option
 from fastin.cli._verdict import flat, print_ranking, print_verdicts, share
@@ -78,6 +78,31 @@ def _wavelength(text: str) -> str | float:
         return text
 
 
+def peaks_worker(num_threads: int, **given: Any) -> Callable[[Path], dict[str, Any]]:
+    """In a worker process: the function that takes one path, writes its pattern and returns its peaks."""
+    import fastin.xrd.pattern  # noqa: F401 - no file's time limit shall pay for imports
+
+    return partial(_peaks, **given)
+
+
+def _peaks(
+    path: Path, options: dict[str, Any], shape: dict[str, Any], out: Path | None, plot: Path | None
+) -> dict[str, Any]:
+    from fastin.xrd.pattern import scattering_atoms, xrd_pattern, xrd_peaks
+
+    try:
+        atoms = scattering_atoms(path)
+        found = xrd_peaks(atoms, **options)
+        angles, intensity = xrd_pattern(atoms, **options, **shape)
+        if out is not None:
+            np.savetxt(out, np.column_stack([angles, intensity]), fmt=("%.5f", "%.6g"))
+        if plot is not None:
+            _plot(plot, angles, intensity, found, path.name, sticks=shape["fwhm"] is None)
+    except (FastinError, OSError) as error:
+        return failed_row(path, error)
+    return {"peaks": found}
+
+
 @command.command("pattern")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--wavelength", default="CuKa", show_default=True, help="Name (CuKa, MoKa1, ...) or angstrom.")
@@ -92,6 +117,7 @@ def _wavelength(text: str) -> str | float:
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the pattern as two columns (.xy).")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write a figure (.png, .pdf, .svg).")
 @click.option("--json", "as_json", is_flag=True, help="Every peak as JSON.")
+@limits
 def pattern(
     file: Path,
     wavelength: str,
@@ -104,30 +130,13 @@ def pattern(
     out: Path | None,
     plot: Path | None,
     as_json: bool,
+    time_limit: float,
+    memory: int | None,
 ) -> None:
     """Peaks of a structure as a table; the pattern as a file or figure."""
-    from fastin.xrd.pattern import scattering_atoms, xrd_pattern, xrd_peaks
-
-    try:
-        radiation = _wavelength(wavelength)
-        atoms = scattering_atoms(file)
-        found = xrd_peaks(atoms, wavelength=radiation, two_theta=two_theta, debye_waller=debye_waller)
-        angles, intensity = xrd_pattern(
-            atoms,
-            wavelength=radiation,
-            two_theta=two_theta,
-            step=step,
-            fwhm=fwhm,
-            shape=shape,
-            debye_waller=debye_waller,
-        )
-        if out is not None:
-            np.savetxt(out, np.column_stack([angles, intensity]), fmt=("%.5f", "%.6g"))
-        if plot is not None:
-            _plot(plot, angles, intensity, found, file.name, sticks=fwhm is None)
-    except (FastinError, OSError) as error:
-        stderr_console().print(f"[red]{escape(str(error))}[/red]")
-        sys.exit(1)
+    options = {"wavelength": _wavelength(wavelength), "two_theta": two_theta, "debye_waller": debye_waller}
+    given = {"options": options, "shape": {"step": step, "fwhm": fwhm, "shape": shape}, "out": out, "plot": plot}
+    found = run_one("fastin.cli.xrd:peaks_worker", file, file, given, Limits(time_limit, memory, None))["peaks"]
     if as_json:
         rows = [
             {
