@@ -23,12 +23,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import configure, held_out, run, write
+from common import SETTINGS, configure, held_out, run, write
 
 from fastin.ml.checkpoint import Trained, load_model, save_model
 from fastin.ml.dataset import load_dataset, read_manifest
 from fastin.ml.intervals import fit_intervals, half_widths
-from fastin.ml.labels import CEILING, label_columns, to_targets
+from fastin.ml.labels import CEILING, FLOOR, label_columns, to_targets
+from fastin.ml.levels import PASS_CLOSED, plain_levels
 from fastin.ml.metrics import barrier_scores, by_barrier
 from fastin.ml.seen import digest
 from fastin.ml.splits import Split
@@ -41,6 +42,8 @@ def train_runs(options: argparse.Namespace, store: GraphStore) -> None:
         kind, split, seed = name.split(":")
         folder = f"percolation-{kind}-{split}-seed-{seed}"
         more: dict[str, Any] = {"learning_rate": options.rate} if options.rate else {}
+        if options.without_energies:
+            more["model_options"] = SETTINGS["percolation"]["model_options"] | {"hidden_energies": 1.0}
         if options.initial:
             more["initial"] = str(Path(options.initial) / folder / "model.pt")
         config = configure(
@@ -170,13 +173,31 @@ def _atoms(store: GraphStore, g: int) -> np.ndarray:
     return numbers
 
 
-def without_pairs(trained: Trained, store: GraphStore, rows: np.ndarray, truth: np.ndarray) -> tuple[Any, np.ndarray]:
-    """Scores of the first target with the pair constants hidden, and the predictions."""
+def blind(
+    trained: Trained, store: GraphStore, rows: np.ndarray, truth: np.ndarray, *, pairs: bool
+) -> tuple[Any, np.ndarray]:
+    """Scores of the first target with the energies (and the pair constants) hidden, and the predictions."""
     tensors = trained.tensors(store)
-    for name in ("atom_terms", "site_pair", "edge_pair"):
+    tensors.levels = torch.zeros_like(tensors.levels)
+    for name in ("site_landmark", "edge_landmark", *(("atom_terms", "site_pair", "edge_pair") if pairs else ())):
         tensors.fields[name] = torch.zeros_like(tensors.fields[name])
     mean = predict_targets(trained.models, tensors, rows)[:, :, 0].mean(axis=0)
     return scores_by_ion(store, rows, truth, mean), mean
+
+
+def plain_scores(store: GraphStore, rows: np.ndarray, truth: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
+    """Scores of the percolation of the energies alone, for each target."""
+    levels = plain_levels(store.select(rows))[:, PASS_CLOSED]
+    said = {n: levels[:, int(n[1]) - 1, 0 if n.endswith("global") else 1] for n in names}
+    return {
+        n: scores_by_ion(store, rows, truth[:, k], np.log10(np.clip(said[n], FLOOR, 1e3))) for k, n in enumerate(names)
+    }
+
+
+def widening(error: np.ndarray, own: np.ndarray) -> float:
+    """By how much the 68 % quantile of errors grows, at least 1."""
+    known = np.isfinite(error) & np.isfinite(own)
+    return max(1.0, float(np.quantile(error[known], 0.68) / np.quantile(own[known], 0.68)))
 
 
 def _epochs(folder: Path) -> int:
@@ -195,11 +216,38 @@ def singles(folders: list[Path], store: GraphStore, ids: list[str], names: tuple
     for folder in found.values():
         split = unseen_only(Split.load(folder / "split.json", ids), store)
         trained = load_model(folder / "model.pt")
-        said = predict_targets(trained.models, trained.tensors(store), split.test)[0]
+        said = predict_targets(trained.models, trained.tensors(store.select(split.test)), _all(split.test))[0]
         truth = to_targets(store.labels[split.test][:, label_columns(names)])
         name = f"{folder.name}, {_epochs(folder)} epochs"
         out[name] = {n: scores_by_ion(store, split.test, truth[:, k], said[:, k]) for k, n in enumerate(names)}
     return out
+
+
+def ensembles(folders: list[Path], store: GraphStore, ids: list[str], names: tuple[str, ...]) -> dict[str, Any]:
+    """Scores by ion of the mean of all finished runs of one split, on its test part."""
+    members: dict[str, dict[str, Path]] = {}
+    for runs in reversed(folders):
+        for folder in finished(runs, "percolation-*-seed-*"):
+            members.setdefault(folder.name.split("-seed-")[0], {})[folder.name] = folder
+    out = {}
+    for name, found in members.items():
+        if len(found) < 2:
+            continue
+        split = unseen_only(Split.load(next(iter(found.values())) / "split.json", ids), store)
+        said = []
+        for folder in found.values():
+            trained = load_model(folder / "model.pt")
+            said.append(predict_targets(trained.models, trained.tensors(store.select(split.test)), _all(split.test))[0])
+        mean = np.mean(said, axis=0)
+        truth = to_targets(store.labels[split.test][:, label_columns(names)])
+        out[f"{name}, {len(found)} members"] = {
+            n: scores_by_ion(store, split.test, truth[:, k], mean[:, k]) for k, n in enumerate(names)
+        }
+    return out
+
+
+def _all(rows: np.ndarray) -> np.ndarray:
+    return np.arange(len(rows))
 
 
 def show(title: str, rows: dict[str, Any]) -> None:
@@ -222,7 +270,7 @@ def ship(options: argparse.Namespace, store: GraphStore) -> None:
     mean_embedding(trained.models, covered["elements"])
     parts = [split.validation, split.test]
     rows, count = np.concatenate(parts), len(split.validation)
-    every = predict_targets(trained.models, trained.tensors(store), rows)
+    every = predict_targets(trained.models, trained.tensors(store.select(rows)), _all(rows))
     truth = to_targets(store.labels[rows][:, label_columns(trained.targets)], censored=True)
     tests, uncertainty, counted, above = {}, {}, {}, {}
     for k, name in enumerate(trained.targets):
@@ -234,17 +282,22 @@ def ship(options: argparse.Namespace, store: GraphStore) -> None:
         print("above 5 eV:", above[name])
         print("intervals:", {i: {q: round(v, 3) for q, v in c.items()} for i, c in counted[name].items()})
     first = _finite(truth[count:, 0])
-    bare, said = without_pairs(trained, store, split.test, first)
-    show("e1d_global with the pair constants hidden", bare)
-    error = np.abs(first - said)
-    known = np.isfinite(first)
+    held, at = store.select(split.test), _all(split.test)
     own = np.abs(first - every[:, count:, 0].mean(axis=0))
-    factor = float(np.quantile(error[known], 0.68) / np.quantile(own[known], 0.68))
-    unseen = hidden_element_errors(trained, store, split.test, first)
+    hidden: dict[str, Any] = {}
+    for name, pairs in (("without_energies", False), ("without_pairs", True)):
+        bare, said = blind(trained, held, at, first, pairs=pairs)
+        hidden[name] = {"test": bare, "factor": widening(np.abs(first - said), own)}
+        show(f"e1d_global {name.replace('_', ' ')}: intervals times {hidden[name]['factor']:.2f}", bare)
+    plain = plain_scores(held, at, _finite(truth[count:]), trained.targets)
+    show("e1d_global: percolation of the energies alone", plain["e1d_global"])
+    unseen = hidden_element_errors(trained, held, at, first)
     print("unseen element:", unseen)
-    others = singles([runs, *([Path(options.others)] if options.others else [])], store, ids, trained.targets)
-    for name, scored in others.items():
-        show(f"e1d_global: {name}, one model", scored["e1d_global"])
+    scored_runs = [runs, *([Path(options.others)] if options.others else [])]
+    others = singles(scored_runs, store, ids, trained.targets)
+    together = ensembles(scored_runs, store, ids, trained.targets)
+    for name, scored in (others | together).items():
+        show(f"e1d_global: {name}", scored["e1d_global"])
     manifest = read_manifest(options.dataset)
     refused = Counter(
         text.split(": ", 1)[-1].split("(")[0].split(";")[0][-60:] for text in manifest["failures"].values()
@@ -263,7 +316,8 @@ def ship(options: argparse.Namespace, store: GraphStore) -> None:
         "above_ceiling": above,
         "calibration": counted,
         "uncertainty": uncertainty,
-        "without_pairs": {"test": bare, "factor": max(factor, 1.0)},
+        **hidden,
+        "plain": plain,
         "unseen_element": unseen | {"factor": max(unseen["factor"], 1.0)},
         "domain": covered,
         "seen": digest(store.formulas[np.concatenate([split.train, split.validation])]),
@@ -277,7 +331,8 @@ def ship(options: argparse.Namespace, store: GraphStore) -> None:
     (out / f"barrier-{options.name}.json").write_text(json.dumps(card, indent=1) + "\n")
     print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
     card.pop("seen")
-    write("ml_ship", options, {"card": card, "single_models": others, "refused": refused.most_common()})
+    found = {"card": card, "single_models": others, "ensembles": together, "refused": refused.most_common()}
+    write("ml_ship", options, found)
 
 
 def _finite(truth: np.ndarray) -> np.ndarray:
@@ -295,6 +350,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=0, help="instead of the recipe's number (0)")
     parser.add_argument("--initial", default="", help="folder of runs whose weights these go on from")
     parser.add_argument("--rate", type=float, default=0.0, help="largest learning rate, instead of the recipe's (0)")
+    parser.add_argument(
+        "--without-energies", action="store_true", help="models that never see energies (for weights to begin with)"
+    )
     parser.add_argument("--others", default="", help="folder of runs to score beside the members")
     parser.add_argument("--out", default="", help="result file (default: bench/results/ml_ship.json)")
     options = parser.parse_args()

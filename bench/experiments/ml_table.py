@@ -46,34 +46,42 @@ def sensitivity(rows: list[dict[str, Any]]) -> None:
         print(f"| {row['learning_rate']:g} | {row['batch_size']} | {row['epochs']} | {r2:.3f} |")
 
 
+_BARRIERS = {"e1d_global": "1D, global zero", "e1d_network": "1D", "e2d_network": "2D", "e3d_network": "3D"}
+
+
 def shipped(content: dict[str, Any]) -> None:
     """Of the shipped model: accuracy and intervals by ion and target, single models on other splits."""
     card = content["card"]
-    print("| barrier | ion | rows | R², log10 E | MAE, eV | within 68 % | within 90 % |")
-    print("|---|---|---:|---:|---:|---:|---:|")
+    print("| barrier | ion | rows | R², log10 E | MAE, eV | within 68 % | within 90 % | energies alone: R² | MAE, eV |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|---:|")
     for target, ions in card["test"].items():
         for ion, s in ions.items():
-            c = card["calibration"][target][ion]
+            c, p = card["calibration"][target][ion], card["plain"][target][ion]
             print(
-                f"| {target} | {ion} | {s['n']:,} | {s['r2']:.3f} | {s['mae_ev']:.3f} | {c['68']:.3f} | {c['90']:.3f} |"
+                f"| {_BARRIERS[target]} | {ion} | {s['n']:,} | {s['r2']:.3f} | {s['mae_ev']:.3f} | {c['68']:.3f} | "
+                f"{c['90']:.3f} | {p['r2']:.3f} | {p['mae_ev']:.3f} |"
             )
     print("\n| barrier | above 5 eV | called so | precision | recall |\n|---|---:|---:|---:|---:|")
     for target, a in card["above_ceiling"].items():
-        print(f"| {target} | {a['n']} | {a['said']} | {a['precision']:.2f} | {a['recall']:.2f} |")
+        print(f"| {_BARRIERS[target]} | {a['n']} | {a['said']} | {a['precision']:.2f} | {a['recall']:.2f} |")
     shown = [ion for ion in card["test"]["e1d_global"] if ion != "all"]
-    print("\n| one model: split, seed | " + " | ".join(f"{ion} R² / MAE" for ion in shown) + " |")
-    print("|---|" + "---:|" * len(shown))
-    for name, run in content["single_models"].items():
-        scores = run["e1d_global"]
-        columns = " | ".join(f"{scores[i]['r2']:.3f} / {scores[i]['mae_ev']:.3f}" for i in shown)
-        print(f"| {name.removeprefix('percolation-')} | {columns} |")
-    bare, factor = card["without_pairs"]["test"], card["without_pairs"]["factor"]
-    columns = ", ".join(f"{ion} {s['r2']:.3f} / {s['mae_ev']:.3f}" for ion, s in bare.items())
-    print(f"\nPair constants hidden: R² / MAE {columns}; intervals times {factor:.2f}.")
+    for title, runs in (("one model", "single_models"), ("ensemble", "ensembles")):
+        print(f"\n| {title}: split | " + " | ".join(f"{ion} R² / MAE" for ion in shown) + " |")
+        print("|---|" + "---:|" * len(shown))
+        for name, run in content[runs].items():
+            scores = run["e1d_global"]
+            columns = " | ".join(f"{scores[i]['r2']:.3f} / {scores[i]['mae_ev']:.3f}" for i in shown)
+            print(f"| {name.removeprefix('percolation-')} | {columns} |")
+    print("\n| 1D, global zero | all | " + " | ".join(shown) + " | intervals times |")
+    print("|---|" + "---:|" * (len(shown) + 2))
+    for name, title in (("without_energies", "energies hidden"), ("without_pairs", "pair constants hidden too")):
+        scores = card[name]["test"]
+        columns = " | ".join(f"{scores[i]['r2']:.3f} / {scores[i]['mae_ev']:.3f}" for i in ("all", *shown))
+        print(f"| {title}, R² / MAE | {columns} | {card[name]['factor']:.2f} |")
     unseen = card["unseen_element"]
     print(
-        f"Vectors of {unseen['elements']} rare elements hidden, {unseen['rows']} rows: MAE {unseen['mae']:.3f} to "
-        f"{unseen['mae_hidden']:.3f} in log10; intervals times {unseen['factor']:.2f}."
+        f"\nVectors of {unseen['elements']} rare elements hidden, {unseen['rows']} rows: MAE {unseen['mae']:.4f} to "
+        f"{unseen['mae_hidden']:.4f} in log10; intervals times {unseen['factor']:.2f}."
     )
 
 

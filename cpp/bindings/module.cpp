@@ -16,6 +16,7 @@ void bind_network(py::module_& m);
 void bind_bvse(py::module_& m);
 void bind_valence(py::module_& m);
 void bind_percolation(py::module_& m);
+void bind_walks(py::module_& m);
 void bind_transport(py::module_& m);
 void bind_lattice_gas(py::module_& m);
 void bind_ordering(py::module_& m);
@@ -61,6 +62,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   fastin::bind::bind_bvse(m);
   fastin::bind::bind_valence(m);
   fastin::bind::bind_percolation(m);
+  fastin::bind::bind_walks(m);
   fastin::bind::bind_transport(m);
   fastin::bind::bind_lattice_gas(m);
   fastin::bind::bind_ordering(m);

@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BvseField', 'BvseSplit', 'GcnGraphs', 'GcnPooled', 'anneal', 'bond_valence_sums', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'gcn_input_sums', 'gcn_pool', 'gcn_pool_backward', 'has_openmp', 'landscape_network', 'lattice_gas', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'pure_translations', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'xrd_patterns', 'xrd_peaks']
+__all__: list[str] = ['BvseField', 'BvseSplit', 'GcnGraphs', 'GcnPooled', 'anneal', 'bond_valence_sums', 'bottleneck_walks', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'gcn_input_sums', 'gcn_pool', 'gcn_pool_backward', 'has_openmp', 'landscape_network', 'lattice_gas', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'pure_translations', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'void_walks', 'xrd_patterns', 'xrd_peaks']
 class BvseField:
     """
     Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse.grid).
@@ -92,6 +92,10 @@ def anneal(coulomb: numpy.typing.NDArray[numpy.float64], potential: numpy.typing
 def bond_valence_sums(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], kind: numpy.typing.NDArray[numpy.int32], occupancy: numpy.typing.NDArray[numpy.float64], pair_kinds: numpy.typing.NDArray[numpy.int32], pair_values: numpy.typing.NDArray[numpy.float64], *, too_near: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Any, ...]:
     """
     Bond valence sum of each site, and neighbours counted for each pair: pair_kinds (p, 2) cation and anion, pair_values (p, 4) r0, b, cutoff (angstrom) and weight.
+    """
+def bottleneck_walks(field: BvseField, frac: numpy.typing.NDArray[numpy.float64], direction: numpy.typing.NDArray[numpy.float64], num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    (n, 3) eV at fractional points, lowest in the plane across the Cartesian direction, and after steps from there to the saddle along it.
     """
 def certify_tessellation(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], *, merge_tolerance: typing.SupportsFloat | typing.SupportsIndex = 1e-05) -> dict[str, typing.Any]:
     """
@@ -210,6 +214,10 @@ def tessellate(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDA
 def transport_network(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], crystal_rotations: numpy.typing.NDArray[numpy.float64], crystal_translations: numpy.typing.NDArray[numpy.float64], points: numpy.typing.NDArray[numpy.float64], positions: numpy.typing.NDArray[numpy.float64], ceiling: typing.SupportsFloat | typing.SupportsIndex, margin: typing.SupportsFloat | typing.SupportsIndex = 0.12, margin_slope: typing.SupportsFloat | typing.SupportsIndex = 0.06) -> dict[str, typing.Any]:
     """
     Sites and hops of the energy landscape up to an absolute energy, closed under the operations of the crystal, and the sites that points drain to. The field obeys the first operations exactly.
+    """
+def void_walks(field: BvseField, frac: numpy.typing.NDArray[numpy.float64], num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    (n, 2) eV at fractional points and lowest on a short descent from there.
     """
 def xrd_patterns(cells: numpy.typing.NDArray[numpy.float64], first: numpy.typing.NDArray[numpy.int64], frac: numpy.typing.NDArray[numpy.float64], occupancy: numpy.typing.NDArray[numpy.float64], scatterer: numpy.typing.NDArray[numpy.int32], table: numpy.typing.NDArray[numpy.float64], wavelength: typing.SupportsFloat | typing.SupportsIndex, two_theta: tuple[typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex], bins: typing.SupportsInt | typing.SupportsIndex, step: typing.SupportsFloat | typing.SupportsIndex, profile: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], num_threads: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
     """

@@ -274,6 +274,8 @@ def _widening(entry: Entry, card: dict[str, Any]) -> float:
         factor *= float(card.get("unseen_element", {}).get("factor", 1.0))
     if not pairs_known(graph.ion, graph.atom_number, graph.atom_charge):
         factor *= float(card.get("without_pairs", {}).get("factor", 1.0))
+    elif entry.energies is None:
+        factor *= float(card.get("without_energies", {}).get("factor", 1.0))
     return factor
 
 

@@ -22,8 +22,7 @@ from fastin.ml.store import FIELDS, LABELS, GraphStore, prune_edges
 
 
 def bare(seed: int) -> InterstitialGraph:
-    graph = synthetic_entry(seed).interstitial
-    return InterstitialGraph.from_dict(graph.to_dict() | {"site_energy": None, "edge_energy": None})
+    return synthetic_entry(seed).interstitial
 
 
 def test_batches_equal_the_numpy_graphs(store: GraphStore) -> None:

@@ -22,6 +22,7 @@ from fastin.ml.dataset import (
     build_dataset,
     chemical_system,
     find_ids,
+    graphs_of,
     load_dataset,
     make_entry,
     read_sources,
@@ -44,11 +45,36 @@ def test_labels_are_those_of_compute_barriers() -> None:
     for zero in ("global", "network"):
         expected = [entry.labels[f"e{d}d_{zero}"] for d in (1, 2, 3)]
         np.testing.assert_allclose(expected, barriers.values(zero), atol=1e-6)
-    graph = entry.interstitial
-    assert graph.site_energy is not None
-    field = fastin.compute_bvse(FILES[SMALL[0]]).field
-    assert field is not None
-    np.testing.assert_allclose(graph.site_energy, field.energy(graph.site_frac), rtol=1e-4, atol=1e-3)
+
+
+def test_energies_of_a_data_set_are_those_of_a_prediction() -> None:
+    for source in texts():
+        built = make_entry(source, BuildOptions()).energies
+        asked = graphs_of(FILES[source.id]).energies
+        assert built is not None
+        assert asked is not None
+        assert np.array_equal(built.site, asked.site)
+        assert np.array_equal(built.edge, asked.edge)
+    assert make_entry(texts()[0], BuildOptions(energies=False)).energies is None
+
+
+def test_shared_positions_are_left_out_with_the_reason() -> None:
+    """Labels leave out what sits on the ion's own positions, graphs would hold it."""
+    crystal = fastin.Crystal.from_file(FILES["LiCl"])
+    cif = _with_sodium(crystal)
+    with pytest.raises(InputError, match=r"mixed: Na.* on positions of Li"):
+        make_entry(SourceCif("mixed", cif), BuildOptions(ion="Li"))
+
+
+def _with_sodium(crystal: fastin.Crystal) -> str:
+    """Li0.9Na0.1Cl in the rock salt cell."""
+    a = float(np.linalg.norm(crystal.cell[0]))
+    rows = []
+    for k, (x, y, z) in enumerate([(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]):
+        rows += [f"Li{k} Li {x} {y} {z} 0.9", f"Na{k} Na {x} {y} {z} 0.1", f"Cl{k} Cl {(x + 0.5) % 1} {y} {z} 1.0"]
+    head = [f"_cell_length_{n} {a}" for n in "abc"] + [f"_cell_angle_{n} 90" for n in ("alpha", "beta", "gamma")]
+    names = ["label", "type_symbol", "fract_x", "fract_y", "fract_z", "occupancy"]
+    return "\n".join(["data_mixed", *head, "loop_", *(f"_atom_site_{n}" for n in names), *rows, ""])
 
 
 def test_build_resumes_and_lists_failures(tmp_path: Path) -> None:

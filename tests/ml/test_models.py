@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthetic import synthetic_entry, synthetic_network
+from synthetic import energies_of, synthetic_entry, synthetic_network
 from torch_geometric.data import Batch as PygBatch
 
 from fastin.errors import InputError
-from fastin.graph.graph import InterstitialGraph, build_interstitial_graph
+from fastin.graph.graph import build_interstitial_graph
 from fastin.ml import rows
 from fastin.ml.checkpoint import Trained, load_model, save_model
 from fastin.ml.data import TensorStore
-from fastin.ml.labels import to_targets
+from fastin.ml.labels import FLOOR, to_targets
+from fastin.ml.levels import PASS_CLOSED, plain_levels
 from fastin.ml.models import MODELS, GraphModel, build_model
 from fastin.ml.store import LABELS, Entry, GraphStore
 
@@ -62,7 +63,8 @@ def test_prediction_does_not_depend_on_the_order_of_sites_and_atoms(name: str, s
     network.edge_index = place[network.edge_index][:, edges]
     for field in ("edge_image", "edge_length", "edge_bottleneck_frac", "edge_bottleneck_radius"):
         setattr(network, field, getattr(network, field)[edges])
-    shuffled = Entry("p", "X", "X", build_interstitial_graph(network))
+    graph = build_interstitial_graph(network)
+    shuffled = Entry("p", "X", "X", graph, energies=energies_of(graph))
     other = TensorStore(GraphStore.from_entries([shuffled]), "interstitial")
     torch.testing.assert_close(model(other.batch([0])), model(tensors.batch([3])), rtol=1e-4, atol=1e-5)
 
@@ -174,8 +176,7 @@ def test_unknown_models_and_options_are_named() -> None:
 def test_in_gcn_reads_pyg_batches_alike(store: GraphStore) -> None:
     model, tensors = ready("in-gcn", store)
     entries = [synthetic_entry(seed).interstitial for seed in range(3)]
-    plain = [InterstitialGraph.from_dict(g.to_dict() | {"site_energy": None, "edge_energy": None}) for g in entries]
-    pyg = PygBatch.from_data_list([g.to_pyg(y=[1.0, 2.0]) for g in plain])
+    pyg = PygBatch.from_data_list([g.to_pyg(y=[1.0, 2.0]) for g in entries])
     assert pyg.y.shape == (3, 2)
     torch.testing.assert_close(model(pyg), model(tensors.batch(np.arange(3))), rtol=1e-4, atol=1e-5)
 
@@ -187,13 +188,35 @@ def test_default_ratios_are_the_papers() -> None:
     assert model.activation is torch.sigmoid
 
 
-def test_energies_never_enter_the_prediction(store: GraphStore) -> None:
+def test_energies_that_are_not_known_are_not_read(store: GraphStore) -> None:
+    """A graph without energies is predicted as one whose energies are hidden, whatever stands in their place."""
     model, tensors = ready("percolation", store)
+    with torch.no_grad():
+        model.edge_shift[-1].bias.fill_(0.3)
+        model.level_correction[-1].bias.fill_(0.1)
+    bare = GraphStore.from_entries([synthetic_entry(seed, energies=False) for seed in range(4)])
+    other = TensorStore(bare, "interstitial")
     batch = tensors.batch(np.arange(4))
-    expected = model(batch)
-    for name in ("site_energy", "edge_energy"):
-        batch.fields[name] = torch.full_like(batch.fields[name], 1e6)
-    assert torch.equal(model(batch), expected)
+    known = model(batch)
+    batch.levels = torch.zeros_like(batch.levels)
+    for name in ("site_landmark", "edge_landmark", "site_base", "edge_base"):
+        batch.fields[name] = torch.full_like(batch.fields[name], 7.0)
+    hidden = model(batch)
+    torch.testing.assert_close(hidden, model(other.batch(np.arange(4))))
+    assert (known - hidden).abs().max() > 0.01
+
+
+def test_begins_as_plain_percolation_of_the_energies(store: GraphStore) -> None:
+    """Untrained heads leave a bottleneck between its open and its closed energy, and so the barrier."""
+    model, tensors = ready("percolation", store)
+    said = model(tensors.batch(np.arange(len(store)))).detach().numpy()
+    levels = plain_levels(store)[:, :, :, 0]
+    for k, name in enumerate(model.target_names[:3]):
+        assert name.endswith("global")
+        low, high = (np.log10(np.maximum(levels[:, v, k], FLOOR)) for v in (3, PASS_CLOSED))
+        assert (said[:, k] >= low - 1e-4).all()
+        assert (said[:, k] <= high + 1e-4).all()
+        assert np.ptp(said[:, k]) > 0.1
 
 
 def test_percolation_readout_is_the_minimax_of_its_own_landscape(store: GraphStore) -> None:
@@ -203,12 +226,13 @@ def test_percolation_readout_is_the_minimax_of_its_own_landscape(store: GraphSto
     model, tensors = ready("percolation", store)
     batch = tensors.batch([0])
     with torch.no_grad():
-        terms, *pairs = model.pair_inputs(batch)
-        h, e = model.represent(batch, terms, *pairs)
-        site, edge = model.levels(h, e, batch.edge_index[:, : len(e)], *pairs)
-    saddle, lowest, bottom = critical(batch, site, edge)
-    level = edge[saddle[0]].numpy()
-    assert (np.diff(level) >= 0).all()
-    assert float(site[bottom[0]]) == float(site.min())
-    assert (site[lowest[0]] >= site.min()).all()
-    assert (edge >= site[batch.edge_index[0, : len(e)]]).all()
+        h, e, *pairs = model.represent(batch, *model.seen(batch))
+        ends = batch.edge_index[:, : len(e)]
+        both = model.levels(h, e, ends, *pairs), model.shifted(h, e, ends, batch.fields)
+    for site, edge in both:
+        saddle, lowest, bottom = critical(batch, site, edge)
+        level = edge[saddle[0]].numpy()
+        assert (np.diff(level) >= 0).all()
+        assert float(site[bottom[0]]) == float(site.min())
+        assert (site[lowest[0]] >= site.min()).all()
+        assert (edge >= site[batch.edge_index[0, : len(e)]]).all()

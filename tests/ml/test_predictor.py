@@ -36,8 +36,7 @@ def small_model(path: Path, store: GraphStore) -> Path:
 
 
 def test_fit_predict_save_load(tmp_path: Path) -> None:
-    graphs = [synthetic_entry(seed).interstitial for seed in range(24)]
-    bare = [type(g).from_dict(g.to_dict() | {"site_energy": None, "edge_energy": None}) for g in graphs]
+    bare = [synthetic_entry(seed).interstitial for seed in range(24)]
     y = np.array([g.site_radius.max() for g in bare])
     model = Predictor("percolation", members=2, epochs=60, learning_rate=5e-3, device="cpu", model_options=SMALL)
     with pytest.raises(InputError, match="not fitted"):
@@ -65,8 +64,7 @@ def test_fit_predict_save_load(tmp_path: Path) -> None:
 
 
 def _bare(count: int) -> list[object]:
-    graphs = [synthetic_entry(seed).interstitial for seed in range(count)]
-    return [type(g).from_dict(g.to_dict() | {"site_energy": None, "edge_energy": None}) for g in graphs]
+    return [synthetic_entry(seed).interstitial for seed in range(count)]
 
 
 def test_predictor_is_an_estimator_of_scikit_learn() -> None:

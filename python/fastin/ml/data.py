@@ -18,6 +18,7 @@ from torch import Tensor
 from fastin.crystal.element_features import element_table
 from fastin.graph.graph import NEIGHBOUR_FEATURES, CrystalGraph, InterstitialGraph
 from fastin.ml._require import require
+from fastin.ml.levels import landmark_columns, level_columns
 from fastin.ml.pair_terms import graph_pairs, parse_ion
 from fastin.ml.rows import RowIndex, run_pointer
 from fastin.ml.store import FIELDS, GROUPS, GraphStore, prune_edges, row_ranges
@@ -100,6 +101,7 @@ class Batch:
         edge_batch: (E,) graph of each undirected edge (interstitial graphs).
         atom_batch: (N,) graph of each framework atom (interstitial graphs).
         ion: (G, 2) atomic number and charge of the mobile ions (interstitial graphs).
+        levels: (G, 25) of `fastin.ml.levels.level_columns` (interstitial graphs).
     """
 
     kind: str
@@ -113,6 +115,7 @@ class Batch:
     edge_batch: Tensor | None = None
     atom_batch: Tensor | None = None
     ion: Tensor | None = None
+    levels: Tensor | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -226,13 +229,21 @@ _POINTS_INTO = {
     "ends": "site",
     "crystal_neighbour": "crystal",
 }
-_PAIR_GROUPS = {"atom_terms": "atom", "site_pair": "site", "edge_pair": "edge"}
+_MADE_GROUPS = {
+    "atom_terms": "atom",
+    "site_pair": "site",
+    "edge_pair": "edge",
+    "site_landmark": "site",
+    "site_base": "site",
+    "edge_landmark": "edge",
+    "edge_base": "edge",
+}
 _NUMPY_ONLY = ("cover_site", "cover_edge", "cover_ends", "cover_image")
 _KIND_GROUPS = {"interstitial": ("site", "edge", "atom"), "crystal": ("crystal",)}
 
 
 def _group_of(name: str) -> str:
-    return FIELDS[name][0] if name in FIELDS else _PAIR_GROUPS[name]
+    return FIELDS[name][0] if name in FIELDS else _MADE_GROUPS[name]
 
 
 class TensorStore:
@@ -240,8 +251,8 @@ class TensorStore:
 
     Args:
         store: the graphs.
-        kind: ``"interstitial"`` (then with the fields of `fastin.ml.pair_terms.graph_pairs`) or ``"crystal"``: only
-            those arrays are moved.
+        kind: ``"interstitial"`` (then with the fields of `fastin.ml.pair_terms.graph_pairs` and of
+            `fastin.ml.levels.landmark_columns`) or ``"crystal"``: only those arrays are moved.
         targets: (G, T) or None.
         device: where the tensors live.
         edge_margin: bottlenecks are pruned so far below the percolation radius (angstrom); None keeps all.
@@ -255,6 +266,8 @@ class TensorStore:
         device: torch.device | str = "cpu",
         edge_margin: float | None = None,
     ) -> None:
+        levels = level_columns(store) if kind == "interstitial" else np.empty((len(store), 0), np.float32)
+        self.levels = torch.from_numpy(levels).to(device)
         if edge_margin is not None:
             store = prune_edges(store, edge_margin)
         self.store = store
@@ -268,7 +281,8 @@ class TensorStore:
                 tensor = torch.from_numpy(values.astype(np.int64) if name in _POINTS_INTO else values.copy())
                 self.fields[name] = tensor.to(self.device)
         if kind == "interstitial":
-            for name, values in graph_pairs(store.ions, store.pointers, store.arrays).items():
+            made = graph_pairs(store.ions, store.pointers, store.arrays) | landmark_columns(store)
+            for name, values in made.items():
                 self.fields[name] = torch.from_numpy(values).to(self.device)
         ion = np.array([parse_ion(str(name)) for name in store.ions], np.float32).reshape(-1, 2)
         self.ion = torch.from_numpy(ion).to(self.device)
@@ -317,6 +331,7 @@ class TensorStore:
             edge_batch=graph_of["edge"],
             atom_batch=graph_of["atom"],
             ion=self.ion[torch.from_numpy(index).to(self.device)],
+            levels=self.levels[torch.from_numpy(index).to(self.device)],
             cover=self._cover(index, pointers),
             **common,
         )

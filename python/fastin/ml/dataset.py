@@ -26,8 +26,9 @@ from fastin.crystal.ions import IonName
 from fastin.crystal.mobile import ion_name
 from fastin.crystal.nearest import NEIGHBOURS
 from fastin.crystal.warnings import SEVERE_CODES, CrystalWarning, codes_of, merge_warnings
-from fastin.errors import FastinError, InputError
+from fastin.errors import FastinError, InputError, MissingParameterError
 from fastin.graph.graph import InterstitialGraph, build_crystal_graph, build_interstitial_graph
+from fastin.ml.landmarks import network_energies
 from fastin.ml.store import Entry, GraphStore
 from fastin.runtime.files import refuse_special, write_text
 from fastin.runtime.isolate import TIME_LIMIT, Failure, isolate
@@ -39,6 +40,7 @@ _SHARD = 200
 _MOST_SHARDS = 10**6
 _LOST = ("TimeoutError", "WorkerDied", "MemoryError", "ResourceError")
 _MANIFEST = "dataset.json"
+_LAYOUT = 2  # of the arrays and of what they mean; shards of another are made again
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class BuildOptions:
         convention: of the BVSE energy.
         refine: polish the critical points of the barriers.
         neighbours: framework atoms that describe each void and bottleneck.
-        energies: keep BVSE energies at voids and bottlenecks (additional targets, never inputs).
+        energies: keep BVSE energies at and beside voids and bottlenecks (`fastin.ml.landmarks`; inputs).
         crystals: keep the crystal graphs too.
         max_positions: larger structures are left out (and listed).
         severe: keep structures with severe warnings (`fastin.crystal.warnings`): probably not the crystal that was
@@ -151,7 +153,8 @@ def make_entry(source: SourceCif, options: BuildOptions) -> Entry:
     """Graphs and labels of one structure.
 
     Raises:
-        FastinError: whatever the network, the landscape or the barriers raise, or severe warnings; names the structure.
+        FastinError: whatever the network, the landscape or the barriers raise, severe warnings, or other species on
+            positions of the mobile ion; names the structure.
     """
     from fastin.bvse.barriers import compute_barriers
     from fastin.bvse.grid import compute_bvse
@@ -163,6 +166,8 @@ def make_entry(source: SourceCif, options: BuildOptions) -> Entry:
         raise InputError(f"{source.id}: {crystal.num_positions} positions, more than {options.max_positions}")
     framework = crystal.framework(options.ion)
     _refuse_severe(source.id, framework.warnings, options)
+    for warning in _shared_sites(crystal, options.ion):  # labels leave these species out, graphs hold them
+        raise InputError(f"{source.id}: {warning.message}")
     network = compute_network(crystal, options.ion, num_threads=1)
     if len(network.site_frac) == 0 or len(network.edge_length) == 0:
         raise InputError(f"{source.id}: the network has no voids or no bottlenecks")
@@ -174,11 +179,8 @@ def make_entry(source: SourceCif, options: BuildOptions) -> Entry:
     barriers = compute_barriers(grid, refine=options.refine, num_threads=1)
     for zero in ("global", "network"):
         labels |= {f"e{d}d_{zero}": float(e) for d, e in enumerate(barriers.values(zero), 1)}
-    energy: dict[str, Any] = {}
-    if options.energies and grid.field is not None:
-        energy["site_energy"] = grid.field.energy(network.site_frac, num_threads=1)
-        energy["edge_energy"] = grid.field.energy(network.edge_bottleneck_frac, num_threads=1)
-    graph = build_interstitial_graph(network, framework, neighbours=options.neighbours, num_threads=1, **energy)
+    graph = build_interstitial_graph(network, framework, neighbours=options.neighbours, num_threads=1)
+    energies = network_energies(crystal, options.ion, network, graph, num_threads=1) if options.energies else None
     return Entry(
         id=source.id,
         formula=crystal.formula,
@@ -186,6 +188,7 @@ def make_entry(source: SourceCif, options: BuildOptions) -> Entry:
         interstitial=graph,
         crystal=build_crystal_graph(crystal, num_threads=1) if options.crystals else None,
         labels=labels,
+        energies=energies,
     )
 
 
@@ -223,12 +226,17 @@ def graphs_of(
         raise InputError(f"{crystal.source}: the network has no voids or no bottlenecks")
     graph = build_interstitial_graph(network, crystal.framework(ion), num_threads=num_threads)
     shared = _shared_sites(crystal, ion)
+    try:
+        energies = network_energies(crystal, ion, network, graph, num_threads=num_threads)
+    except MissingParameterError:
+        energies = None
     return Entry(
         id=name or crystal.source,
         formula=crystal.formula,
         system=chemical_system(crystal.number),
         interstitial=replace(graph, warnings=merge_warnings(graph.warnings, shared)) if shared else graph,
         crystal=build_crystal_graph(crystal, num_threads=num_threads) if crystals else None,
+        energies=energies,
     )
 
 
@@ -256,7 +264,9 @@ def _tables() -> str:
 
 
 def _digest(sources: Sequence[SourceCif], options: BuildOptions) -> str:
-    text = json.dumps(asdict(options) | {"fastin": fastin.__version__, "tables": _tables()}, sort_keys=True)
+    text = json.dumps(
+        asdict(options) | {"layout": _LAYOUT, "fastin": fastin.__version__, "tables": _tables()}, sort_keys=True
+    )
     return hashlib.sha256((text + "".join(f"\0{s.id}\0{s.cif}" for s in sources)).encode()).hexdigest()
 
 

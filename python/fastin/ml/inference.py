@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastin.errors import InputError
 from fastin.graph.graph import ATOM_SCALARS, EDGE_SCALARS, NEIGHBOUR_FEATURES, NODE_SCALARS, Feature
+from fastin.ml.landmarks import EDGE_ENERGIES, SITE_ENERGIES
 from fastin.ml.numpy_percolation import NumpyPercolation
 from fastin.ml.pair_terms import TERMS
 from fastin.ml.store import GraphStore
@@ -38,6 +39,7 @@ def feature_table() -> dict[str, list[list[str]]]:
         "neighbour": rows(NEIGHBOUR_FEATURES),
         "atom": rows(ATOM_SCALARS),
         "pair": [[name, unit] for name, unit in TERMS.items()],
+        "energy": [[name, "eV"] for name in (*SITE_ENERGIES, *EDGE_ENERGIES)],
     }
 
 

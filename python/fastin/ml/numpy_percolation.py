@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin.ml.labels import FLOOR
+from fastin.ml.levels import NONE, VARIANTS, landmark_columns, level_columns
 from fastin.ml.numpy_layers import Array, Linear, Norm, Segments, Stack, Weights, sigmoid, silu, softplus
 from fastin.ml.pair_terms import ENERGY_SCALE, LINEAR, SOFT, graph_pairs, parse_ion
 from fastin.ml.store import FREE, LABELS, GraphStore, prune_edges
@@ -30,9 +32,9 @@ _OPTIONS = {
     "dropout",
     "edge_margin",
     "hidden_pairs",
+    "hidden_energies",
 }
 _LOWEST_BARRIER = 1e-3  # eV
-_NONE = np.iinfo(np.int64).max
 _CHUNK = 64  # graphs in one pass
 
 
@@ -41,7 +43,9 @@ class _Graphs:
     """Some graphs of a store as one: indices count over all of them.
 
     Attributes:
-        fields: arrays by name of `fastin.ml.store.FIELDS`, and of `fastin.ml.pair_terms.graph_pairs`.
+        fields: arrays by name of `fastin.ml.store.FIELDS`, of `fastin.ml.pair_terms.graph_pairs` and of
+            `fastin.ml.levels.landmark_columns`.
+        levels: (G, 25) of `fastin.ml.levels.level_columns`.
         ion: (G, 2) atomic number and charge of the mobile ions, float32.
         ends: (E, 2) voids of each bottleneck.
         pointers: group -> (G + 1,) first row of each graph.
@@ -50,6 +54,7 @@ class _Graphs:
     """
 
     fields: Mapping[str, Array]
+    levels: Array
     ion: Array
     ends: Array
     pointers: Mapping[str, Array]
@@ -58,9 +63,9 @@ class _Graphs:
     per_target: Array
 
     @classmethod
-    def of(cls, store: GraphStore) -> _Graphs:
+    def of(cls, store: GraphStore, levels: Array) -> _Graphs:
         pointers = store.pointers
-        fields = {**store.arrays, **graph_pairs(store.ions, pointers, store.arrays)}
+        fields = {**store.arrays, **graph_pairs(store.ions, pointers, store.arrays), **landmark_columns(store)}
         ion = np.array([parse_ion(str(name)) for name in store.ions], np.float32).reshape(-1, 2)
         for name, group in (("site_neighbour", "atom"), ("edge_neighbour", "atom"), ("ends", "site")):
             rows = name.split("_")[0] if name != "ends" else "edge"
@@ -70,7 +75,7 @@ class _Graphs:
         source, target = np.concatenate([ends, ends[:, ::-1]]).T
         count = np.tile(fields["edge_multiplicity"].astype(np.float32), 2)
         per_target = (count / fields["site_multiplicity"].astype(np.float32)[target])[:, None]
-        return cls(fields, ion, ends, pointers, source, target, per_target)
+        return cls(fields, levels, ion, ends, pointers, source, target, per_target)
 
     def rows(self, group: str) -> Array:
         """Graph of each row of a group."""
@@ -202,6 +207,9 @@ class NumpyPercolation:
         self.site_level, self.edge_level = Stack(weights, "site_level"), Stack(weights, "edge_level")
         self.correction = Stack(weights, "correction")
         self.bias = weights.take("per_target_bias.weight")
+        self.site_more, self.edge_more = Linear(weights, "site_more"), Linear(weights, "edge_more")
+        self.site_shift, self.edge_shift = Stack(weights, "site_shift"), Stack(weights, "edge_shift")
+        self.level_correction = Stack(weights, "level_correction")
         for name in ("site_energy", "edge_energy"):
             weights.skip(f"{name}.")
         if weights.left():
@@ -209,42 +217,80 @@ class NumpyPercolation:
 
     def predict(self, store: GraphStore) -> NDArray[np.float32]:
         """(M, G, T) targets on their own scale."""
+        levels = level_columns(store)
         if self.edge_margin is not None:
             store = prune_edges(store, self.edge_margin)
-        if len(store) <= _CHUNK:
-            return self._predict(store)
-        starts = range(0, len(store), _CHUNK)
-        parts = [self._predict(store.select(np.arange(i, min(i + _CHUNK, len(store))))) for i in starts]
-        return np.concatenate(parts, axis=1)
+        starts = [np.arange(i, min(i + _CHUNK, len(store))) for i in range(0, len(store), _CHUNK)]
+        if len(starts) == 1:
+            return self._predict(store, levels)
+        return np.concatenate([self._predict(store.select(rows), levels[rows]) for rows in starts], axis=1)
 
-    def _predict(self, store: GraphStore) -> NDArray[np.float32]:
-        graphs = _Graphs.of(store)
+    def _predict(self, store: GraphStore, levels: Array) -> NDArray[np.float32]:
+        graphs = _Graphs.of(store, levels)
         h, e = self._represent(graphs)
-        f, ends = graphs.fields, graphs.ends
-        site = self.site_level(h)[..., 0] + self.site_gain * damped(f["site_pair"].sum(axis=1))
-        edge = self.edge_level(e)[..., 0] + self.edge_gain * damped(f["edge_pair"].sum(axis=1))
-        high = np.maximum(site[:, ends[:, 0]], site[:, ends[:, 1]])
-        edge = high + np.float32(SOFT) * softplus((edge - high) / np.float32(SOFT))
+        site, edge = self._energies(graphs, h, e)
         saddle, lowest, bottom = _critical(store, site, edge)
         parts = [(h, graphs.pointers["site"]), (e, graphs.pointers["edge"])]
         means = [np.stack([x[:, a:b].mean(axis=1) for a, b in _runs(p)], axis=1) for x, p in parts]
         maxima = [np.stack([x[:, a:b].max(axis=1) for a, b in _runs(p)], axis=1) for x, p in parts]
         pooled = np.concatenate([*means, *maxima], axis=2)
         member = np.arange(self.members)[:, None]
-        rows, levels = [], []
+        known = levels[:, -1] > 0.5
+        floor = np.where(known, np.float32(FLOOR), np.float32(_LOWEST_BARRIER))
+        rows, heights, plain = [], [], []
         for t, (d, from_global) in enumerate(zip(self.dimension, self.global_zero, strict=True)):
             zero = bottom if from_global else lowest[:, :, d]
             top = saddle[:, :, d]
-            barrier = np.maximum(edge[member, top] - site[member, zero], np.float32(_LOWEST_BARRIER))
-            level = np.log10(barrier)[..., None]
+            depth = site[member, zero]
+            if from_global:
+                depth = np.where(known, np.float32(0.0), depth)
+            level = np.log10(np.maximum(edge[member, top] - depth, floor))[..., None]
             bias = np.broadcast_to(self.bias[:, t, None], (*level.shape[:2], self.bias.shape[2]))
             rows.append(np.concatenate([pooled, e[member, top], h[member, zero], bias, level], axis=2))
-            levels.append(level[..., 0])
-        more = self.correction(np.concatenate(rows, axis=1))[..., 0].reshape(self.members, len(levels), -1)
+            columns = [6 * k + 2 * d + (0 if from_global else 1) for k in range(len(VARIANTS))]
+            plain.append(levels[None, :, columns] - level)
+            heights.append(level[..., 0])
+        more = self._corrections(rows, plain, known)
         mean, std = self.mean[:, :, None], self.std[:, :, None]
-        tied = np.where(np.array(self.free)[:, None], np.float32(0.0), (np.stack(levels, axis=1) - mean) / std)
+        tied = np.where(np.array(self.free)[:, None], np.float32(0.0), (np.stack(heights, axis=1) - mean) / std)
         out: NDArray[np.float32] = ((tied + more) * std + mean).swapaxes(1, 2)
         return out
+
+    def _corrections(self, rows: list[Array], plain: list[Array], known: Array) -> Array:
+        """(M, T, G) corrections of the levels, of graphs with energies and of those without."""
+        shape = (self.members, len(rows), len(known))
+        out = np.empty(shape, np.float32)
+        for which, head in ((known, self.level_correction), (~known, self.correction)):
+            if which.any():
+                parts = [
+                    np.concatenate([row, more], axis=2)[:, which] if head is self.level_correction else row[:, which]
+                    for row, more in zip(rows, plain, strict=True)
+                ]
+                made = head(np.concatenate(parts, axis=1))[..., 0]
+                out[:, :, which] = made.reshape(self.members, len(rows), -1)
+        return out
+
+    def _energies(self, graphs: _Graphs, h: Array, e: Array) -> tuple[Array, Array]:
+        """Levels (M, n), (M, E) of voids and bottlenecks, with the landscape's energies where they are known."""
+        f, ends = graphs.fields, graphs.ends
+        known = [graphs.levels[graphs.rows(group), -1] > 0.5 for group in ("site", "edge")]
+
+        def higher(levels: Array) -> Array:
+            return np.maximum(levels[:, ends[:, 0]], levels[:, ends[:, 1]])
+
+        site, edge = np.zeros(h.shape[:2], np.float32), np.zeros(e.shape[:2], np.float32)
+        if not known[0].all():
+            site = self.site_level(h)[..., 0] + self.site_gain * damped(f["site_pair"].sum(axis=1))
+            edge = self.edge_level(e)[..., 0] + self.edge_gain * damped(f["edge_pair"].sum(axis=1))
+            high = higher(site)
+            edge = high + np.float32(SOFT) * softplus((edge - high) / np.float32(SOFT))
+        if known[0].any():
+            own, shift = f["site_base"] + self.site_shift(h)[..., 0], self.edge_shift(e)
+            opened, closed = f["edge_base"].T
+            passes = opened + sigmoid(shift[..., 1]) * (closed - opened) + shift[..., 0]
+            site = np.where(known[0], own, site)
+            edge = np.where(known[1], np.maximum(passes, higher(own)), edge)
+        return site, edge
 
     def _represent(self, graphs: _Graphs) -> tuple[Array, Array]:
         """Vectors of the voids (M, n, hidden) and of the bottlenecks (M, E, hidden)."""
@@ -263,6 +309,8 @@ class NumpyPercolation:
         edge = np.concatenate([edge, _pair_columns(f["edge_pair"])], axis=1).astype(np.float32)
         h = self.site_in(np.concatenate([around[:, :n], self.site_scale(site), ion[:, graphs.rows("site")]], axis=2))
         e = self.edge_in(np.concatenate([around[:, n:], self.edge_scale(edge), ion[:, graphs.rows("edge")]], axis=2))
+        h += self.site_more(_to_all(f["site_landmark"], self.members))
+        e += self.edge_more(_to_all(f["edge_landmark"], self.members))
         arriving = Segments(graphs.target, n)
         for layer in self.layers:
             h, e = layer(h, e, graphs, arriving)
@@ -278,6 +326,10 @@ def damped(energy: Array) -> Array:
 def _pair_columns(pair: Array) -> Array:
     both = np.concatenate([pair, pair.sum(axis=1, keepdims=True)], axis=1)
     return np.asarray(np.arcsinh(both / np.float32(ENERGY_SCALE)))
+
+
+def _to_all(x: Array, members: int) -> Array:
+    return np.broadcast_to(x, (members, *x.shape))
 
 
 def _runs(pointer: Array) -> list[tuple[int, int]]:
@@ -310,7 +362,7 @@ def _critical(store: GraphStore, site: Array, edge: Array) -> tuple[Array, Array
     top = np.stack([b - 1 - edge[:, a:b][:, ::-1].argmax(axis=1) for a, b in _runs(pointers["edge"])], axis=1)
     shape = (members, graphs, 3)
     saddle, lowest = saddle.reshape(shape), lowest.reshape(shape)
-    known = saddle != _NONE
+    known = saddle != NONE
     offset = np.arange(members)[:, None, None]
     in_edge = np.where(known, saddle - offset * len(cover_edge), 0)
     in_site = np.where(known, lowest - offset * len(cover_site), 0)

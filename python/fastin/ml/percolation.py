@@ -1,14 +1,16 @@
 """``percolation``: the network model that learns a landscape and reads the barrier off it.
 
-A migration barrier is a minimax over paths, which sums and means over a graph cannot express. This model predicts an
-energy for every void and every bottleneck from their local environments and messages along the network, finds the
-elements that set the 1D, 2D and 3D percolation levels of the full periodic network (`_core.critical_elements`, exact
-union-find with lattice offsets), and takes the barrier as the difference of the predicted energies of exactly those
-elements; the gradient flows through them. One model serves any mobile ion: the ion is an input, and so are the bond
-valence constants of its pair with each framework atom with their sums over the nearest atoms of a point
-(`fastin.ml.pair_terms`): the predicted energies are learned corrections to these sums. No landscape is computed. In a
-tenth of the training steps' structures these constants are hidden, so that crystals without parameters can be predicted
-too. Where the training set holds them, BVSE energies at the voids and bottlenecks are additional targets.
+A migration barrier is a minimax over paths, which sums and means over a graph cannot express. This model gives an
+energy to every void and every bottleneck, finds the elements that set the 1D, 2D and 3D percolation levels of the full
+periodic network (`_core.critical_elements`, exact union-find with lattice offsets), and takes the barrier as the
+difference of the energies of exactly those elements; the gradient flows through them. One model serves any mobile ion.
+
+Energies start from what is known of the landscape at the points (`fastin.ml.landmarks`): bond valence energies after
+short walks from each void and bottleneck. What is learned, from the framework atoms around each point and messages
+along the network, are shifts of these energies and a correction of the barrier, for which it also sees what plain
+percolation of the energies gives. Where there are no energies (no bond valence parameters, or a graph without its
+crystal), and in a tenth of the training structures, the model stands on the constants of the ion's pairs with the
+framework atoms and their sums over the nearest atoms (`fastin.ml.pair_terms`); in another tenth these are hidden too.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from fastin.errors import InputError
-from fastin.ml.labels import CEILING
+from fastin.ml.labels import CEILING, FLOOR
 from fastin.ml.layers import RadialBasis, mlp, segment_mean_max
+from fastin.ml.levels import NONE, VARIANTS
 from fastin.ml.models import GraphModel, Standardise, above_mse, masked_mse
 from fastin.ml.pair_terms import ENERGY_SCALE, LINEAR, SOFT, TERMS
 from fastin.ml.rows import RowIndex
@@ -31,7 +34,10 @@ from fastin.runtime.openmp import _core
 
 _ELEMENTS = 104
 _ION = 6  # length of a mobile ion's learned vector
-_NONE = np.iinfo(np.int64).max
+_SITE_COLUMNS, _EDGE_COLUMNS = 5, 8  # of `fastin.ml.levels.landmark_columns`
+_CLOSED = 3.0  # logit of the share of closed bottlenecks that training begins with
+_ABSOLUTE = 0.3  # weight of absolute errors in the loss
+_LOWEST_BARRIER = 1e-3  # eV, without energies
 
 
 class EnvironmentEncoder(nn.Module):
@@ -110,10 +116,11 @@ class PercolationNetwork(GraphModel):
             ``"free"`` is any other quantity: the readout sees the 3D barrier but is not tied to it.
         hidden, layers: width and number of message-passing layers.
         species, basis: size of the element embedding and of each distance basis.
-        auxiliary: weight of the BVSE energies at voids and bottlenecks in the loss (used where the set has them).
+        auxiliary: weight in the loss of the energies that are hidden, as targets.
         dropout: in the correction head.
         edge_margin: see `fastin.ml.store.prune_edges`.
-        hidden_pairs: share of the structures of a training step whose pair constants are hidden.
+        hidden_pairs: share of the structures of a training step whose pair constants and energies are hidden.
+        hidden_energies: share of those whose energies are hidden; 1: a model that never sees any.
     """
 
     kind = "interstitial"
@@ -131,8 +138,10 @@ class PercolationNetwork(GraphModel):
         dropout: float = 0.1,
         edge_margin: float | None = 0.25,
         hidden_pairs: float = 0.1,
+        hidden_energies: float = 0.1,
     ) -> None:
         super().__init__(targets)
+        self.hidden_energies = hidden_energies
         self.hidden_pairs = hidden_pairs
         self.edge_margin = edge_margin
         if len(target_names) != targets or any(name not in (*LABELS, FREE) for name in target_names):
@@ -153,6 +162,18 @@ class PercolationNetwork(GraphModel):
         self.site_energy, self.edge_energy = mlp(hidden, hidden, 1), mlp(hidden, hidden, 1)
         self.correction = mlp(7 * hidden + 1, hidden, hidden, 1, dropout=dropout)
         self.per_target_bias = nn.Embedding(targets, hidden)
+        self.site_more = nn.Linear(_SITE_COLUMNS, hidden, bias=False)
+        self.edge_more = nn.Linear(_EDGE_COLUMNS, hidden, bias=False)
+        self.site_shift, self.edge_shift = mlp(hidden, hidden, 1), mlp(hidden, hidden, 2)
+        self.level_correction = mlp(7 * hidden + 1 + len(VARIANTS), hidden, hidden, 1, dropout=dropout)
+        self.columns = [_level_columns(d, z) for d, z in zip(self.dimension, self.global_zero, strict=True)]
+        with torch.no_grad():  # begins as plain percolation of the energies
+            for head in (self.site_shift, self.edge_shift, self.level_correction):
+                last = [layer for layer in head if isinstance(layer, nn.Linear)][-1]
+                last.weight.zero_()
+                last.bias.zero_()
+                if head is self.edge_shift:
+                    last.bias[1] = _CLOSED
 
     def fit_normalisation(self, batch: Any) -> None:
         """Constants of targets and of the scalar features."""
@@ -162,45 +183,62 @@ class PercolationNetwork(GraphModel):
         self.edge_scale.fit(_edge_scalars(f, f["edge_pair"]))
         self.encoder.term_scale.fit(f["atom_terms"])
 
-    def pair_inputs(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """Constants of the atoms (N, 6), sums at voids (n, 2) and bottlenecks (E, 2); some hidden while training."""
-        f = batch.fields
-        parts = [(f["atom_terms"], batch.atom_batch), (f["site_pair"], batch.batch), (f["edge_pair"], batch.edge_batch)]
-        if self.training and self.hidden_pairs > 0:
-            keep = (torch.rand(batch.num_graphs) >= self.hidden_pairs).float().to(f["atom_terms"].device)
-            parts = [(x * keep[of].unsqueeze(1), of) for x, of in parts]
-        return parts[0][0], parts[1][0], parts[2][0]
+    def seen(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """(G,) bool each: whether the pair constants and whether the energies are seen; some hidden while training."""
+        energies = batch.levels[:, -1] > 0.5
+        pairs = torch.ones_like(energies)
+        if self.training and self.hidden_pairs + self.hidden_energies > 0:
+            draw = torch.rand(batch.num_graphs).to(energies.device)
+            pairs = draw >= self.hidden_pairs
+            energies = energies & (draw >= self.hidden_pairs + self.hidden_energies)
+        return pairs, energies
 
-    def represent(self, batch: Any, terms: Tensor, site_pair: Tensor, edge_pair: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors of the voids (n, hidden) and of the bottlenecks (E, hidden)."""
+    def represent(self, batch: Any, pairs: Tensor, energies: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Vectors of the voids (n, hidden) and of the bottlenecks (E, hidden), and the pair sums that were seen."""
         f = batch.fields
         ion = self.encoder.ions(batch.ion)
         number, charge, radius = f["atom_number"].long(), f["atom_charge"], f["atom_radius"]
+        parts = [(f["atom_terms"], batch.atom_batch), (f["site_pair"], batch.batch), (f["edge_pair"], batch.edge_batch)]
+        terms, site_pair, edge_pair = (x * pairs[of].float().unsqueeze(1) for x, of in parts)
         atoms = self.encoder.atoms(number, charge, radius, terms, ion[batch.atom_batch])
         site = self.encoder(atoms, f["site_neighbour"], f["site_distance"])
         edge = self.encoder(atoms, f["edge_neighbour"], f["edge_distance"])
         h = self.site_in(torch.cat([site, self.site_scale(_site_scalars(f, site_pair)), ion[batch.batch]], dim=1))
         e = self.edge_in(torch.cat([edge, self.edge_scale(_edge_scalars(f, edge_pair)), ion[batch.edge_batch]], dim=1))
+        h = h + self.site_more(f["site_landmark"] * energies[batch.batch].float().unsqueeze(1))
+        e = e + self.edge_more(f["edge_landmark"] * energies[batch.edge_batch].float().unsqueeze(1))
         for layer in self.layers:
             h, e = layer(h, e, batch.source, batch.target, batch.per_target)
-        return h, e
+        return h, e, site_pair, edge_pair
 
     def levels(self, h: Tensor, e: Tensor, ends: Tensor, site_pair: Tensor, edge_pair: Tensor) -> tuple[Tensor, Tensor]:
-        """Energies (eV, free zero) of voids and bottlenecks; a bottleneck lies above both its voids."""
+        """Energies (eV, free zero) of voids and bottlenecks without a landscape; a bottleneck lies above its voids."""
         site = self.site_level(h).squeeze(1).float() + self.site_gain * damped(site_pair.sum(dim=1))
         edge = self.edge_level(e).squeeze(1).float() + self.edge_gain * damped(edge_pair.sum(dim=1))
         high = torch.maximum(site[ends[0]], site[ends[1]])
         return site, high + SOFT * nn.functional.softplus((edge - high) / SOFT)
 
+    def shifted(self, h: Tensor, e: Tensor, ends: Tensor, fields: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Energies (eV above the ground) of voids and bottlenecks from those of the landscape."""
+        site = fields["site_base"] + self.site_shift(h).squeeze(1).float()
+        shift, share = self.edge_shift(e).float().unbind(1)
+        opened, closed = fields["edge_base"].unbind(1)
+        edge = opened + torch.sigmoid(share) * (closed - opened) + shift
+        return site, torch.maximum(edge, torch.maximum(site[ends[0]], site[ends[1]]))
+
     def normalised(self, batch: Any) -> Tensor:
         """(G, T) normalised targets."""
         return self._predict(batch)[0]
 
-    def _predict(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
-        terms, site_pair, edge_pair = self.pair_inputs(batch)
-        h, e = self.represent(batch, terms, site_pair, edge_pair)
-        m = len(e)
-        site, edge = self.levels(h, e, batch.edge_index[:, :m], site_pair, edge_pair)
+    def _predict(self, batch: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(G, T) normalised targets, the vectors of voids and bottlenecks, and whose energies were seen."""
+        pairs, energies = self.seen(batch)
+        h, e, site_pair, edge_pair = self.represent(batch, pairs, energies)
+        ends = batch.edge_index[:, : len(e)]
+        without = self.levels(h, e, ends, site_pair, edge_pair)
+        given = self.shifted(h, e, ends, batch.fields)
+        site = torch.where(energies[batch.batch], given[0], without[0])
+        edge = torch.where(energies[batch.edge_batch], given[1], without[1])
         graphs = batch.num_graphs
         saddle, lowest, bottom = critical(batch, site, edge)
         parts = [(h, batch.batch), (e, batch.edge_batch)]
@@ -209,26 +247,43 @@ class PercolationNetwork(GraphModel):
         columns = []
         for t, (d, from_global) in enumerate(zip(self.dimension, self.global_zero, strict=True)):
             zero = bottom if from_global else lowest[:, d]
-            barrier = (edge[saddle[:, d]] - site[zero]).clamp(min=1e-3)
-            level = torch.log10(barrier).unsqueeze(1)
+            depth = torch.where(energies, torch.zeros_like(site[zero]), site[zero]) if from_global else site[zero]
+            floor = torch.where(energies, FLOOR, _LOWEST_BARRIER)
+            level = torch.log10(torch.maximum(edge[saddle[:, d]] - depth, floor)).unsqueeze(1)
             bias = self.per_target_bias.weight[t].expand(graphs, -1)
-            more = self.correction(torch.cat([pooled, e[saddle[:, d]], h[zero], bias, level.to(h.dtype)], dim=1))
+            inputs = torch.cat([pooled, e[saddle[:, d]], h[zero], bias, level.to(h.dtype)], dim=1)
+            plain = batch.levels[:, self.columns[t]] - level
+            more = torch.where(
+                energies.unsqueeze(1), self.level_correction(torch.cat([inputs, plain], dim=1)), self.correction(inputs)
+            )
             tied = 0.0 if self.free[t] else (level - self.target_mean[t]) / self.target_std[t]
             columns.append(tied + more.float())
-        return torch.cat(columns, dim=1), h, e
+        return torch.cat(columns, dim=1), h, e, energies
 
     def training_loss(self, batch: Any) -> Tensor:
-        """Squared error of the targets, of barriers below the ceiling that are above it, and of the BVSE energies."""
-        predicted, h, e = self._predict(batch)
+        """Error of the targets, squared and absolute, of barriers below the ceiling that are above it, of energies."""
+        predicted, h, e, energies = self._predict(batch)
         truth = (batch.y - self.target_mean) / self.target_std
         ceiling = (math.log10(CEILING) - self.target_mean) / self.target_std
         ceiling[torch.tensor(self.free)] = -torch.inf  # free quantities have none
-        loss = masked_mse(predicted, truth) + above_mse(predicted, truth, ceiling)
+        loss: Tensor = masked_mse(predicted, truth) + above_mse(predicted, truth, ceiling)
+        known = torch.isfinite(truth)
+        loss = loss + _ABSOLUTE * (predicted - truth)[known].abs().sum() / known.sum().clamp(min=1)
         if self.auxiliary > 0:
-            for head, vector, name in ((self.site_energy, h, "site_energy"), (self.edge_energy, e, "edge_energy")):
-                truth = compress_energy(batch.fields[name])
+            parts = (
+                (self.site_energy, h, "site_energies", batch.batch),
+                (self.edge_energy, e, "edge_energies", batch.edge_batch),
+            )
+            for head, vector, name, of in parts:
+                truth = compress_energy(batch.fields[name][:, -2 if name == "site_energies" else -1])
+                truth = torch.where(energies[of], torch.nan, truth)
                 loss = loss + self.auxiliary * masked_mse(head(vector).squeeze(1).float(), truth)
         return loss
+
+
+def _level_columns(dimension: int, from_global: bool) -> list[int]:
+    """Columns of `fastin.ml.levels.level_columns` that belong to one target."""
+    return [6 * k + 2 * dimension + (0 if from_global else 1) for k in range(len(VARIANTS))]
 
 
 def compress_energy(energy: Tensor) -> Tensor:
@@ -284,7 +339,7 @@ def critical(batch: Any, site: Tensor, edge: Tensor) -> tuple[Tensor, Tensor, Te
     last = np.searchsorted(edge_graph[top_order], np.arange(graphs), side="right") - 1
     top = top_order[last]
     # The level of an edge is at least that of its voids, so the critical element is always an edge.
-    known = saddle != _NONE
+    known = saddle != NONE
     saddle_edge = np.where(known, cover["edge"][np.where(known, saddle, 0)], top[:, None])
     lowest_site = np.where(known, cover["site"][np.where(known, lowest, 0)], bottom[:, None])
     device = site.device

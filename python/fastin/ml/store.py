@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastin.errors import InputError
 from fastin.graph.graph import CrystalGraph, InterstitialGraph
+from fastin.ml.landmarks import EDGE_ENERGIES, SITE_ENERGIES, NetworkEnergies
 from fastin.runtime.files import read_npz
 from fastin.runtime.openmp import _core
 
@@ -35,14 +36,14 @@ FIELDS: dict[str, tuple[str, type[Any], tuple[int, ...]]] = {
     "site_multiplicity": ("site", np.int32, ()),
     "site_neighbour": ("site", np.int16, (-1,)),
     "site_distance": ("site", np.float32, (-1,)),
-    "site_energy": ("site", np.float32, ()),
+    "site_energies": ("site", np.float32, (3,)),
     "ends": ("edge", np.int32, (2,)),
     "length": ("edge", np.float32, ()),
     "bottleneck_radius": ("edge", np.float32, ()),
     "edge_multiplicity": ("edge", np.int32, ()),
     "edge_neighbour": ("edge", np.int16, (-1,)),
     "edge_distance": ("edge", np.float32, (-1,)),
-    "edge_energy": ("edge", np.float32, ()),
+    "edge_energies": ("edge", np.float32, (3,)),
     "atom_number": ("atom", np.int16, ()),
     "atom_charge": ("atom", np.float32, ()),
     "atom_radius": ("atom", np.float32, ()),
@@ -84,6 +85,7 @@ class Entry:
         system: chemical system, e.g. ``"Li-O-P"``.
         interstitial, crystal: the graphs.
         labels: eV by name of `LABELS`; missing ones are NaN, ``inf`` means that the ion cannot percolate.
+        energies: of voids and bottlenecks; None where the pair parameters are not known (NaN in a store).
     """
 
     id: str
@@ -92,6 +94,7 @@ class Entry:
     interstitial: InterstitialGraph
     crystal: CrystalGraph | None = None
     labels: Mapping[str, float] | None = None
+    energies: NetworkEnergies | None = None
 
 
 def row_ranges(pointer: Array, index: Array) -> tuple[Array, Array]:
@@ -303,11 +306,12 @@ def _entry_arrays(entry: Entry) -> dict[str, Array]:
     graph, crystal = entry.interstitial, entry.crystal
     values: dict[str, Array] = {}
     for name in FIELDS:
-        if not name.startswith("crystal_"):
-            value = getattr(graph, name)
-            if value is None:
-                value = np.full(graph.num_nodes if name == "site_energy" else graph.num_edges, np.nan)
-            values[name] = value
+        if not name.startswith("crystal_") and not name.endswith("_energies"):
+            values[name] = getattr(graph, name)
+    energies = entry.energies or NetworkEnergies(
+        np.full((graph.num_nodes, len(SITE_ENERGIES)), np.nan), np.full((graph.num_edges, len(EDGE_ENERGIES)), np.nan)
+    )
+    values |= {"site_energies": energies.site, "edge_energies": energies.edge}
     k = graph.site_neighbour.shape[1]
     if crystal is None:
         return values | {
