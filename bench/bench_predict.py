@@ -1,4 +1,4 @@
-"""What a default prediction costs: alone, in a batch, and from a cold start; the network in numpy beside torch.
+"""What a default prediction costs, alone, in a batch, from a cold start; beside exact barriers, numpy beside torch.
 
 CPU time of one thread, medians over the examples, numpy and torch alternating in one run:
 
@@ -19,12 +19,13 @@ from typing import Any
 import fastin
 from fastin.ml.dataset import graphs_of
 from fastin.ml.inference import Light
+from fastin.ml.landmarks import network_energies
 from fastin.ml.store import GraphStore
 from fastin.prediction import load_predictor, load_shipped, predict_entries
 from fastin.runtime.openmp import _core
 
 _REPEATS = 15
-_NAMES = ("predict", "without measured", "numpy", "torch")
+_NAMES = ("predict", "without measured", "exact barriers", "numpy", "torch")
 
 
 def cpu_ms(*calls: Callable[[], Any], repeats: int = _REPEATS) -> list[float]:
@@ -68,14 +69,21 @@ def main() -> None:
         calls = (
             lambda c=path: fastin.predict(c),
             lambda c=path: fastin.predict(c, experiment=False),
+            lambda c=path: fastin.compute_barriers(fastin.Crystal.from_file(c)),
             lambda s=store: light.predict(s),
             lambda s=store: trained.predict(s, "cpu"),
         )
         for name, value in zip(_NAMES, cpu_ms(*calls), strict=True):
             rows[name].append(value)
-        read, made = cpu_ms(lambda c=path: fastin.Crystal.from_file(c), lambda c=crystal: graphs_of(c, crystals=False))
-        rows.setdefault("reading", []).append(read)
-        rows.setdefault("network and graph", []).append(made)
+        network = fastin.compute_network(crystal)
+        graph = entries[-1].interstitial
+        parts = {
+            "reading": lambda c=path: fastin.Crystal.from_file(c),
+            "network and graph": lambda c=crystal: graphs_of(c, crystals=False),
+            "of which energies": lambda c=crystal, n=network, g=graph: network_energies(c, None, n, g),
+        }
+        for name, value in zip(parts, cpu_ms(*parts.values()), strict=True):
+            rows.setdefault(name, []).append(value)
     many = entries * 10
     store = GraphStore.from_entries(many)
     batch = [

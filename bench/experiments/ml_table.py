@@ -61,6 +61,9 @@ def shipped(content: dict[str, Any]) -> None:
                 f"| {_BARRIERS[target]} | {ion} | {s['n']:,} | {s['r2']:.3f} | {s['mae_ev']:.3f} | {c['68']:.3f} | "
                 f"{c['90']:.3f} | {p['r2']:.3f} | {p['mae_ev']:.3f} |"
             )
+    print("\n| error of the 1D barrier, global zero, eV | 50 % below | 90 % below | 99 % below |\n|---|---:|---:|---:|")
+    for ion, values in card["error_quantiles"]["e1d_global"].items():
+        print(f"| {ion} | " + " | ".join(f"{v:.4f}" if k == 0 else f"{v:.3f}" for k, v in enumerate(values)) + " |")
     print("\n| barrier | above 5 eV | called so | precision | recall |\n|---|---:|---:|---:|---:|")
     for target, a in card["above_ceiling"].items():
         print(f"| {_BARRIERS[target]} | {a['n']} | {a['said']} | {a['precision']:.2f} | {a['recall']:.2f} |")

@@ -343,7 +343,7 @@ def predict(
     measured: Mapping[str, float] | None = None,
     strict: bool = False,
 ) -> Prediction:
-    """Activation energy of a structure from a trained model, without computing the BVSE landscape.
+    """Activation energy of a structure from a trained model, which sees bond valence energies at a few hundred points.
 
     Args:
         source: path, pymatgen Structure, ASE Atoms or `Crystal`.

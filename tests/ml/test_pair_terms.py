@@ -94,8 +94,15 @@ def test_hidden_constants_act_in_training_only() -> None:
 
     batch = TensorStore(store, "interstitial").batch([0, 1])
     model = build_model("percolation", 6, {"hidden": 8, "hidden_pairs": 1.0})
-    assert not any(part.any() for part in model.train().pair_inputs(batch))
-    assert all(part.any() for part in model.eval().pair_inputs(batch))
+    for training in (True, False):
+        model.train(training)
+        pairs, energies = model.seen(batch)
+        _, _, *sums = model.represent(batch, pairs, energies)
+        assert [bool(part.any()) for part in (pairs, energies, *sums)] == [not training] * 4
+    blind = build_model("percolation", 6, {"hidden": 8, "hidden_pairs": 0.0, "hidden_energies": 1.0})
+    pairs, energies = blind.train().seen(batch)
+    assert pairs.all()
+    assert not energies.any()
 
 
 def test_the_mobile_ion_is_an_input() -> None:
@@ -104,6 +111,8 @@ def test_the_mobile_ion_is_an_input() -> None:
 
     torch.manual_seed(0)
     model = build_model("percolation", 6, {"hidden": 8}).eval()
+    with torch.no_grad():
+        model.level_correction[-1].weight.normal_()  # begins at zero
     batch = TensorStore(store, "interstitial").batch([0])
     said = model(batch)
     batch.ion = torch.tensor([[11.0, 1.0]])
