@@ -18,6 +18,7 @@ from fastin.relax.cells import build_band, common_supercell
 from fastin.relax.hops import prepare
 from fastin.relax.percolation import relaxed_edges
 from fastin.relax.potentials import load_potential
+from fastin.relax.request import Request
 from fastin.transport.paths import compute_paths
 
 pytest.importorskip("ase")
@@ -108,9 +109,15 @@ class _Killed(Exception):
     pass
 
 
+COMPUTED = [0]  # structures of a whole run
+
+
 @pytest.fixture(scope="module")
 def whole(licl, tmp_path_factory):
-    return fastin.relax_hops(licl, MorseCrystal(), **QUICK, out=tmp_path_factory.mktemp("whole"))
+    morse = MorseCrystal()
+    found = fastin.relax_hops(licl, morse, **QUICK, out=tmp_path_factory.mktemp("whole"))
+    COMPUTED[:] = [morse.evaluations]
+    return found
 
 
 @pytest.mark.parametrize("stop", [("parent", 0), ("shaken", 1), ("start", 0), ("end", 0), ("band", 0), ("band", 5)])
@@ -121,16 +128,69 @@ def test_a_run_killed_anywhere_ends_with_the_same_numbers(licl, whole, tmp_path,
             raise _Killed
 
     part = tmp_path / "part"
+    first = MorseCrystal()
     with pytest.raises(_Killed):
-        fastin.relax_hops(licl, MorseCrystal(), **QUICK, out=part, progress=kill)
+        fastin.relax_hops(licl, first, **QUICK, out=part, progress=kill)
     again = MorseCrystal()
     resumed = fastin.relax_hops(licl, again, **QUICK, out=part)
     assert resumed.to_dict() == whole.to_dict()
     for leg, twin in zip(resumed.legs.values(), whole.legs.values(), strict=True):
         np.testing.assert_array_equal(leg.positions, twin.positions)
+    assert first.evaluations + again.evaluations == COMPUTED[0]  # nothing twice
     third = MorseCrystal()
     fastin.relax_hops(licl, third, **QUICK, out=part)
     assert third.evaluations == 0  # all was there
+    assert not list(part.rglob("*.steps"))
+
+
+def test_kills_one_after_another_at_random_structures(licl, whole, tmp_path):
+    """Each run dies when it has computed a few structures, sometimes while it writes one."""
+    random = np.random.default_rng(7)
+
+    class Dying(MorseCrystal):
+        name = "morsecrystal"
+        left = 0
+
+        def calculate(self, *args, **named):
+            if self.evaluations == self.left:
+                raise KeyboardInterrupt
+            super().calculate(*args, **named)
+
+    kills = 0
+    while True:
+        dying = Dying()
+        dying.left = int(random.integers(3, 30))
+        try:
+            found = fastin.relax_hops(licl, dying, **QUICK, out=tmp_path)
+            break
+        except KeyboardInterrupt:
+            kills += 1
+        for steps in tmp_path.rglob("*.steps"):  # none where it died between two stages
+            if random.random() > 0.4:
+                continue
+            # the last record torn
+            steps.write_bytes(steps.read_bytes()[: -int(random.integers(1, 30))])
+    assert kills > 3
+    assert found.to_dict() == whole.to_dict()
+    np.testing.assert_array_equal(found.legs[0].positions, whole.legs[0].positions)
+
+
+def test_a_journal_of_other_numbers_is_not_used(licl, whole, tmp_path):
+    def kill(progress):
+        if (progress.stage, progress.step) == ("band", 4):
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        fastin.relax_hops(licl, MorseCrystal(), **QUICK, out=tmp_path, progress=kill)
+    (steps,) = tmp_path.rglob("*.steps")
+    data = bytearray(steps.read_bytes())
+    data[50] ^= 1  # an energy
+    steps.write_bytes(data)
+    assert fastin.relax_hops(licl, MorseCrystal(), **QUICK, out=tmp_path).to_dict() == whole.to_dict()
+    for what in (data, b"nonsense" * 100, b""):
+        steps.write_bytes(what)
+        (tmp_path / "leg_00" / "band.json").unlink()
+        assert fastin.relax_hops(licl, MorseCrystal(), **QUICK, out=tmp_path).to_dict() == whole.to_dict()
 
 
 def test_a_damaged_or_foreign_checkpoint_is_computed_anew(licl, whole, tmp_path):
@@ -243,7 +303,7 @@ def test_a_crystal_on_a_maximum_is_flagged(licl):
 
     crystal = licl.crystal
     home = crystal.frac @ crystal.cell
-    run = prepare(licl, Pairing(), **QUICK)
+    run = prepare(licl, Pairing(), Request(**QUICK))
     displacement, rested, energy = run.parent(lambda *_: None)
     assert rested
     assert np.abs(displacement).max() < 1e-6

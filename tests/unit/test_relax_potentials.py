@@ -64,3 +64,16 @@ def test_sevennet_is_ready():
     np.testing.assert_allclose(atoms.get_forces()[0], exact[0], atol=0.02)
     with pytest.raises(fastin.InputError, match="does not know Ra"):
         potential.refuse_unknown([3, 88], "a radium salt")
+
+
+def test_pairs_in_slices_give_the_same_energies_and_forces():
+    pytest.importorskip("sevenn", reason="the mlip extra is absent (pip install 'fastin[mlip]')")
+    from fastin.relax.sevennet import sevennet_forces
+
+    atoms = atoms_of("LiCl")
+    found = []
+    for pairs in (10**9, 100):
+        atoms.calc = sevennet_forces(pairs=pairs)
+        found.append((atoms.get_potential_energy(), atoms.get_forces()))
+    assert found[1][0] == pytest.approx(found[0][0], abs=1e-5)
+    np.testing.assert_allclose(found[1][1], found[0][1], atol=1e-5)

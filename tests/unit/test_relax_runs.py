@@ -14,6 +14,7 @@ import fastin
 from fastin.cli import main
 from fastin.errors import InputError
 from fastin.relax.hops import prepare
+from fastin.relax.request import Request
 from fastin.transport.paths import compute_paths
 
 pytest.importorskip("ase")
@@ -45,9 +46,9 @@ def test_worker_processes_give_the_same_numbers(licl, wide, tmp_path):
         **QUICK | {"legs": [0], "out": tmp_path, "progress": seen.append, "workers": 2},
     )
     assert found.legs[0].barrier == pytest.approx(wide.legs[0].barrier, abs=1e-9)
-    run_of = prepare(licl, SPEC, **QUICK, legs="all", mechanism="exchange")
+    run_of = prepare(licl, SPEC, Request(**QUICK, legs="all", mechanism="exchange"))
     many = run_of.finish(workers=2)
-    alone = prepare(licl, SPEC, **QUICK, legs="all", mechanism="exchange").finish()
+    alone = prepare(licl, SPEC, Request(**QUICK, legs="all", mechanism="exchange")).finish()
     assert many.to_dict() == alone.to_dict()
     with pytest.raises(InputError, match="object of this process"):
         fastin.relax_hops(licl, MorseCrystal(), **QUICK, workers=2)
@@ -68,14 +69,14 @@ def test_dask_gives_the_same_numbers(licl, wide):
 
 
 def test_the_estimate_counts_what_is_left(licl, tmp_path):
-    run_of = prepare(licl, SPEC, **QUICK, out=tmp_path)
+    run_of = prepare(licl, SPEC, Request(**QUICK), out=tmp_path)
     cost = run_of.estimate()
     assert cost.structures > 0
     assert cost.atoms == 7
     assert cost.total == pytest.approx(cost.structures * cost.seconds)
     assert "7 atoms" in cost.describe()
     run_of.finish()
-    assert prepare(licl, SPEC, **QUICK, out=tmp_path).estimate().structures == 0
+    assert prepare(licl, SPEC, Request(**QUICK), out=tmp_path).estimate().structures == 0
 
 
 def test_files_hold_the_numbers(licl, wide, tmp_path):

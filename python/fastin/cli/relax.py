@@ -30,7 +30,8 @@ from fastin.cli._table import print_text
 from fastin.errors import FastinError
 
 if TYPE_CHECKING:
-    from fastin.relax.hops import Progress, Run
+    from fastin.relax.hops import Run
+    from fastin.relax.progress import Progress
     from fastin.relax.result import RelaxedHops
 
 _UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -47,11 +48,11 @@ def _seconds(_: click.Context, parameter: click.Parameter, value: str | None) ->
 
 
 def _legs(_: click.Context, parameter: click.Parameter, value: str) -> str | list[int]:
-    if value in ("needed", "all"):
+    if value in ("needed", "smallest", "all"):
         return value
     parts = value.split(",")
     if not all(part.strip().isdecimal() for part in parts):
-        raise click.BadParameter(f"{value!r} is neither needed, all nor numbers such as 0,2", param=parameter)
+        raise click.BadParameter(f"{value!r} is neither needed, smallest, all nor numbers such as 0,2", param=parameter)
     return [int(part) for part in parts]
 
 
@@ -84,6 +85,8 @@ def _print(found: RelaxedHops, temperature: float, carriers: float | None) -> No
     console.print(table)
     for k, why in found.left.items():
         print_text(f"leg {k} has no barrier: {why}", "  ")
+    for k, why in found.closed.items():
+        print_text(f"leg {k} was not needed: {why}", "  ")
     console.print()
     bvse = found.paths.barriers.values("network")
     for d, (relaxed, rigid) in enumerate(zip(found.barriers, bvse, strict=True), 1):
@@ -146,7 +149,13 @@ def _watched(run: Run, budget: float | None, workers: int, scheduler: str | None
     default="needed",
     callback=_legs,
     show_default=True,
-    help="needed (a smallest set that percolates), all, or numbers as fastin paths lists them: 0,2.",
+    help="needed (until no other can change the percolation barriers), smallest (a smallest set that percolates in "
+    "BVSE), all, or numbers as fastin paths lists them: 0,2.",
+)
+@click.option(
+    "--softening",
+    type=Finite(0.0),
+    help="With needed: relaxing lowers no BVSE barrier by more, eV; skips legs.  [default: no bound]",
 )
 @click.option("--images", type=click.IntRange(min=1), default=5, show_default=True, help="Images between the ends.")
 @click.option(
@@ -181,6 +190,7 @@ def command(
     ion: str | None,
     mechanism: str | None,
     legs: str | list[int],
+    softening: float | None,
     images: int,
     supercell: float,
     fmax: float,
@@ -203,6 +213,7 @@ def command(
     printed first.
     """
     from fastin.relax.hops import prepare
+    from fastin.relax.request import Request
 
     if demo == (file is not None):
         raise click.UsageError("name one structure file, or --demo")
@@ -210,19 +221,20 @@ def command(
     given: dict[str, Any] = {"legs": legs, "images": images, "supercell": supercell, "fmax": fmax}
     if demo:
         given = _DEMO | {"legs": legs}
+    if softening is not None:
+        given["softening"] = softening
     try:
         run = prepare(
             _crystal(file, block, strict),
             calculator or ("chgnet" if demo else "sevennet"),
+            Request(mechanism=mechanism, climb=not no_climb, **given),
             ion=ion,
-            mechanism=mechanism,
-            climb=not no_climb,
             out=out,
             energy_cutoff=energy_cutoff,
-            **given,
         )
         cost = run.estimate(workers)
-        console.print(f"{len(run.numbers)} of {len(run.all_legs)} legs, {cost.describe()}", highlight=False)
+        most = "at most " if run.bounded and len(run.numbers) > 1 else ""
+        console.print(f"{most}{len(run.numbers)} of {len(run.all_legs)} legs, {most}{cost.describe()}", highlight=False)
         if only_estimate:
             return
         found = _watched(run, budget, workers, scheduler, as_json)

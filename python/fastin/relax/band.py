@@ -2,7 +2,7 @@
 
 Everything here works on plain arrays and one calculator. Images carry their own results, so that a shared calculator
 computes each arrangement once; where it offers ``calculate_many`` (several structures in one call) the images of a step
-go through that.
+go through that, small ones together, large ones one after another.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ase.mep import NEB
 from ase.optimize import FIRE, LBFGS
 
 from fastin.errors import FastinError, InputError
+from fastin.relax.journal import NOTHING, Journal
 
 FloatArray = npt.NDArray[np.float64]
 Watch = Callable[[str, int, float], None]
@@ -28,6 +29,7 @@ Watch = Callable[[str, int, float], None]
 _CLIMB_FROM = 4.0  # the band climbs when its forces are below this multiple of fmax
 _LONGEST_STEP = 0.1  # angstrom an atom moves at most in one step
 _SPRING = 0.1  # eV/A^2
+_ATOMS_AT_ONCE = 64  # of the structures in one call: more saves no time and takes memory
 _BLOWN_UP = 100.0  # eV/A: forces above that after the first steps are no relaxation
 
 
@@ -76,10 +78,16 @@ class RelaxedBand:
 
 
 class _Images:
-    """The shared calculator and the images that it computes."""
+    """The shared calculator and the images that it computes.
 
-    def __init__(self, calculator: Any) -> None:
+    Args:
+        calculator: of ASE.
+        journal: of what it has said.
+    """
+
+    def __init__(self, calculator: Any, journal: Journal = NOTHING) -> None:
         self.calculator = calculator
+        self.journal = journal
         self.images: list[Atoms] = []
         self.calls = 0
 
@@ -91,20 +99,32 @@ class _Images:
 
     def compute(self, wanted: Atoms) -> None:
         """Fills in the results of one image, or of all that moved where the calculator takes several."""
-        many = getattr(self.calculator, "calculate_many", None)
+        many = hasattr(self.calculator, "calculate_many")
         stale = [a for a in self.images if a is wanted or a.calc.moved(a)] if many else [wanted]
+        at_once = max(1, _ATOMS_AT_ONCE // len(wanted))
+        for start in range(0, len(stale), at_once):
+            part = stale[start : start + at_once]
+            positions = [atoms.positions for atoms in part]
+            found = self.journal.find(positions)
+            if found is None:
+                found = self._ask(part)
+                self.journal.add(positions, found)
+            self.calls += len(part)
+            for atoms, (energy, forces) in zip(part, found, strict=True):
+                atoms.calc.keep(atoms, energy, forces)
+
+    def _ask(self, several: Sequence[Atoms]) -> list[tuple[float, FloatArray]]:
+        many = getattr(self.calculator, "calculate_many", None)
         try:
-            found = many(stale) if many else [self._one(wanted)]
+            found = many(several) if many else [self._one(atoms) for atoms in several]
         except (FastinError, MemoryError):
             raise
         except Exception as error:
             said = " ".join(str(error).split())[:300]
             raise InputError(f"the potential failed: {type(error).__name__}: {said}") from error
-        self.calls += len(stale)
-        for atoms, (energy, forces) in zip(stale, found, strict=True):
-            if not (np.isfinite(energy) and np.isfinite(forces).all()):
-                raise InputError("the potential gives energies or forces that are no numbers for this arrangement")
-            atoms.calc.keep(atoms, float(energy), np.asarray(forces, dtype=np.float64))
+        if not all(np.isfinite(energy) and np.isfinite(forces).all() for energy, forces in found):
+            raise InputError("the potential gives energies or forces that are no numbers for this arrangement")
+        return [(float(energy), np.array(forces, dtype=np.float64)) for energy, forces in found]
 
     def _one(self, atoms: Atoms) -> tuple[float, FloatArray]:
         bare = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
@@ -159,6 +179,7 @@ def relax_cell(
     steps: int,
     watch: Watch,
     what: str,
+    journal: Journal = NOTHING,
 ) -> Relaxed:
     """Relaxes the atoms of one arrangement in a fixed cell.
 
@@ -171,8 +192,9 @@ def relax_cell(
         steps: at most.
         watch: called after every step.
         what: the name it is called with.
+        journal: of the structures computed before.
     """
-    images = _Images(calculator)
+    images = _Images(calculator, journal)
     atoms = images.add(_atoms(numbers, cell, positions))
     optimiser = LBFGS(atoms, logfile=None, maxstep=_LONGEST_STEP)
     converged = _run(optimiser, fmax, steps, lambda n, force: watch(what, n, force))
@@ -197,6 +219,7 @@ def relax_band(
     climb: bool,
     watch: Watch,
     free: Sequence[int] | None = None,
+    journal: Journal = NOTHING,
 ) -> RelaxedBand:
     """Relaxes the images between two relaxed ends.
 
@@ -211,8 +234,9 @@ def relax_band(
         climb: whether the highest image climbs to the saddle.
         watch: called after every step.
         free: rows that may move; None for all.
+        journal: of the structures computed before.
     """
-    images = _Images(calculator)
+    images = _Images(calculator, journal)
     band = [images.add(_atoms(numbers, cell, x)) for x in positions]
     for atoms, end in ((band[0], ends[0]), (band[-1], ends[1])):
         atoms.positions[:] = end.positions

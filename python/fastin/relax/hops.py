@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastin.errors import FastinError, InputError
+from fastin.relax.bounding import Open, least_barriers, still_open
 from fastin.relax.cells import Band, build_band, common_supercell, refuse_disorder
 from fastin.relax.flags import parent_flags
-from fastin.relax.legs import END_SHARE, Kept, RelaxedLeg, Settings, from_plain, relax_leg, to_plain
-from fastin.relax.percolation import Places, needed, places_of
+from fastin.relax.journal import Journal
+from fastin.relax.legs import END_SHARE, Kept, RelaxedLeg, from_plain, relax_leg, to_plain
+from fastin.relax.percolation import Places, places_of
+from fastin.relax.percolation import needed as smallest_set
 from fastin.relax.plan import Estimate, estimate
 from fastin.relax.potentials import Potential, load_potential
+from fastin.relax.progress import Clock, Progress
+from fastin.relax.request import Request
 from fastin.relax.result import RelaxedHops
 from fastin.relax.work import OVER_BUDGET, LegJob, OutOfBudgetError, in_processes, on_dask
 from fastin.runtime.files import digest
@@ -27,34 +32,12 @@ from fastin.runtime.threads import get_num_threads
 from fastin.transport.parts import FloatArray
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from fastin.crystal.ions import IonName
+    from fastin.relax.band import Relaxed, Watch
     from fastin.transport.legs import Leg
     from fastin.transport.network import TransportNetwork
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands.
-
-    Attributes:
-        leg: number of the leg at work; -1 for the crystal itself.
-        stage: ``"parent"``, ``"shaken"``, ``"start"``, ``"end"`` or ``"band"``; ``"done"`` where legs run side by side.
-        step: of the optimiser.
-        force: largest, eV/A.
-        done: legs that are done.
-        legs: in all.
-        seconds: since the start.
-        remaining: estimate of the seconds left; NaN before there is one.
-    """
-
-    leg: int
-    stage: str
-    step: int
-    force: float
-    done: int
-    legs: int
-    seconds: float
-    remaining: float
 
 
 def relax_hops(
@@ -70,6 +53,7 @@ def relax_hops(
     climb: bool = True,
     end_steps: int = 300,
     band_steps: int = 300,
+    softening: float = math.inf,
     out: str | PathLike[str] | None = None,
     budget: float | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -90,14 +74,17 @@ def relax_hops(
             that makes one.
         ion: of a crystal; None takes the most usual one.
         mechanism: ``"vacancy"``, ``"interstitial"`` or ``"exchange"``; None takes vacancy, interstitial for a guest.
-        legs: ``"needed"``: a smallest set that percolates in 1, 2 and 3 dimensions at the barriers of the landscape;
-            ``"all"``; or numbers of `TransportNetwork.legs`.
+        legs: ``"needed"``: cheapest first, until no other can change the percolation barriers, whatever its barrier
+            is; ``"smallest"``: a smallest set that percolates in 1, 2 and 3 dimensions at the barriers of the
+            landscape, though another leg could be lower; ``"all"``; or numbers of `TransportNetwork.legs`.
         images: between the ends.
         supercell: smallest distance (angstrom) between images of the moving ion, or three multiples of the cell.
         fmax: largest force at which a band stops, eV/A; ends and the crystal stop at 0.6 of it.
         climb: whether the highest image climbs to the saddle.
         end_steps: of the optimiser, at most, for the crystal and each end.
         band_steps: at most, for a band.
+        softening: for ``"needed"``: take it that relaxing lowers no barrier of the landscape by more than this, eV;
+            legs that cannot matter then are not computed. inf assumes nothing.
         out: folder for results of each stage: a run that was stopped goes on there.
         budget: seconds after which no more is computed; what is there is returned.
         progress: called after every step; after every leg where several run side by side.
@@ -112,10 +99,7 @@ def relax_hops(
         DisorderError: positions are partly filled: order the crystal first (`fastin.order`).
         MissingDependencyError: ASE or the potential's library is not installed.
     """
-    run = prepare(
-        source,
-        calculator,
-        ion=ion,
+    request = Request(
         mechanism=mechanism,
         legs=legs,
         images=images,
@@ -124,46 +108,28 @@ def relax_hops(
         climb=climb,
         end_steps=end_steps,
         band_steps=band_steps,
-        out=out,
-        num_threads=num_threads,
-        **options,
+        softening=softening,
     )
+    run = prepare(source, calculator, request, ion=ion, out=out, num_threads=num_threads, **options)
     return run.finish(budget, progress, workers, scheduler)
 
 
 def prepare(
     source: Any,
     calculator: Any,
+    request: Request | None = None,
     *,
     ion: IonName | None = None,
-    mechanism: str | None = None,
-    legs: str | Sequence[int] = "needed",
-    images: int = 5,
-    supercell: float | Sequence[int] = 8.0,
-    fmax: float = 0.05,
-    climb: bool = True,
-    end_steps: int = 300,
-    band_steps: int = 300,
     out: str | PathLike[str] | None = None,
     num_threads: int | None = None,
     **options: Any,
 ) -> Run:
     """A run before anything is relaxed: its legs, its cost (`Run.estimate`), `Run.finish`; see `relax_hops`."""
     potential = load_potential(calculator)
-    settings = _settings(images, fmax, climb, end_steps, band_steps)
     paths = _paths(source, ion, num_threads, options)
     refuse_disorder(paths.crystal)
     potential.refuse_unknown([*paths.crystal.number.tolist(), paths.ion.number], paths.source)
-    return Run(paths, potential, settings, mechanism, legs, supercell, None if out is None else Path(out))
-
-
-def _settings(images: int, fmax: float, climb: bool, end_steps: int, band_steps: int) -> Settings:
-    for name, value in (("images", images), ("end_steps", end_steps), ("band_steps", band_steps)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise InputError(f"{name} must be a whole number of 1 or more, not {value!r}")
-    if not (math.isfinite(fmax) and fmax > 0):
-        raise InputError(f"fmax must be positive (eV/A), not {fmax}")
-    return Settings(int(images), float(fmax), bool(climb), int(end_steps), int(band_steps))
+    return Run(paths, potential, request or Request(), None if out is None else Path(out))
 
 
 def _paths(source: Any, ion: IonName | None, num_threads: int | None, options: dict[str, Any]) -> TransportNetwork:
@@ -187,29 +153,18 @@ class Run:
     Args:
         paths: the transport network.
         potential: of energies and forces.
-        settings: how.
-        mechanism: of the legs, or None.
-        legs: see `relax_hops`.
-        supercell: see `relax_hops`.
+        request: which legs, and how.
         folder: for checkpoints, or None.
     """
 
-    def __init__(
-        self,
-        paths: TransportNetwork,
-        potential: Potential,
-        settings: Settings,
-        mechanism: str | None,
-        legs: str | Sequence[int],
-        supercell: float | Sequence[int],
-        folder: Path | None,
-    ) -> None:
+    def __init__(self, paths: TransportNetwork, potential: Potential, request: Request, folder: Path | None) -> None:
         from fastin.transport.neb import default_mechanism
 
         self.paths = paths
         self.potential = potential
-        self.settings = settings
-        self.mechanism = default_mechanism(paths, mechanism)
+        self.request = request
+        self.settings = request.settings
+        self.mechanism = default_mechanism(paths, request.mechanism)
         self.all_legs: tuple[Leg, ...] = paths.legs(self.mechanism)
         if not self.all_legs:
             raise InputError(
@@ -217,19 +172,24 @@ class Run:
                 "raise energy_cutoff or choose another mechanism"
             )
         self.places: Places = places_of(paths.leg_finder, self.mechanism)
-        self.numbers = self._chosen(legs)
-        self.supercell = common_supercell(paths, [self.all_legs[k] for k in self.numbers], supercell)
+        self.bounded = request.legs == "needed"
+        self.numbers = self._chosen(request.legs)
+        self.supercell = common_supercell(paths, [self.all_legs[k] for k in self.numbers], request.supercell)
         self.folder = folder
 
     def _chosen(self, legs: str | Sequence[int]) -> list[int]:
+        """Legs to relax, in order; where barriers decide which matter, all that may come to that."""
         count = len(self.all_legs)
         if isinstance(legs, str):
+            heights = {k: leg.energy for k, leg in enumerate(self.all_legs)}
             if legs == "all":
                 return list(range(count))
-            if legs == "needed":
-                heights = {k: leg.energy for k, leg in enumerate(self.all_legs)}
-                return needed(self.places, heights) or [0]
-            raise InputError(f"legs must be 'needed', 'all' or numbers, not {legs!r}")
+            smallest = smallest_set(self.places, heights) or [0]
+            if legs == "smallest":
+                return smallest
+            matter = still_open(self.places, {}, dict.fromkeys(heights, (0.0, 0.0)), False).legs
+            rest = sorted(matter - set(smallest), key=lambda k: (heights[k], k))
+            return [*smallest, *rest]
         chosen = []
         for k in legs:
             if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 0 <= k < count:
@@ -238,6 +198,18 @@ class Run:
         if not chosen:
             raise InputError("no leg was named")
         return list(dict.fromkeys(chosen))
+
+    def open_legs(self, done: Mapping[int, RelaxedLeg], left: Mapping[int, str]) -> Open:
+        """Which of the legs that are not there can still change a percolation barrier, and why the others cannot."""
+        return self._open({k: (leg.barrier, leg.barrier_backward) for k, leg in done.items()}, left)
+
+    def _open(self, barriers: Mapping[int, tuple[float, float]], left: Container[int]) -> Open:
+        waiting = {
+            k: least_barriers(leg.barrier, leg.barrier_backward, self.request.softening)
+            for k, leg in enumerate(self.all_legs)
+            if k not in barriers and k not in left
+        }
+        return still_open(self.places, barriers, waiting, self.mechanism == "vacancy")
 
     def _key(self, leg: int) -> str:
         """Digest of what a leg's numbers depend on."""
@@ -259,39 +231,43 @@ class Run:
         name = "parent" if leg < 0 else f"leg_{leg:02d}"
         return Kept(None if self.folder is None else self.folder / name, self._key(leg))
 
-    def parent(self, watch: Callable[[str, int, float], None]) -> tuple[FloatArray, bool, float]:
+    def parent(self, watch: Watch) -> tuple[FloatArray, bool, float]:
         """Displacements of the crystal's rows when it relaxes (angstrom), whether it came to rest, its energy (eV)."""
-        from fastin.relax.band import Relaxed, relax_cell
+        from fastin.relax.band import Relaxed
 
         crystal = self.paths.crystal
         before = crystal.frac @ crystal.cell
 
-        def make() -> dict[str, Any]:
-            found = relax_cell(
-                *(self.potential.calculator(), crystal.number.astype(np.int64), crystal.cell, before),
-                *(END_SHARE * self.settings.fmax, self.settings.end_steps, watch, "parent"),
-            )
+        def make(journal: Journal) -> dict[str, Any]:
+            numbers = crystal.number.astype(np.int64)
+            found = self._relaxed(numbers, crystal.cell, before, watch, "parent", journal)
             return to_plain(found)
 
         found: Relaxed = from_plain(Relaxed, self.kept(-1)("parent", make))
         return found.positions - before, found.converged, found.energy
 
-    def drop(self, displacement: FloatArray, energy: float, watch: Callable[[str, int, float], None]) -> float:
+    def _relaxed(
+        self, numbers: npt.NDArray[np.int64], cell: FloatArray, positions: FloatArray, watch: Watch, stage: str,
+        journal: Journal,
+    ) -> Relaxed:  # fmt: skip
+        from fastin.relax.band import relax_cell
+
+        limit, steps = END_SHARE * self.settings.fmax, self.settings.end_steps
+        calculator = self.potential.calculator()
+        return relax_cell(calculator, numbers, cell, positions, limit, steps, watch, stage, journal)
+
+    def drop(self, displacement: FloatArray, energy: float, watch: Watch) -> float:
         """Energy that the supercell of the relaxed crystal loses when it is shaken and relaxed again, eV.
 
         A relaxation that starts in a symmetric place stays symmetric, on a maximum as well as in a minimum.
         """
-        from fastin.relax.band import relax_cell
         from fastin.relax.cells import shaken
 
         crystal = self.paths.crystal
         numbers, cell, positions = shaken(crystal, displacement, self.supercell)
 
-        def make() -> dict[str, Any]:
-            found = relax_cell(
-                *(self.potential.calculator(), numbers, cell, positions),
-                *(END_SHARE * self.settings.fmax, self.settings.end_steps, watch, "shaken"),
-            )
+        def make(journal: Journal) -> dict[str, Any]:
+            found = self._relaxed(numbers, cell, positions, watch, "shaken", journal)
             return {"energy": found.energy, "steps": found.steps}
 
         name = "shaken_" + "x".join(map(str, self.supercell))
@@ -319,12 +295,24 @@ class Run:
         found: FloatArray = (both[None] + (cells @ paths.cell)[:, None]).reshape(-1, 3)
         return found
 
+    def waiting(self) -> list[int]:
+        """Legs that may still have to be relaxed."""
+        there: dict[int, tuple[float, float]] = {}
+        for k in self.numbers:
+            if (band := self.kept(k).read("band")) is not None:
+                energy = band["energy"]
+                there[k] = (max(energy) - energy[0], max(energy) - energy[-1])
+        rest = [k for k in self.numbers if k not in there]
+        if self.bounded:
+            matter = self._open(there, ()).legs
+            rest = [k for k in rest if k in matter]
+        return rest
+
     def estimate(self, workers: int = 1) -> Estimate:
-        """What the legs that are not there yet will cost, from one timed structure."""
-        todo = [k for k in self.numbers if self.kept(k).read("band") is None]
+        """What the legs that are not there yet will cost at most, from one timed structure."""
+        todo = len(self.waiting())
         band = self.band(self.numbers[0], np.zeros((len(self.paths.crystal.number), 3)))
-        found = estimate(self.potential.calculator(), band, len(todo), self.settings.images, min(workers, len(todo)))
-        return found
+        return estimate(self.potential.calculator(), band, todo, self.settings.images, min(workers, todo))
 
     def finish(
         self,
@@ -347,7 +335,7 @@ class Run:
                 f"calculator {self.potential.name} is an object of this process: name one (module:factory) to relax "
                 "legs in others"
             )
-        clock = _Clock(budget, progress, len(self.numbers))
+        clock = Clock(budget, progress, len(self.numbers))
         done: dict[int, RelaxedLeg] = {}
         left: dict[int, str] = {}
         flags: list[str] = []
@@ -356,60 +344,85 @@ class Run:
             displacement, rested, energy = self.parent(clock.watch(-1))
             drop = self.drop(displacement, energy, clock.watch(-1))
             flags = parent_flags(displacement, rested, drop)
-            places = self.place_points(displacement)
-            bands: dict[int, Band] = {}
-            for k in self.numbers:
-                try:
-                    bands[k] = self.band(k, displacement)
-                except FastinError as error:
-                    left[k] = str(error)
-                    clock.done += 1
-            if scheduler is not None or (workers > 1 and len(bands) > 1):
-                self._elsewhere(bands, places, clock, done, left, workers, scheduler)
+            work = _Work(self, displacement, clock, done, left)
+            if scheduler is not None or (workers > 1 and len(self.numbers) > 1):
+                while work.elsewhere(workers, scheduler):
+                    pass  # what came last may have left legs that matter again
             else:
-                self._here(bands, places, clock, done, left)
+                work.here()
         except OutOfBudgetError:
             pass
-        for k in self.numbers:
-            if k not in done and k not in left:
-                left[k] = OVER_BUDGET
-        return RelaxedHops.assemble(self.paths, self.potential, self, done, left, flags, drop)
+        closed: dict[int, str] = {}
+        if self.bounded:
+            said = self.open_legs(done, left)
+            closed = dict(said.closed)
+            left |= dict.fromkeys(sorted(said.legs), OVER_BUDGET)
+        else:
+            left |= {k: OVER_BUDGET for k in self.numbers if k not in done and k not in left}
+        return RelaxedHops.assemble(self, done, left, closed, flags, drop)
 
-    def _here(
-        self,
-        bands: dict[int, Band],
-        places: FloatArray,
-        clock: _Clock,
-        done: dict[int, RelaxedLeg],
-        left: dict[int, str],
+
+class _Work:
+    """The legs of a run, one after another or side by side.
+
+    Args:
+        run: of the legs.
+        displacement: (N, 3) of the crystal's rows to the relaxed parent, angstrom.
+        clock: of the run.
+        done: filled with what is there.
+        left: filled with why there is none.
+    """
+
+    def __init__(
+        self, run: Run, displacement: FloatArray, clock: Clock, done: dict[int, RelaxedLeg], left: dict[int, str]
     ) -> None:
-        for k, band in bands.items():
+        self.run, self.displacement, self.clock, self.done, self.left = run, displacement, clock, done, left
+        self.places = run.place_points(displacement)
+        self.begun: set[int] = set()
+
+    def bands(self) -> Iterator[tuple[int, Band]]:
+        """Legs to relax and their first images: which comes next is decided when it is asked for."""
+        while (k := self._next()) is not None:
+            self.begun.add(k)
             try:
-                done[k] = relax_leg(
-                    *(k, band, self.potential.calculator(), self.settings, places, self.kept(k), clock.watch(k))
+                yield k, self.run.band(k, self.displacement)
+            except FastinError as error:
+                self.left[k] = str(error)
+                self.clock.done += 1
+
+    def _next(self) -> int | None:
+        rest = [k for k in self.run.numbers if k not in self.begun]
+        if self.run.bounded:
+            matter = self.run.open_legs(self.done, self.left).legs
+            rest = [k for k in rest if k in matter]
+            self.clock.legs = len(self.begun) + len(rest)
+        return rest[0] if rest else None
+
+    def here(self) -> None:
+        """One after another, in this process."""
+        run = self.run
+        for k, band in self.bands():
+            watch = self.clock.watch(k)
+            try:
+                self.done[k] = relax_leg(
+                    *(k, band, run.potential.calculator(), run.settings, self.places, run.kept(k), watch)
                 )
             except FastinError as error:
-                left[k] = str(error)
-            clock.done += 1
+                self.left[k] = str(error)
+            self.clock.done += 1
 
-    def _elsewhere(
-        self,
-        bands: dict[int, Band],
-        places: FloatArray,
-        clock: _Clock,
-        done: dict[int, RelaxedLeg],
-        left: dict[int, str],
-        workers: int,
-        scheduler: Any,
-    ) -> None:
-        assert self.potential.spec is not None
-        spec = self.potential.spec
+    def elsewhere(self, workers: int, scheduler: Any) -> bool:
+        """In other processes; whether any leg was begun."""
+        run, clock = self.run, self.clock
+        assert run.potential.spec is not None
+        spec = run.potential.spec
         until = None if clock.budget is None else time.time() + clock.budget - clock.spent
+        before = len(self.begun)
         jobs = (
-            LegJob(k, spec, band, self.settings, places, self.kept(k).folder, self.kept(k).key, until)
-            for k, band in bands.items()
+            LegJob(k, spec, band, run.settings, self.places, run.kept(k).folder, run.kept(k).key, until)
+            for k, band in self.bands()
         )
-        count = min(workers, len(bands))
+        count = min(workers, len(run.numbers))
         threads = max(1, get_num_threads() // count)
         found = on_dask(jobs, scheduler) if scheduler is not None else in_processes(jobs, count, threads)
         for answer in found:
@@ -417,36 +430,9 @@ class Run:
                 continue
             k, result = answer
             if isinstance(result, str):
-                left[k] = result
+                self.left[k] = result
             else:
-                done[k] = result
+                self.done[k] = result
             clock.done += 1
             clock.tell(k, "done", 0, math.nan)
-
-
-class _Clock:
-    """Time spent and left, told to the caller."""
-
-    def __init__(self, budget: float | None, progress: Callable[[Progress], None] | None, legs: int) -> None:
-        self.budget = budget
-        self.progress = progress
-        self.legs = legs
-        self.done = 0
-        self.since = time.monotonic()
-
-    @property
-    def spent(self) -> float:
-        return time.monotonic() - self.since
-
-    def tell(self, leg: int, stage: str, step: int, force: float) -> None:
-        if self.progress is not None:
-            left = self.spent / self.done * (self.legs - self.done) if self.done else math.nan
-            self.progress(Progress(leg, stage, step, force, self.done, self.legs, self.spent, left))
-
-    def watch(self, leg: int) -> Callable[[str, int, float], None]:
-        def after(stage: str, step: int, force: float) -> None:
-            self.tell(leg, stage, step, force)
-            if self.budget is not None and self.spent > self.budget:
-                raise OutOfBudgetError
-
-        return after
+        return len(self.begun) > before

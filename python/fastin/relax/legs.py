@@ -13,6 +13,7 @@ import numpy as np
 from fastin.relax.band import Relaxed, RelaxedBand, Watch, relax_band, relax_cell
 from fastin.relax.cells import Band
 from fastin.relax.flags import band_flags
+from fastin.relax.journal import Journal
 from fastin.runtime.files import digest, write_text
 from fastin.transport.parts import FloatArray
 
@@ -112,18 +113,23 @@ class Kept:
         self.folder = folder
         self.key = key
 
-    def __call__(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The result of a stage: from its file, or made and written."""
+    def __call__(self, name: str, make: Callable[[Journal], dict[str, Any]]) -> dict[str, Any]:
+        """The result of a stage: from its file, or made and written; `make` goes on from what its journal holds."""
         found = self.read(name)
         if found is not None:
             return found
-        made = make()
+        journal = Journal(None if self.folder is None else self.folder / f"{name}.steps", self.key)
+        try:
+            made = make(journal)
+        finally:
+            journal.close()
         # floats are written so that they are read back as they were: the next stage sees the same numbers either way
         text = json.dumps(made)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             whole = json.dumps({"key": self.key, "digest": digest(text.encode()), "result": made})
             write_text(self.folder / f"{name}.json", whole)
+        journal.remove()
         result: dict[str, Any] = json.loads(text)
         return result
 
@@ -167,10 +173,17 @@ def relax_leg(
     ends = []
     for name, k in (("start", 0), ("end", -1)):
 
-        def make(k: int = k, name: str = name) -> dict[str, Any]:
+        def make(journal: Journal, k: int = k, name: str = name) -> dict[str, Any]:
             found = relax_cell(
-                *(calculator, band.numbers, band.cell, band.positions[k]),
-                *(END_SHARE * settings.fmax, settings.end_steps, watch, name),
+                calculator,
+                band.numbers,
+                band.cell,
+                band.positions[k],
+                END_SHARE * settings.fmax,
+                settings.end_steps,
+                watch,
+                name,
+                journal,
             )
             return to_plain(found)
 
@@ -180,10 +193,11 @@ def relax_leg(
     last = ends[1].positions - band.positions[-1]
     positions = band.positions + (1.0 - share) * first + share * last
 
-    def make_band() -> dict[str, Any]:
+    def make_band(journal: Journal) -> dict[str, Any]:
         found = relax_band(
             *(calculator, band.numbers, band.cell, positions, ends),
             *(settings.fmax, settings.band_steps, settings.climb, watch),
+            journal=journal,
         )
         return to_plain(found)
 

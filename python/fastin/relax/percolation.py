@@ -20,6 +20,7 @@ from fastin.transport.legs import LegFinder
 from fastin.transport.parts import FloatArray
 from fastin.transport.ways import ends_of
 
+_EQUAL = 1e-9  # eV
 _ONE_SADDLE = 0.4  # angstrom between saddles of one way
 
 
@@ -215,19 +216,35 @@ def percolate(places: Places, barriers: Mapping[int, tuple[float, float]], vacan
         height[leg] = max(by_kind[start] + ahead, by_kind[end] + back)
     levels: list[float] = []
     rests: list[tuple[int, ...]] = []
-    order = sorted(height, key=lambda k: (height[k], k))
     for d in (1, 2, 3):
-        count = next((n for n in range(1, len(order) + 1) if _rank(places, order[:n]) >= d), None)
-        if count is None:
-            levels.append(math.inf)
-            rests.append(())
-            continue
-        top = order[:count]
-        parts = [members for rank, members in ranks(places, top) if rank >= d]
-        low = min(float(np.nanmin(energy[members])) for members in parts)
-        levels.append(height[order[count - 1]] - low)
-        rests.append(tuple(needed(places, {k: height[k] for k in top}, (d,))))
+        level, low, below = level_in(places, height, by_kind, d)
+        levels.append(level - low)
+        rests.append(tuple(needed(places, {k: height[k] for k in below}, (d,))))
     return Percolation(np.array(levels), tuple(rests), energy, height)
+
+
+def level_in(
+    places: Places, height: Mapping[int, float], energy: Mapping[int, float], d: int
+) -> tuple[float, float, list[int]]:
+    """Level at which legs go on in d dimensions, the lowest place there (eV), and the legs up to that level.
+
+    Args:
+        places: with all legs.
+        height: class of legs -> saddle, eV.
+        energy: class of places -> eV.
+        d: dimensions.
+
+    Returns:
+        inf, 0 and no leg where they never do.
+    """
+    order = sorted(height, key=lambda k: (height[k], k))
+    count = next((n for n in range(1, len(order) + 1) if _rank(places, order[:n]) >= d), None)
+    if count is None:
+        return math.inf, 0.0, []
+    level = height[order[count - 1]]
+    below = [k for k in order if height[k] <= level + _EQUAL]  # saddles of one height open together
+    low = min(energy[int(places.kind[m])] for rank, members in ranks(places, below) if rank >= d for m in members)
+    return level, low, below
 
 
 def hop_model(

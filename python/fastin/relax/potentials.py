@@ -169,18 +169,9 @@ def _chgnet() -> Potential:
 
 def _sevennet() -> Potential:
     def make() -> Any:
-        import logging
-        import warnings
+        from fastin.relax.sevennet import sevennet_forces
 
-        logging.getLogger("matscipy").setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the accelerators that are not there
-            from sevenn.calculator import SevenNetCalculator
-
-            made = SevenNetCalculator("7net-l3i5", device="cpu")
-        for weight in made.model.parameters():
-            weight.requires_grad_(False)
-        return made
+        return sevennet_forces()
 
     return Potential("sevennet", make, "sevennet", _ELEMENTS_OF_MPTRJ, _ELEMENTS_OF_MPTRJ)
 

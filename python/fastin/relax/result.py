@@ -34,7 +34,8 @@ class RelaxedHops:
         supercell: multiples of the crystal's cell in which they were relaxed.
         settings: how.
         legs: by number of `TransportNetwork.legs`.
-        left: number of a leg -> why it has no barrier.
+        left: number of a leg -> why it has no barrier, though it was asked for or can matter.
+        closed: number of a leg that was not relaxed -> why it cannot change the percolation barriers.
         flags: of the crystal, for all legs.
         drop: eV by which the supercell of the crystal ends lower after it was shaken; NaN where that was not reached.
         percolation: of the relaxed legs.
@@ -49,6 +50,7 @@ class RelaxedHops:
     settings: Settings
     legs: Mapping[int, RelaxedLeg]
     left: Mapping[int, str]
+    closed: Mapping[int, str]
     flags: tuple[str, ...]
     drop: float
     percolation: Percolation
@@ -58,17 +60,18 @@ class RelaxedHops:
 
     @classmethod
     def assemble(
-        cls, paths: TransportNetwork, potential: Any, run: Any, done: dict[int, RelaxedLeg], left: dict[int, str],
-        flags: list[str], drop: float,
+        cls, run: Any, done: dict[int, RelaxedLeg], left: dict[int, str], closed: dict[int, str], flags: list[str],
+        drop: float,
     ) -> RelaxedHops:  # fmt: skip
-        """The result of a run."""
+        """The result of a `fastin.relax.hops.Run`."""
+        paths, potential = run.paths, run.potential
         unseen = potential.unseen([*paths.crystal.number.tolist(), paths.ion.number])
         common = [*flags, *(["unseen-element"] if unseen else [])]
         barriers = {k: (leg.barrier, leg.barrier_backward) for k, leg in done.items()}
         found = percolate(run.places, barriers, run.mechanism == "vacancy")
         differ = _ends_that_differ(run.places, done)
         legs = {k: leg if k not in differ else _flagged(leg, "ends-differ") for k, leg in sorted(done.items())}
-        notes = _notes(found, legs, left, len(run.all_legs), unseen)
+        notes = _notes(found, legs, left, closed, len(run.all_legs), run.request.softening, unseen)
         if drop > DROP:
             atoms = len(paths.crystal.number) * math.prod(run.supercell)
             said = (
@@ -77,8 +80,8 @@ class RelaxedHops:
             )
             notes = (said, *notes)
         return cls(
-            paths.source, potential.name, run.mechanism, run.supercell, run.settings, legs, left, tuple(common),
-            drop, found, notes, paths, run.places,
+            paths.source, potential.name, run.mechanism, run.supercell, run.settings, legs, left, closed,
+            tuple(common), drop, found, notes, paths, run.places,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -200,6 +203,7 @@ class RelaxedHops:
                 for k, leg in self.legs.items()
             ],
             "left": {str(k): why for k, why in self.left.items()},
+            "closed": {str(k): why for k, why in self.closed.items()},
             "notes": list(self.notes),
         }  # fmt: skip
 
@@ -220,8 +224,9 @@ def _ends_that_differ(places: Places, legs: Mapping[int, RelaxedLeg]) -> set[int
 
 
 def _notes(
-    found: Percolation, legs: Mapping[int, RelaxedLeg], left: Mapping[int, str], count: int, unseen: tuple[str, ...]
-) -> tuple[str, ...]:
+    found: Percolation, legs: Mapping[int, RelaxedLeg], left: Mapping[int, str], closed: Mapping[int, str], count: int,
+    softening: float, unseen: tuple[str, ...],
+) -> tuple[str, ...]:  # fmt: skip
     notes = []
     if unseen:
         notes.append(f"the potential was not trained on {', '.join(unseen)}")
@@ -230,7 +235,13 @@ def _notes(
     for k in doubted:
         said = "; ".join(FLAGS[f] for f in legs[k].flags if f not in REMARKS)
         notes.append(f"leg {k}, which percolation rests on: {said}")
-    more = count - len(legs)
+    if closed:
+        bound = f", if relaxing lowers no barrier of the landscape by more than {softening:g} eV"
+        notes.append(
+            f"{len(closed)} of {count} legs were not relaxed: they cannot change the percolation barriers"
+            + (bound if math.isfinite(softening) else "")
+        )
+    more = count - len(legs) - len(closed)
     if more:
         notes.append(
             f"{more} of {count} legs have no relaxed barrier: one of them may be lower than those that percolation "

@@ -124,12 +124,23 @@ def on_dask(jobs: Iterator[LegJob], scheduler: Any) -> Iterator[tuple[int, Relax
     except (OSError, ValueError) as error:
         raise InputError(f"no Dask scheduler answers at {scheduler}: {error}") from error
     try:
-        numbers = {}
-        for job in jobs:
-            numbers[client.submit(run_job, job, pure=False)] = job.number
-        for future in as_completed(list(numbers)):
+        numbers: dict[Any, int] = {}
+        ready = as_completed([])
+        many = max(1, sum(client.nthreads().values()))
+
+        def feed() -> None:  # what a leg gives may spare others: no more wait than the cluster computes
+            while len(numbers) < many and (job := next(jobs, None)) is not None:
+                future = client.submit(run_job, job, pure=False)
+                numbers[future] = job.number
+                ready.add(future)
+
+        feed()
+        while numbers:
+            future = next(ready)
+            number = numbers.pop(future)
             failed = future.exception()
-            yield numbers[future], future.result() if failed is None else f"{type(failed).__name__}: {failed}"
+            yield number, future.result() if failed is None else f"{type(failed).__name__}: {failed}"
+            feed()
     finally:
         if owned:
             client.close()

@@ -11,7 +11,7 @@ from typing import Any
 from fastin.errors import InputError
 from fastin.screening.job import BARRIER_OPTIONS, GRID_OPTIONS, NETWORK_OPTIONS, Job, Scalar, Task
 
-_OPTIONS = frozenset({"calculator", "mechanism", "images", "supercell", "fmax", "where"})
+_OPTIONS = frozenset({"calculator", "mechanism", "legs", "softening", "images", "supercell", "fmax", "where"})
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
