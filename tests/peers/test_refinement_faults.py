@@ -56,3 +56,17 @@ def test_windows_that_chase_their_levels(shared):
 )
 def test_searches_that_went_on(shared, file, identifier):
     check(fastin.compute_barriers(from_shared(shared, file, identifier), num_threads=1))
+
+
+@pytest.mark.parametrize(
+    ("file", "identifier", "ion"),
+    [("na_mp_ordered.jsonl.gz", "mp-755141", "Na"), ("li_mp_ordered.jsonl.gz", "mp-1275494", "Li")],
+)
+def test_levels_set_by_the_foot_of_a_string(shared, file, identifier, ion):
+    """NaHoO2 and Li3CrCo3O8 read 0.002 and 0.167 eV: the energy of the minimum below the foot, not of the foot."""
+    crystal = from_shared(shared, file, identifier)
+    result = fastin.compute_barriers(crystal, ion, num_threads=1)
+    check(result)
+    finer = fastin.compute_barriers(crystal, ion, resolution=0.15, num_threads=1)
+    assert result.values() == pytest.approx(finer.values(), abs=0.01)
+    assert result.path_1d.energy.max() == pytest.approx(result.e1d, abs=0.05)

@@ -69,6 +69,7 @@ class Refiner {
     BasinEdge edge;
     bool strung = false;  // `way` leads from the foot of a string to its end
     std::array<Vec3, 2> way{};
+    Vec3 foot;  // of the string
   };
 
   double margin(double energy) const { return options_.margin + options_.margin_slope * (energy - bottom_); }
@@ -309,8 +310,11 @@ class Refiner {
       if (edge.a == edge.b && edge.cell == Int3{}) continue;
       const BasinEdge below = polisher_.drained_edge(hop.tips[side], hop.ends[side]);
       const bool same = below.a == edge.a && below.cell == edge.cell;
-      slopes_.push_back(
-          {hop.foot_energy[side], edge, true, {same ? hop.tips[side] : hop.feet[side], hop.ends[side]}});
+      slopes_.push_back({hop.foot_energy[side],
+                         edge,
+                         true,
+                         {same ? hop.tips[side] : hop.feet[side], hop.ends[side]},
+                         hop.feet[side]});
     }
   }
 
@@ -323,7 +327,7 @@ class Refiner {
     looked_[b] = 1;
     const GridLandscape::Label label = polisher_.label_at(polisher_.minimum_of(basin).frac);
     if (label.basin != basin)
-      slopes_.push_back({landscape_.grid().at(voxel), {basin, label.basin, label.cell}});
+      slopes_.push_back({landscape_.grid().at(voxel), {basin, label.basin, label.cell}, false, {}, {}});
   }
 
   void keep_connections(const std::vector<Item>& items) {
@@ -394,7 +398,9 @@ class Refiner {
       }
       if (critical_[d].hop == kSlope) {
         const Slope& slope = slopes_[static_cast<std::size_t>(critical_[d].pass)];
-        level.saddle = landscape_.grid().frac(minima[static_cast<std::size_t>(slope.edge.a)]);
+        // Of a string the foot, whose energy this is; its basin's grid minimum may lie an eV below.
+        level.saddle = slope.strung ? slope.foot
+                                    : landscape_.grid().frac(minima[static_cast<std::size_t>(slope.edge.a)]);
       } else if (critical_[d].hop >= 0) {
         const PassState& s = states_[static_cast<std::size_t>(critical_[d].pass)];
         const Hop& hop = s.hops[static_cast<std::size_t>(critical_[d].hop)];

@@ -53,7 +53,8 @@ void sharpen(const EnergyField& exact, const SearchOptions& options, RefinedPerc
                               : PathPoint{level.saddle, exact.energy(level.saddle)};
     });
     level.saddle = saddle.frac;
-    level.energy = saddle.energy;
+    // A level that is no point's own energy (the foot of a string, a bound on what is not explained) stays.
+    if (level.stationary || std::abs(saddle.energy - level.energy) <= kAlike) level.energy = saddle.energy;
     minimum(&level.minimum, &level.minimum_energy);
     if (level.minimum_energy < result->minimum_energy) {
       result->minimum = level.minimum;

@@ -8,6 +8,8 @@
 #include "fastin/percolation/merge_tree.hpp"
 #include "fastin/percolation/percolation_path.hpp"
 #include "fastin/percolation/refine.hpp"
+#include "fastin/percolation/sharpen.hpp"
+#include "fastin/percolation/walks.hpp"
 
 using namespace fastin;
 
@@ -192,9 +194,48 @@ void test_grid_by_hand() {
   CHECK_THROWS(GridLandscape(view, 6), InvalidInput);
 }
 
+// A level that belongs to no point (the foot of a string: NaHoO2 read 0.002 eV instead of 1.84) is not
+// replaced by the energy of the point beside it.
+void test_sharpen_keeps_bounds() {
+  const Cosines field({4, 4, 4}, {1, 1, 1}, {0, 0, 0});
+  RefinedPercolation result;
+  result.minimum_energy = -3.0;
+  for (std::size_t d = 0; d < 3; ++d) {
+    RefinedLevel& level = result.levels[d];
+    level.energy = d == 0 ? -1.5 : -1.0004;
+    level.minimum_energy = -3.0;
+    level.saddle = d == 0 ? Vec3{0, 0, 0} : Vec3{0.495, 0, 0};
+    level.stationary = d == 1;
+  }
+  result.levels[2].saddle = Vec3{0.5, 0, 0};
+  sharpen(field, SearchOptions{}, &result);
+  CHECK_NEAR(result.levels[0].energy, -1.5, 1e-12);
+  CHECK_NEAR(result.levels[1].energy, -1.0,
+             1e-3);  // 0.01 of a cell off: no saddle of this level, exact there
+  CHECK_NEAR(result.levels[2].energy, -1.0, 1e-12);
+}
+
+void test_walks() {
+  const Cosines field({4, 5, 6}, {1, 0.7, 0.4}, {0.1, 0.2, 0.3});
+  const VoidWalk at_void = walk_void(field, {0.2, 0.1, 0.35});
+  CHECK_NEAR(at_void.centre, field.energy({0.2, 0.1, 0.35}), 1e-12);
+  CHECK_NEAR(at_void.valley, -2.1, 1e-4);
+  // From beside the pass along x: down in the plane across it, then up to the saddle.
+  const BottleneckWalk neck = walk_bottleneck(field, {0.55, 0.25, 0.35}, {1, 0, 0});
+  CHECK_NEAR(neck.centre, field.energy({0.55, 0.25, 0.35}), 1e-12);
+  CHECK_NEAR(neck.crossing, field.energy({0.55, 0.2, 0.3}), 1e-4);
+  CHECK_NEAR(neck.pass, 1.0 - 0.7 - 0.4, 1e-3);
+  // On a ridge by symmetry: the walk leaves it.
+  CHECK(walk_void(field, {0.1, 0.7, 0.3}).valley < field.energy({0.1, 0.7, 0.3}) - 0.5);
+  const BottleneckWalk lost = walk_bottleneck(field, {0.55, 0.25, 0.35}, {0, 0, 0});
+  CHECK(lost.centre == lost.pass && lost.centre == lost.crossing);
+}
+
 }  // namespace
 
 int main() {
+  test_sharpen_keeps_bounds();
+  test_walks();
   const Vec3 amplitude{0.2, 0.35, 0.6}, shift{0.137, 0.291, 0.415};
   const Cosines field({3.1, 4.2, 3.7}, amplitude, shift);
   test_eigen();
