@@ -147,3 +147,9 @@ def test_every_formula_of_the_training_table_is_read() -> None:
 
     table = load_measured(model_folder() / "measured_lithium.csv")
     assert len(table.formula) > 850
+
+
+def test_the_limit_of_rounding_does_not_depend_on_the_order_of_the_elements() -> None:
+    amounts = parse_formula("Li1.225Al0.225Zr1.55(PO4)3")  # 0.9 charges of 18 atoms: at the limit
+    for order in (sorted(amounts), sorted(amounts, reverse=True), ["P", "Li", "O", "Zr", "Al"]):
+        assert check_compound({element: amounts[element] for element in order}, "") == pytest.approx(-0.9)

@@ -98,9 +98,10 @@ def test_a_crystal_without_lithium_is_flagged(tmp_path):
     assert fluoride["class"] == "out of domain"
     assert fluoride["warnings"][0].startswith("holds no Li")
     assert chloride["class"] == "out of domain"  # simple cells are unlike every labelled pattern
-    assert "unlike every labelled pattern" in chloride["warnings"][0]
+    assert "of two elements only" in chloride["warnings"][0]  # the formula says nothing either
+    assert "unlike every labelled pattern" in chloride["warnings"][1]
     assert len(chloride["neighbours"]) == 3
-    assert chloride["probability_formula"] < 0.1
+    assert chloride["probability_formula"] is None
     assert not any("holds" in reason for reason in chloride["warnings"])
     assert chloride["composition_checked"]
     measured = tmp_path / "caf2.xy"
@@ -213,8 +214,8 @@ def test_ranks_rest_on_formula_and_pattern(tmp_path):
             found[way] = {row["id"]: row for row in csv.DictReader(file)}
         assert "recall" in result.output
     assert {row["by"] for row in found["pattern"].values()} == {"pattern"}
-    assert found["both"]["LiCl"]["by"] == "pattern and formula"
-    assert found["formula"]["LiCl"]["by"] == "formula"
+    assert found["both"]["Li3PO4_gamma"]["by"] == "pattern and formula"
+    assert found["formula"]["Li3PO4_gamma"]["by"] == "formula"
     order = sorted(found["both"], key=lambda name: int(found["both"][name]["rank"]))
     outside = [name for name in order if "out-of-domain" in found["both"][name]["flags"]]
     assert {"CaF2", "LiCoO2"} <= set(outside)

@@ -25,7 +25,7 @@ from fastin.errors import InputError
 from fastin.ml.composition import composition_features
 from fastin.ml.forest import Forest
 from fastin.ml.formula import check_compound, parse_formula
-from fastin.ml.measured import Domain, MeasuredTable, Neighbour, load_measured, local_error
+from fastin.ml.measured import Domain, MeasuredTable, Neighbour, family_quantiles, load_measured, unlike_any
 
 if TYPE_CHECKING:
     from fastin.crystal.crystal import Crystal
@@ -35,6 +35,10 @@ SIGMA, ENERGY = TARGETS = ("log10_conductivity", "experimental_activation_energy
 REPEAT = {SIGMA: 0.65, ENERGY: 0.06}
 #: Half width of a 90 % interval of a normal distribution, in standard deviations.
 _NINETY = 1.645
+#: Elements of several valences: their compounds are electrodes and catalysts rather than electrolytes.
+_ELECTRONIC = frozenset(
+    {"V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Tc", "Ru", "Rh", "Pd", "Re", "Os", "Ir", "Pt", "Mo", "U", "Pb", "Tl"}
+)
 _TABLE = "measured_lithium.csv"
 
 
@@ -186,15 +190,42 @@ def _modelled(amounts: Mapping[str, float], table: MeasuredTable, distance: Any)
     intercept, slope = card["line"]
     share = card["through_conductivity"]
     means[ENERGY] = (1.0 - share) * means[ENERGY] + share * (intercept + slope * means[SIGMA])
-    out = {}
+    out: dict[str, Quantity] = {}
+    if unlike_any(amounts, table):
+        return out
     for target, forest in forests.items():
         domain = Domain(**forest.card["domain"])
-        known = np.isfinite(table.log10_conductivity if target == SIGMA else table.activation_energy)
+        known = _known(table, target)
         near = float(distance[known].min())
-        width = float(domain.width(deviations[target], near, local_error(distance, table.errors[target])))
+        width = float(domain.width(deviations[target], near))
         value = float(domain.pull(means[target], near))
         if near <= domain.limit:
-            out[target] = _interval(value, domain.one * width, domain.two * width, "model")
+            one, two = family_quantiles(distance, table.ratios[target], table.family, table.weight)
+            out[target] = _interval(value, one * width, two * width, "model")
+    return out
+
+
+def _known(table: MeasuredTable, target: str) -> NDArray[np.bool_]:
+    """Rows in which a quantity was measured."""
+    return np.isfinite(table.log10_conductivity if target == SIGMA else table.activation_energy)
+
+
+def _doubts(
+    amounts: Mapping[str, float], table: MeasuredTable, distance: Any, found: Mapping[str, Quantity]
+) -> list[str]:
+    """What speaks against the numbers that are there."""
+    out = []
+    for target, said in found.items():
+        domain = Domain(**load_forest(target, "composition").card["domain"])
+        share = float(domain.share(float(distance[_known(table, target)].min())))
+        if said.origin == "model" and share < 0.5:
+            name = target.replace("_", " ")
+            out.append(f"{name}: far from every measured compound: {100 * (1 - share):.0f} % of it is their median")
+    electronic = {e: v for e, v in amounts.items() if e in _ELECTRONIC}
+    modelled = any(said.origin == "model" for said in found.values())
+    if modelled and sum(electronic.values()) > 0.05 * sum(amounts.values()):
+        names = ", ".join(electronic)
+        out.append(f"holds {names}: electrons may carry current too; the numbers are meant for the ions alone")
     return out
 
 
@@ -252,11 +283,15 @@ def predict_amounts(
         warnings.append(CrystalWarning("outside-training", text))
     missing = [target for target in TARGETS if target not in found]
     if missing:
-        text = (
-            f"{' and '.join(t.replace('_', ' ') for t in missing)}: nothing like it was measured (distance "
-            f"{nearest[0].distance:.1f} to {nearest[0].formula}, {nearest[0].doi}): no number"
-        )
+        known = _known(table, missing[0])
+        near = table.row(int(np.argmin(np.where(known, distance, np.inf))))
+        away = float(distance[known].min())
+        reason = unlike_any(amounts, table)
+        if reason is None or away > Domain(**load_forest(missing[0], "composition").card["domain"]).limit:
+            reason = f"nothing like it was measured (distance {away:.1f} to {near.formula}, {near.doi})"
+        text = f"{' and '.join(t.replace('_', ' ') for t in missing)}: {reason}: no number"
         warnings.append(CrystalWarning("outside-training", text))
+    warnings += [CrystalWarning("outside-training", text) for text in _doubts(amounts, table, distance, found)]
     unseen = set(amounts) - set(load_forest(SIGMA, "composition").card.get("elements", amounts))
     if unseen:
         text = f"the measured compounds hold no {', '.join(sorted(unseen))}"
@@ -292,7 +327,9 @@ def decades_above_each(amounts: Sequence[Mapping[str, float] | None], sigma: flo
     out = np.full(len(amounts), np.nan)
     rows: dict[int, NDArray[np.float64]] = {}
     for k, own in enumerate(amounts):
-        if own is not None and _is_lithium_compound(own) and float(table.distances(own)[known].min()) <= limit:
+        if own is None or not _is_lithium_compound(own) or unlike_any(own, table) is not None:
+            continue
+        if float(table.distances(own)[known].min()) <= limit:
             rows[k] = forest.row(composition_features(own))[0]
     if rows:
         mean, _ = forest.mean_and_spread(np.array(list(rows.values())))

@@ -9,6 +9,7 @@ two materials, and refused: ``LiI*Al2O3``, ``Li2SO4·Al2O3``, ``Li7La3Zr2O12-Li3
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -349,17 +350,14 @@ def check_compound(amounts: Mapping[str, float], name: str) -> float:
     Raises:
         InputError: a metal, an alloy, or a formula that cannot be neutral by more than 0.05 charges an atom.
     """
-    lowest = highest = 0.0
     present = {element for element, amount in amounts.items() if amount > 0}
-    for element in present:
-        low, high = _span(element, present)
-        lowest += amounts[element] * low
-        highest += amounts[element] * high
+    spans = [(amounts[element], *_span(element, present)) for element in sorted(present)]
+    lowest, highest = math.fsum(x * low for x, low, _ in spans), math.fsum(x * high for x, _, high in spans)
     if not present & _NONMETALS:
         raise InputError(f"{name}: no anion in it: a metal, an alloy or a Zintl phase conducts electrons")
     left = lowest if lowest > 0 else min(highest, 0.0)
-    size = sum(amounts.values())
-    if abs(left) > _ROUNDED * size:
+    size = math.fsum(amounts.values())
+    if abs(left) > _ROUNDED * size + 1e-9:  # at the limit: as rounded, in whatever order the elements come
         span = f"{lowest:+.3g} to {highest:+.3g}"
         raise InputError(f"{name}: cannot be neutral: its oxidation states sum to {span} a formula; check the amounts")
     return left if abs(left) > 1e-3 * size else 0.0

@@ -1,24 +1,26 @@
 """The measured compounds that the models of measured quantities were fitted to, and how far a composition is from them.
 
 A prediction far from every measurement is a guess: the distance to the nearest measured composition (Element Mover's
-Distance) pulls it towards the median and widens its interval, and beyond a limit there is none. Near measurements, the
-interval follows the errors that the model made on them when their papers were left out of its training (`Domain`). All
-constants are fitted on papers, and on whole structural families, that were left out.
+Distance) pulls it towards the median and widens its interval, and beyond a limit there is none (`Domain`). The interval
+follows the errors that the model made on the nearest structural family when its papers were left out of the training
+(`family_quantiles`). All constants are fitted on papers, and on whole families, that were left out.
 """
 
 from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin.crystal.element_features import element_table
 from fastin.errors import InputError
 from fastin.ml.composition import atomic_fractions, mover_profile, mover_profiles
 from fastin.ml.formula import parse_formula
@@ -55,8 +57,9 @@ class Neighbour:
 class MeasuredTable:
     """Measured compounds: formula, log10 conductivity, bound, activation energy, DOI; one row a measurement.
 
-    `profile` has the composition of each row (`mover_profile`), `fraction` its atomic fractions, `errors` by target the
-    absolute error of the row's prediction from other papers (NaN where it was not measured).
+    `profile` has the composition of each row (`mover_profile`), `fraction` its atomic fractions, `family` its
+    structural family ("" where nobody named one), `ratios` by target the error of the row's prediction from other
+    papers over its width (NaN where it was not measured).
     """
 
     formula: tuple[str, ...]
@@ -66,7 +69,14 @@ class MeasuredTable:
     doi: tuple[str, ...]
     profile: Floats
     fraction: Floats
-    errors: Mapping[str, Floats]
+    family: NDArray[np.str_]
+    ratios: Mapping[str, Floats]
+
+    @cached_property
+    def weight(self) -> Floats:
+        """(n,) 1 over the number of rows of the row's paper; a row without a DOI is a paper of its own."""
+        rows = Counter(self.doi)
+        return np.array([1.0 / rows[doi] if doi else 1.0 for doi in self.doi])
 
     def distances(self, amounts: Mapping[str, float]) -> Floats:
         """(n,) Element Mover's Distance of a composition to every row."""
@@ -133,28 +143,87 @@ def table_of(rows: list[dict[str, Any]]) -> MeasuredTable:
         tuple(str(row["doi"]) for row in rows),
         mover_profiles(fraction),
         fraction,
+        np.array([str(row["family"]) for row in rows]),
         {
-            "log10_conductivity": numbers("log10_sigma_error"),
-            "experimental_activation_energy": numbers("activation_energy_error_eV"),
+            "log10_conductivity": numbers("log10_sigma_error_over_width"),
+            "experimental_activation_energy": numbers("activation_energy_error_over_width"),
         },
     )
 
 
-KERNEL = 0.5  # distance over which errors of neighbours count
-PRIOR = 3.0  # neighbours that the mean error stands for
+#: Kinds of compounds of which fewer different ones than this were measured get no number.
+FEWEST = 5
+_OTHER_IONS = ("Na", "K", "Rb", "Cs", "Ag")
 
 
-def local_error(distance: Floats, error: Floats) -> Any:
-    """Mean error of the neighbours, drawn towards that of all rows where there are few.
+def unlike_any(amounts: Mapping[str, float], table: MeasuredTable) -> str | None:
+    """Why a composition is of a kind that nobody measured, which no distance to measured ones tells; None if it is not.
+
+    Binary salts (LiF, Li2S) and compounds of carbon and hydrogen, if fewer than `FEWEST` were measured; hardly any
+    lithium; another mobile ion in the majority.
 
     Args:
-        distance: (..., n) distances to rows.
-        error: (n,) their errors; NaN rows do not count.
+        amounts: amount of each element.
+        table: the measured compounds.
     """
-    known = np.isfinite(error)
-    weight = np.where(known, np.exp(-np.asarray(distance) / KERNEL), 0.0)
-    filled = np.where(known, error, 0.0)
-    return (weight @ filled + PRIOR * filled.sum() / known.sum()) / (weight.sum(axis=-1) + PRIOR)
+    columns = {symbol: z for z, symbol in enumerate(_symbols())}
+    lithium = float(amounts.get("Li", 0.0) / sum(amounts.values()))
+    least = float(table.fraction[:, columns["Li"]].min())
+    if lithium < 0.9 * least:
+        return f"{100 * lithium:.2g} % of its atoms are lithium, {100 * least:.2g} % or more of the measured compounds'"
+    other = [e for e in _OTHER_IONS if amounts.get(e, 0.0) > 0]
+    if sum(amounts.get(e, 0.0) for e in other) > amounts.get("Li", 0.0):
+        return f"holds more {' and '.join(other)} than lithium: another ion may move"
+    held = table.fraction > 0
+    for kind, own, measured in (
+        ("two elements", len(amounts) <= 2, held.sum(axis=1) <= 2),
+        ("carbon and hydrogen", {"C", "H"} <= amounts.keys(), held[:, columns["C"]] & held[:, columns["H"]]),
+    ):
+        if own and len({tuple(np.round(row, 3)) for row in table.fraction[measured].tolist()}) < FEWEST:
+            known = dict.fromkeys(np.array(table.formula)[measured].tolist())
+            return f"of compounds of {kind} only {', '.join(known) or 'none'} were measured"
+    return None
+
+
+@cache
+def _symbols() -> tuple[str, ...]:
+    """Symbols of the columns of `atomic_fractions`."""
+    return tuple(symbol for symbol in element_table().symbol if symbol)
+
+
+KERNEL = 0.15  # distance over which a measured compound stands for its family
+FADE = 2.0  # distance over which the nearest family loses its say
+BEHIND = (5.0, 15.0)  # papers that those of all families together stand for, at 68 and at 90 %
+OWN = 0.25  # papers that the new compound counts as: quantiles of few papers lie too low
+LEVELS = (0.6827, 0.90)
+
+
+def family_quantiles(distance: Floats, ratio: Floats, family: NDArray[Any], weight: Floats) -> tuple[float, float]:
+    """68 and 90 % quantiles of error over width, as the family of a composition has them.
+
+    Families differ in how well their papers agree. The papers of the nearest family count in full (of several, by their
+    closeness), those of all families together as many as `BEHIND`: a family of few papers is told by the others.
+
+    Args:
+        distance: (n,) of the composition to the measured rows.
+        ratio: (n,) error over `Domain.width` of each row when its paper was left out; NaN rows do not count.
+        family: (n,) structural family of each row; rows without one ("") stand alone.
+        weight: (n,) 1 over the number of rows of the row's paper.
+    """
+    known = np.isfinite(ratio)
+    distance, ratio, weight = distance[known], ratio[known], weight[known]
+    names, code = np.unique(np.asarray(family)[known].astype(str), return_inverse=True)
+    alone = names[code] == ""
+    code = np.where(alone, len(names) + np.arange(len(code)), code)
+    nearest = float(distance.min())
+    near = weight * np.exp(-(distance - nearest) / KERNEL)
+    share = np.bincount(code, weights=near)
+    share = share / share.sum() * math.exp(-nearest / FADE)
+    out = []
+    for level, behind in zip(LEVELS, BEHIND, strict=True):
+        papers = weight * (share[code] + behind / weight.sum())
+        out.append(weighted_quantile(ratio, papers, min(1.0, level * (1.0 + OWN / float(papers.sum())))))
+    return out[0], max(out)
 
 
 @dataclass(frozen=True)
@@ -164,8 +233,7 @@ class Domain:
     Attributes:
         median: of the training values, towards which a far prediction is pulled.
         reach, power: weight of the model, 1 / (1 + (distance / reach)^power).
-        spread, slope: width = hypot(spread s, e (1 + slope min(d, limit))), s the members' deviation, e `local_error`.
-        one, two: half widths of the 68 and 90 % intervals in units of that width.
+        spread, floor, slope: width = hypot(spread s, floor (1 + slope min(d, limit))), s the members' deviation.
         limit: beyond this distance nothing is predicted.
     """
 
@@ -173,19 +241,21 @@ class Domain:
     reach: float
     power: float
     spread: float
+    floor: float
     slope: float
-    one: float
-    two: float
     limit: float
+
+    def share(self, distance: Any) -> Any:
+        """Weight of the model against the median."""
+        return 1.0 / (1.0 + (np.asarray(distance) / self.reach) ** self.power)
 
     def pull(self, value: Any, distance: Any) -> Any:
         """Predictions pulled towards the median by their distance."""
-        weight = 1.0 / (1.0 + (np.asarray(distance) / self.reach) ** self.power)
-        return self.median + weight * (value - self.median)
+        return self.median + self.share(distance) * (value - self.median)
 
-    def width(self, deviation: Any, distance: Any, local: Any) -> Any:
-        """Width that the intervals are multiples of."""
-        far = np.asarray(local) * (1.0 + self.slope * np.minimum(distance, self.limit))
+    def width(self, deviation: Any, distance: Any) -> Any:
+        """Width that the intervals are multiples of (`family_quantiles`)."""
+        far = self.floor * (1.0 + self.slope * np.minimum(distance, self.limit))
         return np.hypot(self.spread * np.asarray(deviation), far)
 
 
@@ -194,31 +264,26 @@ def fit_domain(
     value: Floats,
     deviation: Floats,
     distance: Floats,
-    local: Floats,
     weight: Floats,
-    family: NDArray[np.bool_],
     median: float,
     limit: float,
 ) -> Domain:
     """Constants from predictions of rows whose paper, or whole family, was left out.
 
     The pull has the smallest weighted mean absolute error on a grid, the width the largest likelihood of Laplace
-    errors; the two intervals then hold 68 and 90 % of the weight of the rows whose paper alone was left out.
+    errors; 68 % of the weight of the errors then lies within one width.
 
     Args:
         y: (n,) measured values.
         value: (n,) predictions without the pull.
         deviation: (n,) deviation of the members.
         distance: (n,) to the nearest training composition.
-        local: (n,) `local_error`.
         weight: (n,) weights of the rows.
-        family: (n,) rows whose whole family was left out.
         median: of the training values.
         limit: distance beyond which nothing is predicted; farther rows do not count.
     """
     near = distance <= limit
-    y, value, deviation, distance, local, weight = (a[near] for a in (y, value, deviation, distance, local, weight))
-    family = family[near]
+    y, value, deviation, distance, weight = (a[near] for a in (y, value, deviation, distance, weight))
     best = (math.inf, 1.0, 1.0)
     for reach in np.geomspace(0.5, 8.0, 25):
         for power in (1.0, 2.0, 3.0, 4.0, 6.0):
@@ -228,18 +293,19 @@ def fit_domain(
                 best = (loss, float(reach), power)
     _, reach, power = best
     error = np.abs(y - (median + (value - median) / (1.0 + (distance / reach) ** power)))
+    typical = float(np.average(error, weights=weight))
     found = (math.inf, 0.0, 0.0)
     for spread in np.linspace(0.0, 3.0, 13):
         for slope in np.linspace(0.0, 2.0, 21):
-            shape = np.hypot(spread * deviation, local * (1.0 + slope * distance))
+            shape = np.hypot(spread * deviation, typical * (1.0 + slope * distance))
             scale = float(np.average(error / shape, weights=weight))
             loss = float(np.average(np.log(scale * shape), weights=weight))
             if loss < found[0] - 1e-12:
                 found = (loss, float(spread), float(slope))
     _, spread, slope = found
-    ratio = error / np.hypot(spread * deviation, local * (1.0 + slope * distance))
-    one, two = (weighted_quantile(ratio[~family], weight[~family], q) for q in (0.6827, 0.90))
-    return Domain(median, reach, power, spread, slope, one, two, limit)
+    ratio = error / np.hypot(spread * deviation, typical * (1.0 + slope * distance))
+    one = weighted_quantile(ratio, weight, LEVELS[0])
+    return Domain(median, reach, power, spread * one, typical * one, slope, limit)
 
 
 def weighted_quantile(values: Floats, weight: Floats, q: float) -> float:
