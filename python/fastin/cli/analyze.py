@@ -58,8 +58,9 @@ def analyze_one(
     with_barriers: bool,
     threads: int | None,
     strict: bool = False,
+    relaxed: Path | None = None,
 ) -> dict[str, Any]:
-    """Network, barriers and descriptors of one structure.
+    """Network, barriers and descriptors of one structure, and relaxed barriers where a folder holds them.
 
     Returns:
         The row that ``--json`` prints, plus the result objects under ``_network`` and ``_grid``.
@@ -121,6 +122,8 @@ def analyze_one(
             warnings = merge_warnings(warnings, row["_paths"].warnings)
             row["_grid"] = grid
             row["barriers_ms"] = 1e3 * (time.perf_counter() - start)
+    if relaxed is not None:
+        row["relaxed"] = _relaxed(relaxed, crystal, mobile.symbol)
     row["notes"] = notes
     row["warnings"] = [warning.to_dict() for warning in warnings]
     return row
@@ -143,12 +146,33 @@ def _path_columns(
     return columns, paths
 
 
+def _relaxed(folder: Path, crystal: Crystal, ion: str) -> dict[str, Any] | None:
+    """Barriers that fastin relax wrote into a folder; None where it holds none for this structure."""
+    from fastin.relax.output import read_results
+
+    if not (folder / "relaxed.json").is_file():
+        return None
+    found = read_results(folder, crystal, ion)
+    return {
+        "potential": found["potential"],
+        **{f"e{d}d_eV": value for d, value in enumerate(found["barriers_eV"], 1)},
+        **{f"rests_on_flags_{d}d": flags for d, flags in enumerate(found["rests_on_flags"], 1)},
+    }
+
+
 def _public(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in row.items() if not k.startswith("_")}
 
 
 def worker(
-    ion: str | None, radii: str, barriers: bool, out: Path | None, strict: bool, block: str | None, num_threads: int
+    ion: str | None,
+    radii: str,
+    barriers: bool,
+    out: Path | None,
+    strict: bool,
+    block: str | None,
+    relaxed: Path | None,
+    num_threads: int,
 ) -> Callable[[tuple[Source, str]], dict[str, Any]]:
     """In a worker process: the function that analyzes one (path, stem), writes its files and returns its row."""
     import fastin.bvse.barriers
@@ -156,15 +180,19 @@ def worker(
     import fastin.transport.paths  # noqa: F401 - no structure's time limit shall pay for imports
 
     options = {"ion": ion, "radii": radii, "with_barriers": barriers, "strict": strict, "threads": num_threads}
-    return partial(_answer, out=out, block=block, options=options)
+    return partial(_answer, out=out, block=block, relaxed=relaxed, options=options)
 
 
 def _answer(
-    item: tuple[Source, str], *, out: Path | None, block: str | None, options: dict[str, Any]
+    item: tuple[Source, str], *, out: Path | None, block: str | None, relaxed: Path | None, options: dict[str, Any]
 ) -> dict[str, Any]:
     source, stem = item
+    own = relaxed  # the folder of one structure, or one with a folder for each
+    if relaxed is not None and not (relaxed / "relaxed.json").is_file():
+        own = relaxed / stem
     try:
-        row = analyze_one(open_source(source, block=block, strict=options["strict"]), source.name, **options)
+        structure = open_source(source, block=block, strict=options["strict"])
+        row = analyze_one(structure, source.name, relaxed=own, **options)
         if out is not None:
             _write_files(row, out, stem)
     except (FastinError, OSError) as error:
@@ -205,7 +233,39 @@ _ENERGIES = (
 )
 
 
-def _texts(row: dict[str, Any], label: str, with_barriers: bool) -> list[str]:
+def _relaxed_columns(rows: list[dict[str, Any]]) -> tuple[Column, ...]:
+    """E_1D and E_3D by the potential; none where no row has any."""
+    names = dict.fromkeys(row["relaxed"]["potential"] for row in rows if row.get("relaxed"))
+    if not names:
+        return ()
+    name = next(iter(names))
+    if len(names) > 1 or len(name) > 9:
+        name = "relaxed"
+    return tuple(Column(f"E_{d}D\n({name})", wide=d == 2) for d in (1, 2, 3))
+
+
+def _relaxed_texts(found: dict[str, Any] | None) -> list[str]:
+    """A barrier with * rests on flags."""
+    if not found:
+        return [""] * 3
+    return [number(found[f"e{d}d_eV"]) + ("*" if found[f"rests_on_flags_{d}d"] else "") for d in (1, 2, 3)]
+
+
+def _relaxed_legend(rows: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    names = dict.fromkeys(row["relaxed"]["potential"] for row in rows if row.get("relaxed"))
+    if names:
+        lines.append(
+            f"E (relaxed): percolation barriers of legs relaxed with {', '.join(names)}, eV; *: rests on flags."
+        )
+    for row in rows:
+        flags = [f for d in (1, 2, 3) for f in (row.get("relaxed") or {}).get(f"rests_on_flags_{d}d", ())]
+        if flags:
+            lines.append(f"{Path(row['source']).name} *: {', '.join(dict.fromkeys(flags))}")
+    return lines
+
+
+def _texts(row: dict[str, Any], label: str, with_barriers: bool, with_relaxed: bool = False) -> list[str]:
     if "error" in row:
         return [label, row["error"]["type"]]
     cells = [label, row["formula"], ion_mark(row) + warning_mark(row["warnings"])]
@@ -222,6 +282,8 @@ def _texts(row: dict[str, Any], label: str, with_barriers: bool) -> list[str]:
             d = barriers["conduction_dimensionality_below_1eV"]
             cells.append(f"{d}D" if d else "no")
             cells += [str(row["paths"]["n_inequivalent_hops"]), number(row["paths"]["activation_energy_eV"])]
+    if with_relaxed:
+        cells += _relaxed_texts(row.get("relaxed"))
     cells.append(number(row["network_ms"] + row.get("barriers_ms", 0.0), 1))
     return [*cells, warning_cell(row["warnings"])]
 
@@ -242,6 +304,11 @@ def flat_row(row: dict[str, Any], label: str) -> dict[str, Any]:
         flat |= {f"barrier_{d}d_network_eV": inf if e is None else e for d, e in enumerate(energies, 1)}
         flat["inequivalent_hops"] = paths.get("n_inequivalent_hops")
         flat["kinetic_activation_energy_eV"] = paths.get("activation_energy_eV")
+    if row.get("relaxed"):
+        held = row["relaxed"]
+        flat |= {f"relaxed_barrier_{d}d_eV": inf if (e := held[f"e{d}d_eV"]) is None else e for d in (1, 2, 3)}
+        rests = dict.fromkeys(flag for d in (1, 2, 3) for flag in held[f"rests_on_flags_{d}d"])
+        flat |= {"relaxed_flags": ",".join(rests), "relaxed_potential": held["potential"]}
     flat["warnings"] = [w["code"] for w in row["warnings"]]
     if "barriers_error" in row:
         flat |= {"error_type": row["barriers_error"]["type"], "error_message": row["barriers_error"]["message"]}
@@ -261,6 +328,7 @@ def _legend(rows: list[dict[str, Any]], with_barriers: bool) -> str:
                 f"zero: {done['zero']}); '-': cannot percolate in that many dimensions; percolates: below 1 eV."
             )
             lines.append("E_a: activation energy of diffusion over all inequivalent hops, 300 to 600 K.")
+    lines += _relaxed_legend(rows)
     lines += ion_legend(rows)
     return "\n".join(textwrap.fill(line, WIDTH) for line in lines)
 
@@ -272,6 +340,11 @@ def _legend(rows: list[dict[str, Any]], with_barriers: bool) -> str:
 @radii_option
 @click.option("--barriers/--no-barriers", default=True, show_default=True, help="BVSE percolation barriers.")
 @json_option
+@click.option(
+    "--relaxed",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of fastin relax -o, or one that holds such a folder named after each FILE: its barriers beside.",
+)
 @click.option(
     "-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for network, grid and JSON files."
 )
@@ -289,6 +362,7 @@ def command(
     radii: str,
     barriers: bool,
     as_json: bool,
+    relaxed: Path | None,
     out: Path | None,
     show_notes: bool,
     strict: bool,
@@ -309,7 +383,15 @@ def command(
     if not paths:
         raise click.UsageError("name at least one FILE, or use --demo")
     items = list(zip(sources, unique_stems(Path(label) for label in labels), strict=True))
-    given = {"ion": ion, "radii": radii, "barriers": barriers, "out": out, "strict": strict, "block": block}
+    given = {
+        "ion": ion,
+        "radii": radii,
+        "barriers": barriers,
+        "out": out,
+        "strict": strict,
+        "block": block,
+        "relaxed": relaxed,
+    }
     answers, interrupted = _run(items, given, Limits(time_limit, memory, threads))
     done = [k for k, answer in enumerate(answers) if answer is not None]
     rows = [
@@ -343,11 +425,16 @@ def _print(
 ) -> None:
     console = stdout_console()
     computed = any("error" not in row for row in rows)
-    columns = (*_COLUMNS, *(_ENERGIES if barriers else ()), Column("time\nms", wide=True))
+    beside = _relaxed_columns(rows)
+    columns = (*_COLUMNS, *(_ENERGIES if barriers else ()), *beside, Column("time\nms", wide=True))
     if any(row.get("warnings") for row in rows):
         columns = (*columns, WARNING_COLUMN)
     if computed:
-        print_table(columns, [_texts(r, label, barriers) for r, label in zip(rows, labels, strict=True)], wide=wide)
+        print_table(
+            columns,
+            [_texts(r, label, barriers, bool(beside)) for r, label in zip(rows, labels, strict=True)],
+            wide=wide,
+        )
         console.print(_legend(rows, barriers), style="dim", soft_wrap=True)
     if out is not None and computed:
         console.print(f"files written to {escape(str(out))}", style="dim")

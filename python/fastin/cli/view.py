@@ -75,6 +75,11 @@ def worker(
 @click.option("--level", type=Finite(0.001, 100), help="Of the isosurface in figures, eV.  [default: opens the path]")
 @click.option("--transparent", is_flag=True, help="Figures without a white ground.")
 @click.option("--ion", help="Mobile ion, e.g. Li or Na+; default: the structure's own.")
+@click.option(
+    "--relaxed",
+    type=click.Path(exists=True, file_okay=False),
+    help="Folder of fastin relax -o: its barriers and profiles on the page.",
+)
 @click.option("--title", help="Heading; default: the formula.")
 @click.option("--resolution", type=Finite(0.02, 10.0), default=0.2, show_default=True, help="Grid's spacing (A).")
 @click.option("--convention", default="spse", show_default=True, help="Of the energies: spse, bvlain or softbv.")
@@ -89,6 +94,7 @@ def command(
     level: float | None,
     transparent: bool,
     ion: str | None,
+    relaxed: str | None,
     title: str | None,
     resolution: float,
     convention: str,
@@ -104,12 +110,12 @@ def command(
     for kind, path in wanted:
         if Path(path).suffix.lower() != f".{kind}":
             raise click.UsageError(f"--{kind} {path}: the name must end in .{kind}")
-    if len(files) > 1 and (out or wanted or title):
-        raise click.UsageError("-o, --png, --svg, --pdf and --title go with one FILE")
+    if len(files) > 1 and (out or wanted or title or relaxed):
+        raise click.UsageError("-o, --png, --svg, --pdf, --title and --relaxed go with one FILE")
     figures = [path for _, path in wanted]
     names = [f"{stem}.html" for stem in unique_stems(Path(file) for file in files)]
     pages = [out or (None if wanted else name) for name in names]
-    options = {"ion": ion, "title": title, "resolution": resolution, "convention": convention}
+    options = {"ion": ion, "title": title, "resolution": resolution, "convention": convention, "relaxed": relaxed}
     figure = {"size": size, "dpi": dpi, "view": angle, "only": only, "level": level, "transparent": transparent}
     answers, interrupted = run_batch(
         "fastin.cli.view:worker",

@@ -1,4 +1,4 @@
-"""Results of a run as files: one JSON, the profiles as a table, the relaxed images of each leg."""
+"""Results of a run as files: one JSON, the profiles as a table, the relaxed images of each leg; and that JSON read."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastin.errors import InputError
-from fastin.runtime.files import write_text
+from fastin.relax.flags import FLAGS
+from fastin.runtime.files import digest, write_text
+
+if TYPE_CHECKING:
+    from fastin.crystal.crystal import Crystal
 
 
 def write(found: Any, folder: Path) -> list[Path]:
@@ -39,6 +43,73 @@ def write(found: Any, folder: Path) -> list[Path]:
         files.append(folder / f"leg_{k:02d}.extxyz")
         write_text(files[-1], extended_xyz(leg, found.potential))
     return files
+
+
+def crystal_digest(crystal: Crystal) -> str:
+    """Tells whether results belong to a crystal: of its cell, elements and positions."""
+    rows = [
+        np.round(crystal.cell, 4).tolist(), crystal.number.tolist(), np.round(crystal.frac, 5).tolist(),
+        np.round(crystal.occupancy, 4).tolist(),
+    ]  # fmt: skip
+    return digest(json.dumps(rows).encode())
+
+
+def read_results(folder: Path | str, crystal: Crystal | None = None, ion: str | None = None) -> dict[str, Any]:
+    """What ``relaxed.json`` of a folder holds, checked; barriers that JSON lacks (no percolation) are inf.
+
+    Args:
+        folder: that `fastin.relax_hops` or ``fastin relax -o`` wrote.
+        crystal: that the results must belong to.
+        ion: symbol of the mobile ion that they must be of.
+
+    Raises:
+        InputError: there is none, it is damaged, or it is of another crystal or ion.
+    """
+    path = Path(folder) / "relaxed.json"
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path}: no relaxed barriers ({error.strerror or error}); fastin relax FILE -o {folder} computes them"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); the same fastin relax command writes it anew") from None
+    try:
+        found: dict[str, Any] = {
+            **held,
+            "barriers_eV": [math.inf if v is None else float(v) for v in held["barriers_eV"]],
+        }
+        legs = [_checked(leg) for leg in held["legs"]]
+        belongs = held["crystal"]
+        said = [held["ion"], held["potential"], *(f for flags in held["rests_on_flags"] for f in flags), *held["notes"]]
+        whole = len(found["barriers_eV"]) == len(held["rests_on_flags"]) == len(held["rests_on_legs"]) == 3
+        if not (isinstance(belongs, str) and whole and all(isinstance(text, str) for text in said)):
+            raise ValueError("a field of another kind")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not what this version writes ({type(error).__name__}: {error}); the same fastin relax command "
+            "writes it anew from what is there"
+        ) from None
+    if crystal is not None and belongs != crystal_digest(crystal):
+        raise InputError(f"{path}: of another crystal ({held['source']}), not of {crystal.source}")
+    if ion is not None and held["ion"] != ion:
+        raise InputError(f"{path}: barriers of {held['ion']}, not of {ion}")
+    return found | {"legs": legs}
+
+
+def _checked(leg: dict[str, Any]) -> dict[str, Any]:
+    columns = [leg["distance_A"], leg["profile_eV"], leg["bvse_profile_eV"]]
+    numbers = [
+        leg["barrier_eV"],
+        leg["barrier_backward_eV"],
+        leg["fitted_barrier_eV"],
+        *(v for c in columns for v in c),
+    ]
+    if not all(math.isfinite(v) for v in numbers) or len({len(c) for c in columns}) != 1 or len(columns[0]) < 2:
+        raise ValueError("a profile with gaps")
+    if not all(flag in FLAGS for flag in leg["flags"]):
+        raise ValueError("unknown flags")
+    return {**leg, "leg": int(leg["leg"]), "places": [str(place) for place in leg["places"]]}
 
 
 def extended_xyz(leg: Any, potential: str) -> str:

@@ -181,9 +181,12 @@ class RelaxedHops:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, units in the keys."""
+        from fastin.relax.output import crystal_digest
+
         chosen = self.paths.legs(self.mechanism)
         return {
             "source": self.source,
+            "crystal": crystal_digest(self.paths.crystal),
             "ion": self.paths.ion.symbol,
             "potential": self.potential,
             "mechanism": self.mechanism,

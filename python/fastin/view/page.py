@@ -30,7 +30,14 @@ def page_of(scene: Scene) -> str:
     return page.replace("{{title}}", html.escape(str(scene.data["name"])), 1)
 
 
-def view_html(source: Any, ion: str | None = None, *, title: str | None = None, resolution: float = 0.2) -> str:
+def view_html(
+    source: Any,
+    ion: str | None = None,
+    *,
+    title: str | None = None,
+    resolution: float = 0.2,
+    relaxed: str | os.PathLike[str] | None = None,
+) -> str:
     """The page of a structure: crystal, voids, bottlenecks, paths, energy isosurface, profile, hops, powder pattern.
 
     Args:
@@ -38,11 +45,12 @@ def view_html(source: Any, ion: str | None = None, *, title: str | None = None, 
         ion: mobile ion; None takes the default.
         title: heading; None takes the formula.
         resolution: spacing of the energy grid (A).
+        relaxed: folder of `fastin relax -o` with relaxed barriers of this structure.
 
     Raises:
         InputError: the structure cannot be read, or holds no such ion.
     """
-    return page_of(build_scene(source, ion, title=title, resolution=resolution))
+    return page_of(build_scene(source, ion, title=title, resolution=resolution, relaxed=relaxed))
 
 
 def write_view(source: Any, out: str | os.PathLike[str], ion: str | None = None, **options: Any) -> Path:

@@ -6,6 +6,7 @@ What cannot be computed (no bond valence parameters for a pair, say) is left out
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from fastin.errors import FastinError, InputError
 from fastin.view import atoms
 from fastin.view.atoms import rounded
 from fastin.view.palette import ENERGY, SERIES
+from fastin.view.relaxed import relaxed_data
 
 _GRID_POINTS = 60_000  # points of the energy grid that a page carries
 _GRID_CAP = 8.0  # eV above the zero
@@ -217,6 +219,7 @@ def build_scene(
     convention: str = "spse",
     parts: Iterable[str] = PARTS,
     progress: Callable[[str], None] | None = None,
+    relaxed: str | os.PathLike[str] | None = None,
 ) -> Scene:
     """Computes what there is to show of a structure.
 
@@ -228,9 +231,11 @@ def build_scene(
         convention: of the energies, see `fastin.bvse.field`.
         parts: what is computed, some of `PARTS`.
         progress: called with what begins.
+        relaxed: folder of `fastin relax -o` with relaxed barriers of this structure, shown beside the rigid ones.
 
     Raises:
-        InputError: the structure cannot be read, or holds no such ion; an unknown part.
+        InputError: the structure cannot be read, or holds no such ion; an unknown part; relaxed barriers of another
+            crystal or ion.
     """
     from fastin.crystal.crystal import as_crystal
 
@@ -240,6 +245,7 @@ def build_scene(
     crystal = as_crystal(source)
     mobile = crystal.resolve_ion(ion)
     notes: list[str] = list(crystal.notes)
+    beside = None if relaxed is None else relaxed_data(relaxed, crystal, mobile.symbol)
     results: dict[str, Any] = {"crystal": crystal}
     results |= _compute(crystal, ion, wanted, notes, progress or (lambda stage: None), resolution, convention)
     network, grid, barriers = results.get("network"), results.get("grid"), results.get("barriers")
@@ -266,6 +272,7 @@ def build_scene(
         "grid": _grid_data(grid, barriers, zero) if grid is not None else None,
         "paths": paths_of(barriers) if barriers is not None else [],
         "hops": results.get("hops", []),
+        "relaxed": beside,
         "xrd": _pattern(results.get("peaks")),
         "facts": _facts(crystal, network, barriers),
         "method": _method(crystal, results, resolution),

@@ -134,6 +134,51 @@ const Charts = (function () {
     });
   }
 
+  // A leg with everything relaxed: its images with a line through them, the rigid landscape's profile beside.
+  function relaxed(R, leg, series, width) {
+    const w = Math.max(280, width || 470), h = 210, both = [...leg.profile, ...leg.bvse], far = leg.distance[leg.distance.length - 1] || 1e-3;
+    const name = `Energy along ${leg.name}: ${fix(leg.barrier, 3)} eV with everything relaxed (${R.potential}), ${fix(leg.rigid, 3)} eV rigid (BVSE)`;
+    const low = Math.min(0, ...both), top = Math.max(0.02, ...both), { root, X, Y } = axes(name, w, h, [48, 18, w - 12, h - 34], [0, far], [low, low + (top - low) * 1.14], "distance along the leg (Å)", "energy above the start (eV)");
+    const line = (values, look) => svg("polyline", { points: leg.distance.map((x, k) => `${X(x).toFixed(1)},${Y(values[k]).toFixed(1)}`).join(" "), fill: "none", "stroke-linejoin": "round", ...look }, root);
+    line(leg.bvse, { stroke: series[1], "stroke-width": 1.8, "stroke-dasharray": DASHES[1] });
+    line(leg.profile, { stroke: series[0], "stroke-width": 2.4 });
+    leg.distance.forEach((x, k) => svg("circle", { cx: X(x).toFixed(1), cy: Y(leg.profile[k]).toFixed(1), r: 3.5, fill: series[0] }, root));
+    const peak = leg.profile.indexOf(Math.max(...leg.profile));
+    svg("text", { x: Math.min(w - 70, Math.max(90, X(leg.distance[peak]))), y: Y(leg.profile[peak]) - 9, "text-anchor": "middle", fill: "#1b2733", "font-weight": 600 }, root, fix(leg.barrier, 3) + " eV");
+    const keys = document.createElement("div");
+    keys.className = "keys";
+    for (const [style, text] of [[0, R.potential + ", everything relaxed"], [1, "BVSE, rigid, at the images" + (leg.rigid === null ? "" : `; its barrier ${fix(leg.rigid, 3)} eV`)]]) {
+      const item = document.createElement("span"), mark = svg("svg", { viewBox: "0 0 26 8", "aria-hidden": "true" });
+      svg("line", { x1: 0, x2: 26, y1: 4, y2: 4, stroke: series[style], "stroke-width": 2.6, "stroke-dasharray": DASHES[style] }, mark);
+      item.append(mark, text);
+      keys.append(item);
+    }
+    return [root, keys];
+  }
+  function relaxedLegs(R, chosen, choose) {
+    const column = (text, help, value, cell) => ({ text, help, value, cell });
+    const columns = [
+      column("leg", "choose one to see its profile", (l) => l.number, (l) => {
+        const button = document.createElement("button");
+        button.textContent = l.name;
+        button.onclick = () => choose(R.legs.indexOf(l));
+        return button;
+      }),
+      column("→ eV", "relaxed barrier forward", (l) => l.barrier, (l) => fix(l.barrier, 3)),
+      column("← eV", "relaxed barrier backward", (l) => l.backward, (l) => fix(l.backward, 3)),
+      column("BVSE eV", "rigid barrier forward", (l) => number(l.rigid), (l) => fix(l.rigid, 3)),
+      column("opens", "dimensions that percolate over it", (l) => l.opens[0] || 9, (l) => l.opens.map((d) => d + "D").join(" ")),
+      column("flags", "what casts doubt on it", (l) => l.flags.length, (l) => l.flags.join(", ")),
+    ];
+    return table("relaxed legs", columns, R.legs, (line, l) => {
+      const k = R.legs.indexOf(l);
+      line.dataset.leg = k;
+      line.className = k === chosen() ? "on" : "";
+      line.querySelector("button").setAttribute("aria-pressed", String(k === chosen()));
+      line.lastChild.style.whiteSpace = "normal";
+    });
+  }
+
   const bar = (i) => (i < 0 ? String(-i).split("").map((d) => d + "\u0305").join("") : String(i));
   const hkl = (t) => t.map(bar).join(t.some((i) => Math.abs(i) > 9) ? " " : "");
   // Powder pattern: names of the strongest peaks in sight, a tip under the pointer, drag or buttons or keys to zoom.
@@ -194,5 +239,5 @@ const Charts = (function () {
     draw();
     return { zoom, reset: () => set(...X.range), draw };
   }
-  return { fix, profile, hops, pattern, hkl };
+  return { fix, profile, hops, pattern, hkl, relaxed, relaxedLegs };
 })();

@@ -441,6 +441,28 @@
     });
     $("hops").replaceChildren(table.node);
   }
+  let leg = 0;
+  function relaxedLeg() {
+    if (S.relaxed && S.relaxed.legs.length) $("relaxed").replaceChildren(...Charts.relaxed(S.relaxed, S.relaxed.legs[leg], S.series, $("relaxed").clientWidth));
+  }
+  function relaxed() {
+    const R = S.relaxed;
+    if (!R) return;
+    const list = (id, rows) => { for (const [name, value] of rows) $(id).append(Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value })); };
+    $("relaxedcard").hidden = false;
+    $("relaxedtitle").textContent = `Relaxed barriers (${R.potential}, ${R.mechanism})`;
+    list("relaxedfacts", R.barriers);
+    list("relaxedflags", [...R.flags, ...R.notes.map((note) => ["note", note])]);
+    if (!R.legs.length) return ($("whichleg").hidden = true);
+    leg = Math.max(0, R.legs.findIndex((l) => l.opens.length));
+    const choose = (k) => { leg = k; $("whichleg").value = k; table.order(); relaxedLeg(); };
+    const table = Charts.relaxedLegs(R, () => leg, choose);
+    for (const [k, l] of R.legs.entries()) $("whichleg").append(new Option(l.name, k));
+    $("whichleg").value = leg;
+    $("whichleg").onchange = () => choose(Number($("whichleg").value));
+    $("relaxedlegs").replaceChildren(table.node);
+    relaxedLeg();
+  }
   function pattern() {
     if (!S.xrd) return ($("xrdcard").hidden = true);
     $("xrdtitle").textContent = "Powder pattern, " + S.xrd.label;
@@ -448,7 +470,7 @@
     $("xrdin").onclick = () => chart.zoom(0.6);
     $("xrdout").onclick = () => chart.zoom(1 / 0.6);
     $("xrdall").onclick = chart.reset;
-    window.addEventListener("resize", () => { chart.draw(); profile(); });
+    window.addEventListener("resize", () => { chart.draw(); profile(); relaxedLeg(); });
   }
   function legend() {
     const mixed = new Set(S.atoms.filter((a) => a.shares.length > 1).flatMap((a) => a.shares.map(([symbol]) => symbol)));
@@ -499,6 +521,7 @@
   $("which").onchange = () => { pathIndex = Number($("which").value); profile(); build(); };
   profile();
   hops();
+  relaxed();
   pattern();
   if (view) { controls(); frame(); build(); stand(); surface(); view.draw(); overlay(); }
   document.documentElement.dataset.ready = view ? "3d" : "flat";
