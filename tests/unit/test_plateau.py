@@ -7,7 +7,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 import fastin
-from fastin.transport.plateau import plateau_energy
+from fastin.errors import InputError
+from fastin.transport.plateau import lies_on_surface, plateau_energy
 
 A = 4.026  # LiF (C. W. F. T. Pistorius, Prog. Solid State Chem. 11, 1 (1976))
 
@@ -41,3 +42,29 @@ def test_the_slab_does_not_depend_on_how_much_vacuum_there_is() -> None:
 def test_crystals_have_no_plateau(name: str) -> None:
     grid = fastin.compute_bvse(fastin.examples()[name])
     assert plateau_energy(grid) is None
+
+
+BOX = Lattice.orthorhombic(13.0, 14.0, 15.0)
+
+
+@pytest.mark.parametrize(
+    ("species", "places"),
+    [
+        # Li2S as it is in the gas (a bent molecule): without lithium a single atom, with a sphere around it
+        (["S", "Li", "Li"], [[0, 0, 0], [2.1, 0, 0], [-1.0, 1.8, 0]]),
+        # LiO: a sphere around the only anion
+        (["O", "Li"], [[0, 0, 0], [0.0, 0.0, 1.6]]),
+    ],
+)
+def test_nothing_hops_around_an_atom_alone_in_a_box(species: list[str], places: list[list[float]]) -> None:
+    molecule = Structure(BOX, species, np.add(places, [5.0, 6.0, 7.1]), coords_are_cartesian=True)
+    molecule.add_oxidation_state_by_element({"S": -2, "Li": 1, "O": -1})
+    assert lies_on_surface(fastin.compute_bvse(molecule, "Li", resolution=0.4))
+    with pytest.raises(InputError, match="alone in empty space"):
+        fastin.compute_paths(molecule, "Li", resolution=0.4)
+
+
+def test_minima_of_crystals_and_slabs_are_points() -> None:
+    for name in ("LiFePO4", "Li3N", "LiCoO2", "Li3OCl"):
+        assert not lies_on_surface(fastin.compute_bvse(fastin.examples()[name], resolution=0.4))
+    assert not lies_on_surface(fastin.compute_bvse(slab(20.0), "Li", resolution=0.4))

@@ -105,6 +105,7 @@ def analyze_one(
         try:
             grid = compute_bvse(crystal, mobile, strict=strict, num_threads=threads)
             barriers = compute_barriers(grid, num_threads=threads)
+            columns, paths = _path_columns(crystal, network, grid, barriers, threads)
         except FastinError as error:
             # The network stands on its own; the missing energies are said, not hidden.
             row["barriers_error"] = {"type": type(error).__name__, "message": str(error)}
@@ -117,7 +118,7 @@ def analyze_one(
                 "zero": barriers.zero,
                 "conduction_dimensionality_below_1eV": barriers.dimensionality(1.0),
             }
-            row["paths"], row["_paths"] = _path_columns(crystal, network, grid, barriers, threads)
+            row["paths"], row["_paths"] = columns, paths
             notes += [n for n in (*grid.notes, *barriers.notes) if n not in notes]
             warnings = merge_warnings(warnings, row["_paths"].warnings)
             row["_grid"] = grid

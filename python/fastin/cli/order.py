@@ -72,7 +72,7 @@ def _print(shown: dict[str, Any]) -> None:
 
 
 @click.command("order")
-@click.argument("files", nargs=-1, required=True)
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=str))
 @click.option(
     "--supercell",
     nargs=3,

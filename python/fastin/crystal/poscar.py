@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastin.crystal.sites import Sites
+from fastin.crystal.sites import LONGEST, Sites
 from fastin.crystal.species import parse_species
 from fastin.errors import GeometryError, InputError
 
@@ -57,6 +57,8 @@ def read_header(lines: list[str], source: str) -> tuple[Sites, int]:
             raise ValueError(f"{total} atoms announced")
         rows = [lines[at + 1 + k].split() for k in range(total)]
         coordinates = np.array([[float(v) for v in row[:3]] for row in rows]).reshape(total, 3)
+        if not (np.abs(coordinates) < LONGEST).all():
+            raise ValueError("a coordinate is no number below 1e9")
     except (IndexError, ValueError) as error:
         raise InputError(f"{source}: not a readable POSCAR ({error})") from None
     if names and len(names) != len(counts):
@@ -121,12 +123,13 @@ def _symbols(
 
 
 def _scaled(cell: Any, scale: list[float], source: str) -> tuple[Any, Any]:
-    volume = abs(float(np.linalg.det(cell)))
-    if not math.isfinite(volume) or volume < 1e-9:
+    within = bool(np.abs(cell).max() < LONGEST)  # False for nan too
+    volume = abs(float(np.linalg.det(cell))) if within else math.nan
+    if not volume >= 1e-9:
         raise GeometryError(f"{source}: the cell has zero volume; check the lattice vectors")
     factor = np.array(scale) if len(scale) == 3 else scale[0]
     if len(scale) == 1 and scale[0] < 0.0:
         factor = (-scale[0] / volume) ** (1.0 / 3.0)
-    if not np.isfinite(factor).all() or np.min(factor) <= 0.0:
-        raise InputError(f"{source}: the scale factor of the POSCAR must not be zero")
+    if not np.isfinite(factor).all() or np.min(factor) <= 0.0 or np.max(factor) > LONGEST:
+        raise InputError(f"{source}: the scale factor of the POSCAR must not be zero, nor {LONGEST:g} and more")
     return cell * factor, factor

@@ -46,6 +46,9 @@ def decode(data: bytes, source: str) -> str:
         return data.decode("latin-1")
 
 
+LONGEST = 1e9  # A: beyond, squares of lengths lose the digits of the others
+
+
 def cell_from_parameters(
     a: float, b: float, c: float, alpha: float, beta: float, gamma: float, *, source: str = "cell"
 ) -> NDArray[np.float64]:
@@ -56,6 +59,8 @@ def cell_from_parameters(
     """
     if min(a, b, c) <= 0.0:
         raise GeometryError(f"{source}: cell lengths must be positive, not {a:g}, {b:g}, {c:g}")
+    if max(a, b, c) > LONGEST:
+        raise GeometryError(f"{source}: a cell length of {max(a, b, c):g} A is no crystal's; check the cell parameters")
     cos = [math.cos(math.radians(t)) if t != 90.0 else 0.0 for t in (alpha, beta, gamma)]
     sin_gamma = math.sin(math.radians(gamma)) if gamma != 90.0 else 1.0
     flat = 1.0 - cos[0] ** 2 - cos[1] ** 2 - cos[2] ** 2 + 2.0 * cos[0] * cos[1] * cos[2]

@@ -111,6 +111,6 @@ class TrainConfig:
         refuse_special(path)
         try:
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path}: {error}") from None
         return cls.from_dict(values, str(path))

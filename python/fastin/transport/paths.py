@@ -17,7 +17,7 @@ from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
 from fastin.transport.network import TransportNetwork
 from fastin.transport.parts import FloatArray, Hops, Ints, Loop, Positions, Sites, Voids, periodic_distances
-from fastin.transport.plateau import plateau_energy
+from fastin.transport.plateau import lies_on_surface, plateau_energy
 from fastin.transport.profiles import HopProfile, TransportPath
 from fastin.transport.symmetry import operations
 
@@ -56,6 +56,11 @@ def _ceiling(barriers: Barriers, cutoff: float | None) -> float:
 
 def _below_plateau(grid: EnergyGrid, barriers: Barriers, ceiling: float) -> tuple[float, list[CrystalWarning]]:
     """The ceiling, lowered where sites and hops would lie in empty space, and the warning that says so."""
+    if lies_on_surface(grid):
+        raise InputError(
+            f"{grid.source}: the lowest energy of {grid.ion.symbol} is not at a point but all around an atom or "
+            "molecule alone in empty space, so there are no sites to hop between; compute crystals"
+        )
     plateau = plateau_energy(grid)
     if plateau is None or ceiling <= plateau - _AGREEMENT:
         return ceiling, []

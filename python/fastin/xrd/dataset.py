@@ -6,7 +6,9 @@ import csv
 import gzip
 import hashlib
 import json
+import math
 import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,9 +114,13 @@ def read_records(path: str | Path) -> list[dict[str, Any]]:
     try:
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8") as lines:
-            return [json.loads(line) for line in lines if line.strip()]
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            records = [json.loads(line) for line in lines if line.strip()]
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON lines ({error})") from None
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, dict) or not isinstance(record.get("cif", ""), str):
+            raise InputError(f"{path}: record {number} is no JSON object with an id and a cif")
+    return records
 
 
 def _group_number(value: Any) -> int | None:
@@ -162,7 +168,11 @@ def _formula(record: dict[str, Any], atoms: ScatteringAtoms) -> str:
 
 def load_unlabelled(path: str | Path, *, num_threads: int | None = None, limit: int | None = None) -> PatternSet:
     """Patterns of every structure of a JSON-lines file (keys ``id``, ``cif``) or folder of CIFs."""
-    records, atoms, failed = _with_atoms(read_records(path)[:limit])
+    every = read_records(path)[:limit]
+    for number, record in enumerate(every, 1):
+        if not {"id", "cif"} <= record.keys():
+            raise InputError(f"{path}: record {number} has no 'id' or no 'cif'")
+    records, atoms, failed = _with_atoms(every)
     return PatternSet(
         ids=tuple(str(r["id"]) for r in records),
         formulas=tuple(_formula(r, a) for r, a in zip(records, atoms, strict=True)),
@@ -178,6 +188,9 @@ def load_labelled(path: str | Path, *, num_threads: int | None = None) -> Labell
     usable = [r for r in read_records(path) if r.get("cif") and r.get("sigma") is not None]
     if not usable:
         raise InputError(f"{path}: no record has both a 'cif' and a 'sigma'")
+    for number, record in enumerate(usable, 1):
+        if "id" not in record or not isinstance(record["sigma"], (int, float)) or not math.isfinite(record["sigma"]):
+            raise InputError(f"{path}: record {number} with a 'sigma' has no 'id', or that is no number")
     records, atoms, failed = _with_atoms(usable)
     return LabelledSet(
         ids=tuple(str(r["id"]) for r in records),

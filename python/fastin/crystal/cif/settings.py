@@ -40,11 +40,16 @@ def operations_of(hall: str, name: str) -> Operations:
 
 
 def distortion(rotations: NDArray[np.float64], cell: NDArray[np.float64]) -> float:
-    """Largest relative change of the cell's metric by an operation: 0 where all keep lengths and angles."""
-    metric = cell @ cell.T
-    scale = np.sqrt(np.diag(metric))
-    changed = np.einsum("gji,jk,gkl->gil", rotations, metric, rotations) - metric
-    return float(np.abs(changed / np.outer(scale, scale)).max())
+    """Largest relative change of the cell's metric by an operation: 0 where all keep lengths and angles.
+
+    Infinite for vectors too long or too short to be squared.
+    """
+    with np.errstate(all="ignore"):
+        metric = cell @ cell.T
+        scale = np.sqrt(np.diag(metric))
+        changed = np.einsum("gji,jk,gkl->gil", rotations, metric, rotations) - metric
+        largest = float(np.abs(changed / np.outer(scale, scale)).max())
+    return largest if np.isfinite(largest) else np.inf
 
 
 def settings_by_name(name: str, angles: tuple[float, float, float]) -> list[Any]:
