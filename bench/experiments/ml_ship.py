@@ -5,7 +5,8 @@
         --train grouped:0:0 grouped:0:1 ...
     python bench/experiments/ml_ship.py --dataset DIR --runs RUNS --others FIRST --ship python/fastin/data/models
 
-A run is KIND:SPLIT:SEED; each continues where it stopped. The second form goes on from the weights of the first. The
+A run is KIND:SPLIT:SEED (random, grouped, or elements: eight drawn elements are never met); each continues where it
+stopped. The second form goes on from the weights of the first. The
 members are the finished runs grouped:0:* in RUNS, so that their test part holds chemical systems that no member has
 seen; the other finished runs are single models. ``--ship`` prints the tables and writes ``barrier-NAME.pt``, its card
 and ``bench/results/ml_ship.json``. Nothing was chosen on a test part; intervals are
@@ -32,15 +33,20 @@ from fastin.ml.labels import CEILING, FLOOR, label_columns, to_targets
 from fastin.ml.levels import PASS_CLOSED, plain_levels
 from fastin.ml.metrics import barrier_scores, by_barrier
 from fastin.ml.seen import digest
-from fastin.ml.splits import Split
+from fastin.ml.splits import Split, make_split
 from fastin.ml.store import GraphStore
-from fastin.ml.train import domain, predict_targets
+from fastin.ml.train import domain, predict_targets, train
+
+_LEFT_OUT = 8  # elements of a run KIND elements
 
 
 def train_runs(options: argparse.Namespace, store: GraphStore) -> None:
     for name in options.train:
         kind, split, seed = name.split(":")
         folder = f"percolation-{kind}-{split}-seed-{seed}"
+        if kind == "elements":
+            train_without_elements(options, store, folder, int(split), int(seed))
+            continue
         more: dict[str, Any] = {"learning_rate": options.rate} if options.rate else {}
         if options.without_energies:
             more["model_options"] = SETTINGS["percolation"]["model_options"] | {"hidden_energies": 1.0}
@@ -51,6 +57,48 @@ def train_runs(options: argparse.Namespace, store: GraphStore) -> None:
             **more,
         )  # fmt: skip
         run(config, store)
+
+
+def train_without_elements(options: argparse.Namespace, store: GraphStore, folder: str, draw: int, seed: int) -> None:
+    """A run that never met `_LEFT_OUT` framework elements, and no chemical system of its validation part."""
+    present = [set(_atoms(store, g).tolist()) for g in range(len(store))]
+    count = Counter(z for numbers in present for z in numbers)
+    share = {z: n / len(store) for z, n in count.items()}
+    usual = sorted(z for z, part in share.items() if 0.005 < part < 0.03)
+    chosen = set(np.random.default_rng(draw).choice(usual, _LEFT_OUT, replace=False).tolist())
+    hit = np.array([bool(numbers & chosen) for numbers in present])
+    base = make_split("grouped", store.systems, draw)
+    rows = [part[~hit[part]] for part in (np.union1d(base.train, base.test), base.validation)]
+    split = Split(rows[0], rows[1], np.flatnonzero(hit), "elements", draw)
+    config = configure("percolation", options, folder, split_seed=draw, seed=seed)
+    train(config, store, split=split, report=lambda row: print(folder, row, flush=True))
+    (Path(config.run) / "elements.json").write_text(json.dumps(sorted(chosen)))
+
+
+def unseen_elements(runs: Path, store: GraphStore, ids: list[str]) -> dict[str, Any]:
+    """Errors of the first target where a framework element was never met, and of unseen systems of met elements."""
+    errors: dict[str, list[np.ndarray]] = {"unseen": [], "seen": []}
+    elements: list[int] = []
+    for folder in finished(runs, "percolation-elements-*"):
+        elements += json.loads((folder / "elements.json").read_text())
+        split, trained = Split.load(folder / "split.json", ids), load_model(folder / "model.pt")
+        mean_embedding(trained.models, domain(store, split.train)["elements"])
+        for name, rows in (("unseen", split.test), ("seen", split.validation)):
+            part = store.select(rows)
+            said = predict_targets(trained.models, trained.tensors(part), _all(rows))[0, :, 0]
+            error = np.abs(to_targets(part.labels[:, label_columns(trained.targets[:1])])[:, 0] - said)
+            errors[name].append(error[np.isfinite(error)])
+    if not elements:
+        return {"factor": 1.0}
+    unseen, seen = (np.concatenate(errors[name]) for name in ("unseen", "seen"))
+    return {
+        "elements": sorted(set(elements)),
+        "rows": len(unseen),
+        "mae": float(unseen.mean()),
+        "mae_seen": float(seen.mean()),
+        "quantile_68": [float(np.quantile(unseen, 0.68)), float(np.quantile(seen, 0.68))],
+        "factor": max(1.0, float(np.quantile(unseen, 0.68) / np.quantile(seen, 0.68))),
+    }
 
 
 def finished(runs: Path, pattern: str) -> list[Path]:
@@ -152,32 +200,6 @@ def mean_embedding(models: list[Any], seen: list[int]) -> None:
             weight[unseen] = weight[seen].mean(dim=0)
 
 
-def hidden_element_errors(trained: Trained, store: GraphStore, rows: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Errors where the vectors of all elements but the most frequent are the mean one: what an unseen element costs."""
-    atoms = store.select(rows)
-    count = Counter(int(z) for g in range(len(rows)) for z in np.unique(_atoms(atoms, g)))
-    rare = {z for z, n in count.items() if n < 0.02 * len(rows)}
-    hit = np.array([bool(rare & set(_atoms(atoms, g).tolist())) for g in range(len(rows))])
-    tensors = trained.tensors(store)
-    before = predict_targets(trained.models, tensors, rows[hit])[:, :, 0].mean(axis=0)
-    kept = [m.encoder.element.weight.detach().clone() for m in trained.models]
-    seen = [z for z in count if z not in rare]
-    mean_embedding(trained.models, seen)
-    after = predict_targets(trained.models, tensors, rows[hit])[:, :, 0].mean(axis=0)
-    with torch.no_grad():
-        for model, weight in zip(trained.models, kept, strict=True):
-            model.encoder.element.weight.copy_(weight)
-    known = np.isfinite(truth[hit])
-    errors = [np.abs(truth[hit] - said)[known] for said in (before, after)]
-    return {
-        "rows": int(known.sum()),
-        "elements": len(rare),
-        "mae": float(errors[0].mean()),
-        "mae_hidden": float(errors[1].mean()),
-        "factor": float(np.quantile(errors[1], 0.68) / np.quantile(errors[0], 0.68)),
-    }
-
-
 def _atoms(store: GraphStore, g: int) -> np.ndarray:
     pointer = store.pointers["atom"]
     numbers: np.ndarray = store.arrays["atom_number"][pointer[g] : pointer[g + 1]]
@@ -229,7 +251,7 @@ def singles(folders: list[Path], store: GraphStore, ids: list[str], names: tuple
     out = {}
     found: dict[str, Path] = {}
     for runs in folders:
-        found = {f.name: f for f in finished(runs, "percolation-*-seed-*")} | found
+        found = {f.name: f for f in finished(runs, "percolation-[gr]*-seed-*")} | found
     for folder in found.values():
         split = unseen_only(Split.load(folder / "split.json", ids), store)
         trained = load_model(folder / "model.pt")
@@ -244,7 +266,7 @@ def ensembles(folders: list[Path], store: GraphStore, ids: list[str], names: tup
     """Scores by ion of the mean of all finished runs of one split, on its test part."""
     members: dict[str, dict[str, Path]] = {}
     for runs in reversed(folders):
-        for folder in finished(runs, "percolation-*-seed-*"):
+        for folder in finished(runs, "percolation-[gr]*-seed-*"):
             members.setdefault(folder.name.split("-seed-")[0], {})[folder.name] = folder
     out = {}
     for name, found in members.items():
@@ -310,7 +332,7 @@ def ship(options: argparse.Namespace, store: GraphStore) -> None:
         show(f"e1d_global {name.replace('_', ' ')}: intervals times {factor:.2f}", bare)
     plain = plain_scores(held, at, _finite(truth[count:]), trained.targets)
     show("e1d_global: percolation of the energies alone", plain["e1d_global"])
-    unseen = hidden_element_errors(trained, held, at, first)
+    unseen = unseen_elements(runs, store, ids)
     print("unseen element:", unseen)
     scored_runs = [runs, *([Path(options.others)] if options.others else [])]
     others = singles(scored_runs, store, ids, trained.targets)
@@ -326,7 +348,7 @@ def ship(options: argparse.Namespace, store: GraphStore) -> None:
         "name": f"fastin-{options.name}",
         "members": len(trained.models),
         "dataset": {k: manifest[k] for k in ("version", "structures", "options", "labels")}
-        | {"ions": counts, "left_out": len(manifest["failures"])},
+        | {"ions": counts, "left_out": len(manifest["failures"]), "relabelled": manifest.get("relabelled", [])},
         "split": {"kind": split.kind, "seed": split.seed, "train": len(split.train), "test": len(split.test)},
         "training": {k: config[k] for k in ("epochs", "learning_rate", "batch_size", "optimizer", "typical_nodes")}
         | {"epochs": _epochs(folders[0]), "exclude": config["exclude"]},
@@ -338,7 +360,7 @@ def ship(options: argparse.Namespace, store: GraphStore) -> None:
         "uncertainty": uncertainty,
         **hidden,
         "plain": plain,
-        "unseen_element": unseen | {"factor": max(unseen["factor"], 1.0)},
+        "unseen_element": unseen,
         "domain": covered,
         "seen": digest(store.formulas[np.concatenate([split.train, split.validation])]),
     }

@@ -82,10 +82,13 @@ def shipped(content: dict[str, Any]) -> None:
         columns = " | ".join(f"{scores[i]['r2']:.3f} / {scores[i]['mae_ev']:.3f}" for i in ("all", *shown))
         print(f"| {title}, R² / MAE | {columns} | {card[name]['factor']:.2f} |")
     unseen = card["unseen_element"]
-    print(
-        f"\nVectors of {unseen['elements']} rare elements hidden, {unseen['rows']} rows: MAE {unseen['mae']:.4f} to "
-        f"{unseen['mae_hidden']:.4f} in log10; intervals times {unseen['factor']:.2f}."
-    )
+    if "rows" in unseen:
+        print(
+            f"\n{len(unseen['elements'])} elements never met (Z = {', '.join(map(str, unseen['elements']))}), "
+            f"{unseen['rows']:,} rows: mean error {unseen['mae']:.4f} in log10, of unseen systems of met elements "
+            f"{unseen['mae_seen']:.4f} (68 % below {unseen['quantile_68'][0]:.4f} and {unseen['quantile_68'][1]:.4f}); "
+            f"intervals times {unseen['factor']:.2f}."
+        )
 
 
 def main() -> None:
