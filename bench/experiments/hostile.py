@@ -166,7 +166,8 @@ def run(seed: int, index: int, pipe: Any) -> None:
                 break
         except BaseException as error:
             ended = f"FOREIGN {type(error).__name__}: {error}"[:200]
-    pipe.send((ended, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    pipe.send((ended, used.ru_maxrss / 1e6, used.ru_utime + used.ru_stime))
 
 
 def campaign(seed: int, count: int, out: Path | None) -> int:
@@ -178,19 +179,20 @@ def campaign(seed: int, count: int, out: Path | None) -> int:
         out.write_bytes(whole)
         done = [json.loads(line) for line in whole.splitlines()]
     spawn = multiprocessing.get_context("spawn" if sys.platform == "darwin" else "fork")
-    most = 0.0
+    most = longest = 0.0
     for index in range(len(done), count):
         here, there = spawn.Pipe(duplex=False)
         process = spawn.Process(target=run, args=(seed, index, there))
         process.start()
         there.close()
         try:
-            ended, peak = here.recv()
+            ended, peak, seconds = here.recv()
         except EOFError:
             process.join()
             ended, peak = f"DIED with {process.exitcode}", 0.0
+            seconds = float(CPU_SECONDS)
         process.join()
-        most = max(most, peak)
+        most, longest = max(most, peak), max(longest, seconds)
         large = peak > PEAK_GB
         done.append({"case": index, "family": FAMILIES[index % len(FAMILIES)], "ended": ended, "large": large})
         if out is not None:
@@ -202,7 +204,7 @@ def campaign(seed: int, count: int, out: Path | None) -> int:
     counts = collections.Counter(f"{row['family']}: {row['ended'].split(':')[0]}" for row in done)
     for name, number in sorted(counts.items()):
         print(f"{number:6d}  {name}")
-    print(f"{len(done)} inputs, {len(bad)} faults, at most {most:.2f} GB in a process of this run")
+    print(f"{len(done)} inputs, {len(bad)} faults, at most {most:.2f} GB and {longest:.1f} s of CPU in a process")
     return 1 if bad else 0
 
 
