@@ -20,9 +20,9 @@ from fastin.runtime.openmp import _core
 LEVELS = ("baseline", "x86-64-v3", "x86-64-v4")
 CLONED = (
     "add_morse", "add_morse_near", "add_morse_far", "add_coulomb_short",
-    "add_coulomb_12", "add_coulomb_14", "add_coulomb_16", "add_coulomb_20",
+    "add_coulomb_12", "add_coulomb_15", "add_coulomb_20",
     "add_coulomb_near_10", "add_coulomb_near_12", "add_coulomb_near_16", "add_coulomb_near_20",
-    "add_coulomb_far_16", "add_coulomb_far_20",
+    "add_coulomb_far_15", "add_coulomb_far_20",
     "add_morse_block", "add_coulomb_block", "add_near_morse", "add_near_coulomb",
     "spline_sums", "count_levels", "squared_structure_factors",
     "environment_rows", "activate_rows", "gate_rows", "sum_rows", "spread_rows", "add_readout", "finish_rows",

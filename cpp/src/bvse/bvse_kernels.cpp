@@ -308,9 +308,22 @@ struct CoulombShort {
 
 }  // namespace
 
+// The extreme of n numbers, a power of two; halves are compared side by side.
+template <std::size_t N, class Better>
+FASTIN_INLINE float extreme(float* v, const Better& better) {
+  if constexpr (N == 1) {
+    return v[0];
+  } else {
+    for (std::size_t l = 0; l < N / 2; ++l) v[l] = better(v[l], v[l + N / 2]) ? v[l] : v[l + N / 2];
+    return extreme<N / 2>(v, better);
+  }
+}
+
 FASTIN_CLONED_BY_LEVEL(float, enclose, (PointGroups & points), (points)) {
   constexpr std::size_t kLanes = lanes(kLevel);
   constexpr float kRounding = 1e-5f;  // angstrom
+  const auto less = [](float a, float b) { return a < b; };
+  const auto greater = [](float a, float b) { return a > b; };
   const auto enclosing = [&](std::size_t first, std::size_t last) {
     const auto middle = [&](const float* c) {
       float low[kLanes], high[kLanes];
@@ -321,7 +334,7 @@ FASTIN_CLONED_BY_LEVEL(float, enclose, (PointGroups & points), (points)) {
           high[l] = high[l] > c[p + l] ? high[l] : c[p + l];
         }
       }
-      return 0.5f * (*std::min_element(low, low + kLanes) + *std::max_element(high, high + kLanes));
+      return 0.5f * (extreme<kLanes>(low, less) + extreme<kLanes>(high, greater));
     };
     PointGroups::Ball ball{middle(points.x.data()), middle(points.y.data()), middle(points.z.data()), 0.0f};
     float most[kLanes] = {};
@@ -333,7 +346,7 @@ FASTIN_CLONED_BY_LEVEL(float, enclose, (PointGroups & points), (points)) {
         most[l] = most[l] > d2 ? most[l] : d2;
       }
     }
-    ball.radius = std::sqrt(*std::max_element(most, most + kLanes)) + kRounding;
+    ball.radius = std::sqrt(extreme<kLanes>(most, greater)) + kRounding;
     return ball;
   };
   float reach = 0.0f;
@@ -360,14 +373,13 @@ FASTIN_PAIR_KERNEL(add_morse_near, MorseNear)
 FASTIN_PAIR_KERNEL(add_morse_far, MorseFar)
 FASTIN_PAIR_KERNEL(add_coulomb_short, CoulombShort)
 FASTIN_PAIR_KERNEL(add_coulomb_12, Coulomb<12>)
-FASTIN_PAIR_KERNEL(add_coulomb_14, Coulomb<14>)
-FASTIN_PAIR_KERNEL(add_coulomb_16, Coulomb<16>)
+FASTIN_PAIR_KERNEL(add_coulomb_15, Coulomb<15>)
 FASTIN_PAIR_KERNEL(add_coulomb_20, Coulomb<20>)
 FASTIN_PAIR_KERNEL(add_coulomb_near_10, CoulombNear<10>)
 FASTIN_PAIR_KERNEL(add_coulomb_near_12, CoulombNear<12>)
 FASTIN_PAIR_KERNEL(add_coulomb_near_16, CoulombNear<16>)
 FASTIN_PAIR_KERNEL(add_coulomb_near_20, CoulombNear<20>)
-FASTIN_PAIR_KERNEL(add_coulomb_far_16, CoulombFar<16>)
+FASTIN_PAIR_KERNEL(add_coulomb_far_15, CoulombFar<15>)
 FASTIN_PAIR_KERNEL(add_coulomb_far_20, CoulombFar<20>)
 
 namespace {
@@ -380,18 +392,19 @@ constexpr double kSeriesError = 1e-8;  // 1/angstrom
 template <class F>
 std::size_t fit_series(const F& f, double high, std::array<float, KernelTerm::kMostSeries + 1>* series) {
   constexpr std::size_t kNodes = 40, kMost = KernelTerm::kMostSeries;
-  // cos(pi j / 80), j of [0, 160)
-  static const std::array<double, 4 * kNodes> cosines = [] {
-    std::array<double, 4 * kNodes> table{};
-    for (std::size_t j = 0; j < table.size(); ++j)
-      table[j] = std::cos(3.14159265358979323846 * static_cast<double>(j) / (2.0 * kNodes));
+  // T_k at the nodes: cos(pi k (i + 1/2) / 40)
+  static const std::array<std::array<double, kNodes>, kNodes> cosines = [] {
+    std::array<std::array<double, kNodes>, kNodes> table{};
+    for (std::size_t k = 0; k < kNodes; ++k)
+      for (std::size_t i = 0; i < kNodes; ++i)
+        table[k][i] =
+            std::cos(3.14159265358979323846 * static_cast<double>(k * (2 * i + 1)) / (2.0 * kNodes));
     return table;
   }();
   std::array<double, kNodes> values{}, chebyshev{};
-  for (std::size_t i = 0; i < kNodes; ++i) values[i] = f(0.5 * high * (cosines[2 * i + 1] + 1.0));
+  for (std::size_t i = 0; i < kNodes; ++i) values[i] = f(0.5 * high * (cosines[1][i] + 1.0));
   for (std::size_t k = 0; k < kNodes; ++k) {
-    for (std::size_t i = 0; i < kNodes; ++i)
-      chebyshev[k] += values[i] * cosines[k * (2 * i + 1) % cosines.size()];
+    for (std::size_t i = 0; i < kNodes; ++i) chebyshev[k] += values[i] * cosines[k][i];
     chebyshev[k] *= (k == 0 ? 1.0 : 2.0) / kNodes;
   }
   double left = 0.0;
@@ -468,12 +481,11 @@ KernelTerm kernel_term(const SplitTerm& split, Part part) {
                       {20, add_coulomb_near_20}});
       break;
     case Part::far:
-      k.add = choose({{16, add_coulomb_far_16}, {20, add_coulomb_far_20}});
+      k.add = choose({{15, add_coulomb_far_15}, {20, add_coulomb_far_20}});
       break;
     case Part::whole:
       k.add = choose({{12, add_coulomb_12},
-                      {14, add_coulomb_14},
-                      {16, add_coulomb_16},
+                      {15, add_coulomb_15},
                       {20, add_coulomb_20},
                       {KernelTerm::kMostSeries + 1, add_coulomb_short}});
   }

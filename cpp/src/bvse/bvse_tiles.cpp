@@ -71,14 +71,13 @@ class IndexMap {
   }
 
   std::size_t operator()(std::int32_t i, std::int32_t j, std::int32_t k) const {
-    if (!table_.empty()) {
-      return static_cast<std::size_t>(table_[static_cast<std::size_t>(i)] +
-                                      table_[static_cast<std::size_t>(shape_.a + j)] +
-                                      table_[static_cast<std::size_t>(shape_.a + shape_.b + k)]);
-    }
     return static_cast<std::size_t>(
         shape_.index(row(0, shape_.a, i, j, k), row(1, shape_.b, i, j, k), row(2, shape_.c, i, j, k)));
   }
+
+  // Where every index moves one axis of the image alone (all but the hexagonal family), the image's position
+  // is a sum of one number for each index: those of the first axis, then of the second and third. Else empty.
+  const std::vector<std::int32_t>& table() const { return table_; }
 
  private:
   std::int32_t row(std::size_t a, std::int32_t n, std::int32_t i, std::int32_t j, std::int32_t k) const {
@@ -87,8 +86,6 @@ class IndexMap {
     return v - n * static_cast<std::int32_t>((v + 0.5) * inverse_[a]);
   }
 
-  // Where every index moves one axis of the image alone (all but the hexagonal family), the image's position
-  // is a sum of one tabulated number for each index.
   void tabulate(const std::array<std::int32_t, 3>& n) {
     std::array<std::size_t, 3> target{};
     for (std::size_t b = 0; b < 3; ++b) {
@@ -114,6 +111,48 @@ class IndexMap {
   std::array<std::array<std::int32_t, 3>, 3> rotation_;
   std::array<std::int32_t, 3> shift_{};
   std::array<double, 3> inverse_{};
+};
+
+// Every image of a point of the grid.
+class Images {
+ public:
+  Images(const std::vector<GridOperation>& operations, const Shape& s) : shape_(s) {
+    constexpr std::size_t kMostTables = 1024;  // a few kB each; supercells have 10^5 operations
+    std::vector<IndexMap> tabulated;
+    for (const GridOperation& g : operations) {
+      IndexMap map(g, s, operations.size() <= kMostTables);
+      (map.table().empty() ? others_ : tabulated).push_back(std::move(map));
+    }
+    if (tabulated.empty()) return;
+    stride_ = (tabulated.size() + kStep - 1) / kStep * kStep;
+    while (tabulated.size() < stride_) tabulated.push_back(tabulated.back());
+    columns_.resize(static_cast<std::size_t>(s.a + s.b + s.c) * stride_);
+    for (std::size_t o = 0; o < stride_; ++o) {
+      const std::vector<std::int32_t>& table = tabulated[o].table();
+      for (std::size_t i = 0; i < table.size(); ++i) columns_[i * stride_ + o] = table[i];
+    }
+  }
+
+  // Sets the orbit of the point's images to `id`.
+  void mark(std::int32_t i, std::int32_t j, std::int32_t k, std::int32_t id, OrbitMap& orbit) const {
+    const auto column = [this](std::int32_t at) {
+      return columns_.data() + static_cast<std::size_t>(at) * stride_;
+    };
+    const std::int32_t *x = column(i), *y = column(shape_.a + j), *z = column(shape_.a + shape_.b + k);
+    for (std::size_t o = 0; o < stride_; o += kStep) {
+      std::array<std::int32_t, kStep> image;
+      for (std::size_t l = 0; l < kStep; ++l) image[l] = x[o + l] + y[o + l] + z[o + l];
+      for (const std::int32_t at : image) orbit.set(static_cast<std::size_t>(at), id);
+    }
+    for (const IndexMap& map : others_) orbit.set(map(i, j, k), id);
+  }
+
+ private:
+  static constexpr std::size_t kStep = 8;  // operations at once; the last one is repeated
+  Shape shape_;
+  std::size_t stride_ = 0;
+  std::vector<std::int32_t> columns_;  // by index along the three axes, then by operation
+  std::vector<IndexMap> others_;
 };
 
 // Block edge in points along each axis, so that a block holds at most kGathered and is about as wide as
@@ -159,12 +198,7 @@ void each_by_cubes(const Int3& low, const Int3& high, Each&& each) {
 Tiles make_tiles(const Lattice& lattice, const Shape& s, const std::vector<GridOperation>& operations,
                  OrbitMap orbit) {
   const bool symmetric = operations.size() > 1;
-  std::vector<IndexMap> maps;
-  if (symmetric) {
-    constexpr std::size_t kMostTables = 1024;  // a few kB each; supercells have 10^5 operations
-    maps.reserve(operations.size());
-    for (const GridOperation& g : operations) maps.emplace_back(g, s, operations.size() <= kMostTables);
-  }
+  const Images images(symmetric ? operations : std::vector<GridOperation>{}, s);
   const std::array<std::int32_t, 3> block = block_shape(lattice, s);
   const std::array<std::int32_t, 3> count{(s.a + block[0] - 1) / block[0], (s.b + block[1] - 1) / block[1],
                                           (s.c + block[2] - 1) / block[2]};
@@ -188,7 +222,7 @@ Tiles make_tiles(const Lattice& lattice, const Shape& s, const std::vector<GridO
                                    if (symmetric) {
                                      if (orbit.get(static_cast<std::size_t>(index)) >= 0) return;
                                      const auto id = static_cast<std::int32_t>(tiles.points.size());
-                                     for (const IndexMap& image : maps) orbit.set(image(i, j, k), id);
+                                     images.mark(i, j, k, id, orbit);
                                      orbit.set(static_cast<std::size_t>(index), id);
                                    }
                                    tiles.points.push_back(index);

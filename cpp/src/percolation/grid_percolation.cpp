@@ -68,30 +68,46 @@ FASTIN_INLINE std::uint32_t lowest_bit(std::uint32_t m) { return m & (~m + 1u); 
 // Sets bits base, base + 1, base + 2 of lower[k] where the neighbour at k - 1, k, k + 1 of another row is
 // below row[k]; `earlier`: that row has the smaller indices, so that ties count as below. padded[k + 1] is
 // the other row's point k, its ends wrapped.
-FASTIN_CLONED(void, mark_row,
-              (const double* row, const double* padded, int n, bool earlier, int base, std::uint32_t* lower),
-              (row, padded, n, earlier, base, lower)) {
+template <class Real>
+FASTIN_INLINE void mark_neighbors(const Real* row, const Real* padded, int n, bool earlier, int base,
+                                  std::uint32_t* lower) {
   const std::uint32_t b0 = 1u << base, b1 = 1u << (base + 1), b2 = 1u << (base + 2);
   if (earlier) {
     for (int k = 0; k < n; ++k) {
-      const double v = row[k];
+      const Real v = row[k];
       lower[k] |=
           (padded[k] <= v ? b0 : 0u) | (padded[k + 1] <= v ? b1 : 0u) | (padded[k + 2] <= v ? b2 : 0u);
     }
   } else {
     for (int k = 0; k < n; ++k) {
-      const double v = row[k];
+      const Real v = row[k];
       lower[k] |= (padded[k] < v ? b0 : 0u) | (padded[k + 1] < v ? b1 : 0u) | (padded[k + 2] < v ? b2 : 0u);
     }
   }
 }
+FASTIN_CLONED(void, mark_row,
+              (const double* row, const double* padded, int n, bool earlier, int base, std::uint32_t* lower),
+              (row, padded, n, earlier, base, lower)) {
+  mark_neighbors(row, padded, n, earlier, base, lower);
+}
+FASTIN_CLONED(void, mark_row_of_floats,
+              (const float* row, const float* padded, int n, bool earlier, int base, std::uint32_t* lower),
+              (row, padded, n, earlier, base, lower)) {
+  mark_neighbors(row, padded, n, earlier, base, lower);
+}
+void mark(const double* row, const double* padded, int n, bool earlier, int base, std::uint32_t* lower) {
+  mark_row(row, padded, n, earlier, base, lower);
+}
+void mark(const float* row, const float* padded, int n, bool earlier, int base, std::uint32_t* lower) {
+  mark_row_of_floats(row, padded, n, earlier, base, lower);
+}
 
 // The same of the row's own points, a point itself never below itself; interior k only.
-FASTIN_CLONED(void, mark_own_row, (const double* row, int n, int base, std::uint32_t* lower),
-              (row, n, base, lower)) {
+template <class Real>
+void mark_own(const Real* row, int n, int base, std::uint32_t* lower) {
   const std::uint32_t b0 = 1u << base, b2 = 1u << (base + 2);
   for (int k = 1; k < n - 1; ++k) {
-    const double v = row[k];
+    const Real v = row[k];
     lower[k] |= (row[k - 1] <= v ? b0 : 0u) | (row[k + 1] < v ? b2 : 0u);
   }
 }
@@ -124,10 +140,12 @@ FASTIN_CLONED(void, rest_of_row, (const std::uint32_t* lower, int n, int connect
   }
 }
 
-FASTIN_CLONED(bool, any_nan, (const double* values, std::size_t n), (values, n)) {
+// Whether every value is a number of single precision; NaN is none.
+FASTIN_CLONED(bool, all_floats, (const double* values, std::size_t n), (values, n)) {
   unsigned bad = 0;
-  for (std::size_t i = 0; i < n; ++i) bad |= values[i] == values[i] ? 0u : 1u;
-  return bad != 0;
+  for (std::size_t i = 0; i < n; ++i)
+    bad |= static_cast<double>(static_cast<float>(values[i])) == values[i] ? 0u : 1u;
+  return bad == 0;
 }
 
 }  // namespace
@@ -153,12 +171,15 @@ GridLandscape::GridLandscape(GridView grid, int connectivity) : grid_(grid), con
   if (grid.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
     throw InvalidInput("the energy grid has more than 2^31 points");
   }
-  if (any_nan(grid.values, grid.size())) {
-    const auto bad =
-        std::find_if(grid.values, grid.values + grid.size(), [](double v) { return std::isnan(v); });
-    throw InvalidInput("the energy grid holds NaN at point " + std::to_string(bad - grid.values));
+  if (all_floats(grid.values, grid.size())) {  // half the memory to walk
+    scan<float>();
+  } else {
+    const double* const end = grid.values + grid.size();
+    const double* const bad = std::find_if(grid.values, end, [](double v) { return std::isnan(v); });
+    if (bad != end)
+      throw InvalidInput("the energy grid holds NaN at point " + std::to_string(bad - grid.values));
+    scan<double>();
   }
-  scan();
   target_.assign(grid.size(), -1);
   shift_.assign(grid.size(), 0);
   for (std::size_t b = 0; b < minima_.size(); ++b) {
@@ -169,11 +190,12 @@ GridLandscape::GridLandscape(GridView grid, int connectivity) : grid_(grid), con
   });
 }
 
+template <class Real>
 void GridLandscape::scan() {
   const Int3 n = grid_.shape;
   const auto nz = static_cast<std::size_t>(n.z), width = nz + 2;
   // Planes i - 1, i, i + 1 with the ends of their rows wrapped, by i modulo 3.
-  std::array<std::vector<double>, 3> planes;
+  std::array<std::vector<Real>, 3> planes;
   std::array<std::int32_t, 3> held{-1, -1, -1};
   const auto plane = [&](std::int32_t i, std::int32_t slot) {
     const auto at = static_cast<std::size_t>(slot);
@@ -182,10 +204,10 @@ void GridLandscape::scan() {
     planes[at].resize(static_cast<std::size_t>(n.y) * width);
     const double* from = grid_.values + static_cast<std::size_t>(i) * static_cast<std::size_t>(n.y) * nz;
     for (std::size_t j = 0; j < static_cast<std::size_t>(n.y); ++j, from += nz) {
-      double* to = planes[at].data() + j * width;
-      std::copy(from, from + nz, to + 1);
-      to[0] = from[nz - 1];
-      to[nz + 1] = from[0];
+      Real* to = planes[at].data() + j * width;
+      for (std::size_t k = 0; k < nz; ++k) to[k + 1] = static_cast<Real>(from[k]);
+      to[0] = to[nz];
+      to[nz + 1] = to[1];
     }
   };
   std::vector<std::uint32_t> lower(nz), rest(nz);
@@ -194,19 +216,20 @@ void GridLandscape::scan() {
     for (std::int32_t j = 0; j < n.y; ++j) {
       poll_interrupt();
       const std::int32_t own = i * n.y + j;
-      const double* row = grid_.values + static_cast<std::size_t>(own) * nz;
+      const Real* row =
+          planes[static_cast<std::size_t>(i % 3)].data() + static_cast<std::size_t>(j) * width + 1;
       std::fill(lower.begin(), lower.end(), 0u);
       for (int di = -1; di <= 1; ++di) {
         for (int dj = -1; dj <= 1; ++dj) {
           const std::int32_t oj = (j + dj + n.y) % n.y, other = ((i + di + n.x) % n.x) * n.y + oj;
           const int base = (di + 1) * 9 + (dj + 1) * 3;
           if (other == own) {
-            mark_own_row(row, n.z, base, lower.data());
+            mark_own(row, n.z, base, lower.data());
             mark_own_ends(own, base, lower.data());
             continue;
           }
-          const double* padded = planes[static_cast<std::size_t>((i + di + 3) % 3)].data();
-          mark_row(row, padded + static_cast<std::size_t>(oj) * width, n.z, other < own, base, lower.data());
+          const Real* padded = planes[static_cast<std::size_t>((i + di + 3) % 3)].data();
+          mark(row, padded + static_cast<std::size_t>(oj) * width, n.z, other < own, base, lower.data());
         }
       }
       rest_of_row(lower.data(), n.z, connectivity_, rest.data());
@@ -217,7 +240,7 @@ void GridLandscape::scan() {
         if (rest[at] == kAll) {
           minima_.push_back(voxel);
         } else if (std::isfinite(row[at])) {
-          passes_.push_back({row[at], voxel, lower[at]});
+          passes_.push_back({static_cast<double>(row[at]), voxel, lower[at]});
         }
       }
     }

@@ -95,6 +95,7 @@ class GridLandscape {
   std::int32_t descend(std::int32_t voxel, Int3* cell) const;
 
  private:
+  template <class Real>
   void scan();
   void mark_own_ends(std::int32_t own, int base, std::uint32_t* lower) const;
   void check_offsets() const;
