@@ -90,10 +90,17 @@ def score(out: Path) -> None:
             error = np.abs(x - y)
             scaled = [abs(x[k] * _scale(np.delete(x, k), np.delete(y, k)) - y[k]) for k in range(len(x))]
             print(
-                f"{potential}, {name}: {len(which)} (failed {failed}), MAE {error.mean():.3f} eV, median "
-                f"{np.median(error):.3f}, bias {np.mean(x - y):+.3f}; one fitted scale (leave one out) MAE "
-                f"{np.mean(scaled):.3f}; MACE as published MAE {np.nanmean(np.abs(mace - y)):.3f}"
+                f"{potential}, {name}: {len(which)} (failed {failed}), MAE {error.mean():.3f} +- "
+                f"{_deviation(error):.3f} eV, median {np.median(error):.3f}, bias {np.mean(x - y):+.3f}; one fitted "
+                f"scale (leave one out) MAE {np.mean(scaled):.3f} +- {_deviation(np.array(scaled)):.3f}; "
+                f"MACE as published MAE {np.nanmean(np.abs(mace - y)):.3f}"
             )
+
+
+def _deviation(values: np.ndarray) -> float:
+    """Error of a mean by a bootstrap over the rows."""
+    drawn = np.random.default_rng(0).integers(0, len(values), (2000, len(values)))
+    return float(values[drawn].mean(axis=1).std())
 
 
 def _scale(x: np.ndarray, y: np.ndarray) -> float:

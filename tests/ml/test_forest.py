@@ -107,3 +107,28 @@ def test_scales_are_inverse_and_bounded() -> None:
     np.testing.assert_allclose(expand(compress(energy, "energy"), "energy"), energy, atol=1e-12)
     with pytest.raises(InputError, match="unknown scale"):
         compress(energy, "rank")
+
+
+def test_an_offset_leaves_the_trees_the_difference(tmp_path: Path) -> None:
+    """Trees alone cannot go beyond the values that they saw; a target that follows a feature is carried on by it."""
+    pytest.importorskip("sklearn.ensemble")
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0.1, 1.0, (120, 3))
+    y = expand(0.5 * compress(x[:, 1], "energy") - 0.3, "energy")
+    shares = {"b": 0.5}
+    forest = Forest.fit([*"abc"], x, y, {}, trees=10, scale="energy", leaf=1, offset=shares)
+    far = np.array([[0.5, 9.0, 0.5], [0.5, np.nan, 0.5]])
+    expected = expand(0.5 * compress(np.array([9.0, np.median(x[:, 1])]), "energy") - 0.3, "energy")
+    np.testing.assert_allclose(forest.mean_and_spread(far)[0], expected, atol=1e-6)
+    np.testing.assert_allclose(forest.mean_and_spread(far)[1], 0.0, atol=1e-6)
+    assert forest.mean_and_spread(far[:1])[0] > 1.5 * y.max()
+    forest.save(tmp_path / "f.npz")
+    back = Forest.load(tmp_path / "f.npz")
+    assert back.card["offset"] == shares
+    np.testing.assert_array_equal(back.predict(far)[0], forest.predict(far)[0])
+    plain = Forest.fit([*"abc"], x, y, {}, trees=10, scale="energy", leaf=1)
+    assert plain.mean_and_spread(far[:1])[0] <= y.max() + 1e-9
+    for bad in ({"d": 0.5}, {"b": float("nan")}):
+        Forest(**{**vars(forest), "card": {**forest.card, "offset": bad}}).save(tmp_path / "bad.npz")
+        with pytest.raises(InputError, match="not a whole forest"):
+            Forest.load(tmp_path / "bad.npz")

@@ -124,7 +124,7 @@ def test_predictions_of_the_forests_are_frozen() -> None:
     assert crystal.conductivity.origin == "measured"
     assert {n.formula for n in crystal.nearest} >= {"Li3N"}
     hop = predict_hop(fastin.examples()["LiFePO4"], (0, 0, 0), (0, 0.5, 0))
-    assert hop.barrier == pytest.approx(0.241, abs=0.01)
+    assert hop.barrier == pytest.approx(0.252, abs=0.01)
 
 
 def test_forests_need_no_torch() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,9 @@ class Forest:
         member: (trees,) member that each tree belongs to, in rising order.
         base: (members,) value to which a member's trees add.
         weight: (members,) weights, sum 1.
-        card: facts about target, training set and scores, the constants of the uncertainty, and the ``"scale"`` (see
-            `compress`) that the members predict.
+        card: facts about target, training set and scores, the constants of the uncertainty, the ``"scale"`` (see
+            `compress`) that the members predict, and ``"offset"``: feature -> share of its value on that scale to which
+            every member adds.
     """
 
     names: list[str]
@@ -97,6 +98,7 @@ class Forest:
         max_features: float = 0.4,
         seed: int = 0,
         weight: NDArray[Any] | None = None,
+        offset: Mapping[str, float] | None = None,
     ) -> Forest:
         """Extremely randomised trees and gradient-boosted trees on the rows of x.
 
@@ -115,6 +117,8 @@ class Forest:
             max_features: share of the features that a split of the randomised trees looks at.
             seed: of the random choices.
             weight: (n,) weights of the rows; None: all alike.
+            offset: feature -> share of its value, on the scale of y, that is taken off the target and added again to
+                each prediction: a quantity that is nearly the target leaves the trees the difference.
         """
         from fastin.ml._require import require
 
@@ -124,7 +128,10 @@ class Forest:
             known = np.isfinite(x).any(axis=0)
             fill = np.zeros(x.shape[1])
             fill[known] = np.nanmedian(np.where(np.isfinite(x), x, np.nan)[:, known], axis=0)
-        inputs, target = _filled(x, fill), compress(y, scale)
+        if offset:
+            card = {**card, "offset": dict(offset)}
+        inputs = _filled(x, fill)
+        target = compress(y, scale) - _offset(names, inputs, offset or {}, scale)
         parts: list[tuple[float, float, list[Any], float]] = []  # weight, base, trees, factor
         for k in range(boosted):
             model = ensemble.GradientBoostingRegressor(
@@ -152,7 +159,8 @@ class Forest:
         x = np.asarray(x, np.float64)
         if x.ndim != 2 or x.shape[1] != len(self.names):
             raise InputError(f"x must have {len(self.names)} columns, not shape {x.shape}")
-        rows = _filled(x, self.fill).astype(np.float32)
+        filled = _filled(x, self.fill)
+        rows = filled.astype(np.float32)
         node = np.repeat(self.roots, len(rows))  # of each pair of tree and row
         pair = np.arange(len(node))  # those that are not at a leaf yet
         row = np.tile(np.arange(len(rows)), len(self.roots))
@@ -168,7 +176,8 @@ class Forest:
         values = self.value[node].reshape(len(self.roots), len(rows))
         first = np.searchsorted(self.member, np.arange(len(self.base)))
         sums = np.add.reduceat(values.astype(np.float64), first, axis=0)
-        return np.asarray(sums + self.base[:, None])
+        known = _offset(self.names, filled, self.card.get("offset", {}), self.card.get("scale", "identity"))
+        return np.asarray(sums + self.base[:, None] + known)
 
     def mean_and_spread(
         self, x: NDArray[Any], weight: NDArray[np.float64] | None = None
@@ -242,6 +251,9 @@ class Forest:
                 raise ValueError("a node that points to no later one")
         if self.roots.min() < 0 or self.roots.max() >= nodes:
             raise ValueError("a root that does not exist")
+        shares = self.card.get("offset", {})
+        if any(name not in self.names or not np.isfinite(share) for name, share in shares.items()):
+            raise ValueError("an offset of a column that does not exist")
         step = np.diff(self.member)
         if self.member[0] != 0 or self.member[-1] != len(self.base) - 1 or ((step != 0) & (step != 1)).any():
             raise ValueError("members out of order")
@@ -277,6 +289,16 @@ def _arrays(parts: Sequence[tuple[float, float, list[Any], float]]) -> dict[str,
 def _filled(x: NDArray[np.float64], fill: NDArray[np.float64]) -> NDArray[np.float64]:
     bounded = np.clip(np.where(np.isfinite(x), x, fill), -1e30, 1e30)
     return np.asarray(bounded)
+
+
+def _offset(
+    names: Sequence[str], filled: NDArray[np.float64], offset: Mapping[str, float], scale: str
+) -> NDArray[np.float64]:
+    """(n,) weighted sum of some columns on a scale."""
+    found = np.zeros(len(filled))
+    for name, share in offset.items():
+        found += share * compress(filled[:, list(names).index(name)], scale)
+    return found
 
 
 _WITHIN_ONE = 0.6827  # of a normal distribution
