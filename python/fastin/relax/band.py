@@ -77,7 +77,7 @@ class RelaxedBand:
     calls: int
 
 
-class _Images:
+class Images:
     """The shared calculator and the images that it computes.
 
     Args:
@@ -138,7 +138,7 @@ class _Shared(Calculator):  # type: ignore[misc]
 
     implemented_properties = ("energy", "forces", "free_energy")
 
-    def __init__(self, images: _Images) -> None:
+    def __init__(self, images: Images) -> None:
         super().__init__()
         self._images = images
 
@@ -194,7 +194,7 @@ def relax_cell(
         what: the name it is called with.
         journal: of the structures computed before.
     """
-    images = _Images(calculator, journal)
+    images = Images(calculator, journal)
     atoms = images.add(_atoms(numbers, cell, positions))
     optimiser = LBFGS(atoms, logfile=None, maxstep=_LONGEST_STEP)
     converged = _run(optimiser, fmax, steps, lambda n, force: watch(what, n, force))
@@ -236,7 +236,7 @@ def relax_band(
         free: rows that may move; None for all.
         journal: of the structures computed before.
     """
-    images = _Images(calculator, journal)
+    images = Images(calculator, journal)
     band = [images.add(_atoms(numbers, cell, x)) for x in positions]
     for atoms, end in ((band[0], ends[0]), (band[-1], ends[1])):
         atoms.positions[:] = end.positions
@@ -273,7 +273,7 @@ def time_structure(calculator: Any, numbers: npt.NDArray[np.int64], cell: FloatA
     """Seconds for energy and forces of one structure; the first call, which may compile, does not count."""
     import time
 
-    images = _Images(calculator)
+    images = Images(calculator)
     atoms = images.add(_atoms(numbers, cell, positions))
     atoms.get_forces()
     start = time.perf_counter()
@@ -288,7 +288,7 @@ def structures(
     """(n,) energies and (n, N, 3) forces of arrangements of the same atoms, `batch` at once where that is possible."""
     energies, forces = [], []
     for start in range(0, len(several), batch):
-        images = _Images(calculator)
+        images = Images(calculator)
         made = [images.add(_atoms(numbers, cell, x)) for x in several[start : start + batch]]
         energies += [atoms.get_potential_energy() for atoms in made]
         forces += [atoms.get_forces() for atoms in made]
