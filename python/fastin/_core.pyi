@@ -207,7 +207,7 @@ def spread(values: numpy.typing.NDArray[numpy.float64]) -> tuple[typing.Any, ...
     """
     Mean, standard deviation (over n), smallest, median and largest of (n,) numbers; NaN for none.
     """
-def tessellate(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], *, faces: bool = False, merge_tolerance: typing.SupportsFloat | typing.SupportsIndex = 1e-05) -> dict[str, typing.Any]:
+def tessellate(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], radius: numpy.typing.NDArray[numpy.float64], *, faces: bool = False, merge_tolerance: typing.SupportsFloat | typing.SupportsIndex = 1e-05, num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> dict[str, typing.Any]:
     """
     Periodic power diagram of spheres: vertices with generators, edges with owners, cell volumes.
     """

@@ -230,3 +230,52 @@ def test_overlap_in_a_large_crystal_names_the_atoms():
         radius[near], radius[far] = 0.5, 2.5  # the small one is hidden
         with pytest.raises(GeometryError, match=f"atoms {near} and {far} overlap"):
             tessellate(cell, frac, radius)
+
+
+def _disordered(atoms):
+    """A jittered lattice in a skewed cell, atoms in any order."""
+    rng = np.random.default_rng(atoms)
+    places = np.stack(np.meshgrid(*[np.arange(10.0)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    frac = (rng.permutation(places)[:atoms] + rng.uniform(0.1, 0.9, (atoms, 3))) / 10
+    cell = np.array([[24.0, 0, 0], [5.0, 25.0, 0], [-4.0, 3.0, 26.0]])
+    return cell, frac, rng.uniform(0.5, 1.6, atoms)
+
+
+@pytest.mark.parametrize("atoms", [511, 512, 513, 900])
+def test_threads_change_nothing(atoms):
+    """Also the network, with and without face centres, which is made while the diagram is."""
+    cell, frac, radius = _disordered(atoms)
+    one = np.eye(3, dtype=np.int32)[None], np.zeros((1, 3))
+    for compute in (
+        lambda n: tessellate(cell, frac, radius, faces=True, num_threads=n),
+        lambda n: _core.network(cell, frac, radius, *one, num_threads=n),
+        lambda n: _core.network(cell, frac, radius, *one, face_centers=True, generators=True, num_threads=n),
+    ):
+        alone = compute(1)
+        for threads in (2, 3):
+            found = compute(threads)
+            assert all(np.array_equal(found[name], alone[name]) for name in alone)
+
+
+def test_network_measures_the_generators_of_its_diagram():
+    """The lists that `tessellate` keeps, taken apart with numpy, give the clearances that the network is made with."""
+    cell, frac, radius = _disordered(600)
+    t = tessellate(cell, frac, radius)
+    network = _core.network(
+        cell, frac, radius, np.eye(3, dtype=np.int32)[None], np.zeros((1, 3)), generators=True, num_threads=2
+    )
+    np.testing.assert_array_equal(network["site_frac"], t["vertex_frac"])
+    atoms, images = t["generator"][:, 0], t["generator"][:, 1:]
+    vertex = np.repeat(np.arange(len(t["vertex_frac"])), np.diff(t["generator_start"]))
+    offset = (frac[atoms] + images - t["vertex_frac"][vertex]) @ cell
+    clearance = np.minimum.reduceat(np.linalg.norm(offset, axis=1) - radius[atoms], t["generator_start"][:-1])
+    np.testing.assert_allclose(network["site_radius"], clearance, atol=1e-10)
+    np.testing.assert_array_equal(network["edge_index"], np.array([t["edge_i"], t["edge_j"]]))
+    start = t["vertex_frac"][t["edge_i"]] @ cell
+    along = (t["vertex_frac"][t["edge_j"]] + t["edge_image"]) @ cell - start
+    edge = np.repeat(np.arange(len(start)), np.diff(t["owner_start"]))
+    centre = (frac[t["owner"][:, 0]] + t["owner"][:, 1:]) @ cell - start[edge]
+    step = np.clip((centre * along[edge]).sum(1) / (along[edge] ** 2).sum(1), 0, 1)
+    distance = np.linalg.norm(centre - step[:, None] * along[edge], axis=1) - radius[t["owner"][:, 0]]
+    narrowest = np.minimum.reduceat(distance, t["owner_start"][:-1])
+    np.testing.assert_allclose(network["edge_bottleneck_radius"], narrowest, atol=1e-10)

@@ -54,8 +54,12 @@ py::dict network_arrays(const In<double>& cell, const In<double>& frac, const In
   out["site_frac"] = adopt<double>(std::move(n.site_frac), {v, 3});
   out["site_radius"] = adopt(std::move(n.site_radius));
   out["site_kind"] = adopt(std::move(n.site_kind));
-  std::vector<std::int64_t> index(n.edge_i.begin(), n.edge_i.end());
-  index.insert(index.end(), n.edge_j.begin(), n.edge_j.end());
+  std::vector<std::int64_t> index;
+  index.reserve(2 * n.edge_i.size());
+  for (auto* ends : {&n.edge_i, &n.edge_j}) {
+    index.insert(index.end(), ends->begin(), ends->end());
+    std::vector<std::int32_t>().swap(*ends);
+  }
   out["edge_index"] = adopt<std::int64_t>(std::move(index), {2, e});
   out["edge_image"] = adopt<std::int32_t>(std::move(n.edge_image), {e, 3});
   out["edge_length"] = adopt(std::move(n.edge_length));

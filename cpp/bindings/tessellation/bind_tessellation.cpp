@@ -9,14 +9,14 @@ namespace fastin::bind {
 namespace {
 
 py::dict tessellate_arrays(const In<double>& cell, const In<double>& frac, const In<double>& radius,
-                           bool faces, double merge_tolerance) {
+                           bool faces, double merge_tolerance, int num_threads) {
   const Mat3 rows = to_mat3(cell, "cell");
   const std::vector<Vec3> positions = to_vec3s(frac, "frac");
   const std::vector<double> radii = to_vector(radius, "radius");
   Tessellation t;
   {
     const Computing computing;
-    t = tessellate(Lattice(rows), positions, radii, {faces, merge_tolerance});
+    t = tessellate(Lattice(rows), positions, radii, {faces, merge_tolerance, num_threads});
   }
   const auto v = static_cast<py::ssize_t>(t.vertex_frac.size()),
              e = static_cast<py::ssize_t>(t.edge_i.size());
@@ -90,7 +90,7 @@ py::dict certify_arrays(const In<double>& cell, const In<double>& frac, const In
 void bind_tessellation(py::module_& m) {
   m.def("tessellate", &tessellate_arrays, py::arg("cell").noconvert(), py::arg("frac").noconvert(),
         py::arg("radius").noconvert(), py::kw_only(), py::arg("faces") = false,
-        py::arg("merge_tolerance") = kMergeTolerance,
+        py::arg("merge_tolerance") = kMergeTolerance, py::arg("num_threads") = 1,
         "Periodic power diagram of spheres: vertices with generators, edges with owners, cell volumes.");
   m.def("face_centres", &face_centres_of, py::arg("cell").noconvert(), py::arg("frac").noconvert(),
         py::arg("radius").noconvert(),

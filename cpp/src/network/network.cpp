@@ -61,54 +61,54 @@ void sort_edges(Network* n) {
   permute(order, &n->edge_bottleneck_radius);
 }
 
-class Builder {
+class Builder : public DiagramVisitor {
  public:
   Builder(const Lattice& lattice, const std::vector<Vec3>& frac, const std::vector<double>& radius,
-          const NetworkOptions& options)
+          const NetworkOptions& options, Network* out)
       : lattice_(lattice),
         radius_(radius),
         options_(options),
+        out_(out),
         threads_(frac.size() < kParallelAtoms ? 1 : options.num_threads),
-        search_(lattice, frac, radius) {
+        search_(lattice, frac, radius),
+        open_(static_cast<std::size_t>(std::max(1, options.num_threads))) {
     cart_.reserve(frac.size());
     for (const Vec3& f : frac) cart_.push_back(lattice.to_cart(f));
   }
 
-  void sites(const Tessellation& t, Network* out) {
-    out->site_frac = t.vertex_frac;
-    out->site_kind.assign(t.vertex_frac.size(), 0);
-    std::vector<Passage> passages(t.vertex_frac.size());
-    parallel_for(
-        passages.size(), threads_,
-        [&](std::size_t v, int) {
-          const Vec3 x = lattice_.to_cart(t.vertex_frac[v]);
-          passages[v] = passage(x, x, &t.generator[static_cast<std::size_t>(t.generator_start[v])],
-                                t.generator.data() + t.generator_start[v + 1]);
-        },
-        kChunk);
-    finish(&passages);
-    out->site_radius.reserve(passages.size());
-    for (const Passage& p : passages) out->site_radius.push_back(p.known.narrowest.radius);
+  void vertices(std::size_t count) override { out_->site_radius.resize(count); }
+
+  void vertex(std::size_t v, const Vec3& frac, const Generator* begin, const Generator* end,
+              int thread) override {
+    const Vec3 x = lattice_.to_cart(frac);
+    const Passage p = passage(x, x, begin, end);
+    out_->site_radius[v] = p.known.narrowest.radius;
+    keep_open(v, p, thread);
   }
 
-  void edges(const Tessellation& t, Network* out) {
-    std::vector<Passage> passages(t.edge_i.size());
-    parallel_for(
-        passages.size(), threads_,
-        [&](std::size_t e, int) {
-          const Vec3 p = lattice_.to_cart(t.vertex_frac[static_cast<std::size_t>(t.edge_i[e])]);
-          const Vec3 q = lattice_.to_cart(t.vertex_frac[static_cast<std::size_t>(t.edge_j[e])] +
-                                          to_vec(t.edge_image[e]));
-          passages[e] = passage(p, q, &t.owner[static_cast<std::size_t>(t.owner_start[e])],
-                                t.owner.data() + t.owner_start[e + 1]);
-        },
-        kChunk);
-    finish(&passages);
-    for (std::size_t e = 0; e < passages.size(); ++e) {
+  void edges(std::size_t count, const std::vector<Vec3>& vertex_frac) override {
+    finish_sites();
+    vertex_frac_ = &vertex_frac;
+    out_->edge_length.resize(count);
+    out_->edge_bottleneck_frac.resize(count);
+    out_->edge_bottleneck_radius.resize(count);
+  }
+
+  void edge(const DiagramEdge& e, const Generator* begin, const Generator* end, int thread) override {
+    const Vec3 f = (*vertex_frac_)[static_cast<std::size_t>(e.i)],
+               g = (*vertex_frac_)[static_cast<std::size_t>(e.j)] + to_vec(e.image);
+    const Passage p = passage(lattice_.to_cart(f), lattice_.to_cart(g), begin, end);
+    out_->edge_length[e.number] = norm(p.to - p.from);
+    set_bottleneck(e.number, p, f, g);
+    keep_open(e.number, p, thread);
+  }
+
+  // Once the diagram is there.
+  void finish_edges(const Tessellation& t) {
+    finish([&](std::size_t e, const Passage& p) {
       const Vec3& f = t.vertex_frac[static_cast<std::size_t>(t.edge_i[e])];
-      const Vec3 g = t.vertex_frac[static_cast<std::size_t>(t.edge_j[e])] + to_vec(t.edge_image[e]);
-      append(passages[e], f, g, out);
-    }
+      set_bottleneck(e, p, f, t.vertex_frac[static_cast<std::size_t>(t.edge_j[e])] + to_vec(t.edge_image[e]));
+    });
   }
 
   // The centre of each face (the mean of its vertices) becomes a site, joined to the vertices of the face;
@@ -139,8 +139,10 @@ class Builder {
         out->edge_image.push_back(cell - v.image);
       }
     }
-    finish(&centres);
-    finish(&links);
+    for (std::size_t k = 0; k < centres.size(); ++k) keep_open(k, centres[k], 0);
+    finish([&](std::size_t k, const Passage& p) { centres[k] = p; });
+    for (std::size_t k = 0; k < links.size(); ++k) keep_open(k, links[k], 0);
+    finish([&](std::size_t k, const Passage& p) { links[k] = p; });
     for (const Passage& p : centres) out->site_radius.push_back(p.known.narrowest.radius);
     for (std::size_t f = 0; f < centres.size(); ++f) {
       for (auto k = static_cast<std::size_t>(t.faces.start[f]);
@@ -156,7 +158,7 @@ class Builder {
     Vec3 from, to;
     Known known;
   };
-  static constexpr std::size_t kChunk = 256;
+  static constexpr std::size_t kBlock = 256;
 
   static Vec3 corner(const Tessellation& t, const LoopVertex& v) {
     return t.vertex_frac[static_cast<std::size_t>(v.vertex)] + to_vec(v.image);
@@ -172,28 +174,45 @@ class Builder {
     return out;
   }
 
-  // Takes every other sphere into account, where the clearance is that of all atoms.
-  void finish(std::vector<Passage>* passages) {
-    if (options_.clearance != Clearance::kAllAtoms) return;
-    std::vector<std::size_t> open;
-    for (std::size_t k = 0; k < passages->size(); ++k) {
-      const Passage& p = (*passages)[k];
-      if (!search_.open(p.known)) continue;
-      open.push_back(k);
-      search_.prepare(p.known, 0.5 * norm(p.to - p.from));
-    }
+  struct Open {
+    std::size_t number;
+    Passage passage;
+  };
+
+  // Sets aside what a sphere that does not own it could narrow.
+  void keep_open(std::size_t number, const Passage& p, int thread) {
+    if (options_.clearance == Clearance::kAllAtoms && search_.open(p.known))
+      open_[static_cast<std::size_t>(thread)].push_back({number, p});
+  }
+
+  // Takes every other sphere into account, where the clearance is that of all atoms; set(number, passage).
+  template <class Set>
+  void finish(const Set& set) {
+    std::vector<Open> open = std::move(open_[0]);
+    for (std::size_t k = 1; k < open_.size(); ++k) open.insert(open.end(), open_[k].begin(), open_[k].end());
+    for (auto& list : open_) std::vector<Open>().swap(list);
     if (open.empty()) return;
+    for (const Open& o : open) search_.prepare(o.passage.known, 0.5 * norm(o.passage.to - o.passage.from));
     search_.build();
-    parallel_for(
-        open.size(), threads_,
-        [&](std::size_t k, int) {
-          Passage& p = (*passages)[open[k]];
-          p.known.narrowest = search_.narrowest(p.from, p.to, p.known);
-        },
-        kChunk);
+    parallel_blocks(open.size(), threads_, kBlock, [&](std::size_t k, std::size_t end, int) {
+      for (; k < end; ++k) {
+        Passage& p = open[k].passage;
+        p.known.narrowest = search_.narrowest(p.from, p.to, p.known);
+        set(open[k].number, p);
+      }
+    });
+  }
+
+  void finish_sites() {
+    finish([this](std::size_t v, const Passage& p) { out_->site_radius[v] = p.known.narrowest.radius; });
   }
 
   // The bottleneck of the edge between fractional points f and g.
+  void set_bottleneck(std::size_t e, const Passage& p, const Vec3& f, const Vec3& g) {
+    out_->edge_bottleneck_frac[e] = wrapped(f + p.known.narrowest.t * (g - f));
+    out_->edge_bottleneck_radius[e] = p.known.narrowest.radius;
+  }
+
   static void append(const Passage& p, const Vec3& f, const Vec3& g, Network* out) {
     out->edge_length.push_back(norm(p.to - p.from));
     out->edge_bottleneck_frac.push_back(wrapped(f + p.known.narrowest.t * (g - f)));
@@ -203,9 +222,12 @@ class Builder {
   const Lattice& lattice_;
   const std::vector<double>& radius_;
   const NetworkOptions& options_;
+  Network* out_;
+  const std::vector<Vec3>* vertex_frac_ = nullptr;
   int threads_;
   SphereSearch search_;
   std::vector<Vec3> cart_;
+  std::vector<std::vector<Open>> open_;  // of each thread
 };
 
 // An edge contains its ends: where the last digits of a merged or badly conditioned vertex say otherwise, its
@@ -223,6 +245,13 @@ void narrow_to_sites(const NetworkOptions& options, Network* n) {
 
 // Sites by position, edges by midpoint (two edges of one diagram never cross).
 void label_orbits(const Lattice& lattice, const NetworkOptions& options, Network* out) {
+  if (options.operations.size() < 2) {
+    out->site_orbit.resize(out->site_frac.size());
+    out->edge_orbit.resize(out->edge_i.size());
+    std::iota(out->site_orbit.begin(), out->site_orbit.end(), 0);
+    std::iota(out->edge_orbit.begin(), out->edge_orbit.end(), 0);
+    return;
+  }
   out->site_orbit = point_orbits(lattice, out->site_frac, options.operations);
   std::vector<Vec3> midpoint(out->edge_i.size());
   for (std::size_t e = 0; e < midpoint.size(); ++e) {
@@ -250,10 +279,13 @@ Network build_network(const Lattice& lattice, const std::vector<Vec3>& given,
   TessellationOptions wanted;
   wanted.faces = options.face_centers;
   wanted.merge_tolerance = options.merge_tolerance;
+  wanted.num_threads = options.num_threads;
+  Builder builder(lattice, frac, radius, options, &out);
+  wanted.visitor = &builder;
   Tessellation t = tessellate(lattice, frac, radius, wanted);
-  Builder builder(lattice, frac, radius, options);
-  builder.sites(t, &out);
-  builder.edges(t, &out);
+  builder.finish_edges(t);
+  out.site_kind.assign(t.vertex_frac.size(), 0);
+  out.site_frac = options.face_centers ? t.vertex_frac : std::move(t.vertex_frac);
   out.edge_i = std::move(t.edge_i);
   out.edge_j = std::move(t.edge_j);
   out.edge_image = std::move(t.edge_image);
@@ -262,6 +294,7 @@ Network build_network(const Lattice& lattice, const std::vector<Vec3>& given,
     builder.face_centers(t, &out);
     sort_edges(&out);
   }
+  t = {};
   narrow_to_sites(options, &out);
   label_orbits(lattice, options, &out);
   out.free = free_spheres(view_of(out));

@@ -11,15 +11,36 @@ namespace {
 
 constexpr double kNone = -std::numeric_limits<double>::infinity();
 
-std::vector<std::int32_t> by_falling_radius(const NetworkView& network) {
-  std::vector<std::int32_t> order(network.edges);
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
-    const double ra = network.radius[a], rb = network.radius[b];
-    return ra != rb ? ra > rb : a < b;
-  });
-  return order;
-}
+// The edges by falling radius, sorted as far as they are asked for: the widest decide.
+class FallingRadius {
+ public:
+  explicit FallingRadius(const NetworkView& network) : radius_(network.radius), order_(network.edges) {
+    std::iota(order_.begin(), order_.end(), 0);
+  }
+  std::size_t size() const { return order_.size(); }
+  std::int32_t operator[](std::size_t k) {
+    if (k >= sorted_) sort_more();
+    return order_[k];
+  }
+
+ private:
+  void sort_more() {
+    const auto wider = [this](std::int32_t a, std::int32_t b) {
+      return radius_[a] != radius_[b] ? radius_[a] > radius_[b] : a < b;
+    };
+    const std::size_t end = std::min(order_.size(), sorted_ + std::max(kFewest, order_.size() / kStretches));
+    const auto from = order_.begin() + static_cast<std::ptrdiff_t>(sorted_);
+    const auto to = order_.begin() + static_cast<std::ptrdiff_t>(end);
+    if (to != order_.end()) std::nth_element(from, to, order_.end(), wider);
+    std::sort(from, to, wider);
+    sorted_ = end;
+  }
+
+  static constexpr std::size_t kFewest = 256, kStretches = 6;
+  const double* radius_;
+  std::vector<std::int32_t> order_;
+  std::size_t sorted_ = 0;
+};
 
 }  // namespace
 
@@ -41,7 +62,9 @@ FreeSpheres free_spheres(const NetworkView& network) {
       pending[k] = -1;
     }
   };
-  for (const std::int32_t e : by_falling_radius(network)) {
+  FallingRadius order(network);
+  for (std::size_t k = 0; k < order.size(); ++k) {
+    const std::int32_t e = order[k];
     const double radius = network.radius[e];
     settle(radius);
     if (open == 3 && rank == 3) break;
@@ -53,9 +76,9 @@ FreeSpheres free_spheres(const NetworkView& network) {
     const int now = sets.rank(joined.root);
     if (now == 0) continue;
     for (; rank < now; ++rank) out.rank[static_cast<std::size_t>(rank)] = radius;
-    for (int k = 0; k < 3; ++k) {
-      const auto axis = static_cast<std::size_t>(k);
-      if (out.axis[axis] != kNone || !sets.moves_along(joined.root, k)) continue;
+    for (int a = 0; a < 3; ++a) {
+      const auto axis = static_cast<std::size_t>(a);
+      if (out.axis[axis] != kNone || !sets.moves_along(joined.root, a)) continue;
       out.axis[axis] = radius;
       pending[axis] = e;
       ++open;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "fastin/base/error.hpp"
+#include "fastin/base/parallel.hpp"
 #include "fastin/base/simd.hpp"
 
 namespace fastin {
@@ -25,6 +26,7 @@ constexpr double kGrowth = 1.5;
 constexpr int kMaxExtensions = 24;
 constexpr int kBuckets = 24;
 constexpr double kDistanceMargin = 1e-9;
+constexpr std::size_t kOverlapBlock = 512;
 
 // Image that can bound a power cell out to plane distance `covers` lie within this distance of the atom.
 double reach_for(double covers, double weight, double max_weight) {
@@ -104,40 +106,56 @@ FASTIN_CLONED(RayHit, shoot_ray,
   return hit;
 }
 
+std::shared_ptr<const HalfspaceLists::Atoms> HalfspaceLists::gather(const Lattice& lattice,
+                                                                    std::vector<Vec3> frac,
+                                                                    std::vector<double> weight,
+                                                                    std::vector<std::int32_t> names) {
+  const double volume_per_atom = lattice.volume() / static_cast<double>(frac.size());
+  const double reach = std::cbrt(kInitialNeighbours * volume_per_atom * 3.0 / (4.0 * 3.14159265358979323846));
+  const double largest = *std::max_element(weight.begin(), weight.end());
+  Scratch<Vec3> cart;
+  cart.reserve(frac.size());
+  for (const Vec3& f : frac) cart.push_back(lattice.to_cart(f));
+  return std::make_shared<const Atoms>(
+      Atoms{lattice, std::move(frac), std::move(cart), std::move(weight), std::move(names), largest, reach});
+}
+
 HalfspaceLists::HalfspaceLists(const Lattice& lattice, std::vector<Vec3> frac, std::vector<double> weight,
-                               bool keep, std::vector<std::int32_t> names)
-    : lattice_(lattice),
-      frac_(std::move(frac)),
-      weight_(std::move(weight)),
-      keep_(keep),
-      names_(std::move(names)) {
-  max_weight_ = *std::max_element(weight_.begin(), weight_.end());
-  const double volume_per_atom = lattice_.volume() / static_cast<double>(frac_.size());
-  default_reach_ = std::cbrt(kInitialNeighbours * volume_per_atom * 3.0 / (4.0 * 3.14159265358979323846));
-  cart_.reserve(frac_.size());
-  for (const Vec3& f : frac_) cart_.push_back(lattice_.to_cart(f));
-  lists_.resize(frac_.size());
-  cells_ = std::make_unique<CellList>(lattice_, frac_, default_reach_);
-  const std::size_t expected =
-      (keep_ ? frac_.size() : std::size_t{1}) * static_cast<std::size_t>(kInitialNeighbours * 1.25);
+                               bool keep, std::vector<std::int32_t> names, int num_threads)
+    : HalfspaceLists(gather(lattice, std::move(frac), std::move(weight), std::move(names)), nullptr, keep) {
+  cells_ = std::make_shared<const CellList>(lattice, atoms_->frac, atoms_->default_reach);
+  check_overlaps(num_threads);
+}
+
+HalfspaceLists::HalfspaceLists(std::shared_ptr<const Atoms> atoms, std::shared_ptr<const CellList> cells,
+                               bool keep)
+    : atoms_(std::move(atoms)),
+      cells_(std::move(cells)),
+      cart_(atoms_->cart.data()),
+      weight_(atoms_->weight.data()),
+      keep_(keep) {
+  const std::size_t lists = keep_ ? atoms_->frac.size() : 1;
+  lists_.resize(lists);
+  const std::size_t expected = lists * static_cast<std::size_t>(kInitialNeighbours * 1.25);
   for (auto* v : {&dx_, &dy_, &dz_, &h_}) v->reserve(expected);
   code_.reserve(expected);
-  check_overlaps();
 }
 
 // Before any list is made: atoms that lie on each other make lists without end.
-void HalfspaceLists::check_overlaps() const {
-  for (std::size_t i = 0; i < frac_.size(); ++i) {
-    const GeneratorCode self = make_generator(static_cast<std::int32_t>(i), {});
-    cells_->for_each_stretch(frac_[i], kMinDistance, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t s = begin; s < end; ++s) {
-        const double d2 = norm2(Vec3{cells_->x()[s], cells_->y()[s], cells_->z()[s]} - cart_[i]);
-        if (d2 < kMinDistance * kMinDistance && cells_->code()[s] != self) {
-          refuse_overlap(static_cast<std::int32_t>(i), generator_atom(cells_->code()[s]), d2);
+void HalfspaceLists::check_overlaps(int num_threads) const {
+  parallel_blocks(atoms_->frac.size(), num_threads, kOverlapBlock, [&](std::size_t i, std::size_t last, int) {
+    for (; i < last; ++i) {
+      const GeneratorCode self = make_generator(static_cast<std::int32_t>(i), {});
+      cells_->for_each_stretch(atoms_->frac[i], kMinDistance, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t s = begin; s < end; ++s) {
+          const double d2 = norm2(Vec3{cells_->x()[s], cells_->y()[s], cells_->z()[s]} - cart_[i]);
+          if (d2 < kMinDistance * kMinDistance && cells_->code()[s] != self) {
+            refuse_overlap(static_cast<std::int32_t>(i), generator_atom(cells_->code()[s]), d2);
+          }
         }
-      }
-    });
-  }
+      });
+    }
+  });
 }
 
 void HalfspaceLists::refuse_overlap(std::int32_t one, std::int32_t other, double d2) const {
@@ -147,9 +165,8 @@ void HalfspaceLists::refuse_overlap(std::int32_t one, std::int32_t other, double
 }
 
 HalfspaceView HalfspaceLists::view(std::int32_t atom) {
-  const auto i = static_cast<std::size_t>(atom);
-  if (lists_[i].blocks == 0) build(atom, default_reach_);
-  const List& list = lists_[i];
+  if (!has_list(atom)) build(atom, atoms_->default_reach);
+  const List& list = list_of(atom);
   return {dx_.data() + list.begin,
           dy_.data() + list.begin,
           dz_.data() + list.begin,
@@ -161,7 +178,7 @@ HalfspaceView HalfspaceLists::view(std::int32_t atom) {
 }
 
 void HalfspaceLists::extend(std::int32_t atom, double covers) {
-  build(atom, reach_for(covers, weight(atom), max_weight_) * (1.0 + kDistanceMargin));
+  build(atom, reach_for(covers, weight(atom), atoms_->max_weight) * (1.0 + kDistanceMargin));
 }
 
 RayHit HalfspaceLists::shoot(std::int32_t atom, const Vec3& origin, const Vec3& direction,
@@ -171,23 +188,22 @@ RayHit HalfspaceLists::shoot(std::int32_t atom, const Vec3& origin, const Vec3& 
     const RayHit hit = shoot_ray(list, origin, direction, skip_a, skip_b);
     const double distance = norm(origin + hit.t * direction);
     if (hit.code != 0 && distance < list.covers) return hit;
-    extend(atom, hit.code != 0 ? std::min(distance * 1.01, list.covers * 2.0 + default_reach_)
-                               : list.covers * kGrowth + 0.25 * default_reach_);
+    extend(atom, hit.code != 0 ? std::min(distance * 1.01, list.covers * 2.0 + atoms_->default_reach)
+                               : list.covers * kGrowth + 0.25 * atoms_->default_reach);
   }
   throw NoConvergence("power cell of atom " + std::to_string(name(atom)) + " is unbounded");
 }
 
 void HalfspaceLists::build(std::int32_t atom, double reach) {
-  if (reach > cells_->reach()) cells_ = std::make_unique<CellList>(lattice_, frac_, reach);
-  const double covers = covers_for(reach, weight(atom), max_weight_);
+  if (reach > cells_->reach()) cells_ = std::make_shared<const CellList>(lattice(), atoms_->frac, reach);
+  const double covers = covers_for(reach, weight(atom), atoms_->max_weight);
   collect(atom, reach, covers);
   if (!keep_) {
-    if (last_ >= 0) lists_[static_cast<std::size_t>(last_)].blocks = 0;
-    last_ = atom;
     for (auto* v : {&dx_, &dy_, &dz_, &h_, &tail_}) v->clear();
     code_.clear();
   }
-  store(&lists_[static_cast<std::size_t>(atom)], covers);
+  store(&list_of(atom), covers);
+  last_ = atom;
 }
 
 // Slots begin .. end whose point lies within `reach` of the centre, in order; `slots` has room for all.
@@ -222,7 +238,7 @@ void HalfspaceLists::collect(std::int32_t atom, double reach, double covers) {
   const GeneratorCode* code = cells_->code();
   const GeneratorCode self = make_generator(atom, {});
   std::size_t count = 0;
-  cells_->for_each_stretch(frac_[i], reach, [&](std::size_t begin, std::size_t end) {
+  cells_->for_each_stretch(atoms_->frac[i], reach, [&](std::size_t begin, std::size_t end) {
     if (near_.size() < count + (end - begin)) near_.resize(2 * (count + (end - begin)));
     count += slots_within(x, y, z, c, reach2, begin, end, near_.data() + count);
   });

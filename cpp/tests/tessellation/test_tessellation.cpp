@@ -30,6 +30,47 @@ void counts(const Spheres& s, std::size_t vertices, std::size_t edges, std::size
   CHECK(t.faces.first.size() == faces);
 }
 
+bool same(const Vec3& a, const Vec3& b) { return a.x == b.x && a.y == b.y && a.z == b.z; }
+
+// The last digits, the numbers of vertices and edges, all the same whatever the number of threads.
+void threads(const Spheres& s) {
+  const Lattice lattice(s.cell);
+  const Tessellation one = tessellate(lattice, s.frac, s.radius, {true, kMergeTolerance, 1});
+  for (const int count : {2, 3, 5}) {
+    const Tessellation t = tessellate(lattice, s.frac, s.radius, {true, kMergeTolerance, count});
+    CHECK(t.generator == one.generator && t.owner == one.owner);
+    CHECK(t.generator_start == one.generator_start && t.owner_start == one.owner_start);
+    CHECK(t.edge_i == one.edge_i && t.edge_j == one.edge_j && t.edge_image == one.edge_image);
+    CHECK(t.cell_volume == one.cell_volume && t.vertex_power == one.vertex_power);
+    CHECK(t.faces.first == one.faces.first && t.faces.start == one.faces.start);
+    CHECK(t.vertex_frac.size() == one.vertex_frac.size());
+    for (std::size_t v = 0; v < one.vertex_frac.size(); ++v)
+      CHECK(same(t.vertex_frac[v], one.vertex_frac[v]));
+  }
+}
+
+// n^3 cells of rock salt: every vertex is shared by more than four generators.
+Spheres salt(int n) {
+  Spheres s{box(5.1 * n, 5.1 * n, 5.1 * n), {}, {}, {}};
+  for (int i = 0; i < 8 * n * n * n; ++i) {
+    const Vec3 f{0.5 * (i % (2 * n)), 0.5 * (i / (2 * n) % (2 * n)), 0.5 * (i / (4 * n * n))};
+    s.frac.push_back((1.0 / n) * f);
+    s.radius.push_back((i % (2 * n) + i / (2 * n) % (2 * n) + i / (4 * n * n)) % 2 == 0 ? 1.0 : 1.6);
+  }
+  return s;
+}
+
+// A thin cell, in which atoms meet images of themselves and slivers abound.
+Spheres needle(int n) {
+  Spheres s = random_spheres(static_cast<std::size_t>(n), 11);
+  s.cell = box(4, 4, 1.3 * n);
+  for (int i = 0; i < n; ++i) {
+    double& z = s.frac[static_cast<std::size_t>(i)].z;
+    z = (i + 0.3 * z) / n;
+  }
+  return s;
+}
+
 void generators() {
   const GeneratorCode g = make_generator(17, {3, -4, 0});
   CHECK(generator_atom(g) == 17 && generator_image(g) == (Int3{3, -4, 0}));
@@ -76,6 +117,10 @@ int main() {
   for (const double v : t.cell_volume) CHECK(v > 0.1);
   for (const std::size_t n : {1U, 2U, 5U, 40U, 250U})
     certified(random_spheres(n, static_cast<std::uint32_t>(n)), &t);
+
+  certified(random_spheres(600, 7), &t);
+  certified(salt(5), &t);
+  for (const Spheres& large : {random_spheres(600, 7), salt(5), needle(700)}) threads(large);
 
   // The same diagram in a skewed basis, and with atoms given in other cells.
   Spheres s = random_spheres(20, 3);

@@ -75,4 +75,12 @@ void parallel_for(std::size_t n, int num_threads, Body&& body, std::size_t chunk
   }
 }
 
+// Calls body(begin, end, thread) for the blocks of [0, n): parallel_for for items that take nanoseconds.
+template <class Body>
+void parallel_blocks(std::size_t n, int num_threads, std::size_t block, Body&& body) {
+  parallel_for((n + block - 1) / block, num_threads, [&](std::size_t k, int thread) {
+    body(k * block, n < (k + 1) * block ? n : (k + 1) * block, thread);
+  });
+}
+
 }  // namespace fastin

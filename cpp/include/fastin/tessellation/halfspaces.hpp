@@ -46,12 +46,17 @@ class HalfspaceLists {
   // kMinDistance. With `keep` the lists of all atoms stay, else only the one made last. `names`: numbers of
   // the atoms for messages, empty for their own.
   HalfspaceLists(const Lattice& lattice, std::vector<Vec3> frac, std::vector<double> weight, bool keep = true,
-                 std::vector<std::int32_t> names = {});
+                 std::vector<std::int32_t> names = {}, int num_threads = 1);
+
+  // Lists of the same atoms for another thread; the atoms and their neighbour search are shared.
+  HalfspaceLists another() const { return HalfspaceLists(atoms_, cells_, keep_); }
 
   const Vec3& position(std::int32_t atom) const { return cart_[static_cast<std::size_t>(atom)]; }
   double weight(std::int32_t atom) const { return weight_[static_cast<std::size_t>(atom)]; }
-  const Lattice& lattice() const { return lattice_; }
-  bool has_list(std::int32_t atom) const { return lists_[static_cast<std::size_t>(atom)].blocks != 0; }
+  const Lattice& lattice() const { return atoms_->lattice; }
+  bool has_list(std::int32_t atom) const {
+    return keep_ ? lists_[static_cast<std::size_t>(atom)].blocks != 0 : last_ == atom;
+  }
 
   // The list of an atom, made at the first call.
   HalfspaceView view(std::int32_t atom);
@@ -74,27 +79,35 @@ class HalfspaceLists {
     double distance;
     GeneratorCode code;
   };
+  struct Atoms {
+    Lattice lattice;
+    std::vector<Vec3> frac;
+    Scratch<Vec3> cart;
+    std::vector<double> weight;
+    std::vector<std::int32_t> names;
+    double max_weight, default_reach;
+  };
 
-  void check_overlaps() const;
+  HalfspaceLists(std::shared_ptr<const Atoms> atoms, std::shared_ptr<const CellList> cells, bool keep);
+  static std::shared_ptr<const Atoms> gather(const Lattice& lattice, std::vector<Vec3> frac,
+                                             std::vector<double> weight, std::vector<std::int32_t> names);
+  void check_overlaps(int num_threads) const;
   void refuse_overlap(std::int32_t one, std::int32_t other, double d2) const;
   void build(std::int32_t atom, double reach);
+  List& list_of(std::int32_t atom) { return lists_[keep_ ? static_cast<std::size_t>(atom) : 0]; }
   std::int32_t name(std::int32_t atom) const {
-    return names_.empty() ? atom : names_[static_cast<std::size_t>(atom)];
+    return atoms_->names.empty() ? atom : atoms_->names[static_cast<std::size_t>(atom)];
   }
   void collect(std::int32_t atom, double reach, double covers);
   void store(List* list, double covers);
 
-  Lattice lattice_;
-  std::vector<Vec3> frac_;
-  Scratch<Vec3> cart_;
-  std::vector<double> weight_;
-  double max_weight_;
-  double default_reach_;
+  std::shared_ptr<const Atoms> atoms_;
+  std::shared_ptr<const CellList> cells_;
+  const Vec3* cart_;  // of atoms_
+  const double* weight_;
   bool keep_;
-  std::vector<std::int32_t> names_;
   std::int32_t last_ = -1;  // atom whose list was made last
-  std::unique_ptr<CellList> cells_;
-  Scratch<List> lists_;
+  Scratch<List> lists_;     // of all atoms, or of the last one
   Scratch<double> dx_, dy_, dz_, h_, tail_;
   Scratch<GeneratorCode> code_;
   std::vector<std::uint32_t> near_;  // slots

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "fastin/base/scratch.hpp"
@@ -12,6 +13,7 @@
 #include "fastin/geometry/generator.hpp"
 #include "fastin/geometry/lattice.hpp"
 #include "fastin/tessellation/halfspaces.hpp"
+#include "fastin/tessellation/perturbation.hpp"
 
 namespace fastin {
 
@@ -21,9 +23,13 @@ namespace fastin {
 // simplicial complex whatever the symmetry, and it is checked to be closed (each facet shared by two
 // tetrahedra of opposite sides) and to fill the cell once. Vertices that coincide without the perturbation
 // are merged afterwards (tessellation.hpp).
+//
+// Large crystals (kSweptAtoms) are walked in as many parts as there are threads. What comes out does not
+// depend on the parts: the tetrahedra, their generators and their frames are brought into a canonical order.
 struct PowerTriangulation {
   // Generators g[0..3], positively oriented, in the frame where one of them has image 0; face f is opposite
-  // g[f]. Its neighbour's generators plus `shift[f]` are in this frame.
+  // g[f]. Its neighbour's generators plus `shift[f]` are in this frame. In large crystals g is sorted but for
+  // the last two, which may be exchanged for the orientation.
   struct Tetrahedron {
     std::array<GeneratorCode, 4> g;
     std::array<std::int32_t, 4> neighbour;
@@ -32,6 +38,9 @@ struct PowerTriangulation {
   };
 
   Scratch<Tetrahedron> tetrahedra;
+  // Of large crystals: the problem that was walked. A centre there has the last digits of the ray that found
+  // it, which may come from any part.
+  std::optional<PerturbedProblem> problem;
 };
 
 // Corner indices of face f, so that (g[b] - g[a]) x (g[c] - g[a]) points out of the tetrahedron.
@@ -46,7 +55,7 @@ std::vector<std::int32_t> spatial_order(const Lattice& lattice, const std::vecto
 // atoms and NoConvergence when no perturbation gives a closed complex.
 // `names`: numbers of the atoms for messages, empty for their own.
 PowerTriangulation triangulate(const Lattice& lattice, const std::vector<Vec3>& frac,
-                               const std::vector<double>& weight,
-                               const std::vector<std::int32_t>& names = {});
+                               const std::vector<double>& weight, const std::vector<std::int32_t>& names = {},
+                               int num_threads = 1);
 
 }  // namespace fastin

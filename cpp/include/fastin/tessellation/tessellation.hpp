@@ -72,9 +72,30 @@ struct Tessellation {
   Faces faces;
 };
 
+struct DiagramEdge {
+  std::size_t number;
+  std::int32_t i, j;
+  Int3 image;
+};
+
+// Sees the vertices and edges of a diagram once each while it is made: where a visitor is given, generators
+// and owners are not kept (half of the memory). vertex() and edge() are called from many threads, in any
+// order; `thread` says from which.
+class DiagramVisitor {
+ public:
+  virtual ~DiagramVisitor() = default;
+  virtual void vertices(std::size_t count) = 0;  // before the first of them
+  virtual void vertex(std::size_t number, const Vec3& frac, const Generator* begin, const Generator* end,
+                      int thread) = 0;
+  virtual void edges(std::size_t count, const std::vector<Vec3>& vertex_frac) = 0;
+  virtual void edge(const DiagramEdge& edge, const Generator* begin, const Generator* end, int thread) = 0;
+};
+
 struct TessellationOptions {
   bool faces = false;
   double merge_tolerance = kMergeTolerance;
+  int num_threads = 1;  // the result is the same for any number
+  DiagramVisitor* visitor = nullptr;
 };
 
 // Throws InvalidInput for no spheres, sizes that differ and values that are not finite, naming the atom.

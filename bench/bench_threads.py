@@ -1,0 +1,94 @@
+"""One and two threads on one large crystal: wall times, ratios, and whether the bits are the same.
+
+    python bench/bench_threads.py [--rounds 9] [--threads 2] [--atoms 10000] [--resolution 0.1]
+
+Run it on idle cores: it takes the best of the rounds, alternating. The garnet is tetragonal Li7La3Zr2O12
+2x2x2. The last column is Amdahl's serial share s that the ratio r of n threads means, r = 1 / (s + (1 - s) / n).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.io import read
+from network_cases import synthetic
+
+import fastin
+from fastin import _core
+from fastin.bvse.grid import build_field, fill_grid
+from fastin.crystal.crystal import Crystal
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two results agree in every bit."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, np.ndarray):
+        return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+    return bool(one == other)
+
+
+def measure(name: str, work: Callable[[int], Any], options: argparse.Namespace) -> None:
+    """Prints the row of one kind of work; `work` takes the number of threads."""
+    best = {1: float("inf"), options.threads: float("inf")}
+    results = {}
+    for _ in range(options.rounds):
+        for threads in best:
+            start = time.perf_counter()
+            results[threads] = work(threads)
+            best[threads] = min(best[threads], time.perf_counter() - start)
+    ratio = best[1] / best[options.threads]
+    serial = (1.0 / ratio - 1.0 / options.threads) / (1.0 - 1.0 / options.threads)
+    equal = "same bits" if same(results[1], results[options.threads]) else "DIFFERENT"
+    print(
+        f"{name:46s}{1e3 * best[1]:10.1f}{1e3 * best[options.threads]:10.1f}{ratio:8.2f}{serial:8.2f}  {equal}",
+        flush=True,
+    )
+
+
+def garnet() -> Crystal:
+    """Tetragonal Li7La3Zr2O12, 2x2x2: 1,536 atoms."""
+    small: Any = read(fastin.examples()["Li7La3Zr2O12_tetragonal"])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "garnet.cif"
+        (small * (2, 2, 2)).write(path)
+        return Crystal.from_file(path)
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--atoms", type=int, default=10000)
+    parser.add_argument("--resolution", type=float, default=0.1)
+    options = parser.parse_args()
+    cores = len(os.sched_getaffinity(0))
+    print(f"{cores} cores, load {os.getloadavg()[0]:.1f}; milliseconds, best of {options.rounds}")
+    print(f"{'':46s}{'1':>10s}{options.threads:>10d}{'ratio':>8s}{'serial':>8s}")
+    one = np.eye(3, dtype=np.int32)[None], np.zeros((1, 3))
+    arrays = synthetic(options.atoms)
+    measure(f"tessellation, {options.atoms} atoms", lambda n: _core.tessellate(*arrays, num_threads=n), options)
+    measure(f"network, {options.atoms} atoms", lambda n: _core.network(*arrays, *one, num_threads=n), options)
+    crystal = garnet()
+    field = build_field(crystal, "Li")
+    size = f"{options.resolution} A"
+    measure(
+        f"grid of {len(crystal.number)} atoms, {size}",
+        lambda n: fill_grid(field, options.resolution, num_threads=n),
+        options,
+    )
+    grid = fastin.compute_bvse(crystal, "Li", resolution=options.resolution)
+    values = lambda n: np.array(fastin.compute_barriers(grid, num_threads=n).values("network"))  # noqa: E731
+    measure(f"percolation and refinement, {size}", values, options)
+
+
+if __name__ == "__main__":
+    main()
