@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from fastin.screening import integrity
 from fastin.screening.keys import KeyMap, KeySet, Names
 from fastin.screening.rows import conform, folded, tasks_of
+from fastin.screening.sorting import plan
 from fastin.screening.store import KEY, SECONDS, Store, StoreError, make_schema, read_results
 
 COLUMNS = {"a": [("x", "float"), ("kind", "string")], "b": [("y", "int"), ("fine", "bool")]}
@@ -182,3 +185,19 @@ def test_names_are_unique_as_a_dictionary_makes_them() -> None:
     names = [rng.choice(pool) for _ in range(400)] + [f"m{k}" for k in range(3000)]
     taken = Names()
     assert [taken.unique(name) for name in names] == plain(names)
+
+
+def test_changed_contents_are_replaced_whatever_the_digests_of_their_names() -> None:
+    names = [f"crystal-{k}" for k in range(64)]  # digests on both sides of 2^63
+    old, new = np.arange(64), np.arange(64) + 1000
+
+    def table(keys: Any, some: list[str]) -> pa.Table:
+        return pa.table({KEY: pa.array(keys, pa.int64()), "id": some, "source": ["folder"] * len(some)})
+
+    def groups() -> Iterator[pa.Table]:
+        yield from (table([key], [name]) for key, name in zip(old, names, strict=True))
+        yield table(new, names)
+
+    found = plan(groups, KEY, new, False)
+    assert (found.replaced, found.others, found.dropped) == (64, 0, 0)
+    np.testing.assert_array_equal(found.keys, new)

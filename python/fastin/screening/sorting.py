@@ -111,12 +111,13 @@ def _still(groups: Groups, key: str, earlier: _Keys, wanted: _Keys) -> NDArray[n
     for table in groups():
         columns = (table[key].to_pylist(), table["id"].to_pylist(), table["source"].to_pylist())
         keys = np.array(columns[0], np.int64)
-        digests = np.array([digest64(f"{name!r} {source!r}") for _, name, source in zip(*columns, strict=True)])
+        texts = (f"{name!r} {source!r}" for _, name, source in zip(*columns, strict=True))
+        digests = np.fromiter(map(digest64, texts), np.uint64, len(keys))  # np.array makes floats of mixed sizes
         for known, into in ((place, names), (wanted, mine)):  # the latest row of a key names it
             at = np.searchsorted(known, keys)
             here = at < len(known)
             here[here] = known[at[here]] == keys[here]
-            into[at[here]] = digests.astype(np.uint64)[here]
+            into[at[here]] = digests[here]
     stays = ~np.isin(names, mine)
     return stays[np.searchsorted(place, earlier)]
 
