@@ -25,7 +25,7 @@ CLONED = (
     "add_coulomb_far_15", "add_coulomb_far_20",
     "add_morse_block", "add_coulomb_block", "add_near_morse", "add_near_coulomb",
     "spline_sums", "count_levels", "squared_structure_factors",
-    "environment_rows", "activate_rows", "gate_rows", "sum_rows", "spread_rows", "add_readout", "finish_rows",
+    "gate_rows", "spread_rows", "add_readout",
 )  # fmt: skip
 SUFFIX = {"baseline": "baseline", "x86-64-v3": "v3", "x86-64-v4": "v4"}
 

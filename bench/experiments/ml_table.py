@@ -38,6 +38,25 @@ def comparison(table: dict[str, Any]) -> None:
             print(f"| {name} | " + " | ".join(columns) + " |")
 
 
+def paired(table: dict[str, Any], one: str = "in-gcn", other: str = "crystal-gcn") -> None:
+    """Differences of two models over the splits that both have, with the 95 % interval of the mean (Student's t)."""
+    from scipy.stats import t
+
+    for kind, models in table.items():
+        if not {one, other} <= set(models):
+            continue
+        runs = [{run["split_seed"]: run["test"]["e1d_global"] for run in models[name]["runs"]} for name in (one, other)]
+        seeds = sorted(runs[0].keys() & runs[1].keys())
+        if len(seeds) < 2:
+            continue
+        print(f"\n{one} less {other}, {len(seeds)} {kind} splits:\n")
+        for key, better in (("r2", 1), ("mae", -1), ("mae_ev", -1)):
+            gaps = [runs[0][seed][key] - runs[1][seed][key] for seed in seeds]
+            half = t.ppf(0.975, len(gaps) - 1) * statistics.stdev(gaps) / len(gaps) ** 0.5
+            mean, won = statistics.fmean(gaps), sum(better * gap > 0 for gap in gaps)
+            print(f"{key}: {mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f}), better in {won}")
+
+
 def sensitivity(rows: list[dict[str, Any]]) -> None:
     """One row a setting."""
     print("| learning rate | batch size | epochs | R² |\n|---:|---:|---:|---:|")
@@ -100,6 +119,7 @@ def main() -> None:
             shipped(content)
         elif "comparison" in content:
             comparison(content["comparison"])
+            paired(content["comparison"])
         elif "rows" in content and isinstance(content["rows"], list):
             sensitivity(content["rows"])
         else:

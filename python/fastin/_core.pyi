@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BvseField', 'BvseSplit', 'GcnGraphs', 'GcnPooled', 'anneal', 'bond_valence_sums', 'bottleneck_walks', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'gcn_input_sums', 'gcn_pool', 'gcn_pool_backward', 'has_openmp', 'landscape_network', 'lattice_gas', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'pure_translations', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'void_walks', 'xrd_patterns', 'xrd_peaks']
+__all__: list[str] = ['BvseField', 'BvseSplit', 'GcnGraphs', 'GcnPooled', 'anneal', 'bond_valence_sums', 'bottleneck_walks', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'gcn_input_sums', 'gcn_lanes', 'gcn_pool', 'gcn_pool_backward', 'has_openmp', 'landscape_network', 'lattice_gas', 'leaf_sums', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'pure_translations', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'void_walks', 'xrd_patterns', 'xrd_peaks']
 class BvseField:
     """
     Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse.grid).
@@ -145,6 +145,10 @@ def lattice_gas(energy: numpy.typing.NDArray[numpy.float64], move_start: numpy.t
     """
     Rejection-free kinetic Monte Carlo of a lattice gas: squared displacements of the ions and of their sum.
     """
+def leaf_sums(feature: numpy.typing.NDArray[numpy.int16], threshold: numpy.typing.NDArray[numpy.float32], left: numpy.typing.NDArray[numpy.int32], right: numpy.typing.NDArray[numpy.int32], value: numpy.typing.NDArray[numpy.float32], roots: numpy.typing.NDArray[numpy.int32], member: numpy.typing.NDArray[numpy.int32], rows: numpy.typing.NDArray[numpy.float32], members: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    (members, n) sums of the leaves that the rows (n, columns) reach in the members' trees.
+    """
 def level_shares(values: numpy.typing.NDArray[numpy.float32], minimum: typing.SupportsFloat | typing.SupportsIndex, levels: numpy.typing.NDArray[numpy.float32], *, kt: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Any, ...]:
     """
     Share of the points of a float32 grid at most `levels` above `minimum`, and the mean of exp(-height / kt).
@@ -227,4 +231,5 @@ def xrd_peaks(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDAr
     """
     Peaks of one crystal: (2 theta in degrees, intensity, d in angstrom, hkl (P, 3), multiplicity).
     """
+gcn_lanes: int = 16
 has_openmp: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from fastin.errors import InputError
 from fastin.ml.composition import composition_features, composition_names
+from fastin.ml.conductivity import load_forest
 from fastin.ml.forest import Forest, compress, expand, fit_uncertainty
 from fastin.ml.formula import parse_formula
 
@@ -31,6 +33,43 @@ def test_features_do_not_depend_on_the_formula_unit() -> None:
     assert one["mobile_to_anion"] == pytest.approx(3 / 4)
     assert one["electronegativity_max"] == pytest.approx(3.44)
     assert np.isfinite(list(one.values())).all()
+
+
+def plain_members(forest: Forest, x: np.ndarray) -> np.ndarray:
+    """`Forest.members`, tree by tree and row by row."""
+    filled = np.where(np.isfinite(x), x, forest.fill).astype(np.float32)
+    sums = np.repeat(forest.base[:, None], len(x), axis=1)
+    for root, member in zip(forest.roots, forest.member, strict=True):
+        for r, row in enumerate(filled):
+            node = int(root)
+            while forest.feature[node] >= 0:
+                left = row[forest.feature[node]] <= forest.threshold[node]
+                node = int(forest.left[node] if left else forest.right[node])
+            sums[member, r] += forest.value[node]
+    return sums
+
+
+@pytest.mark.parametrize("target", ["log10_conductivity", "experimental_activation_energy"])
+def test_shipped_trees_in_the_core_equal_the_walk_written_out(target: str) -> None:
+    forest = load_forest(target, "composition")
+    forest = replace(forest, card={**forest.card, "offset": {}})  # the trees alone
+    formulas = ("Li3PO4", "LiFePO4", "Li7La3Zr2O12", "Li10GeP2S12", "Li6PS5Cl")
+    x = np.concatenate([forest.row(composition_features(f)) for f in formulas])
+    x[3, ::5] = np.nan
+    np.testing.assert_allclose(forest.members(x), plain_members(forest, x), rtol=1e-12, atol=1e-12)
+    assert forest.members(x[:0]).shape == (len(forest.base), 0)
+
+
+def test_trees_that_lead_nowhere_are_refused() -> None:
+    forest = load_forest("log10_conductivity", "composition")
+    x = forest.row({})
+    inner = int(forest.roots[0])
+    for name, wrong in (("left", 0), ("right", len(forest.feature)), ("feature", 30_000)):
+        damaged = getattr(forest, name).copy()
+        damaged[inner] = wrong
+        both = {"left": damaged, "right": damaged} if name != "feature" else {name: damaged}
+        with pytest.raises(InputError, match="trees"):
+            replace(forest, **both).members(x)
 
 
 def test_forest_equals_scikit_learn(tmp_path: Path) -> None:

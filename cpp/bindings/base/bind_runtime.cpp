@@ -4,6 +4,8 @@
 #include "fastin/base/parallel.hpp"
 #include "fastin/base/simd.hpp"
 #include "fastin/base/statistics.hpp"
+#include "fastin/base/trees.hpp"
+#include "gil.hpp"
 #include "numpy.hpp"
 
 namespace fastin::bind {
@@ -14,6 +16,32 @@ py::tuple spread(const In<double>& values) {
   return py::make_tuple(s.mean, s.deviation, s.least, s.median, s.most);
 }
 
+py::array_t<double> leaf_sums(const In<std::int16_t>& feature, const In<float>& threshold,
+                              const In<std::int32_t>& left, const In<std::int32_t>& right,
+                              const In<float>& value, const In<std::int32_t>& roots,
+                              const In<std::int32_t>& member, const In<float>& rows, std::size_t members) {
+  check_shape(feature, "feature", {-1});
+  check_shape(threshold, "threshold", {feature.shape(0)});
+  check_shape(left, "left", {feature.shape(0)});
+  check_shape(right, "right", {feature.shape(0)});
+  check_shape(value, "value", {feature.shape(0)});
+  check_shape(roots, "roots", {-1});
+  check_shape(member, "member", {roots.shape(0)});
+  check_shape(rows, "rows", {-1, -1});
+  const Trees trees{feature.data(), threshold.data(), left.data(),
+                    right.data(),   value.data(),     static_cast<std::size_t>(feature.size()),
+                    roots.data(),   member.data(),    static_cast<std::size_t>(roots.size())};
+  const float* x = rows.data();
+  const auto count = static_cast<std::size_t>(rows.shape(0)),
+             columns = static_cast<std::size_t>(rows.shape(1));
+  std::vector<double> sums(members * count, 0.0);
+  {
+    const Computing computing;
+    add_leaves(trees, x, count, columns, sums.data(), members);
+  }
+  return adopt<double>(std::move(sums), {static_cast<py::ssize_t>(members), rows.shape(0)});
+}
+
 }  // namespace
 
 void bind_runtime(py::module_& m) {
@@ -22,6 +50,11 @@ void bind_runtime(py::module_& m) {
         "Threads that the OpenMP runtime would use by default (1 without OpenMP).");
   m.def("spread", &spread, py::arg("values").noconvert(),
         "Mean, standard deviation (over n), smallest, median and largest of (n,) numbers; NaN for none.");
+  m.def("leaf_sums", &leaf_sums, py::arg("feature").noconvert(), py::arg("threshold").noconvert(),
+        py::arg("left").noconvert(), py::arg("right").noconvert(), py::arg("value").noconvert(),
+        py::arg("roots").noconvert(), py::arg("member").noconvert(), py::arg("rows").noconvert(),
+        py::arg("members"),
+        "(members, n) sums of the leaves that the rows (n, columns) reach in the members' trees.");
 #ifdef FASTIN_USE_OPENMP
   m.attr("has_openmp") = true;
 #else

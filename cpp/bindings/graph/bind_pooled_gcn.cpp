@@ -37,6 +37,7 @@ PoolInput pool_input(const GcnGraphs& graphs, const Rows& y, const std::optional
                      const Rows& weight) {
   check_shape(y, "y", {count(graphs.nodes()), -1});
   check_shape(weight, "weight", {y.shape(1)});
+  if (y.shape(1) % count(kGcnLanes) != 0) throw InvalidInput("y must have whole groups of 16 columns");
   if (bias) check_shape(*bias, "bias", {y.shape(1)});
   return {y.data(), bias ? bias->data() : nullptr, weight.data(), static_cast<std::size_t>(y.shape(1))};
 }
@@ -109,6 +110,7 @@ void backward_py(const GcnGraphs& graphs, const Rows& y, const std::optional<Row
 }  // namespace
 
 void bind_pooled_gcn(py::module_& m) {
+  m.attr("gcn_lanes") = kGcnLanes;
   py::class_<GcnGraphs>(m, "GcnGraphs", "Several graphs in one, with their edges sorted by target.")
       .def(py::init(&make_graphs), py::arg("first").noconvert(), py::arg("source").noconvert(),
            py::arg("target").noconvert(), "First node of each graph and one more; the m directed edges.")

@@ -1,69 +1,51 @@
 #include "pooled_gcn_rows.hpp"
 
-#include <algorithm>
-
 #include "fastin/base/simd.hpp"
 
 namespace fastin::gcn {
 namespace {
 
-constexpr std::size_t kLanes = 16;  // independent sums of a product of rows
+constexpr std::size_t kLanes = kGcnLanes;
 
-FASTIN_INLINE float product(const float* __restrict a, const float* __restrict b, std::size_t columns) {
+// out[f] = op(out[f], in[f]...); columns are whole groups of lanes: none is computed alone.
+template <class Op, class... In>
+FASTIN_INLINE void by_columns(std::size_t columns, float* out, const Op& op, const In*... in) {
+  for (std::size_t f = 0; f < columns; f += kLanes) {
+    float result[kLanes];
+    for (std::size_t l = 0; l < kLanes; ++l) result[l] = op(out[f + l], in[f + l]...);
+    for (std::size_t l = 0; l < kLanes; ++l) out[f + l] = result[l];
+  }
+}
+
+FASTIN_INLINE float product(const float* a, const float* b, std::size_t columns) {
   float lane[kLanes] = {};
-  std::size_t f = 0;
-  for (; f + kLanes <= columns; f += kLanes) {
+  for (std::size_t f = 0; f < columns; f += kLanes) {
     for (std::size_t l = 0; l < kLanes; ++l) lane[l] += a[f + l] * b[f + l];
   }
-  for (std::size_t l = 0; f < columns; ++f, ++l) lane[l] += a[f] * b[f];
   for (std::size_t half = kLanes / 2; half > 0; half /= 2) {
     for (std::size_t l = 0; l < half; ++l) lane[l] += lane[l + half];
   }
   return lane[0];
 }
 
-FASTIN_INLINE void activate(const float* __restrict y, const float* __restrict bias, std::size_t columns,
-                            float* __restrict x) {
+FASTIN_INLINE void activate(const float* y, const float* bias, std::size_t columns, float* x) {
   if (bias == nullptr) {
-    for (std::size_t f = 0; f < columns; ++f) x[f] = y[f];
+    by_columns(columns, x, [](float, float value) { return value; }, y);
     return;
   }
-  for (std::size_t f = 0; f < columns; ++f) {
-    const float sum = y[f] + bias[f];
-    x[f] = sum < 0.0f ? 0.0f : sum;  // what is not a number stays
-  }
+  const auto clipped = [](float, float value, float shift) {
+    const float sum = value + shift;
+    return sum < 0.0f ? 0.0f : sum;  // what is not a number stays
+  };
+  by_columns(columns, x, clipped, y, bias);
 }
 
-FASTIN_INLINE void add_scaled(const float* __restrict x, float scale, std::size_t columns,
-                              float* __restrict out) {
-  for (std::size_t f = 0; f < columns; ++f) out[f] += scale * x[f];
+FASTIN_INLINE void add_scaled(const float* x, float scale, std::size_t columns, float* out) {
+  by_columns(columns, out, [scale](float sum, float value) { return sum + scale * value; }, x);
 }
 
-FASTIN_INLINE void standardise(const float* __restrict mean, const float* __restrict deviation,
-                               std::size_t columns, float* __restrict row) {
-  for (std::size_t f = 0; f < columns; ++f) row[f] = (row[f] - mean[f]) / deviation[f];
-}
-
-FASTIN_INLINE void scaled(const float* __restrict x, float scale, std::size_t columns,
-                          float* __restrict out) {
-  for (std::size_t f = 0; f < columns; ++f) out[f] = scale * x[f];
-}
-
-FASTIN_INLINE void larger(const float* __restrict x, std::size_t columns, float* __restrict top) {
-  for (std::size_t f = 0; f < columns; ++f) top[f] = top[f] < x[f] ? x[f] : top[f];
-}
-
-FASTIN_INLINE void count_tops(const float* __restrict x, float gate, const float* __restrict top,
-                              std::size_t columns, float* __restrict count) {
-  for (std::size_t f = 0; f < columns; ++f) count[f] += x[f] * gate == top[f] ? 1.0f : 0.0f;
-}
-
-FASTIN_INLINE void add_tops(const float* __restrict x, float gate, const float* __restrict top,
-                            const float* __restrict of_mean, const float* __restrict of_top,
-                            std::size_t columns, float* __restrict gradient) {
-  for (std::size_t f = 0; f < columns; ++f) {
-    gradient[f] += of_mean[f] + (x[f] * gate == top[f] ? of_top[f] : 0.0f);
-  }
+FASTIN_INLINE void scaled(const float* x, float scale, std::size_t columns, float* out) {
+  by_columns(columns, out, [scale](float, float value) { return scale * value; }, x);
 }
 
 }  // namespace
@@ -84,8 +66,12 @@ FASTIN_CLONED(void, environment_rows,
       around[0] += distance;
       around[1] += distance;
     }
-    if (input.marked) rows[columns - 1] = mark;
-    standardise(input.mean, input.deviation, columns, rows);
+    std::size_t filled = own + kAtomColumns * k;
+    if (input.marked) rows[filled++] = mark;
+    for (; filled < columns; ++filled) rows[filled] = 0.0f;
+    by_columns(
+        columns, rows, [](float value, float mean, float deviation) { return (value - mean) / deviation; },
+        input.mean, input.deviation);
   }
 }
 
@@ -119,11 +105,11 @@ FASTIN_CLONED(void, gate_rows,
     scaled(x + static_cast<std::size_t>(kept[i]) * columns, gate[i], columns, row);
     add_scaled(row, 1.0f, columns, mean);
     if (i == 0) scaled(row, 1.0f, columns, top);
-    larger(row, columns, top);
+    by_columns(columns, top, [](float most, float value) { return most < value ? value : most; }, row);
   }
   if (rows == 0) return;
   const float share = 1.0f / static_cast<float>(rows);
-  for (std::size_t f = 0; f < columns; ++f) mean[f] *= share;
+  scaled(mean, share, columns, mean);
 }
 
 FASTIN_CLONED(void, sum_rows,
@@ -161,14 +147,23 @@ FASTIN_CLONED(void, add_readout,
   if (rows == 0) return;
   float *of_mean = buffer, *of_top = buffer + columns;
   for (std::size_t f = 0; f < columns; ++f) of_top[f] = 0.0f;
-  for (std::size_t i = 0; i < rows; ++i) count_tops(x + i * columns, gate[i], top, columns, of_top);
-  const float share = 1.0f / static_cast<float>(rows);
-  for (std::size_t f = 0; f < columns; ++f) {
-    of_mean[f] = of_readout[f] * share;
-    of_top[f] = of_readout[columns + f] / (of_top[f] < 1.0f ? 1.0f : of_top[f]);
-  }
   for (std::size_t i = 0; i < rows; ++i) {
-    add_tops(x + i * columns, gate[i], top, of_mean, of_top, columns, gradient + i * columns);
+    const float g = gate[i];
+    const auto counted = [g](float count, float value, float most) {
+      return count + (value * g == most ? 1.0f : 0.0f);
+    };
+    by_columns(columns, of_top, counted, x + i * columns, top);
+  }
+  scaled(of_readout, 1.0f / static_cast<float>(rows), columns, of_mean);
+  const auto shared = [](float count, float of) { return of / (count < 1.0f ? 1.0f : count); };
+  by_columns(columns, of_top, shared, of_readout + columns);
+  for (std::size_t i = 0; i < rows; ++i) {
+    const float g = gate[i];
+    const auto of_ties = [g](float sum, float value, float most, float tie) {
+      return sum + (value * g == most ? tie : 0.0f);
+    };
+    by_columns(columns, gradient + i * columns, of_ties, x + i * columns, top, of_top);
+    add_scaled(of_mean, 1.0f, columns, gradient + i * columns);
   }
 }
 
@@ -176,17 +171,18 @@ FASTIN_CLONED(void, finish_rows,
               (const float* x, const float* gate, const std::int32_t* kept, const float* unit, bool clipped,
                std::size_t rows, std::size_t columns, const float* gradient, float* of_y, float* parts),
               (x, gate, kept, unit, clipped, rows, columns, gradient, of_y, parts)) {
-  float* __restrict of_bias = parts, * __restrict along = parts + columns;
+  float *of_bias = parts, *along = parts + columns;
   for (std::size_t i = 0; i < rows; ++i) {
-    const float* __restrict row = x + i * columns, * __restrict of_row = gradient + i * columns;
+    const float *row = x + i * columns, *of_row = gradient + i * columns;
     const float g = gate[i], slope = product(of_row, row, columns) * (1.0f - g * g);
-    float* __restrict out = of_y + static_cast<std::size_t>(kept[i]) * columns;
+    float* out = of_y + static_cast<std::size_t>(kept[i]) * columns;
     add_scaled(row, slope, columns, along);
-    for (std::size_t f = 0; f < columns; ++f) {
-      const float value = of_row[f] * g + slope * unit[f];
-      out[f] = !clipped || row[f] > 0.0f ? value : 0.0f;
-      of_bias[f] += out[f];
+    const auto whole = [g, slope](float, float of, float direction) { return of * g + slope * direction; };
+    by_columns(columns, out, whole, of_row, unit);
+    if (clipped) {
+      by_columns(columns, out, [](float value, float at) { return at > 0.0f ? value : 0.0f; }, row);
     }
+    add_scaled(out, 1.0f, columns, of_bias);
   }
 }
 

@@ -17,18 +17,18 @@ void by_hand() {
   // two nodes joined by one edge in both directions, and a node alone: rows 2, 5 and 1 of one column
   const std::vector<std::int64_t> source{0, 1}, target{1, 0};
   const GcnGraphs graphs({0, 2, 3}, source.data(), target.data(), 2);
-  const Floats y{2.0f, 5.0f, 1.0f}, weight{-3.0f};
-  Floats readout(4), sums(3);
+  Floats y(3 * kGcnLanes), weight(kGcnLanes), readout(4 * kGcnLanes), sums(3 * kGcnLanes);
+  y[0] = 2.0f, y[kGcnLanes] = 5.0f, y[2 * kGcnLanes] = 1.0f, weight[0] = -3.0f;
   const GcnPooled pooled =
-      gcn_pool(graphs, {y.data(), nullptr, weight.data(), 1}, 1.0, readout.data(), sums.data(), 1);
+      gcn_pool(graphs, {y.data(), nullptr, weight.data(), kGcnLanes}, 1.0, readout.data(), sums.data(), 1);
   CHECK(pooled.kept == (std::vector<std::int32_t>{0, 1, 2}));  // the score falls with the row
   const double a = -2.0 * std::tanh(2.0), b = -5.0 * std::tanh(5.0), c = -std::tanh(1.0);
   CHECK_NEAR(readout[0], (a + b) / 2, 1e-5);
-  CHECK_NEAR(readout[1], a, 1e-5);
-  CHECK_NEAR(readout[2], c, 1e-5);
+  CHECK_NEAR(readout[1 * kGcnLanes], a, 1e-5);
+  CHECK_NEAR(readout[2 * kGcnLanes], c, 1e-5);
   CHECK_NEAR(sums[0], (a + b) / 2, 1e-5);
-  CHECK_NEAR(sums[1], (a + b) / 2, 1e-5);
-  CHECK_NEAR(sums[2], c, 1e-5);
+  CHECK_NEAR(sums[1 * kGcnLanes], (a + b) / 2, 1e-5);
+  CHECK_NEAR(sums[2 * kGcnLanes], c, 1e-5);
 }
 
 // Loss: squares of readout and sums.
@@ -56,7 +56,7 @@ void against_differences() {
     target.push_back(graph + node(generator));
   }
   const GcnGraphs graphs({0, 10, 20}, source.data(), target.data(), source.size());
-  const std::size_t columns = 5;
+  const std::size_t columns = kGcnLanes;
   std::vector<Floats> x{Floats(20 * columns), Floats(columns), Floats(columns)}, of = x;
   for (Floats& values : x) std::generate(values.begin(), values.end(), [&] { return normal(generator); });
   Floats readout, sums, other_readout, other_sums;

@@ -111,6 +111,7 @@ class Experiment:
         return said
 
 
+@cache
 def model_folder() -> Path:
     """Where the shipped models are."""
     return Path(str(resources.files("fastin") / "data" / "models"))

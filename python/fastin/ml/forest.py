@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastin.errors import ConvergenceError, InputError
 from fastin.runtime.files import read_checked, read_npz
+from fastin.runtime.openmp import _core
 
 _LEAF = -1
 _LOWEST_LOG10 = -12.0  # log10 of S/cm: lower measurements are extrapolations and count as this
@@ -160,22 +161,8 @@ class Forest:
         if x.ndim != 2 or x.shape[1] != len(self.names):
             raise InputError(f"x must have {len(self.names)} columns, not shape {x.shape}")
         filled = _filled(x, self.fill)
-        rows = filled.astype(np.float32)
-        node = np.repeat(self.roots, len(rows))  # of each pair of tree and row
-        pair = np.arange(len(node))  # those that are not at a leaf yet
-        row = np.tile(np.arange(len(rows)), len(self.roots))
-        at = node
-        while len(pair):
-            feature = self.feature[at]
-            inner = feature != _LEAF
-            if not inner.all():
-                pair, at, feature = pair[inner], at[inner], feature[inner]
-            goes_left = rows[row[pair], feature] <= self.threshold[at]
-            at = np.where(goes_left, self.left[at], self.right[at])
-            node[pair] = at
-        values = self.value[node].reshape(len(self.roots), len(rows))
-        first = np.searchsorted(self.member, np.arange(len(self.base)))
-        sums = np.add.reduceat(values.astype(np.float64), first, axis=0)
+        arrays = (self.feature, self.threshold, self.left, self.right, self.value, self.roots, self.member)
+        sums = _core.leaf_sums(*arrays, filled.astype(np.float32), len(self.base))
         known = _offset(self.names, filled, self.card.get("offset", {}), self.card.get("scale", "identity"))
         return np.asarray(sums + self.base[:, None] + known)
 

@@ -151,6 +151,7 @@ class TopKGCN(GraphModel):
             raise InputError(f"unknown activation {activation!r}: choose sigmoid or relu")
         self.activation = torch.sigmoid if activation == "sigmoid" else torch.relu
         self.scale = Standardise(columns)
+        self.hidden = hidden
         widths = [columns, *[hidden] * len(ratios)]
         self.convolutions = nn.ModuleList(GCNLayer(a, b) for a, b in itertools.pairwise(widths))
         self.pools = nn.ModuleList(TopKPool(hidden, ratio) for ratio in ratios)
@@ -190,7 +191,7 @@ class TopKGCN(GraphModel):
     def normalised(self, batch: Any) -> Tensor:
         """(G, T) normalised targets."""
         graphs = int(batch.num_graphs) if getattr(batch, "batch", None) is not None else 1
-        if pooled_gcn.applies(batch, self.scale.mean):
+        if pooled_gcn.applies(batch, self.scale.mean, self.hidden):
             edge_index, graph_of = self.layout(batch)[1:]
             out: Tensor = self.head(self._readout_in_core(batch, pooled_gcn.group(edge_index, graph_of, graphs)))
             return out

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from fastin.ml.data import Batch
 
 
-def applies(batch: Any, like: Tensor) -> bool:
-    """Whether the core can do the blocks of this batch: one of ours, with float32 models on a processor."""
+def applies(batch: Any, like: Tensor, hidden: int) -> bool:
+    """Whether the core can do the blocks of this batch: one of ours, float32 on a processor, whole groups of units."""
     mixed = torch.is_autocast_enabled(like.device.type)
-    return hasattr(batch, "parts") and on_cpu(like) and like.dtype == torch.float32 and not mixed
+    exact = on_cpu(like) and like.dtype == torch.float32 and not mixed
+    return exact and hasattr(batch, "parts") and hidden % _core.gcn_lanes == 0
 
 
 def group(edge_index: Tensor, graph_of: Tensor, graphs: int) -> _core.GcnGraphs:
@@ -46,10 +47,13 @@ def input_sums(graphs: _core.GcnGraphs, batch: Batch, mean: Tensor, deviation: T
         necks: bottlenecks are nodes, and the last column marks them.
     """
     parts = [(a.numpy(), b.numpy(), c.numpy(), d.numpy()) for a, b, c, d in batch.parts(necks=necks)]
+    columns = len(mean)
+    behind = -columns % _core.gcn_lanes  # columns of zeros that the core wants
+    mean, deviation = torch.cat([mean, mean.new_zeros(behind)]), torch.cat([deviation, mean.new_ones(behind)])
     out = mean.new_empty((sum(len(own) for _, own, _, _ in parts), len(mean)))
     constants = (batch.atoms().numpy(), mean.numpy(), deviation.numpy(), out.numpy())
     _core.gcn_input_sums(graphs, parts, necks, *constants, torch.get_num_threads())
-    return out
+    return out[:, :columns]
 
 
 def _numpy(x: Tensor | None) -> Any:

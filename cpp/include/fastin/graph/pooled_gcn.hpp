@@ -9,6 +9,9 @@
 
 namespace fastin {
 
+// Rows are whole groups of so many columns.
+constexpr std::size_t kGcnLanes = 16;
+
 // Several graphs in one; nodes of a graph are consecutive, node numbers count over all of them.
 struct GcnGraphs {
   std::vector<std::int32_t> first;    // graphs + 1: first node of each graph
@@ -49,7 +52,11 @@ struct GcnInput {
   std::size_t num_atoms = 0;
   const float *mean = nullptr, *deviation = nullptr;
 
-  std::size_t columns() const { return own_columns + kAtomColumns * k + (marked ? 1 : 0); }
+  // with zeros behind up to whole groups
+  std::size_t columns() const {
+    const std::size_t own = own_columns + kAtomColumns * k + (marked ? 1 : 0);
+    return (own + kGcnLanes - 1) / kGcnLanes * kGcnLanes;
+  }
 };
 
 // D^-1/2 (A + I) D^-1/2 x of the standardised rows x, with the in-degrees D of A + I, (nodes,
