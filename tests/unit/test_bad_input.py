@@ -325,7 +325,7 @@ def test_no_symmetry_at_all_is_p1_with_a_note() -> None:
         ("x\n0.0\n4 0 0\n0 4 0\n0 0 4\nLi Cl\n1 1\nDirect\n0 0 0\n.5 .5 .5\n", "scale factor"),
         ("x\n1.0\n4 0 0\n0 4 0\n0 0 4\n1 1\nDirect\n0 0 0\n.5 .5 .5\n", "unknown element"),
         ("x\n1.0\n4 0 0\n0 4 0\n0 0 4\nLi\n1 1\nDirect\n0 0 0\n.5 .5 .5\n", "names 1 elements but counts 2"),
-        ("x\n1.0\n4 0 0\n0 4 0\n0 0 4\nLi Cl\n1 1\nDirect\n0 0 0\nnan .5 .5\n", "not finite"),
+        ("x\n1.0\n4 0 0\n0 4 0\n0 0 4\nLi Cl\n1 1\nDirect\n0 0 0\nnan .5 .5\n", "a coordinate is no number"),
         ("x\n1.0\n4 0 0\n0 4 0\n0 0 4\nLi Cl\n1 900000000\nDirect\n0 0 0\n.5 .5 .5\n", "announced"),
     ],
 )

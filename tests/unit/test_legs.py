@@ -313,12 +313,18 @@ def test_coarse_grids_are_warned_of_and_refused():
     [
         (["--simulate"], "find no place"),
         (["--neb", "99"], "there is no hop 99"),
-        (["--profile", "no/such/folder/x.csv"], "No such file"),
     ],
 )
 def test_what_fails_beside_the_table_does_not_take_it_away(options, why):
-    """Li3N's own minima hold less than its lithium, the others are mistakes: each is one line, after the table."""
+    """Li3N's own minima hold less than its lithium, the other is a mistake: each is one line, after the table."""
     result = CliRunner().invoke(main, ["paths", str(FILES["Li3N"]), *options])
     assert result.exit_code == 1
     assert why in result.output
     assert "effective activation energy" in result.output
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_work():
+    result = CliRunner().invoke(main, ["paths", str(FILES["Li3N"]), "--profile", "no/such/folder/x.csv"])
+    assert result.exit_code == 2
+    assert "no/such/folder" in result.output
+    assert "effective activation energy" not in result.output
