@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase.io import read
 from network_cases import synthetic
 
 import fastin
@@ -55,11 +52,8 @@ def measure(name: str, work: Callable[[int], Any], options: argparse.Namespace) 
 
 def garnet() -> Crystal:
     """Tetragonal Li7La3Zr2O12, 2x2x2: 1,536 atoms."""
-    small: Any = read(fastin.examples()["Li7La3Zr2O12_tetragonal"])
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "garnet.cif"
-        (small * (2, 2, 2)).write(path)
-        return Crystal.from_file(path)
+    small = Crystal.from_file(fastin.examples()["Li7La3Zr2O12_tetragonal"])
+    return Crystal.from_structure(small.to_structure() * (2, 2, 2))
 
 
 def main() -> None:

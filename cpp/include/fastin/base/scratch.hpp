@@ -11,7 +11,7 @@ namespace fastin {
 // A block of at least so many bytes (large ones on large pages where the system has them), kept for this
 // thread when it is released, kMostScratch bytes in all at most; what a thread keeps is freed when it ends.
 // Small blocks come from the heap.
-constexpr std::size_t kMostScratch = std::size_t{8} << 20;
+constexpr std::size_t kMostScratch = std::size_t{16} << 20;
 void* take_scratch(std::size_t bytes);
 void give_scratch(void* block, std::size_t bytes) noexcept;
 std::size_t held_scratch();  // bytes that this thread keeps
