@@ -58,6 +58,11 @@ def _leave(status: int, message: str = "") -> NoReturn:
     with contextlib.suppress(OSError):
         if message:
             click.echo(message, err=True)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):  # what is still buffered goes nowhere: at its end Python would try again, status 120
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(status)
 
 
@@ -80,8 +85,6 @@ def _statuses() -> Iterator[None]:
     except OSError as error:
         if error.errno != errno.EPIPE:
             _leave(CANNOT_RUN, f"Error: {error}")
-        with contextlib.suppress(OSError, ValueError):  # what is still buffered has no reader either
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(NO_READER)
     except MemoryError:
         _leave(UNEXPECTED, "Error: out of memory")
