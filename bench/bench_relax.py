@@ -123,7 +123,7 @@ def measure(potential: str, stock: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--crystals", nargs="+", default=["Li3OCl", "Li3N", "LiCl"])
+    parser.add_argument("--crystals", nargs="+", default=["LiCl", "Li3OCl"])
     parser.add_argument("--supercell", type=float, default=7.0)
     parser.add_argument("--images", type=int, default=3)
     parser.add_argument("--fmax", type=float, default=0.05)
