@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
+from structures import low_symmetry
 
 import fastin
 from fastin.bvse.field import build_field
@@ -73,16 +74,6 @@ def test_a_pass_is_a_saddle_where_one_is_near() -> None:
     entry, _ = entry_of(FILES["LiCl"])
     exact = fastin.compute_barriers(FILES["LiCl"], num_threads=1).values("global")
     np.testing.assert_allclose(levels(entry)[PASS_CLOSED, :, 0], exact, atol=0.01)
-
-
-def low_symmetry() -> Structure:
-    lattice = Lattice.from_parameters(5.1, 5.6, 6.3, 83.0, 98.0, 104.0)
-    species = ["Li", "Li", "Li", "P", "O", "O", "O", "O"]
-    frac = [
-        [0.05, 0.11, 0.08], [0.55, 0.62, 0.13], [0.52, 0.09, 0.55], [0.02, 0.55, 0.49],
-        [0.17, 0.79, 0.59], [0.13, 0.33, 0.63], [0.10, 0.52, 0.26], [0.71, 0.55, 0.48],
-    ]  # fmt: skip
-    return Structure(lattice, species, frac)
 
 
 def test_origin_basis_and_supercell_change_nothing() -> None:

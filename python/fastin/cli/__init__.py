@@ -120,8 +120,10 @@ class _LazyGroup(click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, **extra)
         with _statuses():
-            status = super().main(args, prog_name, complete_var, False, **extra)
-            sys.stdout.flush()
+            try:
+                status = super().main(args, prog_name, complete_var, False, **extra)
+            finally:  # however it ends: at its own end Python would only say 120
+                sys.stdout.flush()
             raise SystemExit(status if isinstance(status, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -218,23 +218,11 @@ def _neb(
     return [f"wrote {len(files)} file(s): {escape(str(files[0]))} ...: {escape(chain.describe())}"]
 
 
-def worker(
-    ion: str | None,
-    options: dict[str, Any],
-    block: str | None,
-    kinetics: tuple[float, float],
-    mechanism: str | None,
-    simulate: bool,
-    files: dict[str, Path],
-    neb: dict[str, Any] | None,
-    num_threads: int,
-) -> Callable[[Path], dict[str, Any]]:
-    """In a worker process: the function that takes one path, writes its files and returns what is shown."""
+def worker(num_threads: int, **given: Any) -> Callable[[Path], dict[str, Any]]:
+    """In a worker process: `_answer` with all but the path, which writes its files and returns what is shown."""
     import fastin.transport.paths  # noqa: F401 - no structure's time limit shall pay for imports
 
-    given: dict[str, Any] = {"options": options, "block": block, "kinetics": kinetics}
-    given |= {"simulate": simulate, "files": files}
-    return partial(_answer, ion=ion, mechanism=mechanism, neb=neb, threads=num_threads, **given)
+    return partial(_answer, threads=num_threads, **given)
 
 
 def _answer(

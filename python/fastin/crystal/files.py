@@ -204,7 +204,9 @@ def sites_from_atoms(atoms: Any, source: str) -> Sites:
     An atom whose symbol is not the commonest of its entry there was edited since: the symbol counts.
     """
     cell = np.array(atoms.cell[:], dtype=np.float64)
-    if not np.isfinite(cell).all() or np.abs(cell).max() > LONGEST or abs(np.linalg.det(cell)) < 1e-9:
+    if np.abs(cell).max() > LONGEST:
+        raise GeometryError(f"{source}: a lattice vector of the Atoms is longer than {LONGEST:g} A; check atoms.cell")
+    if not np.isfinite(cell).all() or abs(np.linalg.det(cell)) < 1e-9:
         raise GeometryError(f"{source}: the Atoms have no three-dimensional cell; call atoms.set_cell")
     positions = np.asarray(atoms.positions, dtype=np.float64)
     frac: NDArray[np.float64] = np.asarray(np.linalg.solve(cell.T, positions.T).T, dtype=np.float64)
