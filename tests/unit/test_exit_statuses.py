@@ -142,3 +142,4 @@ def test_suggestions() -> None:
     assert "Did you mean --resolution?" in status("barriers", "x.cif", "--res", "0.3")[1]
     assert "Did you mean --temperature?" in status("paths", "x.cif", "--temprature", "300")[1]
     assert "Did you mean" not in status("barriers", "x.cif", "--qqqqqqqq")[1]
+    assert "Did you mean" not in status("analyze", "x.cif", "--resoluton", "0.2")[1]  # it has --out, not --resolution

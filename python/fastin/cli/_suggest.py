@@ -30,5 +30,7 @@ def suggested(error: click.ClickException) -> click.ClickException:
 
 def closest(typed: str, names: list[str]) -> list[str]:
     """At most three: those that begin with what was typed, else the most alike."""
-    begun = [name for name in names if len(typed.strip("-")) > 1 and name.startswith(typed)]
-    return begun[:3] or difflib.get_close_matches(typed, names, n=3, cutoff=_LEAST)
+    bare = {name.lstrip("-"): name for name in names}  # the dashes that all begin with make none of them alike
+    word = typed.lstrip("-")
+    begun = [name for name in bare if len(word) > 1 and name.startswith(word)]
+    return [bare[name] for name in begun[:3] or difflib.get_close_matches(word, bare, n=3, cutoff=_LEAST)]

@@ -185,13 +185,14 @@ def _print_simulation(run: dict[str, Any]) -> None:
     console = stdout_console()
     mean_field = float(np.trace(run["mean_field_conductivity"])) / 3
     console.print(f"\nlattice gas at {run['temperature']:g} K, {run['ions']} ions on {run['sites']} sites:")
-    console.print(f"  mean field: conductivity {mean_field:.2e} S/cm")
-    print_text(
-        f"  kinetic Monte Carlo, {run['events']} moves: conductivity {run['mean_conductivity']:.2e} +- "
-        f"{run['mean_conductivity_error']:.1e} S/cm, tracer D {run['mean_tracer']:.2e} +- "
-        f"{run['mean_tracer_error']:.1e} cm²/s, Haven ratio {run['haven']:.2f} +- {run['haven_error']:.2f}",
-        "  ",
-    )
+    if run["events"]:  # else the notes say why nothing moves: zeros would look like a result
+        console.print(f"  mean field: conductivity {mean_field:.2e} S/cm")
+        print_text(
+            f"  kinetic Monte Carlo, {run['events']} moves: conductivity {run['mean_conductivity']:.2e} +- "
+            f"{run['mean_conductivity_error']:.1e} S/cm, tracer D {run['mean_tracer']:.2e} +- "
+            f"{run['mean_tracer_error']:.1e} cm²/s, Haven ratio {run['haven']:.2f} +- {run['haven_error']:.2f}",
+            "  ",
+        )
     for note in run["notes"]:
         print_text(f"  note: {note}", "  ")
 
