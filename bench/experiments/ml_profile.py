@@ -2,7 +2,7 @@
 
     python bench/experiments/ml_profile.py --dataset DIR --model in-gcn --threads 1
 
-Batches of 64 over the whole set; medians of CPU time (of all threads) and wall time. `torch_cpu_ms` is the step of the
+Batches of 64 over the whole set, round and round; medians of CPU time (of all threads) and wall time. `torch_cpu_ms` is the step of the
 GCNs with torch's operations alone, alternating with it (`fastin.ml.pooled_gcn`). Shares are of the wall time of a step:
 operators of torch, and the rest, which is the core and Python.
 """
@@ -45,7 +45,7 @@ def main() -> None:
 
     def step(i: int) -> float:
         begin, cpu = time.perf_counter(), time.process_time()
-        batch = tensors.batch(order[i * size : (i + 1) * size])
+        batch = tensors.batch(np.take(order, range(i * size, (i + 1) * size), mode="wrap"))
         made = time.process_time()
         loss = model.training_loss(batch)
         optimizer.zero_grad(set_to_none=True)

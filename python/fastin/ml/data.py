@@ -81,7 +81,7 @@ def environment(number: Tensor, charge: Tensor, radius: Tensor, neighbour: Tenso
     atoms = atom_columns(number, charge, radius)
     rows = atoms.index_select(0, neighbour.reshape(-1)).reshape(*neighbour.shape, len(NEIGHBOUR_FEATURES))
     rows[..., :2] += distance.unsqueeze(-1)
-    return rows.reshape(len(neighbour), -1)
+    return rows.flatten(1)
 
 
 @dataclass
