@@ -2,9 +2,9 @@
 
     python bench/experiments/ml_profile.py --dataset DIR --model in-gcn --threads 1
 
-Batches of 64 over the whole set, round and round; medians of CPU time (of all threads) and wall time. `torch_cpu_ms` is the step of the
-GCNs with torch's operations alone, alternating with it (`fastin.ml.pooled_gcn`). Shares are of the wall time of a step:
-operators of torch, and the rest, which is the core and Python.
+Batches of 64 over the whole set, round and round; medians of CPU time (of all threads) and wall time. `torch_cpu_ms`
+is the step of the GCNs with torch's operations alone, alternating with it (`fastin.ml.pooled_gcn`). Shares are of the
+wall time of a step: operators of torch, and the rest, which is the core and Python.
 """
 
 from __future__ import annotations
