@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from fastin.cli._common import stderr_console
 from fastin.cli._table import Column, print_table, print_text
-from fastin.screening.verdict import OUT
+from fastin.verdict import OUT
 
 _VERDICT = (
     Column("file", "left", "left"),

@@ -270,7 +270,7 @@ def classify(
     Materials without lithium or with elements that no training material holds, and patterns unlike all labelled ones,
     are out of domain: no class. --wide shows whether a screening for four true conductors of five would take it.
     """
-    from fastin.screening.verdict import verdict
+    from fastin.verdict import verdict
 
     rows: list[dict[str, Any]] = []
     failed = False
@@ -345,7 +345,7 @@ def rank(
 
     Pattern and formula together decide, as in `classify`; patterns unlike every labelled one come last.
     """
-    from fastin.screening.verdict import formulas_say
+    from fastin.verdict import formulas_say
     from fastin.xrd.dataset import load_labelled, load_unlabelled
 
     try:

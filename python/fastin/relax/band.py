@@ -13,13 +13,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
-from ase.constraints import FixAtoms
-from ase.mep import NEB
-from ase.optimize import FIRE, LBFGS
 
-from fastin.errors import FastinError, InputError
+from fastin.errors import FastinError, InputError, missing_extra
+
+try:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator, all_changes
+    from ase.constraints import FixAtoms
+    from ase.mep import NEB
+    from ase.optimize import FIRE, LBFGS
+except ImportError as error:
+    raise missing_extra("ase", "mlip") from error
+
 from fastin.relax.journal import NOTHING, Journal
 
 FloatArray = npt.NDArray[np.float64]

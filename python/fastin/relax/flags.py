@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastin.relax.band import Relaxed, RelaxedBand
 from fastin.relax.cells import Band, shortest_image
 from fastin.transport.parts import FloatArray, periodic_distances
+
+if TYPE_CHECKING:  # those who read results, a page for one, do so without ASE
+    from fastin.relax.band import Relaxed, RelaxedBand
 
 END_MOVED = 0.5  # angstrom
 ANOTHER_MOVED = 1.0  # angstrom

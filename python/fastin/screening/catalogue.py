@@ -323,7 +323,7 @@ def _check_xrd(options: Mapping[str, Any]) -> dict[str, str]:
 
 def _xrd(job: Job) -> dict[str, Scalar]:
     from fastin.crystal.elements import symbol
-    from fastin.screening.verdict import OUT, verdict
+    from fastin.verdict import OUT, verdict
     from fastin.xrd.match import XRDMatch
     from fastin.xrd.pattern import xrd_pattern
 
