@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from fastin.transport.ways import FILLED
 
 if TYPE_CHECKING:
     from fastin.bvse.grid import EnergyGrid
+    from fastin.crystal.crystal import Crystal
     from fastin.crystal.ions import IonName
 
 HIGH = 100.0
@@ -77,9 +79,7 @@ def grid_from_calculator(
 ) -> EnergyGrid:
     """An energy grid of a calculator; see `EnergyGrid.from_calculator`."""
     from fastin.bvse.grid import EnergyGrid, compute_bvse
-    from fastin.bvse.symmetry import grid_operations
     from fastin.crystal.crystal import as_crystal
-    from fastin.transport.neb import supercell_for
 
     if framework not in ("empty", "full"):
         raise InputError(f"framework must be 'empty' or 'full', not {framework!r}")
@@ -88,51 +88,22 @@ def grid_from_calculator(
     potential = load_potential(calculator)
     crystal = as_crystal(source)
     mobile = crystal.resolve_ion(ion)
-    own = crystal.number == mobile.number
-    if framework == "full" or (crystal.occupancy[~own] < FILLED).any():
+    stays = crystal.number != mobile.number
+    if framework == "full" or (crystal.occupancy[stays] < FILLED).any():
         refuse_disorder(crystal)
     potential.refuse_unknown([*crystal.number.tolist(), mobile.number], crystal.source)
     started = time.process_time()
     rigid = compute_bvse(crystal, mobile, resolution=resolution, **options)
-    assert rigid.field is not None
-    shape = rigid.shape
-    if framework == "full":  # the ions in place may break the symmetry of the frame
-        rotations, shifts = grid_operations(shape, crystal.rotations, crystal.translations)
-    else:
-        rotations, shifts = grid_operations(shape, rigid.field.rotations, rigid.field.translations)
-    wanted = rigid.values - rigid.minimum <= ceiling
-    index = np.stack(np.unravel_index(np.arange(math.prod(shape)), shape), axis=1)
-    if framework == "full":
-        near = periodic_distances(crystal.cell, index / shape, crystal.frac[own]).min(axis=1, initial=math.inf)
-        wanted &= (near > _OWN).reshape(shape)
-    first = _representatives(index, shape, rotations, shifts)
-    chosen = np.unique(first[wanted.ravel()])
-    if not len(chosen):
-        raise InputError(f"{crystal.source}: no point lies below {ceiling} eV; raise the ceiling")
-    stay = np.ones(len(own), dtype=np.bool_) if framework == "full" else ~own
-    size = np.array(supercell_for(crystal.cell, supercell))
-    cells = np.stack(np.meshgrid(*[np.arange(k) for k in size], indexing="ij"), axis=-1).reshape(-1, 3)
-    still = ((crystal.frac[stay][None] + cells[:, None]) @ crystal.cell).reshape(-1, 3)
-    probe = _Probe(
-        potential.calculator(),
-        np.tile(crystal.number[stay], len(cells)).astype(np.int64),
-        crystal.cell * size[:, None],
-        still,
-        mobile.number,
-    )
-    energy = np.full(len(index), math.nan)
-    for start in range(0, len(chosen), 4 * _BATCH):
-        part = chosen[start : start + 4 * _BATCH]
-        energy[part] = probe(index[part] / shape @ crystal.cell)[0]
-        if progress is not None:
-            progress(min(start + 4 * _BATCH, len(chosen)), len(chosen))
-    lowest = float(np.nanmin(energy))
-    above = np.where(wanted.ravel(), energy[first], math.nan) - lowest
-    values = np.where(np.isnan(above), HIGH, above).astype(np.float32)
+    points = _points(crystal, rigid, stays, ceiling, framework == "full")
+    probe = _probe(potential.calculator(), crystal, mobile.number, stays | (framework == "full"), supercell)
+    energy = _computed(probe, points.index[points.chosen] / rigid.shape @ crystal.cell, progress)
+    lowest = float(energy.min())
+    values = np.full(len(points.index), HIGH, dtype=np.float32)
+    values[points.wanted] = (energy - lowest)[np.searchsorted(points.chosen, points.first[points.wanted])]
     notes = [f"energies of {potential.name} above the lowest of the grid points; {HIGH:g} eV above the ceiling"]
 
     def made(of: npt.NDArray[np.float32], more: Sequence[str] = ()) -> EnergyGrid:
-        held = of.reshape(shape).copy()
+        held = of.reshape(rigid.shape).copy()
         held.setflags(write=False)
         return EnergyGrid(
             *(held, crystal.cell, mobile, crystal.source, "", math.nan, math.nan, None),
@@ -141,14 +112,80 @@ def grid_from_calculator(
 
     polished = 0
     if refine:
-        values, polished, more = _refined(made, values, first, shape, crystal.cell, probe, lowest)
+        values, polished, more = _refined(made, values, points.first, rigid.shape, crystal.cell, probe, lowest)
         notes += more
     cost = (
-        f"{probe.calls} structures of {len(still) + 1} atoms computed for {int(wanted.sum())} of {len(index)} points "
-        f"({len(chosen)} distinct, {polished} passes and lowest places relaxed), "
+        f"{probe.calls} structures of {len(probe.numbers)} atoms computed for {int(points.wanted.sum())} of "
+        f"{len(points.index)} points ({len(points.chosen)} distinct, {polished} passes and lowest places relaxed), "
         f"{time.process_time() - started:.1f} CPU s"
     )
     return made(values, [cost])
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """Points of a grid and which of them are computed.
+
+    Attributes:
+        index: (P, 3) of every point.
+        first: (P,) the first point that symmetry maps on each.
+        wanted: (P,) below the ceiling.
+        chosen: rising numbers of the distinct points that are computed.
+    """
+
+    index: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+    wanted: npt.NDArray[np.bool_]
+    chosen: npt.NDArray[np.int64]
+
+
+def _points(crystal: Crystal, rigid: EnergyGrid, stays: npt.NDArray[np.bool_], ceiling: float, full: bool) -> _Points:
+    """The points below the ceiling, and those of them that symmetry leaves distinct.
+
+    Raises:
+        InputError: there is none.
+    """
+    from fastin.bvse.symmetry import grid_operations
+
+    assert rigid.field is not None
+    shape = rigid.shape
+    if full:  # the ions in place may break the symmetry of the frame
+        rotations, shifts = grid_operations(shape, crystal.rotations, crystal.translations)
+    else:
+        rotations, shifts = grid_operations(shape, rigid.field.rotations, rigid.field.translations)
+    wanted = (rigid.values - rigid.minimum <= ceiling).ravel()
+    index = np.stack(np.unravel_index(np.arange(math.prod(shape)), shape), axis=1)
+    if full:
+        wanted &= (
+            periodic_distances(crystal.cell, index / shape, crystal.frac[~stays]).min(axis=1, initial=math.inf) > _OWN
+        )
+    first = _representatives(index, shape, rotations, shifts)
+    chosen = np.unique(first[wanted])
+    if not len(chosen):
+        raise InputError(f"{crystal.source}: no point lies below {ceiling} eV; raise the ceiling")
+    return _Points(index, first, wanted, chosen)
+
+
+def _probe(calculator: Any, crystal: Crystal, ion: int, stays: npt.NDArray[np.bool_], supercell: float) -> _Probe:
+    """The ion in a supercell of the rows that stay, in which its images lie at least so far apart (angstrom)."""
+    from fastin.transport.neb import supercell_for
+
+    size = np.array(supercell_for(crystal.cell, supercell))
+    cells = np.stack(np.meshgrid(*[np.arange(k) for k in size], indexing="ij"), axis=-1).reshape(-1, 3)
+    still = ((crystal.frac[stays][None] + cells[:, None]) @ crystal.cell).reshape(-1, 3)
+    numbers = np.tile(crystal.number[stays], len(cells)).astype(np.int64)
+    return _Probe(calculator, numbers, crystal.cell * size[:, None], still, ion)
+
+
+def _computed(probe: _Probe, places: FloatArray, progress: Callable[[int, int], None] | None) -> FloatArray:
+    """(n,) energies at Cartesian places, eV."""
+    energy = np.empty(len(places))
+    for start in range(0, len(places), 4 * _BATCH):
+        part = slice(start, start + 4 * _BATCH)
+        energy[part] = probe(places[part])[0]
+        if progress is not None:
+            progress(min(start + 4 * _BATCH, len(places)), len(places))
+    return energy
 
 
 def _representatives(

@@ -144,16 +144,19 @@ def _rank(places: Places, legs: Sequence[int]) -> int:
 
 
 def place_energies(
-    places: Places, differences: Sequence[tuple[int, float]]
+    places: Places, differences: Sequence[tuple[int, float]], at_start: Mapping[int, float] | None = None
 ) -> tuple[dict[int, float], dict[int, float]]:
     """Energies of the carrier by class of place, and how well the legs agree on them.
 
     Args:
         places: with all legs.
-        differences: class of legs, and energy of the cell with the ion at its end less that at its start, eV.
+        differences: class of legs, and energy of the cell with the carrier at its end less that at its start, eV.
+        at_start: class of legs -> energy of the cell with the carrier at its start, eV; of legs whose cells hold the
+            same atoms. It says how sets of places that no leg joins lie to each other.
 
     Returns:
-        Energies by class of place, lowest 0 in each connected set; and for each class of legs the misfit, eV.
+        Energies by class of place, the lowest 0 (of all sets that `at_start` tells of, and of each other one); and for
+        each class of legs the misfit, eV.
     """
     joined: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for leg, gap in differences:
@@ -161,6 +164,7 @@ def place_energies(
         joined[a].append((b, gap))
         joined[b].append((a, -gap))
     energy: dict[int, float] = {}
+    compared: list[int] = []
     for root in sorted(joined):
         if root in energy:
             continue
@@ -173,9 +177,16 @@ def place_energies(
                     energy[b] = energy[a] + gap
                     group.append(b)
                     queue.append(b)
-        low = min(energy[k] for k in group)
+        told = [
+            at - energy[places.ends(leg)[0]] for leg, at in (at_start or {}).items() if places.ends(leg)[0] in group
+        ]
+        shift = told[0] if told else -min(energy[k] for k in group)
+        compared += group if told else []
         for k in group:
-            energy[k] -= low
+            energy[k] += shift
+    low = min((energy[k] for k in compared), default=0.0)
+    for k in compared:
+        energy[k] -= low
     misfit = {leg: abs(energy[places.ends(leg)[1]] - energy[places.ends(leg)[0]] - gap) for leg, gap in differences}
     return energy, misfit
 
@@ -185,28 +196,44 @@ class Percolation:
     """Exact percolation of the relaxed legs.
 
     Attributes:
-        barriers: (3,) barrier in 1, 2, 3 dimensions above the lowest place of the percolating part, eV; inf for none.
+        barriers: (3,) barrier in 1, 2, 3 dimensions above the lowest place of the percolating part, eV; inf for none;
+            never below that in fewer dimensions, as those of `fastin.Barriers`.
         legs: for each dimension the classes of legs that it rests on: a smallest set.
         place_energy: (P,) eV, NaN where no relaxed leg reaches.
         saddle: class of relaxed legs -> eV on the same zero.
+        own: (3,) barriers before they were raised to those in fewer dimensions, eV.
+        apart: sets of places that percolate, are joined by no leg, and whose energies nothing compares; 1 or less where
+            that raises no question.
     """
 
     barriers: FloatArray
     legs: tuple[tuple[int, ...], ...]
     place_energy: FloatArray
     saddle: Mapping[int, float]
+    own: FloatArray
+    apart: int
 
 
-def percolate(places: Places, barriers: Mapping[int, tuple[float, float]], vacancy: bool) -> Percolation:
+def percolate(
+    places: Places,
+    barriers: Mapping[int, tuple[float, float]],
+    vacancy: bool,
+    before: Mapping[int, float] | None = None,
+) -> Percolation:
     """Percolation of relaxed legs.
 
     Args:
         places: with all legs of the crystal.
         barriers: class of legs -> barrier of the ion forward and backward, eV.
         vacancy: the carrier is the vacancy, on the far side of the ion.
+        before: class of legs -> energy of the cell before the ion moves, eV, of legs whose cells hold the same atoms:
+            compares places that no leg joins.
     """
-    gaps = [(leg, (ahead - back) * (-1.0 if vacancy else 1.0)) for leg, (ahead, back) in barriers.items()]
-    by_kind, _ = place_energies(places, gaps)
+    turn = -1.0 if vacancy else 1.0
+    gaps = [(leg, (ahead - back) * turn) for leg, (ahead, back) in barriers.items()]
+    # before the ion moves the vacancy is at the far end
+    at_start = {k: e + (barriers[k][0] - barriers[k][1] if vacancy else 0.0) for k, e in (before or {}).items()}
+    by_kind, _ = place_energies(places, gaps, at_start)
     energy = np.array([by_kind.get(int(k), math.nan) for k in places.kind])
     height: dict[int, float] = {}
     for leg, (ahead, back) in barriers.items():
@@ -214,13 +241,34 @@ def percolate(places: Places, barriers: Mapping[int, tuple[float, float]], vacan
         start, end = (b, a) if vacancy else (a, b)
         # where legs disagree on a place the higher saddle counts
         height[leg] = max(by_kind[start] + ahead, by_kind[end] + back)
-    levels: list[float] = []
+    own: list[float] = []
     rests: list[tuple[int, ...]] = []
     for d in (1, 2, 3):
         level, low, below = level_in(places, height, by_kind, d)
-        levels.append(level - low)
-        rests.append(tuple(needed(places, {k: height[k] for k in below}, (d,))))
-    return Percolation(np.array(levels), tuple(rests), energy, height)
+        chosen = needed(places, {k: height[k] for k in below}, (d,))
+        if own and max(own) > level - low + _EQUAL:  # it rests on what it is raised to
+            chosen = sorted({*chosen, *rests[-1]}, key=lambda k: (height[k], k))
+        own.append(level - low)
+        rests.append(tuple(chosen))
+    apart = _sets_apart(places, list(barriers), [k for k in barriers if k not in (before or {})])
+    return Percolation(np.maximum.accumulate(own), tuple(rests), energy, height, np.array(own), apart)
+
+
+def _sets_apart(places: Places, legs: Sequence[int], unknown: Sequence[int]) -> int:
+    """How many percolating sets of places stand side by side whose energies are not known to each other."""
+    parent = {k: k for leg in legs for k in places.ends(leg)}
+
+    def root(k: int) -> int:
+        while parent[k] != k:
+            k = parent[k]
+        return k
+
+    for leg in legs:
+        one, other = sorted(map(root, places.ends(leg)))
+        parent[other] = one
+    known = {root(places.ends(leg)[0]) for leg in legs if leg not in unknown}
+    wide = {root(int(places.kind[members[0]])) for rank, members in ranks(places, legs) if rank}
+    return len(wide - known) + bool(wide & known)
 
 
 def level_in(

@@ -68,7 +68,7 @@ class RelaxedHops:
         unseen = potential.unseen([*paths.crystal.number.tolist(), paths.ion.number])
         common = [*flags, *(["unseen-element"] if unseen else [])]
         barriers = {k: (leg.barrier, leg.barrier_backward) for k, leg in done.items()}
-        found = percolate(run.places, barriers, run.mechanism == "vacancy")
+        found = percolate(run.places, barriers, run.mechanism == "vacancy", _before(done))
         differ = _ends_that_differ(run.places, done)
         legs = {k: leg if k not in differ else _flagged(leg, "ends-differ") for k, leg in sorted(done.items())}
         notes = _notes(found, legs, left, closed, len(run.all_legs), run.request.softening, unseen)
@@ -217,6 +217,14 @@ def _flagged(leg: RelaxedLeg, flag: str) -> RelaxedLeg:
     return replace(leg, flags=(*leg.flags, flag))
 
 
+def _before(legs: Mapping[int, RelaxedLeg]) -> dict[int, float]:
+    """Energies of the cells before the ion moves, eV, of the legs whose cells hold what most legs' cells hold."""
+    atoms = {k: tuple(sorted(int(z) for z in leg.numbers)) for k, leg in sorted(legs.items())}
+    held = list(atoms.values())
+    usual = max(dict.fromkeys(held), key=held.count, default=())
+    return {k: float(legs[k].energies[0]) for k, own in atoms.items() if own == usual}
+
+
 def _ends_that_differ(places: Places, legs: Mapping[int, RelaxedLeg]) -> set[int]:
     """Legs whose ends are one class of places, or are said by other legs, but have other energies."""
     from fastin.relax.percolation import place_energies
@@ -233,6 +241,17 @@ def _notes(
     notes = []
     if unseen:
         notes.append(f"the potential was not trained on {', '.join(unseen)}")
+    for d in (2, 3):
+        if found.own[d - 1] < found.barriers[d - 1]:
+            notes.append(
+                f"the places that conduct in {d} dimensions open {found.own[d - 1]:.3f} eV above the lowest of them, "
+                f"which lies above that of E{d - 1}D: raised to that, as a carrier goes to the lowest places"
+            )
+    if found.apart > 1:
+        notes.append(
+            f"{found.apart} sets of places percolate that no relaxed leg joins, in cells of other atoms: which of them "
+            "the carrier prefers is not known, and the barriers are the lowest of each"
+        )
     rests = sorted({k for dimension in found.legs for k in dimension})
     doubted = [k for k in rests if set(legs[k].flags) - REMARKS]
     for k in doubted:
