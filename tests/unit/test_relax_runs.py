@@ -14,6 +14,7 @@ import fastin
 from fastin.cli import main
 from fastin.errors import InputError
 from fastin.relax.hops import prepare
+from fastin.relax.potentials import Potential
 from fastin.relax.request import Request
 from fastin.transport.paths import compute_paths
 
@@ -58,14 +59,44 @@ def test_worker_processes_give_the_same_numbers(licl, wide, tmp_path):
         fastin.relax_hops(licl, SPEC, **QUICK, budget=np.nan)
 
 
-def test_dask_gives_the_same_numbers(licl, wide):
+@pytest.fixture
+def cluster():
     distributed = pytest.importorskip("distributed", reason="the screen extra is absent")
-    with (
-        distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        found = fastin.relax_hops(licl, SPEC, **QUICK, legs="all", scheduler=client)
+    with distributed.LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=None) as made:
+        yield made
+
+
+def test_dask_gives_the_same_numbers(licl, wide, cluster, tmp_path, monkeypatch):
+    """By the address, with no client anywhere: what `--scheduler` does."""
+    monkeypatch.chdir(tmp_path)  # workers elsewhere stand in other folders: checkpoints go to one place all the same
+    found = fastin.relax_hops(licl, SPEC, **QUICK, legs="all", scheduler=cluster.scheduler_address, out="kept")
     assert found.to_dict() == wide.to_dict()
+    (file,) = (tmp_path / "kept").glob("leg_*/band.json")
+    file.unlink()
+    again = fastin.relax_hops(licl, SPEC, **QUICK, legs="all", scheduler=cluster.scheduler_address, out="kept")
+    assert again.to_dict() == wide.to_dict()
+    import distributed
+
+    with distributed.Client(cluster) as client:
+        assert fastin.relax_hops(licl, SPEC, **QUICK, legs="all", scheduler=client).to_dict() == wide.to_dict()
+        assert client.status == "running"
+
+
+def test_what_fails_on_dask_is_said_for_the_leg(licl, cluster):
+    address = cluster.scheduler_address
+    spent = fastin.relax_hops(licl, SPEC, **QUICK, scheduler=address, budget=0.0)
+    assert "budget" in spent.left[0]
+    broken = fastin.relax_hops(
+        licl, Potential("broken", MorseCrystal, "test_relax_runs:broken"), **QUICK, scheduler=address
+    )
+    assert not broken.legs
+    assert "no weights on this worker" in broken.left[0]
+    with pytest.raises(InputError, match="no scheduler's address"):
+        fastin.relax_hops(licl, SPEC, **QUICK, scheduler="nowhere")
+
+
+def broken():
+    raise RuntimeError("no weights on this worker")
 
 
 def test_the_estimate_counts_what_is_left(licl, tmp_path):
@@ -205,8 +236,6 @@ def test_a_hop_between_two_points(licl, tmp_path):
 
 
 def load(calculator):
-    from fastin.relax.potentials import Potential
-
     return Potential(SPEC, lambda: calculator)
 
 

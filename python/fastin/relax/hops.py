@@ -129,7 +129,8 @@ def prepare(
     paths = _paths(source, ion, num_threads, options)
     refuse_disorder(paths.crystal)
     potential.refuse_unknown([*paths.crystal.number.tolist(), paths.ion.number], paths.source)
-    return Run(paths, potential, request or Request(), None if out is None else Path(out))
+    folder = None if out is None else Path(out).absolute()  # workers elsewhere stand in other folders
+    return Run(paths, potential, request or Request(), folder)
 
 
 def _paths(source: Any, ion: IonName | None, num_threads: int | None, options: dict[str, Any]) -> TransportNetwork:

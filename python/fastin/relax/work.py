@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastin.errors import FastinError, InputError, missing_extra
+from fastin.errors import FastinError
 from fastin.relax.cells import Band
 from fastin.relax.legs import Kept, RelaxedLeg, Settings, relax_leg
 from fastin.relax.potentials import load_potential
@@ -16,6 +16,7 @@ from fastin.runtime.pool import Failure, Pool, Target
 from fastin.transport.parts import FloatArray
 
 _ENDLESS = float("inf")
+_TICK = 0.5  # seconds between two looks at the cluster
 
 
 class OutOfBudgetError(Exception):
@@ -112,35 +113,41 @@ def on_dask(jobs: Iterator[LegJob], scheduler: Any) -> Iterator[tuple[int, Relax
 
     Raises:
         MissingDependencyError: dask.distributed is not installed.
-        InputError: nobody answers at the address.
+        InputError: nobody answers at the address, or the cluster has no worker.
+        SchedulerLostError: the scheduler went away.
     """
-    try:
-        from distributed import Client, as_completed
-    except ImportError as error:
-        raise missing_extra("dask.distributed", "screen") from error
-    owned = isinstance(scheduler, str)
-    try:
-        client = Client(scheduler, timeout="10s", set_as_default=False) if owned else scheduler
-    except (OSError, ValueError) as error:
-        raise InputError(f"no Dask scheduler answers at {scheduler}: {error}") from error
-    try:
-        numbers: dict[Any, int] = {}
-        ready = as_completed([])
-        many = max(1, sum(client.nthreads().values()))
+    from fastin.runtime.dask_client import connect, finished, scheduler_lost, threads_of
 
-        def feed() -> None:  # what a leg gives may spare others: no more wait than the cluster computes
-            while len(numbers) < many and (job := next(jobs, None)) is not None:
-                future = client.submit(run_job, job, pure=False)
-                numbers[future] = job.number
-                ready.add(future)
-
-        feed()
-        while numbers:
-            future = next(ready)
-            number = numbers.pop(future)
-            failed = future.exception()
-            yield number, future.result() if failed is None else f"{type(failed).__name__}: {failed}"
-            feed()
+    client, owned = connect(scheduler)
+    flying: dict[Any, int] = {}
+    try:
+        with scheduler_lost("stages that ended are kept where a folder was given"):
+            threads_of(client)
+            while True:
+                # what a leg gives may spare others: no more wait than the cluster computes
+                while len(flying) < threads_of(client) and (job := next(jobs, None)) is not None:
+                    flying[client.submit(run_job, job, pure=False)] = job.number
+                if not flying:
+                    return
+                done = finished(client, list(flying), _TICK)
+                if not done:
+                    yield None
+                for future in done:
+                    yield flying.pop(future), _said(future)
     finally:
+        if flying:
+            client.cancel(list(flying), force=True)
         if owned:
             client.close()
+
+
+def _said(future: Any) -> RelaxedLeg | str:
+    from distributed import KilledWorker
+
+    error = future.exception()
+    if error is None:
+        found: RelaxedLeg | str = future.result()
+        return found
+    if isinstance(error, KilledWorker):
+        return "the Dask workers that tried it died, most likely because memory ran out"
+    return f"{type(error).__name__}: {error}"

@@ -7,18 +7,16 @@ chunk that keeps killing its workers is cut into single structures, and the guil
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Self
 
-from fastin.errors import FastinError, InputError, missing_extra
+from fastin.runtime.dask_client import SchedulerLostError, connect, finished, scheduler_lost, threads_of
 from fastin.runtime.pool import Failure
 from fastin.screening.engine import Row, Supervisor, error_row
 from fastin.screening.inputs import Record
 
-_ADDRESS = re.compile(r"inproc://.+|((tcp|tls|ws|wss|ucx|ucxx)://)?(\[[^\s\]]+\]|[^\s/:]+):\d{1,5}(/.*)?")
 _CHUNK = 32
 _CHUNK_SECONDS = 5.0  # rows come back by the chunk: a slow task gets small ones
 _AHEAD = 3  # chunks in flight for each thread of the cluster
@@ -41,10 +39,6 @@ def run_chunk(config: dict[str, Any], time_limit: float, records: list[Record]) 
     return [rows[record.key] for record in records]
 
 
-class SchedulerLostError(FastinError, ConnectionError):
-    """The scheduler went away in the middle of a screening."""
-
-
 class DaskEngine:
     """Feeds a Dask cluster; to be used in a ``with`` statement.
 
@@ -59,23 +53,10 @@ class DaskEngine:
     """
 
     def __init__(self, config: dict[str, Any], scheduler: Any, time_limit: float) -> None:
-        try:
-            from distributed import Client
-        except ImportError as error:
-            raise missing_extra("dask.distributed", "screen") from error
+        self._client, self._owned = connect(scheduler)
         self._config = config
         self._mean_seconds = _CHUNK_SECONDS / 8
         self._limit = time_limit
-        self._owned = isinstance(scheduler, str)
-        if not self._owned:
-            self._client = scheduler
-            return
-        if not _ADDRESS.fullmatch(scheduler):  # a Client made with one takes 20 s to give up, and a traceback
-            raise InputError(f"{scheduler!r} is no scheduler's address; it looks like tcp://host:8786")
-        try:
-            self._client = Client(scheduler, timeout="10s", set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"no Dask scheduler answers at {scheduler}: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -96,22 +77,11 @@ class DaskEngine:
         Raises:
             SchedulerLostError: the scheduler is gone.
         """
-        from distributed import CancelledError
-        from distributed.comm import CommClosedError
-        from distributed.core import RPCClosed
-
-        try:
+        with scheduler_lost("the rows so far are kept"):
             yield from self._rows(records, tick)
-        except (CancelledError, CommClosedError, RPCClosed) as error:
-            raise SchedulerLostError(
-                "the Dask scheduler is gone; the rows so far are kept: run the same command to continue"
-            ) from error
 
     def _rows(self, records: Iterator[Record], tick: float) -> Iterator[tuple[Record, Row] | None]:
-        from distributed import wait
-
-        if not self._threads():
-            self._client.wait_for_workers(1, timeout=120)
+        threads_of(self._client)
         flying: dict[Any, list[Record]] = {}
         singles: deque[Record] = deque()
         exhausted = False
@@ -128,13 +98,10 @@ class DaskEngine:
                         flying[self._submit(chunk)] = chunk
                 if not flying:
                     return
-                try:
-                    with self._client.as_current():
-                        finished = wait(list(flying), timeout=tick, return_when="FIRST_COMPLETED").done
-                except TimeoutError:
+                done = finished(self._client, list(flying), tick)
+                if not done:
                     yield None
-                    continue
-                for future in finished:
+                for future in done:
                     yield from self._collect(future, flying.pop(future), singles)
         finally:
             self._client.cancel(list(flying), force=True)
@@ -154,3 +121,6 @@ class DaskEngine:
         else:
             message = "the Dask workers that tried it died, most likely because memory ran out"
             yield chunk[0], error_row(Failure("WorkerDied", message))
+
+
+__all__ = ["DaskEngine", "SchedulerLostError", "run_chunk"]
