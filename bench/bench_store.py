@@ -103,8 +103,10 @@ def finish(out: Path, rows: int) -> dict[str, float]:
     start, idle = time.process_time(), peak()
     name(rows)
     store = opened(out)
-    done = store.done(tasks=DEFAULT_TASKS)
-    lacking = store.lacking(DEFAULT_TASKS)
+    if hasattr(store, "known"):
+        done, lacking = store.known(DEFAULT_TASKS)
+    else:  # of builds before that
+        done, lacking = store.done(tasks=DEFAULT_TASKS), store.lacking(DEFAULT_TASKS)
     assert len(done) == rows
     assert not lacking
     del done, lacking

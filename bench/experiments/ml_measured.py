@@ -26,7 +26,7 @@ from common import RESULTS, components
 from measured_rows import FILES, load
 
 from fastin.ml.forest import Forest
-from fastin.ml.measured import Domain, family_quantiles, fit_domain, weighted_quantile
+from fastin.ml.measured import Domain, family_codes, family_quantiles, fit_domain, weighted_quantile
 from fastin.ml.splits import grouped_folds
 
 FOLDS = 5
@@ -152,7 +152,7 @@ def half_widths(
     data: dict[str, Any], found: list[Record], domain: Domain, ratios: np.ndarray, groups: np.ndarray
 ) -> np.ndarray:
     """(n, 2) half widths of each record, from the ratios of other groups; where its family was left out, of others."""
-    family, papers = shown_families(data), paper_names(data)
+    family, papers = family_codes(shown_families(data)), paper_names(data)
     counts = Counter(papers)
     weight = np.array([1.0 / counts[p] for p in papers])
     out = []

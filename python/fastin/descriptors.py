@@ -199,7 +199,6 @@ def _network(
     channels = network.channels()
     spheres = network.framework
     volume = crystal.volume
-    reduced = network.reduce()
     axes = dict(zip("abc", network.free_sphere_radii.tolist(), strict=True))
     dims = dict(zip((1, 2, 3), network.percolation_radii.tolist(), strict=True))
     wide = bottlenecks >= network.probe_radius
@@ -213,8 +212,8 @@ def _network(
         "channels": len(channels),
         "void_density_per_nm3": 1000.0 * len(voids) / volume,
         "bottleneck_density_per_nm3": 1000.0 * len(bottlenecks) / volume,
-        "inequivalent_voids": len(reduced.site_ids),
-        "inequivalent_bottlenecks": len(reduced.edge_ids),
+        "inequivalent_voids": len(set(network.site_orbit.tolist())),
+        "inequivalent_bottlenecks": len(set(network.edge_orbit.tolist())),
         "edges_per_void": 2.0 * len(bottlenecks) / len(voids),
         "wide_bottleneck_share": float(wide.mean()) if len(wide) else math.nan,
         "recovery_share": network.recovery(),

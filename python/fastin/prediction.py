@@ -314,6 +314,28 @@ def worker(
     return partial(_prepare, ion=ion, crystals=crystals, experiment=experiment, strict=strict, num_threads=num_threads)
 
 
+def whole_worker(
+    ion: IonName | None, model: str, experiment: bool, strict: bool, num_threads: int
+) -> Callable[[Any], dict[str, Any]]:
+    """In a worker process: the function that predicts one structure from beginning to end, as a plain dictionary.
+
+    For a few files whose caller shall load neither numpy nor the models. A model that cannot be used is an answer,
+    ``{"refused": (kind, message)}``: it is no fault of the structure.
+    """
+    try:
+        trained = load_predictor(model)
+    except FastinError as error:
+        refused = {"refused": (type(error).__name__, str(error))}
+        return lambda source: refused
+    prepare = worker(ion, trained.kind == "crystal", experiment, strict, num_threads)
+
+    def answer(source: Any) -> dict[str, Any]:
+        entry, said = prepare(source)
+        return _with_experiment(predict_entries([entry], trained)[0], said).to_dict()
+
+    return answer
+
+
 def _prepare(
     source: Any,
     *,

@@ -17,7 +17,15 @@ from fastin.ml import conductivity
 from fastin.ml.composition import composition_features, mover_profile
 from fastin.ml.forest import Forest
 from fastin.ml.formula import parse_formula
-from fastin.ml.measured import Domain, family_quantiles, fit_domain, load_measured, table_of, weighted_quantile
+from fastin.ml.measured import (
+    Domain,
+    family_codes,
+    family_quantiles,
+    fit_domain,
+    load_measured,
+    table_of,
+    weighted_quantile,
+)
 
 FORMULAS = ["Li3N", "Li3OCl", "LiCoO2", "LiFePO4", "Li10GeP2S12", "Li7La3Zr2O12", "LiCl", "Li6PS5Cl", "Li3PO4"]
 DOMAIN = {"median": 2.0, "reach": 3.0, "power": 4.0, "spread": 1.0, "floor": 1.0, "slope": 0.5, "limit": 6.0}
@@ -166,7 +174,7 @@ def test_quantiles_follow_the_nearest_family() -> None:
     assert weighted_quantile(np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 2.0]), 0.5) == 2.0
     rng = np.random.default_rng(1)
     n = 400
-    family = np.array(["tight"] * n + ["wide"] * n)
+    family = family_codes(np.array(["tight"] * n + ["wide"] * n))
     ratio = np.abs(np.concatenate([0.3 * rng.normal(size=n), 2.0 * rng.normal(size=n)]))
     at_tight = np.concatenate([np.full(n, 0.1), np.full(n, 3.0)])
     one, two = family_quantiles(at_tight, ratio, family, np.ones(2 * n))
@@ -182,14 +190,14 @@ def test_quantiles_follow_the_nearest_family() -> None:
 
 def test_a_family_of_few_papers_is_told_by_the_others() -> None:
     ratio = np.concatenate([[0.01], np.linspace(0, 2, 200), [np.nan]])
-    family = np.array(["one paper"] + ["others"] * 200 + [""])
+    family = family_codes(np.array(["one paper"] + ["others"] * 200 + [""]))
     distance = np.concatenate([[0.0], np.full(200, 3.0), [0.0]])
     one, two = family_quantiles(distance, ratio, family, np.ones(202))
     assert one == pytest.approx(2 * 0.68, rel=0.15)
     assert two == pytest.approx(2 * 0.9, rel=0.1)
     many = np.concatenate([np.full(100, 0.01), np.linspace(0, 2, 200)])  # a hundred rows of one paper count as one
     weight = np.concatenate([np.full(100, 0.01), np.ones(200)])
-    family = np.array(["one paper"] * 100 + ["others"] * 200)
+    family = family_codes(np.array(["one paper"] * 100 + ["others"] * 200))
     distance = np.concatenate([np.zeros(100), np.full(200, 3.0)])
     assert family_quantiles(distance, many, family, weight)[0] == pytest.approx(one, rel=0.1)
 
@@ -228,7 +236,8 @@ def test_repeats_of_a_compound_are_one_neighbour() -> None:
          "family": "", "log10_sigma_error_over_width": 1, "activation_energy_error_over_width": ""}
         for f, d in (("Li3N", "a"), ("Li6N2", "b"), ("Li3P", "c"))
     ]  # fmt: skip
-    found = table_of(rows).nearest(parse_formula("Li3N"))
+    table = table_of(rows)
+    found = table.nearest(table.distances(parse_formula("Li3N")))
     assert [n.doi for n in found] == ["a", "c"]
 
 

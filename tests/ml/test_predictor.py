@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +23,7 @@ from fastin.ml.models import build_model
 from fastin.ml.predictor import Predictor, graphs_of
 from fastin.ml.store import LABELS, GraphStore
 from fastin.ml.train import domain, train
-from fastin.prediction import domain_warnings, load_shipped, predict_many
+from fastin.prediction import domain_warnings, load_shipped, predict_many, whole_worker
 
 SMALL = {"hidden": 16, "layers": 1, "species": 8, "basis": 8}
 CIF = str(examples()["LiFePO4"])
@@ -259,3 +261,27 @@ def test_train_and_evaluate_commands(store: GraphStore, tmp_path: Path) -> None:
     assert "does not say what it was trained on" in elsewhere.output
     config.write_text("model = 3 =")
     assert CliRunner().invoke(main, ["train", str(config)]).exit_code == 2
+
+
+def test_the_command_predicts_in_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = whole_worker(None, "default", experiment=True, strict=False, num_threads=1)
+    said = fastin.predict(CIF).to_dict()
+    assert repr(answer(CIF)) == repr(said)  # NaN too
+    shown = CliRunner().invoke(main, ["predict", CIF, str(tmp_path / "nowhere.cif"), "--json"])
+    assert shown.exit_code == 1
+    assert "nowhere.cif" in shown.stderr
+    (row,) = json.loads(shown.stdout)
+    assert row["activation_energy"] == pytest.approx(said["activation_energy"], rel=1e-12)
+    script = (
+        "import sys; from fastin.cli import main\n"
+        f"try: main(['predict', {CIF!r}])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'numpy' not in sys.modules, 'the command imports numpy'"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+    def refuse(*_: object) -> None:
+        raise InputError("no such model here")
+
+    monkeypatch.setattr("fastin.prediction.load_predictor", refuse)
+    assert whole_worker(None, "default", True, False, 1)(CIF) == {"refused": ("InputError", "no such model here")}

@@ -51,6 +51,8 @@ def _plain(parts: list[list[dict[str, Any]]], schema: pa.Schema, order: list[int
 @pytest.mark.parametrize("seed", range(12))
 def test_streaming_gives_the_plain_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, seed: int) -> None:
     monkeypatch.setattr(integrity, "ROWS", ROWS)
+    if seed % 2:
+        monkeypatch.setattr(integrity, "GROUPS", 3)  # sixty rows then have groups of four times as many
     rng = random.Random(seed)
     keys = rng.sample(range(-40, 200), rng.choice([0, 1, 6, 7, 8, 60]))
     written = keys + rng.choices(keys, k=len(keys) // 3) if keys else []
@@ -75,7 +77,12 @@ def test_streaming_gives_the_plain_table(tmp_path: Path, monkeypatch: pytest.Mon
     assert not list(tmp_path.rglob(".tmp-*"))
     files = [path] if name == "o.parquet" else list(path.glob("part-*"))
     groups = sum(pq.ParquetFile(file).num_row_groups for file in files)
-    assert groups == max(1, -(-len(expected) // ROWS))
+    assert groups == max(1, -(-len(expected) // integrity.group_rows(len(expected))))
+
+
+def test_long_tables_have_few_row_groups() -> None:
+    assert [integrity.group_rows(n) for n in (0, 1, 2048, 128 * 2048)] == [2048] * 4
+    assert [integrity.group_rows(n) for n in (128 * 2048 + 1, 10**6, 10**7)] == [4096, 8192, 131072]
 
 
 def test_bytes_do_not_depend_on_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +137,7 @@ def test_damage_in_any_row_group_is_seen(tmp_path: Path, monkeypatch: pytest.Mon
                 refused += 1
     assert refused > 150
     moved = [tables[1], tables[0], *tables[2:]]  # whole groups, each right by itself, in another order
-    assert integrity._joined([integrity._content_digest(t) for t in moved]) != integrity._digest_of_groups(whole)
+    assert integrity._joined([integrity._content_digest(t) for t in moved]) != integrity._digest_of_groups(whole, ROWS)
 
 
 def test_a_full_disk_leaves_no_stretches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

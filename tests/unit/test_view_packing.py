@@ -11,7 +11,7 @@ import pytest
 import fastin
 from fastin.view import build_scene
 from fastin.view.drawing import grid_values
-from fastin.view.packing import codes, packed
+from fastin.view.packing import _once, codes, packed
 
 
 def decoded(made: dict[str, Any]) -> np.ndarray:
@@ -50,3 +50,16 @@ def test_energies_of_the_isosurface() -> None:
     assert np.abs(found - values)[low].max() < 0.012
     assert np.abs(found - values).max() < 0.035
     assert packed({**data, "grid": None})["grid"] is None
+
+
+def test_what_repeats_is_there_once() -> None:
+    rows = {"symbol": ["La"] * 5 + ["O"] * 4, "shares": [[["La", 1.0]]] * 9, "mobile": [True, False] * 4 + [True]}
+    rows |= {"number": list(range(9)), "mixed": [1, True, 1.0, "1"] * 2 + [None]}
+    packed_rows = _once(rows)
+    assert packed_rows["number"] == rows["number"]  # nothing repeats
+    assert packed_rows["symbol"] == {"values": ["La", "O"], "index": [0] * 5 + [1] * 4}
+    for name, column in rows.items():
+        made = packed_rows[name]
+        again = [made["values"][k] for k in made["index"]] if isinstance(made, dict) else made
+        assert [(type(value), value) for value in again] == [(type(value), value) for value in column]
+    assert _once({"symbol": []}) == {"symbol": []}

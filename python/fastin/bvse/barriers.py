@@ -146,11 +146,13 @@ class Barriers:
                 E1D <= E2D <= E3D always.
         """
         zero = _checked_zero(self.zero if zero is None else zero)
-        bottom = np.full(3, self.energy_minimum) if zero == "global" else self.network_minimum
-        barriers = np.full(3, np.inf)
-        finite = np.isfinite(self.levels)
-        barriers[finite] = np.maximum(0.0, self.levels[finite] - bottom[finite])
-        return np.maximum.accumulate(barriers)
+        bottom = [self.energy_minimum] * 3 if zero == "global" else self.network_minimum.tolist()
+        barriers, highest = [], 0.0
+        for level, own in zip(self.levels.tolist(), bottom, strict=True):
+            height = level - own if math.isfinite(level) else math.inf
+            highest = highest if height <= highest else height  # NaN stays
+            barriers.append(highest)
+        return np.array(barriers)
 
     @property
     def e1d(self) -> float:

@@ -36,6 +36,7 @@ from fastin.bvse.shared import sharing_rows, sharing_warnings
 from fastin.bvse.symmetry import DENOMINATORS, slices_of, spline_shape
 from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import InputError, MissingParameterError
+from fastin.runtime.arrays import distinct
 from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
 
@@ -416,6 +417,8 @@ def build_field(
 
 def _commonest(rows: _Rows) -> NDArray[np.int64]:
     """The row of highest occupancy at each position."""
+    if len(distinct(rows.position)) == len(rows.position):
+        return np.arange(len(rows.position))
     order = np.argsort(-rows.occupancy, kind="stable")
     first = np.unique(rows.position[order], return_index=True)[1]
     return np.sort(order[first])

@@ -17,7 +17,7 @@ species, which counts in full: an antisite ion opens no channel through the cati
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def _partners(crystal: Crystal, ion: MobileIon) -> tuple[NDArray[np.float64], li
     ion_frac, ion_position = crystal.frac[own], crystal.position[own]
     held = sum_by(crystal.position, crystal.occupancy * own)
     other = sum_by(crystal.position, crystal.occupancy * like)
-    near = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+    near = np.indices((3, 3, 3)).reshape(3, -1).T[:, None] - 1
     for row in np.flatnonzero(like & (crystal.occupancy < 1.0 - 1e-6)):
         gap = crystal.frac[row] - ion_frac
         distance = np.linalg.norm((gap - np.round(gap) + near) @ crystal.cell, axis=2).min(axis=0)
@@ -67,9 +67,14 @@ def sharing_rows(crystal: Crystal, ion: MobileIon) -> NDArray[np.bool_]:
         crystal: with oxidation states.
         ion: the mobile ion.
     """
-    sharing = np.zeros(len(crystal.number), dtype=np.bool_)
-    sharing[[row for row, _ in sharing_partners(crystal, ion)]] = True
-    return sharing
+    known: dict[Any, NDArray[np.bool_]] = vars(crystal).setdefault("_sharing_rows", {})
+    key = (ion.number, ion.charge)
+    if key not in known:  # asked for by the field, its warnings and the graph
+        sharing = np.zeros(len(crystal.number), dtype=np.bool_)
+        sharing[[row for row, _ in sharing_partners(crystal, ion)]] = True
+        sharing.setflags(write=False)
+        known[key] = sharing
+    return known[key]
 
 
 def sharing_partners(crystal: Crystal, ion: MobileIon) -> list[tuple[int, NDArray[np.int64]]]:

@@ -131,7 +131,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 def is_guessed(named: str | None, ion: str, warnings: Iterable[CrystalWarning]) -> bool:
     """True where nobody named the ion and it is none of Li, Na, K, Ag, Cu, or another one is as likely."""
-    from fastin.crystal.mobile import MONOVALENT
+    from fastin.crystal.usual import MONOVALENT
 
     plain = ion.rstrip("+-.0123456789") in MONOVALENT and all(w.code != "ion-guessed" for w in warnings)
     return named is None and not plain

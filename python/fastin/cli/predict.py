@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from fastin.cli._common import (
 from fastin.cli._table import WARNING_COLUMN, Column, csv_option, print_csv, print_table, print_text, wide_option
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import FastinError
-from fastin.runtime.isolate import Failure
+from fastin.runtime.isolate import Failure, isolate
+
+_FEW = 16  # files: more are worth a batch in one process
 
 
 @click.command()
@@ -100,13 +102,13 @@ def command(
         _print_hops(files, ion, hops, calculator, as_json, given)
         return
     compositions, failures = _compositions(formulas, told)
-    predictions: list[Any] = []
+    predictions: list[dict[str, Any]] = []
     if files:
         predictions, unusable = _structures(files, ion, model, device, experiment, strict, given, told)
         failures += unusable
     for message in failures:
         stderr_console().print(message, style="red", markup=False, soft_wrap=True)
-    everything = [p.to_dict() for p in predictions] + compositions
+    everything = predictions + compositions
     if out is not None and everything:
         out.write_text(dump_json(everything) + "\n", encoding="utf-8")
     if as_json:
@@ -210,22 +212,47 @@ def _structures(
     strict: bool,
     given: Limits,
     measured: dict[str, float],
-) -> tuple[list[Any], list[str]]:
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Predictions, and a message for each file that could not be used."""
+    paths = expand_inputs(files)
+    if not measured and model == "default" and device in (None, "cpu") and len(paths) <= _FEW:
+        return _in_workers(paths, {"ion": ion, "model": model, "experiment": experiment, "strict": strict}, given)
     from fastin.prediction import Prediction, predict, predict_each
 
     if measured:
         try:
-            return [predict(files[0], ion, model=model, device=device, measured=measured, strict=strict)], []
+            said = predict(files[0], ion, model=model, device=device, measured=measured, strict=strict)
+            return [said.to_dict()], []
         except FastinError as error:
             return [], [str(error)]
 
-    said = predict_each(
-        expand_inputs(files), ion, model=model, device=device, experiment=experiment, strict=strict,
+    every = predict_each(
+        paths, ion, model=model, device=device, experiment=experiment, strict=strict,
         time_limit=given.time_limit, memory=given.memory,
     )  # fmt: skip
-    predictions = [p for p in said if isinstance(p, Prediction)]
-    return predictions, [str(p) for p in said if not isinstance(p, Prediction)]
+    return (
+        [p.to_dict() for p in every if isinstance(p, Prediction)],
+        [str(p) for p in every if not isinstance(p, Prediction)],
+    )
+
+
+def _in_workers(
+    paths: Sequence[Path], arguments: dict[str, Any], given: Limits
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """As `_structures`, for a few files: this process starts without numpy, the worker's prediction is whole."""
+    answers: dict[int, Any] = dict(
+        isolate("fastin.prediction:whole_worker", paths, arguments, time_limit=given.time_limit, memory=given.memory)
+    )
+    predictions, failures = [], []
+    for k, path in enumerate(paths):
+        answer = answers[k]
+        if isinstance(answer, Failure):
+            failures.append(str(answer.error(str(path))))
+        elif "refused" in answer:
+            raise Failure(*answer["refused"]).error("")
+        else:
+            predictions.append(answer)
+    return predictions, failures
 
 
 def _barrier(value: float, within: tuple[float, float] = (math.nan, math.nan)) -> str:
@@ -278,9 +305,15 @@ def _print_nearest(name: str, said: dict[str, Any], *, wide: bool) -> None:
     print_text(f"Measured compounds nearest to {name}: " + "; ".join(parts))
 
 
-def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str | None, *, wide: bool) -> None:
+def _warnings(said: dict[str, Any]) -> list[CrystalWarning]:
+    return [CrystalWarning.from_dict(warning) for warning in said["warnings"]]
+
+
+def _print(
+    predictions: list[dict[str, Any]], compositions: list[dict[str, Any]], ion: str | None, *, wide: bool
+) -> None:
     if predictions:
-        own = any(p.values for p in predictions)
+        own = any(p["values"] for p in predictions)
         columns = [Column("structure", "left", "left"), Column("formula", "left", "right"), Column("ion", "left")]
         if own:
             columns.append(Column("predicted\nlabels", "left", "right"))
@@ -289,26 +322,26 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
         columns += [Column("predicted\nE_a exper.\neV"), Column("predicted\nlog10 sigma\nS/cm, 300 K")]
         rows, ions = [], []
         for p in predictions:
-            bvse = [_barrier(p.activation_energy, p.activation_energy_68), "/".join(map(_barrier, p.barriers))]
-            fitted = "; ".join(_said(value, std) for value, std in zip(p.values, p.values_std, strict=True))
-            said = None if p.experiment is None else p.experiment.to_dict()
+            bvse = [_barrier(p["activation_energy"], p["activation_energy_68"]), "/".join(map(_barrier, p["barriers"]))]
+            fitted = "; ".join(_said(value, std) for value, std in zip(p["values"], p["values_std"], strict=True))
+            said = p["experiment"]
             energy, sigma = _quantity(said, "energy"), _quantity(said, "conductivity")
-            ions.append({"ion": p.ion, "ion_guessed": is_guessed(ion, p.ion, p.warnings)})
+            ions.append({"ion": p["ion"], "ion_guessed": is_guessed(ion, p["ion"], _warnings(p))})
             mobile = ion_mark(ions[-1])
-            listed = [warning.to_dict() for warning in p.warnings]
+            listed = p["warnings"]
             mobile += warning_mark(listed)
             rows.append(
-                [p.source, p.formula, mobile, *([fitted] if own else bvse), energy, sigma, warning_cell(listed)]
+                [p["source"], p["formula"], mobile, *([fitted] if own else bvse), energy, sigma, warning_cell(listed)]
             )
-        if any(p.warnings for p in predictions):
+        if any(p["warnings"] for p in predictions):
             columns.append(WARNING_COLUMN)
         print_table(columns, rows, wide=wide)
         for line in ion_legend(ions):
             print_text(line)
         for p in predictions:
-            for warning in p.warnings:
+            for warning in _warnings(p):
                 mark = "!!" if warning.severe else "!"
-                stderr_console().print(f"{mark} {p.source}: {warning.code}: {warning}", style="yellow", markup=False)
+                stderr_console().print(f"{mark} {p['source']}: {warning.code}: {warning}", style="yellow", markup=False)
         if not own:
             print_text(
                 "E_1D BVSE: spse convention, global zero, with the interval that holds 68 % in unseen chemical "
@@ -317,18 +350,19 @@ def _print(predictions: list[Any], compositions: list[dict[str, Any]], ion: str 
             if wide:
                 for p in predictions:
                     print_text(
-                        f"{p.source}: 90 % of E_1D BVSE: {_barrier(p.activation_energy, p.activation_energy_90)}"
+                        f"{p['source']}: 90 % of E_1D BVSE: "
+                        f"{_barrier(p['activation_energy'], p['activation_energy_90'])}"
                     )
         print_text(
             "All values are predicted but where it says measured; E_a exper. and sigma: what a measurement would be "
             "expected to give, with the interval that holds 68 %."
         )
         for p in predictions:
-            if p.experiment is not None:
-                _print_nearest(p.source, p.experiment.to_dict(), wide=wide)
-        print_text(f"Model: {predictions[0].model}")
-        if predictions[0].experiment_model:
-            print_text(f"Of E_a exper. and sigma: {predictions[0].experiment_model}")
+            if p["experiment"] is not None:
+                _print_nearest(p["source"], p["experiment"], wide=wide)
+        print_text(f"Model: {predictions[0]['model']}")
+        if predictions[0]["experiment_model"]:
+            print_text(f"Of E_a exper. and sigma: {predictions[0]['experiment_model']}")
     if compositions:
         columns = [
             Column("composition", "left", "right"),
@@ -388,28 +422,29 @@ def _flat_composition(said: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _flat(prediction: Any) -> dict[str, Any]:
+def _flat(prediction: dict[str, Any]) -> dict[str, Any]:
     """The row for ``--csv``, under the names of a results table."""
     row = {
-        "source": prediction.source,
-        "formula": prediction.formula,
-        "ion": prediction.ion,
-        "predicted_activation_energy_eV": prediction.activation_energy,
-        "predicted_activation_energy_std_eV": prediction.activation_energy_std or None,
+        "source": prediction["source"],
+        "formula": prediction["formula"],
+        "ion": prediction["ion"],
+        "predicted_activation_energy_eV": prediction["activation_energy"],
+        "predicted_activation_energy_std_eV": prediction["activation_energy_std"] or None,
         **{
             f"predicted_activation_energy_{end}_{level}_eV": within[k]
-            for level, within in ((68, prediction.activation_energy_68), (90, prediction.activation_energy_90))
+            for level, within in ((68, prediction["activation_energy_68"]), (90, prediction["activation_energy_90"]))
             for k, end in enumerate(("low", "high"))
         },
-        **{f"predicted_barrier_{d}d_eV": e for d, e in enumerate(prediction.barriers, 1)},
+        **{f"predicted_barrier_{d}d_eV": e for d, e in enumerate(prediction["barriers"], 1)},
         **{
             f"predicted_barrier_{d}d_{end}_{level}_eV": within[k]
-            for level, three in ((68, prediction.barriers_68), (90, prediction.barriers_90))
+            for level, three in ((68, prediction["barriers_68"]), (90, prediction["barriers_90"]))
             for d, within in enumerate(three, 1)
             for k, end in enumerate(("low", "high"))
         },
-        **_measured_columns(None if prediction.experiment is None else prediction.experiment.to_dict()),
+        **_measured_columns(prediction["experiment"]),
     }
-    row |= {f"predicted_label_{k}": value for k, value in enumerate(prediction.values, 1)}
-    codes = [warning.code for warning in prediction.warnings]
-    return row | {"warnings": codes, "prediction_warnings": "; ".join(map(str, prediction.warnings))}
+    row |= {f"predicted_label_{k}": value for k, value in enumerate(prediction["values"], 1)}
+    warnings = _warnings(prediction)
+    told = "; ".join(map(str, warnings))
+    return row | {"warnings": [warning.code for warning in warnings], "prediction_warnings": told}

@@ -17,7 +17,7 @@ from fastin.crystal.oxidation import assign_oxidation_states
 from fastin.crystal.symmetry import SpaceGroup, find_space_group
 from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import GeometryError, InputError, OxidationStateError
-from fastin.runtime.arrays import sum_by
+from fastin.runtime.arrays import distinct, sum_by
 from fastin.runtime.openmp import _core
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def position_kinds(
     """Integer label a position, equal where the same ions sit with the same occupancies."""
     code = np.round(occupancy, 3) * 1e6 + number * 1e3 + np.round(charge, 2)
     if len(code) == int(position[-1]) + 1:
-        return np.unique(code, return_inverse=True)[1].reshape(-1).astype(np.int32)
+        return np.searchsorted(distinct(code), code).astype(np.int32)
     held: dict[int, list[float]] = {}
     for at, value in zip(position.tolist(), code.tolist(), strict=True):
         held.setdefault(at, []).append(value)

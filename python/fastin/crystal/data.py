@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -103,8 +103,8 @@ class CrystalData:
         numbers = [int(z) for z in distinct(self.number)]
         amounts = np.array([self.occupancy[self.number == z].sum() for z in numbers])
         amounts /= self._formula_units(amounts)
-        chi = np.nan_to_num(column("electronegativity"))
-        order = sorted(range(len(numbers)), key=lambda k: (float(chi[numbers[k]]), numbers[k]))
+        chi = _electronegativity()
+        order = sorted(range(len(numbers)), key=lambda k: (chi[numbers[k]], numbers[k]))
         return "".join(f"{symbol(numbers[k])}{amount_text(float(amounts[k]))}" for k in order)
 
     def _formula_units(self, amounts: NDArray[np.float64]) -> int:
@@ -113,6 +113,13 @@ class CrystalData:
         if np.abs(amounts - counts).max() > 1e-3:
             counts = np.unique(np.round(self.occupancy, 3) * 1000 + self.number, return_counts=True)[1]
         return max(1, math.gcd(*counts.tolist()))
+
+
+@cache
+def _electronegativity() -> list[float]:
+    """Pauling's electronegativity by atomic number, 0 where there is none."""
+    values: list[float] = np.nan_to_num(column("electronegativity")).tolist()
+    return values
 
 
 def first_rows_of(position: NDArray[np.int64]) -> NDArray[np.int64]:

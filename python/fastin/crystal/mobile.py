@@ -33,13 +33,13 @@ from fastin.crystal.bonding import Rows, row_pairs, tables
 from fastin.crystal.elements import numbers_by_symbol, species_name, symbol
 from fastin.crystal.ions import MobileIon
 from fastin.crystal.species import parse_species
+from fastin.crystal.usual import MONOVALENT
 from fastin.errors import InputError
 from fastin.runtime.arrays import sum_by
 
 if TYPE_CHECKING:
     from fastin.crystal.data import CrystalData
 
-MONOVALENT = ("Li", "Na", "K", "Ag", "Cu")
 ANIONS = ("F", "O", "Cl", "Br", "I", "H", "S", "Se", "Te", "N")
 OTHER_CATIONS = ("Mg", "Zn", "Ca", "Al", "Rb", "Cs")
 #: Order in which a mobile ion is looked for when none is named.

@@ -61,6 +61,14 @@ def mover_profiles(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.cumsum(fraction[..., order], axis=-1)[..., :-1] * gaps)
 
 
+@cache
+def _properties() -> dict[str, NDArray[np.float64]]:
+    """Properties by atomic number."""
+    table = element_table()
+    columns = {name: getattr(table, name) for name in _PROPERTIES[1:]}
+    return {"number": np.arange(len(table.symbol), dtype=np.float64), **columns}
+
+
 def composition_names(ion: str = "Li") -> list[str]:
     """Names of the columns of `composition_features`."""
     names = [f"fraction_{e}" for e in FRACTIONS]
@@ -78,26 +86,22 @@ def composition_features(amounts: Mapping[str, float] | str, ion: str = "Li") ->
     """
     if isinstance(amounts, str):
         amounts = parse_formula(amounts)
-    table = element_table()
-    z = np.array([table.symbol.index(e) for e in amounts])
+    number = _number_of()
+    z = np.array([number[e] for e in amounts])
     share = np.array(list(amounts.values()), np.float64)
     share = share / share.sum()
     fraction = dict(zip(amounts, share, strict=True))
     values: list[float] = [fraction.get(e, 0.0) for e in FRACTIONS]
     framework = np.array([e != ion for e in amounts])
     inside = share * framework
-    columns = {
-        "number": np.arange(len(table.symbol), dtype=np.float64),
-        **{p: getattr(table, p) for p in _PROPERTIES[1:]},
-    }
-    for name in _PROPERTIES:
-        x = columns[name][z]
+    columns = {name: table[z] for name, table in _properties().items()}
+    for x in columns.values():
         mean = float(share @ x)
         values += [mean, math.sqrt(max(float(share @ (x - mean) ** 2), 0.0)), float(x.min()), float(x.max())]
-    for name in _PROPERTIES:
-        x = columns[name][z]
-        values.append(float(inside @ x / inside.sum()) if inside.sum() > 0 else 0.0)
-    chi = table.electronegativity[z]
+    amount = inside.sum()
+    for x in columns.values():
+        values.append(float(inside @ x / amount) if amount > 0 else 0.0)
+    chi = columns["electronegativity"]
     anion = int(np.argmax(np.where(framework, chi, -1.0)))
     mobile = fraction.get(ion, 0.0)
     entropy = -float(np.sum(share * np.log(np.maximum(share, 1e-12))))

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,7 +133,11 @@ def load_forest(target: str, branch: str) -> Forest:
 
 def has_forests() -> bool:
     """Whether this installation predicts measured quantities."""
-    folder = model_folder()
+    return _holds_forests(model_folder())
+
+
+@cache
+def _holds_forests(folder: Path) -> bool:
     return (folder / _TABLE).is_file() and all((folder / f"{t}-composition.npz").is_file() for t in TARGETS)
 
 
@@ -160,9 +165,9 @@ def _measured(table: MeasuredTable, rows: Any, target: str) -> Quantity | None:
             papers.setdefault(table.doi[k], []).append(float(column[k]))
     if not papers:
         return None
-    values = np.array([np.mean(own) for own in papers.values()])
-    value = float(np.median(values))
-    scatter = max(REPEAT[target], float(np.abs(values - value).mean()))
+    values = [math.fsum(own) / len(own) for own in papers.values()]
+    value = median(values)
+    scatter = max(REPEAT[target], math.fsum(abs(own - value) for own in values) / len(values))
     return _interval(value, scatter, _NINETY * scatter, "measured")
 
 
@@ -181,6 +186,8 @@ def _given(measured: Mapping[str, float]) -> dict[str, float]:
 
 def _modelled(amounts: Mapping[str, float], table: MeasuredTable, distance: Any) -> dict[str, Quantity]:
     """Both quantities by the forests, pulled and widened by the distances to the measured rows."""
+    if unlike_any(amounts, table):
+        return {}
     features = composition_features(amounts)
     forests = {target: load_forest(target, "composition") for target in TARGETS}
     means, deviations = {}, {}
@@ -192,8 +199,6 @@ def _modelled(amounts: Mapping[str, float], table: MeasuredTable, distance: Any)
     share = card["through_conductivity"]
     means[ENERGY] = (1.0 - share) * means[ENERGY] + share * (intercept + slope * means[SIGMA])
     out: dict[str, Quantity] = {}
-    if unlike_any(amounts, table):
-        return out
     for target, forest in forests.items():
         domain = Domain(**forest.card["domain"])
         known = _known(table, target)
@@ -201,7 +206,7 @@ def _modelled(amounts: Mapping[str, float], table: MeasuredTable, distance: Any)
         width = float(domain.width(deviations[target], near))
         value = float(domain.pull(means[target], near))
         if near <= domain.limit:
-            one, two = family_quantiles(distance, table.ratios[target], table.family, table.weight)
+            one, two = family_quantiles(distance, table.ratios[target], table.family_code, table.weight)
             out[target] = _interval(value, one * width, two * width, "model")
     return out
 
@@ -250,7 +255,7 @@ def _through(given: Mapping[str, float], modelled: Mapping[str, Quantity]) -> di
 
 
 def predict_amounts(
-    amounts: Mapping[str, float], name: str, *, measured: Mapping[str, float] | None = None
+    amounts: Mapping[str, float], name: str, *, measured: Mapping[str, float] | None = None, left: float | None = None
 ) -> Experiment:
     """Expected measurements of a composition.
 
@@ -258,17 +263,19 @@ def predict_amounts(
         amounts: amount of each element.
         name: formula or source, for messages.
         measured: what was measured of this very sample: ``conductivity`` (S/cm) or ``activation_energy`` (eV).
+        left: what `check_compound` said of the amounts, where it was asked.
 
     Raises:
         InputError: no lithium, no ionic compound, a measured value that is no positive number.
     """
     if amounts.get("Li", 0.0) <= 0:
         raise InputError(f"{name}: the model of measured conductivities knows lithium conductors only")
-    left = check_compound(amounts, name)
+    if left is None:
+        left = check_compound(amounts, name)
     given = _given(measured or {})
     table = load_measured(model_folder() / _TABLE)
     distance = table.distances(amounts)
-    nearest = table.nearest(amounts)
+    nearest = table.nearest(distance)
     modelled = _modelled(amounts, table, distance)
     found: dict[str, Quantity] = dict(modelled)
     same = table.same(amounts)
@@ -382,15 +389,15 @@ def predict_crystal(source: Any, *, measured: Mapping[str, float] | None = None)
     from fastin.crystal.crystal import as_crystal
 
     crystal = as_crystal(source)
-    amounts = amounts_of(crystal)
+    amounts, left = amounts_of(crystal), None
     try:
         if amounts.get("Li", 0.0) > 0:
-            check_compound(amounts, crystal.source)
+            left = check_compound(amounts, crystal.source)
     except InputError as error:  # its barriers stand without these numbers
         if measured:
             raise
         table = load_measured(model_folder() / _TABLE)
-        nearest = table.nearest(amounts)
+        nearest = table.nearest(table.distances(amounts))
         doubt = CrystalWarning("outside-training", f"{error}: no measured quantities")
         return Experiment(None, None, nearest[0].distance, nearest, warnings=(doubt,))
-    return predict_amounts(amounts, crystal.source, measured=measured)
+    return predict_amounts(amounts, crystal.source, measured=measured, left=left)

@@ -187,7 +187,7 @@ class Forest:
 
     def row(self, features: dict[str, float]) -> NDArray[np.float64]:
         """(1, F) row of named features; absent ones are NaN."""
-        return np.array([[features.get(name, np.nan) for name in self.names]], np.float64)
+        return np.array([list(map(features.get, self.names))], np.float64)  # None becomes NaN
 
     def save(self, path: Path | str) -> None:
         """Writes an ``.npz`` without pickles."""

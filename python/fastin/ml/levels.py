@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,49 +30,91 @@ def plain_levels(store: GraphStore) -> NDArray[np.float32]:
     Axes: structure, one of `VARIANTS`, dimension, zero (lowest of all, of the component). Barriers do not fall with the
     dimension. ``inf`` where the network never percolates, NaN where the structure has no energies.
     """
-    pointers = store.pointers
+    pointers, arrays = store.pointers, store.arrays
     out: NDArray[np.float32] = np.full((len(store), len(VARIANTS), 3, 2), np.nan, np.float32)
     known = energies_known(store)
     if not known.any():
         return out
     first = pointers["site"][:-1]
-    cover_site = store.arrays["cover_site"] + np.repeat(first, np.diff(pointers["cover_site"]))
-    cover_edge = store.arrays["cover_edge"] + np.repeat(pointers["edge"][:-1], np.diff(pointers["cover_edge"]))
-    ground = np.nan_to_num(store.arrays["site_energies"][first, 2])
-    for k, (column, closed) in enumerate(VARIANTS):
-        site, edge = levels_of(store, column, closed=closed)
-        saddle, lowest = _core.critical_elements(
-            pointers["cover_site"].astype(np.int64),
-            pointers["cover_edge"].astype(np.int64),
-            np.ascontiguousarray(store.arrays["cover_ends"], np.int32),
-            np.ascontiguousarray(store.arrays["cover_image"], np.int32),
-            np.ascontiguousarray(site[cover_site]),
-            np.ascontiguousarray(edge[cover_edge]),
-            1,
-        )
-        there = saddle != NONE
-        top = edge[cover_edge[np.where(there, saddle, 0)]]
-        own = site[cover_site[np.where(there, lowest, 0)]]
-        for zero, level in enumerate((np.broadcast_to(ground[:, None], top.shape), own)):
-            out[:, k, :, zero] = np.maximum.accumulate(np.where(there, top - level, np.inf), axis=1)
+    cover_site = arrays["cover_site"] + np.repeat(first, np.diff(pointers["cover_site"]))
+    cover_edge = arrays["cover_edge"] + np.repeat(pointers["edge"][:-1], np.diff(pointers["cover_edge"]))
+    site, edge = (levels[:, cover] for levels, cover in zip(_levels(store), (cover_site, cover_edge), strict=True))
+    saddle, lowest = critical_of_each(pointers, arrays, site, edge)
+    there = saddle != NONE
+    top = np.take_along_axis(edge, np.where(there, saddle, 0).reshape(len(VARIANTS), -1), axis=1).reshape(there.shape)
+    own = np.take_along_axis(site, np.where(there, lowest, 0).reshape(len(VARIANTS), -1), axis=1).reshape(there.shape)
+    ground = _known(arrays["site_energies"][first, 2])[:, None]
+    for zero, level in enumerate((ground, own)):
+        out[..., zero] = np.maximum.accumulate(np.where(there, top - level, np.inf), axis=2).swapaxes(0, 1)
     out[~known] = np.nan
     return out
 
 
-def levels_of(store: GraphStore, column: int, *, closed: bool) -> tuple[Singles, Singles]:
-    """(n,), (E,) eV of voids and bottlenecks, as one column of the energies has them; 0 where they are not known.
+def critical_of_each(
+    pointers: Mapping[str, NDArray[np.int64]], arrays: Mapping[str, NDArray[Any]], site: Singles, edge: Singles
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What sets the percolation levels of the full networks of a store, for several sets of levels at once.
+
+    Args:
+        pointers: of the store.
+        arrays: of the store.
+        site: (M, V) levels of the voids of the full networks.
+        edge: (M, B) levels of their bottlenecks.
+
+    Returns:
+        (M, G, 3) bottleneck that sets the level in 1, 2, 3 dimensions and lowest void of its component, as rows of the
+        full network; `NONE` where nothing percolates.
+    """
+    sets, graphs = len(site), len(pointers["cover_site"]) - 1
+
+    def repeated(name: str) -> NDArray[np.int64]:
+        """The pointer of the same graphs once for every set."""
+        pointer = pointers[name]
+        starts = pointer[:-1] + np.arange(sets)[:, None] * pointer[-1]
+        return np.append(starts.ravel(), sets * pointer[-1]).astype(np.int64)
+
+    found = _core.critical_elements(
+        repeated("cover_site"),
+        repeated("cover_edge"),
+        np.ascontiguousarray(np.tile(arrays["cover_ends"], (sets, 1)), np.int32),
+        np.ascontiguousarray(np.tile(arrays["cover_image"], (sets, 1)), np.int32),
+        np.ascontiguousarray(site, np.float32).ravel(),
+        np.ascontiguousarray(edge, np.float32).ravel(),
+        1,
+    )
+    out = []
+    for rows, values in zip(found, (edge, site), strict=True):
+        rows = rows.reshape(sets, graphs, 3)
+        offset = np.arange(sets)[:, None, None] * values.shape[1]
+        out.append(np.where(rows != NONE, rows - offset, NONE))
+    return out[0], out[1]
+
+
+def _levels(store: GraphStore) -> tuple[Singles, Singles]:
+    """(4, n), (4, E) eV of voids and bottlenecks for each of `VARIANTS`; 0 where they are not known.
 
     A void counts as low as its valley and as the lowest that was met at its bottlenecks: what is beside it is open to
-    the ion. A bottleneck that is `closed` counts at least as high as the valleys of its voids.
+    the ion. A bottleneck that is closed counts at least as high as the valleys of its voids.
     """
-    arrays = store.arrays
-    edge = np.nan_to_num(arrays["edge_energies"][:, column])
-    site = np.nan_to_num(arrays["site_energies"][:, 0 if column == 0 else 1])
     ends = _ends(store)
-    level = np.maximum(edge, site[ends].max(axis=1)) if closed else edge
-    for end in ends.T:
-        np.minimum.at(site, end, edge)
-    return site, level
+    raw = _known(store.arrays["edge_energies"])
+    own = _known(store.arrays["site_energies"])[:, [0, 1, 1]]  # beside each column of the bottlenecks' energies
+    higher = own[ends].max(axis=1)
+    low = [_lowered(own[:, k], raw[:, k], ends) for k in range(raw.shape[1])]
+    level = [np.maximum(raw[:, k], higher[:, k]) if closed else raw[:, k] for k, closed in VARIANTS]
+    return np.stack([low[k] for k, _ in VARIANTS]), np.stack(level)
+
+
+def _lowered(site: Singles, edge: Singles, ends: NDArray[np.int64]) -> Singles:
+    """(n,) energies of voids, or the lowest of their bottlenecks' where that is lower."""
+    low = site.copy()
+    np.minimum.at(low, ends.ravel(), np.repeat(edge, 2))
+    return low
+
+
+def _known(energy: Singles) -> Singles:
+    """The energies, 0 where there are none."""
+    return np.where(np.isnan(energy), np.float32(0.0), energy)
 
 
 def _ends(store: GraphStore) -> NDArray[np.int64]:
@@ -97,22 +142,21 @@ def landmark_columns(store: GraphStore) -> dict[str, Singles]:
     Returns:
         ``site_landmark`` (n, 5) and ``edge_landmark`` (E, 8): compressed energies and heights above the ground, the
         last column 1 where known; ``site_base`` (n,) and ``edge_base`` (E, 2): heights above the ground (eV) of
-        `levels_of` the passes, open and closed.
+        voids and passes, these open and closed, as in `VARIANTS`.
     """
     arrays, pointers = store.arrays, store.pointers
-    site, edge = np.nan_to_num(arrays["site_energies"]), np.nan_to_num(arrays["edge_energies"])
+    site, edge, ends = _known(arrays["site_energies"]), _known(arrays["edge_energies"]), _ends(store)
     known = energies_known(store)
     ground = site[pointers["site"][:-1], 2]
     of_site, of_edge = (np.repeat(ground, np.diff(pointers[group])) for group in ("site", "edge"))
-    valley = site[:, 1][_ends(store)].max(axis=1)
-    low, opened = levels_of(store, 2, closed=False)
-    _, closed = levels_of(store, 2, closed=True)
+    valley, opened = site[:, 1][ends].max(axis=1), edge[:, 2]
+    low, closed = _lowered(site[:, 1], opened, ends), np.maximum(opened, valley)
     columns = {
         "site_landmark": [*_compressed(site[:, :2], ENERGY_SCALE), *_compressed(site[:, :2] - of_site[:, None])],
         "edge_landmark": [
             *_compressed(edge, ENERGY_SCALE),
             *_compressed(edge - of_edge[:, None]),
-            *_compressed((edge[:, 2] - valley)[:, None]),
+            *_compressed((opened - valley)[:, None]),
         ],
     }
     out = {

@@ -78,13 +78,38 @@ class MeasuredTable:
         rows = Counter(self.doi)
         return np.array([1.0 / rows[doi] if doi else 1.0 for doi in self.doi])
 
+    @cached_property
+    def family_code(self) -> NDArray[np.int64]:
+        """(n,) number of the row's family; every row without one has a number of its own."""
+        return family_codes(self.family)
+
+    @cached_property
+    def least_lithium(self) -> float:
+        """Smallest atomic fraction of lithium."""
+        return float(self.fraction[:, _columns()["Li"]].min())
+
+    @cached_property
+    def rare(self) -> dict[str, str]:
+        """Kinds of compounds of which fewer different ones than `FEWEST` were measured, and which those are."""
+        held, columns = self.fraction > 0, _columns()
+        kinds = {TWO: held.sum(axis=1) <= 2, ORGANIC: held[:, columns["C"]] & held[:, columns["H"]]}
+        return {
+            kind: ", ".join(dict.fromkeys(np.array(self.formula)[rows].tolist())) or "none"
+            for kind, rows in kinds.items()
+            if len({tuple(np.round(row, 3)) for row in self.fraction[rows].tolist()}) < FEWEST
+        }
+
     def distances(self, amounts: Mapping[str, float]) -> Floats:
         """(n,) Element Mover's Distance of a composition to every row."""
         return np.asarray(np.abs(self.profile - mover_profile(amounts)).sum(axis=1))
 
-    def nearest(self, amounts: Mapping[str, float], count: int = 3) -> tuple[Neighbour, ...]:
-        """The nearest compounds, one row each: the first of equal compositions, repeats left out."""
-        distance = self.distances(amounts)
+    def nearest(self, distance: Floats, count: int = 3) -> tuple[Neighbour, ...]:
+        """The nearest compounds, one row each: the first of equal compositions, repeats left out.
+
+        Args:
+            distance: (n,) `distances` of the composition.
+            count: how many.
+        """
         found: list[Neighbour] = []
         taken: list[int] = []
         for k in np.argsort(distance, kind="stable").tolist():
@@ -153,6 +178,7 @@ def table_of(rows: list[dict[str, Any]]) -> MeasuredTable:
 
 #: Kinds of compounds of which fewer different ones than this were measured get no number.
 FEWEST = 5
+TWO, ORGANIC = "two elements", "carbon and hydrogen"
 _OTHER_IONS = ("Na", "K", "Rb", "Cs", "Ag")
 
 
@@ -166,29 +192,29 @@ def unlike_any(amounts: Mapping[str, float], table: MeasuredTable) -> str | None
         amounts: amount of each element.
         table: the measured compounds.
     """
-    columns = {symbol: z for z, symbol in enumerate(_symbols())}
     lithium = float(amounts.get("Li", 0.0) / sum(amounts.values()))
-    least = float(table.fraction[:, columns["Li"]].min())
+    least = table.least_lithium
     if lithium < 0.9 * least:
         return f"{100 * lithium:.2g} % of its atoms are lithium, {100 * least:.2g} % or more of the measured compounds'"
     other = [e for e in _OTHER_IONS if amounts.get(e, 0.0) > 0]
     if sum(amounts.get(e, 0.0) for e in other) > amounts.get("Li", 0.0):
         return f"holds more {' and '.join(other)} than lithium: another ion may move"
-    held = table.fraction > 0
-    for kind, own, measured in (
-        ("two elements", len(amounts) <= 2, held.sum(axis=1) <= 2),
-        ("carbon and hydrogen", {"C", "H"} <= amounts.keys(), held[:, columns["C"]] & held[:, columns["H"]]),
-    ):
-        if own and len({tuple(np.round(row, 3)) for row in table.fraction[measured].tolist()}) < FEWEST:
-            known = dict.fromkeys(np.array(table.formula)[measured].tolist())
-            return f"of compounds of {kind} only {', '.join(known) or 'none'} were measured"
+    for kind, own in ((TWO, len(amounts) <= 2), (ORGANIC, {"C", "H"} <= amounts.keys())):
+        if own and kind in table.rare:
+            return f"of compounds of {kind} only {table.rare[kind]} were measured"
     return None
 
 
 @cache
-def _symbols() -> tuple[str, ...]:
-    """Symbols of the columns of `atomic_fractions`."""
-    return tuple(symbol for symbol in element_table().symbol if symbol)
+def _columns() -> dict[str, int]:
+    """Column of each element in `atomic_fractions`."""
+    return {symbol: z for z, symbol in enumerate(symbol for symbol in element_table().symbol if symbol)}
+
+
+def family_codes(family: NDArray[Any]) -> NDArray[np.int64]:
+    """(n,) whole numbers, equal in rows of one structural family; rows without one ("") stand alone."""
+    names, code = np.unique(np.asarray(family).astype(str), return_inverse=True)
+    return np.where(names[code] == "", len(names) + np.arange(len(code)), code).astype(np.int64)
 
 
 KERNEL = 0.15  # distance over which a measured compound stands for its family
@@ -198,7 +224,7 @@ OWN = 0.25  # papers that the new compound counts as: quantiles of few papers li
 LEVELS = (0.6827, 0.90)
 
 
-def family_quantiles(distance: Floats, ratio: Floats, family: NDArray[Any], weight: Floats) -> tuple[float, float]:
+def family_quantiles(distance: Floats, ratio: Floats, family: NDArray[np.int64], weight: Floats) -> tuple[float, float]:
     """68 and 90 % quantiles of error over width, as the family of a composition has them.
 
     Families differ in how well their papers agree. The papers of the nearest family count in full (of several, by their
@@ -207,14 +233,11 @@ def family_quantiles(distance: Floats, ratio: Floats, family: NDArray[Any], weig
     Args:
         distance: (n,) of the composition to the measured rows.
         ratio: (n,) error over `Domain.width` of each row when its paper was left out; NaN rows do not count.
-        family: (n,) structural family of each row; rows without one ("") stand alone.
+        family: (n,) structural family of each row, by number (`family_codes`).
         weight: (n,) 1 over the number of rows of the row's paper.
     """
     known = np.isfinite(ratio)
-    distance, ratio, weight = distance[known], ratio[known], weight[known]
-    names, code = np.unique(np.asarray(family)[known].astype(str), return_inverse=True)
-    alone = names[code] == ""
-    code = np.where(alone, len(names) + np.arange(len(code)), code)
+    distance, ratio, weight, code = distance[known], ratio[known], weight[known], family[known]
     nearest = float(distance.min())
     near = weight * np.exp(-(distance - nearest) / KERNEL)
     share = np.bincount(code, weights=near)

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.ml.labels import FLOOR
-from fastin.ml.levels import NONE, VARIANTS, landmark_columns, level_columns
+from fastin.ml.levels import NONE, VARIANTS, critical_of_each, landmark_columns, level_columns
 from fastin.ml.numpy_layers import Array, Linear, Norm, Segments, Stack, Weights, sigmoid, silu, softplus
 from fastin.ml.pair_terms import ENERGY_SCALE, LINEAR, SOFT, graph_pairs, parse_ion
 from fastin.ml.store import FREE, LABELS, GraphStore, prune_edges
-from fastin.runtime.openmp import _core
 
 EDGE_MARGIN = 0.25  # A: the default of `PercolationNetwork`
 #: Options of `PercolationNetwork` that are understood here; others mean another architecture.
@@ -338,34 +337,16 @@ def _runs(pointer: Array) -> list[tuple[int, int]]:
 
 def _critical(store: GraphStore, site: Array, edge: Array) -> tuple[Array, Array, Array]:
     """As `fastin.ml.percolation.critical` for all members: (M, G, 3), (M, G, 3) and (M, G) rows."""
-    members = len(site)
-    pointers, arrays, graphs = store.pointers, store.arrays, len(store)
+    pointers, arrays = store.pointers, store.arrays
     cover_site = arrays["cover_site"] + np.repeat(pointers["site"][:-1], np.diff(pointers["cover_site"]))
     cover_edge = arrays["cover_edge"] + np.repeat(pointers["edge"][:-1], np.diff(pointers["cover_edge"]))
 
-    def repeated(pointer: Array) -> Array:
-        """The pointer of the same graphs once for every member."""
-        starts = pointer[:-1] + np.arange(members)[:, None] * pointer[-1]
-        return np.append(starts.ravel(), members * pointer[-1]).astype(np.int64)
-
-    saddle, lowest = _core.critical_elements(
-        repeated(pointers["cover_site"]),
-        repeated(pointers["cover_edge"]),
-        np.ascontiguousarray(np.tile(arrays["cover_ends"], (members, 1)), np.int32),
-        np.ascontiguousarray(np.tile(arrays["cover_image"], (members, 1)), np.int32),
-        np.ascontiguousarray(site[:, cover_site], np.float32).ravel(),
-        np.ascontiguousarray(edge[:, cover_edge], np.float32).ravel(),
-        1,
-    )
+    saddle, lowest = critical_of_each(pointers, arrays, site[:, cover_site], edge[:, cover_edge])
     bottom = np.stack([site[:, a:b].argmin(axis=1) + a for a, b in _runs(pointers["site"])], axis=1)
     # Of equal highest bottlenecks the last, as a sort would put it.
     top = np.stack([b - 1 - edge[:, a:b][:, ::-1].argmax(axis=1) for a, b in _runs(pointers["edge"])], axis=1)
-    shape = (members, graphs, 3)
-    saddle, lowest = saddle.reshape(shape), lowest.reshape(shape)
     known = saddle != NONE
-    offset = np.arange(members)[:, None, None]
-    in_edge = np.where(known, saddle - offset * len(cover_edge), 0)
-    in_site = np.where(known, lowest - offset * len(cover_site), 0)
+    in_edge, in_site = np.where(known, saddle, 0), np.where(known, lowest, 0)
     return (
         np.where(known, cover_edge[in_edge], top[:, :, None]),
         np.where(known, cover_site[in_site], bottom[:, :, None]),

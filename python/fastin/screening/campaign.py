@@ -271,15 +271,15 @@ def screen(
     store = Store(out, schema, manifest, resume)
     with ExitStack() as stack:
         stack.callback(store.close)
-        done = store.done(retry_errors=retry_errors, tasks=given)
-        stream = _Stream(expanded, done, state, store.lacking(given))
+        done, lacking = store.known(given, retry_errors=retry_errors)
+        stream = _Stream(expanded, done, state, lacking)
         engine = _engine(config, workers, state.total, scheduler, time_limit, memory, stack, worker_log)
         try:
             _collect(engine, stream, store, state, progress, start, given)
         finally:
             store.flush()  # whatever ends the run, the rows that are here are kept
         order, renamed = stream.order, stream.renamed
-        del stream, done  # before the table is made
+        del stream, done, lacking  # before the table is made
         state.total = len(order)
         path = store.finish(order, prune=prune)
     if renamed:

@@ -179,9 +179,10 @@ def _descriptors(job: Job) -> dict[str, Scalar]:
             failure = error
     if values is None:
         values = describe(job.crystal, job.ion, on_error="nan", num_threads=job.num_threads, **parts)
-    kept: dict[str, Scalar] = {
-        column: _scalar(kind, values.get(name, math.nan)) for name, column, kind in _descriptor_columns()
-    }
+    kept: dict[str, Scalar] = {}
+    for name, column, kind in _descriptor_columns():
+        value = values.get(name, math.nan)
+        kept[column] = None if value != value else round(value) if kind == "int" else value
     if failure is not None:
         raise PartialError(kept, failure)
     return kept

@@ -20,6 +20,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     raise missing_extra("pyarrow", "screen") from error
 
 ROWS = 2048  # of a row group: what a long table is written and read by
+GROUPS = 128  # row groups of a finished table at most: the writer keeps two kilobytes a column for each until the end
 _CONTENT = b"fastin.content"  # key of the digest in the metadata of a table of one row group
 _GROUPS = b"fastin.groups"  # of one of several: SHA-256 of the digests of its row groups
 _DIGEST = "sha256"  # its name among the facts
@@ -134,6 +135,19 @@ def parquet_bytes(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
+def group_rows(count: int) -> int:
+    """Rows of a row group of a finished table with so many: `ROWS`, doubled until there are at most `GROUPS`."""
+    rows = ROWS
+    while count > GROUPS * rows:
+        rows *= 2
+    return rows
+
+
+def release() -> None:
+    """Gives memory back that Arrow keeps for later: between two passes over the rows it only adds up."""
+    pa.default_memory_pool().release_unused()
+
+
 def regrouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """The same rows in tables of ROWS; the last one holds what is left (none where there are no rows)."""
     held: list[pa.Table] = []
@@ -150,7 +164,7 @@ def regrouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def write_groups(stream: IO[bytes], groups: Callable[[], Iterator[pa.Table]], schema: pa.Schema) -> None:
-    """Writes tables of ROWS rows, and a last shorter one, as the row groups of one file; one is in memory at a time.
+    """Writes tables of so many rows, and a last shorter one, as the row groups of one file; one at a time is in memory.
 
     The bytes depend on the rows alone. A single table is written as `parquet_bytes` does.
 
@@ -172,7 +186,7 @@ def write_groups(stream: IO[bytes], groups: Callable[[], Iterator[pa.Table]], sc
     whole = schema.with_metadata(metadata)
     with pq.ParquetWriter(stream, whole, compression="zstd", write_page_checksum=True) as writer:
         for table in groups():
-            writer.write_table(table.replace_schema_metadata(metadata), row_group_size=ROWS)
+            writer.write_table(table.replace_schema_metadata(metadata), row_group_size=max(1, len(table)))
 
 
 def _joined(digests: list[bytes]) -> bytes:
@@ -225,7 +239,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
             table.validate(full=True)
             if content is not None and content != _content_digest(table):
                 raise ValueError("the values are not those that were written")
-            if groups is not None and groups != _digest_of_groups(table):
+            if groups is not None and groups != _digest_of_groups(table, _group_rows_of(path)):
                 raise ValueError("the values are not those that were written")
         return table.replace_schema_metadata(metadata or None)
     except OSError:
@@ -234,5 +248,11 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
-def _digest_of_groups(table: pa.Table) -> bytes:
-    return _joined([_content_digest(table.slice(start, ROWS)) for start in range(0, len(table), ROWS)])
+def _group_rows_of(path: Path) -> int:
+    """Rows of the row groups of a file, but for the last."""
+    with pq.ParquetFile(path) as file:
+        return max(1, file.metadata.row_group(0).num_rows) if file.num_row_groups else ROWS
+
+
+def _digest_of_groups(table: pa.Table, rows: int) -> bytes:
+    return _joined([_content_digest(table.slice(start, rows)) for start in range(0, len(table), rows)])

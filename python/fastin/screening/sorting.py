@@ -123,7 +123,7 @@ def _still(groups: Groups, key: str, earlier: _Keys, wanted: _Keys) -> NDArray[n
 
 
 class Stretches:
-    """The rows of a plan, sorted into files of ROWS rows of the table each.
+    """The rows of a plan, sorted into files of one row group of the table each.
 
     Args:
         folder: for the files, named ``.tmp-*``.
@@ -136,10 +136,11 @@ class Stretches:
         self, folder: Path, keys: _Keys, schema: pa.Schema, key: str, fold: tuple[Mapping[str, Sequence[str]], Any]
     ) -> None:
         self._folder, self._keys, self._schema, self._key, self._fold = folder, keys, schema, key, fold
-        self._sorted = np.argsort(keys, kind="stable")
+        self._sorted = np.argsort(keys, kind="stable").astype(np.uint32)  # a table of 2^32 rows has other worries
         self._files: dict[int, Path] = {}
         self._held: list[pa.Table] = []  # instead of files where there is one stretch
-        self.count = max(1, -(-len(keys) // integrity.ROWS))
+        self._rows_each = integrity.group_rows(len(keys))
+        self.count = max(1, -(-len(keys) // self._rows_each))
 
     def take(self, table: pa.Table) -> None:
         """Puts rows of the schema, in order of writing, where they belong; those of other keys are left out."""
@@ -151,7 +152,7 @@ class Stretches:
         high = np.searchsorted(self._keys, keys, side="right", sorter=self._sorted)
         for level in range(int((high - low).max(initial=0))):  # a key stands once but where an input repeats a record
             here = np.flatnonzero(low + level < high)
-            stretch = self._sorted[low[here] + level] // integrity.ROWS
+            stretch = self._sorted[low[here] + level] // self._rows_each
             for number in np.unique(stretch):
                 self._append(int(number), table.take(integrity.array_of(here[stretch == number])))
 
@@ -174,7 +175,7 @@ class Stretches:
         for number in range(self.count):
             table, keys = folded(self._rows(number), self._key, *self._fold)
             place = {key: row for row, key in enumerate(keys)}
-            wanted = self._keys[number * integrity.ROWS : (number + 1) * integrity.ROWS].tolist()
+            wanted = self._keys[number * self._rows_each : (number + 1) * self._rows_each].tolist()
             yield table.take(integrity.array_of(np.array([place[key] for key in wanted], np.int64))).combine_chunks()
 
     def close(self) -> None:

@@ -40,6 +40,7 @@ from fastin.screening.integrity import (
     read_groups,
     read_table,
     regrouped,
+    release,
     sealed,
     table_of,
     unsealed,
@@ -241,17 +242,21 @@ class Store:
 
     def done(self, *, retry_errors: bool = False, tasks: Sequence[str] = ()) -> KeySet:
         """Keys of the rows that are there with all `tasks`; without those that hold an error when `retry_errors`."""
-        wanted = frozenset(tasks)
-        keys, codes, values = self._held()
-        good = [wanted <= held and not (failed and retry_errors) for held, failed in values]
-        return KeySet(keys[np.array(good, bool)[codes]])
+        return self.known(tasks, retry_errors=retry_errors)[0]
 
     def lacking(self, tasks: Sequence[str]) -> KeyMap:
         """What of `tasks` rows without an error that are there lack, by key."""
+        return self.known(tasks)[1]
+
+    def known(self, tasks: Sequence[str] = (), *, retry_errors: bool = False) -> tuple[KeySet, KeyMap]:
+        """`done` and `lacking`, in one pass over the rows."""
+        wanted = frozenset(tasks)
         keys, codes, values = self._held()
+        good = np.array([wanted <= held and not (failed and retry_errors) for held, failed in values], bool)
         missing = [() if failed else tuple(task for task in tasks if task not in held) for held, failed in values]
-        some = np.array([bool(names) for names in missing], bool)[codes]
-        return KeyMap(keys[some], codes[some], missing)
+        some = np.array([bool(names) for names in missing], bool)
+        done = KeySet(keys if good.all() else keys[good[codes]])
+        return done, KeyMap(keys[some[codes]], codes[some[codes]], missing)
 
     def _held(self) -> tuple[Any, Any, list[tuple[frozenset[str], bool]]]:
         """Sorted keys, the code of each, and by code the tasks that a row holds and whether there is an error."""
@@ -262,15 +267,17 @@ class Store:
             pairs = zip(table[TASKS].to_pylist(), table["error_type"].is_valid().to_pylist(), strict=True)
             keys.frombytes(numbers(table[KEY]).tobytes())
             codes.extend(seen.code(pair) for pair in pairs)
-        rows, code = np.array(keys, np.int64), np.array(codes, np.int16)
-        del keys, codes
+        release()
+        if not keys:
+            return np.empty(0, np.int64), np.empty(0, np.int16), []
+        rows, code = np.frombuffer(keys, np.int64), np.frombuffer(codes, np.int16)
         order = np.argsort(rows, kind="stable")
         rows, code = rows[order], code[order]
-        del order
+        del order, keys, codes
         found = Coded()
         alone = [found.code((tasks_of(text, everything), failed)) for text, failed in seen.values]
-        again = rows[1:] == rows[:-1] if len(rows) else np.empty(0, bool)
-        result = np.array(alone, np.int16)[code] if len(rows) else code
+        again = rows[1:] == rows[:-1]
+        result = np.array(alone, np.int16)[code]
         if not again.any():
             return rows, result, found.values
         starts = np.flatnonzero(np.concatenate([[True], ~again]))
@@ -299,6 +306,7 @@ class Store:
             except (ValueError, OSError) as error:
                 message = f"{path} is damaged ({_line(error)}); delete it, its rows will be computed again"
                 raise StoreError(errno.EIO, message) from error
+            release()
 
     # ---- writing
 
@@ -361,6 +369,7 @@ class Store:
         except KeyError:
             text = f"{self.folder}: rows that were written are gone; run the same command again"
             raise StoreError(errno.EIO, text) from None
+        release()
         self.others, self.dropped, self.replaced = found.others, found.dropped, found.replaced
         superseded = [path for _, path in self._part_paths()]
         per_task = {name: [c[0] for c in task["columns"]] for name, task in self._manifest.get("per_task", {}).items()}
@@ -378,6 +387,7 @@ class Store:
         try:
             for table in self._groups(columns):
                 stretches.take(table)
+            release()
             if self.final is not None:
                 self._replace_final(counted, columns)
             elif found.whole and len(superseded) == 1:  # the one part is the table

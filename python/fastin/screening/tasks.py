@@ -9,7 +9,6 @@ task is named ``package.module:function``; the function takes a `Job` and carrie
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
@@ -99,14 +98,12 @@ def _clean(value: Any, kind: str) -> Scalar:
     """A plain Python value of the column's kind; NaN becomes null, infinities stay."""
     if value is None:
         return None
+    if kind == "float":
+        number = float(value)
+        return None if number != number else number
     if kind == "string":
         return str(value).encode("utf-8", "replace").decode()
-    if kind == "bool":
-        return bool(value)
-    if kind == "int":
-        return int(value)
-    number = float(value)
-    return None if math.isnan(number) else number
+    return bool(value) if kind == "bool" else int(value)
 
 
 def run_tasks(tasks: list[Task], load: Callable[[], Job]) -> dict[str, Scalar]:

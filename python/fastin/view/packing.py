@@ -1,4 +1,4 @@
-"""The numbers of a scene as a page carries them: columns of 16-bit codes instead of texts.
+"""The numbers of a scene as a page carries them: columns of 16-bit codes instead of texts, what repeats once.
 
 What a page shows of a number (three decimals of a radius, say) is a whole number of its code's step, so that nothing
 shown is changed; places are within 1e-4 of a cell. ``unpack`` in ``assets/view.js`` is the inverse.
@@ -7,6 +7,7 @@ shown is changed; places are within 1e-4 of a cell. ``unpack`` in ``assets/view.
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ def packed(data: Mapping[str, Any]) -> dict[str, Any]:
     """A scene's `data` for a page: atoms, polyhedra, voids, bottlenecks, paths and grid in columns."""
     return {
         **data,
-        "atoms": _columns(data["atoms"]) | {"frac": codes([atom["frac"] for atom in data["atoms"]], _PLACE)},
+        "atoms": _once(_columns(data["atoms"])) | {"frac": codes([atom["frac"] for atom in data["atoms"]], _PLACE)},
         "polyhedra": _polyhedra(data["polyhedra"]),
         "voids": _voids(data["voids"]),
         "edges": _edges(data["edges"]),
@@ -55,6 +56,17 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
+def _once(columns: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Columns of values that repeat, each value once: ``values``, and the ``index`` of each row's among them."""
+    out: dict[str, Any] = {}
+    for name, column in columns.items():
+        known: dict[str, int] = {}
+        index = [known.setdefault(json.dumps(value), len(known)) for value in column]
+        few = 2 * len(known) < len(column)
+        out[name] = {"values": [json.loads(text) for text in known], "index": index} if few else column
+    return out
+
+
 def _numbers(numbers: list[int]) -> Any:
     """Codes, or the numbers themselves where codes could not tell them apart."""
     return codes(numbers, 1.0) if max(numbers, default=0) < _CODES - 1 else numbers
@@ -82,7 +94,7 @@ def _edges(edges: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _polyhedra(polyhedra: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Corners of all of them in one column; each has as many as it has symbols."""
     columns = _columns(polyhedra) or {name: [] for name in ("symbol", "centre", "points", "symbols", "faces")}
-    return columns | {
+    return _once(columns) | {
         "centre": codes(columns["centre"], _PLACE),
         "points": codes([point for points in columns["points"] for point in points], _PLACE),
     }

@@ -15,11 +15,13 @@
     const names = Object.keys(columns);
     return names.length ? columns[names[0]].map((_, k) => Object.fromEntries(names.map((name) => [name, columns[name][k]]))) : [];
   }
+  const plain = (column) => (column.index ? column.index.map((k) => column.values[k]) : column);
+  const plains = (columns) => Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, plain(column)]));
   function unpack(scene) {
     const voids = scene.voids, edges = scene.edges, cap = scene.grid && scene.grid.cap;
-    scene.atoms = rows({ ...scene.atoms, frac: threes(numbers(scene.atoms.frac)) });
-    const corners = threes(numbers(scene.polyhedra.points));
-    scene.polyhedra = rows({ ...scene.polyhedra, centre: threes(numbers(scene.polyhedra.centre)), points: scene.polyhedra.symbols.map((s) => corners.splice(0, s.length)) });
+    scene.atoms = rows({ ...plains(scene.atoms), frac: threes(numbers(scene.atoms.frac)) });
+    const corners = threes(numbers(scene.polyhedra.points)), shapes = plains(scene.polyhedra);
+    scene.polyhedra = rows({ ...shapes, centre: threes(numbers(shapes.centre)), points: shapes.symbols.map((s) => corners.splice(0, s.length)) });
     scene.voids = rows({ number: numbers(voids.number), frac: threes(numbers(voids.frac)), radius: numbers(voids.radius), energy: numbers(voids.energy) });
     for (const v of scene.voids) {
       const energy = v.energy === null ? "" : v.energy >= cap ? `, energy above ${cap} eV` : `, energy ${v.energy.toFixed(3)} eV`;
