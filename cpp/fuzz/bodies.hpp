@@ -144,8 +144,9 @@ struct Cost {
   double cutoff;        // angstrom
   double least_volume;  // angstrom^3 an atom; atoms beyond it are left out
   double longest;       // cell vector, angstrom: relaxed strings cost by their length
+  double reflections;   // of a powder pattern; a longer wave keeps to it
 };
-constexpr Cost kSmall{500, 200, 4.0, 10.0, 12.0}, kLarge{4000, 4000, 6.0, 1.0, 100.0};
+constexpr Cost kSmall{500, 200, 4.0, 10.0, 12.0, 2000.0}, kLarge{4000, 4000, 6.0, 1.0, 100.0, 1e6};
 
 // Grid, percolation, refinement (cut short now and then) and the paths. True where the refinement settled.
 inline bool run_landscape(const std::uint8_t* data, std::size_t size, const Cost& cost) {
@@ -158,7 +159,7 @@ inline bool run_landscape(const std::uint8_t* data, std::size_t size, const Cost
   options.margin_slope *= std::max(1.0, resolution * resolution / 0.04);
   options.max_work = in.below(4) == 0 ? in.below(cost.work / 2) : cost.work;
   options.max_rounds = in.below(4) == 0 ? static_cast<int>(in.below(5)) : 60;
-  options.patient_rounds = static_cast<int>(in.below(20));
+  options.patient_rounds = options.batch_rounds = static_cast<int>(in.below(20));
   const int connectivity = in.below(4) == 0 ? 6 : 26;
   bool settled = true;
   answered([&] {
@@ -200,7 +201,7 @@ inline bool run_landscape(const std::uint8_t* data, std::size_t size, const Cost
   return settled;
 }
 
-inline void run_pattern(const std::uint8_t* data, std::size_t size) {
+inline void run_pattern(const std::uint8_t* data, std::size_t size, const Cost& cost) {
   Bytes in(data, size);
   const Spheres s = make_spheres(&in);
   const std::vector<Scatterer> table{{3.0, {1.6, 1.2, 0.2, 0.1}, {1.0, 10.0, 30.0, 80.0}, 0.5},
@@ -211,7 +212,11 @@ inline void run_pattern(const std::uint8_t* data, std::size_t size) {
     occupancy.push_back(in.unit());
     kind.push_back(static_cast<std::int32_t>(in.below(2)));
   }
-  const DiffractionRange range{in.between(0.5, 2.5), in.between(0.0, 20.0), in.between(20.0, 90.0)};
+  DiffractionRange range{in.between(0.5, 2.5), in.between(0.0, 20.0), in.between(20.0, 90.0)};
+  const double reach = 2.0 * std::sin(range.two_theta_max * 3.14159265358979 / 360.0) / range.wavelength;
+  const double volume = std::abs(dot(s.cell[0], cross(s.cell[1], s.cell[2])));
+  const double count = 4.19 * reach * reach * reach * volume;
+  range.wavelength *= std::max(1.0, std::cbrt(count / cost.reflections));
   const PatternGrid grid{range.two_theta_min, in.between(0.01, 0.1), 1 + in.below(4500)};
   answered([&] {
     const ScatteringCell cell{Lattice(s.cell), s.frac.data(), occupancy.data(), kind.data(), s.frac.size()};

@@ -93,7 +93,9 @@ class Refiner {
       bool learnt = false;
       std::vector<State> before;
       for (const Item& item : wanted) before.push_back(states_[static_cast<std::size_t>(item.pass)].state);
+      const std::int64_t enough = polisher_.evaluations() + static_cast<std::int64_t>(items.size()) / 4;
       for (std::size_t i = 0; i < wanted.size() && !spent(); ++i) {
+        if (late() && polisher_.evaluations() > enough) break;  // another round costs less than all of them
         const Item& item = wanted[i];
         if (states_[static_cast<std::size_t>(item.pass)].state != before[i])
           continue;  // known through its equals
@@ -109,6 +111,7 @@ class Refiner {
     decide_as_known();
   }
 
+  bool late() const { return result_.rounds > options_.batch_rounds; }
   bool spent() const { return polisher_.evaluations() + looks_ / 16 > options_.max_work; }
 
   // How far the energy of a pass on the grid may lie from that of its saddle.
@@ -216,7 +219,26 @@ class Refiner {
     return changed;
   }
 
-  // Percolation on the items; the unsure ones that mattered are returned in `wanted`.
+  // Whether an unsure item would take a component beyond `rank` directions by its lower bound.
+  bool raises(const Item& item, int rank, PeriodicUnionFind* components) {
+    landscape_.arms(landscape_.passes()[static_cast<std::size_t>(item.pass)], &arms_);
+    for (std::size_t a = 1; a < arms_.size(); ++a) {
+      const auto from = components->find(arms_[0].basin), to = components->find(arms_[a].basin);
+      TranslationLattice both = components->translations(from.root);
+      if (from.root == to.root) {
+        both.add(from.offset + arms_[a].cell - arms_[0].cell - to.offset);
+      } else {
+        both.merge(components->translations(to.root));
+      }
+      if (both.rank() > rank) return true;
+    }
+    return false;
+  }
+
+  // Percolation on the items; the unsure ones that mattered are returned in `wanted`. A ridge of thousands of
+  // passes near one level (Sr3Nb4O13, mp-756435) would be looked at one pass a round, each with the lowest
+  // energy it could have as the level of that round: after `batch_rounds` such passes wait outside, and
+  // many are polished at once.
   void run_levels(const std::vector<Item>& items, std::vector<Item>* wanted) {
     PeriodicUnionFind components(landscape_.minima().size());
     std::array<double, 3> reached{kInfinity, kInfinity, kInfinity};
@@ -225,6 +247,11 @@ class Refiner {
     for (const Item& item : items) {
       poll();
       if (rank == 3 && item.energy > reached[2] + kLevelTie) break;
+      if (item.unsure && late() && raises(item, rank, &components)) {
+        wanted->push_back(item);
+        incomplete_ = true;
+        continue;
+      }
       std::int32_t basin = -1;
       const bool changed = join(item, &components, &basin);
       if (changed && item.unsure) wanted->push_back(item);

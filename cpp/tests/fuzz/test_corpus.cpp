@@ -51,7 +51,7 @@ int main() {
       const bool settled = fastin::fuzz::run_landscape(c.bytes.data(), c.bytes.size(), cost);
       if (path.filename().string().rfind("refinement-cut-short", 0) == 0) CHECK(!settled);
     } else if (c.body == "pattern") {
-      fastin::fuzz::run_pattern(c.bytes.data(), c.bytes.size());
+      fastin::fuzz::run_pattern(c.bytes.data(), c.bytes.size(), fastin::fuzz::kSmall);
     } else {
       CHECK(false);  // no such body
     }

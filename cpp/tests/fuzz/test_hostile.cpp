@@ -37,9 +37,9 @@ int main() {
     if (std::getenv("FASTIN_FUZZ_PRINT") != nullptr)
       std::fprintf(stderr, "case %llu\n", static_cast<unsigned long long>(i));
     fastin::fuzz::run_tessellation(bytes.data(), bytes.size());
-    fastin::fuzz::run_landscape(bytes.data(), bytes.size(),
-                                i % 4 == 0 ? fastin::fuzz::kLarge : fastin::fuzz::kSmall);
-    fastin::fuzz::run_pattern(bytes.data(), bytes.size());
+    const fastin::fuzz::Cost& cost = i % 4 == 0 ? fastin::fuzz::kLarge : fastin::fuzz::kSmall;
+    fastin::fuzz::run_landscape(bytes.data(), bytes.size(), cost);
+    fastin::fuzz::run_pattern(bytes.data(), bytes.size(), cost);
   }
   CHECK(count > 0);
   return fastin::test::report("hostile");

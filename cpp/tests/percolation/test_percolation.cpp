@@ -99,6 +99,12 @@ void test_refinement(const Cosines& field, const Vec3& amplitude, const Int3& sh
   const RefineOptions options;
   Polisher polisher(landscape, field, {}, options);
   const RefinedPercolation refined = refine_percolation(landscape, grid, polisher, options);
+  RefineOptions batched;  // as after many rounds
+  batched.batch_rounds = 0;
+  Polisher again(landscape, field, {}, batched);
+  const RefinedPercolation other = refine_percolation(landscape, grid, again, batched);
+  CHECK(other.settled);
+  for (std::size_t d = 0; d < 3; ++d) CHECK_NEAR(other.levels[d].energy, refined.levels[d].energy, 1e-9);
   const double bottom = -amplitude.x - amplitude.y - amplitude.z;
   CHECK_NEAR(refined.minimum_energy, bottom, 1e-9);
   CHECK(refined.settled);

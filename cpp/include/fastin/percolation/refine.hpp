@@ -50,6 +50,8 @@ struct RefineOptions {
   // thousands of passes lie within the margin of a level, are not polished point by point. Of 1,500 crystals
   // none took more than 184 rounds.
   int patient_rounds = 200;
+  // From so many on the passes that would decide a level by their lower bounds are polished many at a time.
+  int batch_rounds = 40;
   // Budget of the search: evaluations of the field, and a sixteenth for every pass looked at in a round.
   std::int64_t max_work = 1'000'000;
   SearchOptions search;
@@ -180,6 +182,10 @@ class Polisher {
     Int3 shift;
   };
   using HopTable = std::unordered_map<std::int32_t, std::vector<Hop>>;
+  // Whether a point and the lowest corner of its grid cell lie below `target`: its basin can be read there.
+  bool lies_deep(const Vec3& frac, double energy, double target) const;
+  // Down from a point until it lies deep, else to the minimum.
+  Vec3 sunk(const Vec3& frac, double target) const;
   std::vector<Hop> search_hops(const GridLandscape::Pass& pass, double depth);
   Hop relax_between(const GridLandscape::Pass& pass, const GridLandscape::Arm& a, const GridLandscape::Arm& b,
                     double depth);
