@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# gemmi 0.7.5: SmallStructure.get_all_unit_cell_sites (and so gemmi's cell contents of a CIF) takes symmetry images nearer than 0.4 angstrom
+# gemmi 0.7.5: SmallStructure.get_all_unit_cell_sites takes symmetry images nearer than 0.4 angstrom
 # for one atom on a special position and keeps a single one of them, with the occupancy of one. Split sites, where an atom sits a little
 # off a special position with the occupancy divided by the multiplicity, lose nearly everything, without a word: cubic Y-stabilised zirconia
 # keeps an eighth of its zirconium. Expected: 0.758 x 4 = 3.03 zirconium a cell, by the occupancy and the 32 images of (x, x, x), as
-# pymatgen 2026.10.24 gives. Density, charge balance and structure factors of an oxide-ion conductor come from a lattice without cations.
+# pymatgen 2026.10.24 gives. Composition, density and charge balance of an oxide-ion conductor come from a lattice without cations.
 # Seen:
 #   gemmi: Zr 0.379, Y 0.968, O 7.516
 #   pymatgen: Zr 3.032, Y 0.968, O 7.516

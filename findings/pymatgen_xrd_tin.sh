@@ -2,7 +2,7 @@
 # pymatgen 2026.10.24: XRDCalculator's scattering factor of tin is wrong by up to 15 percent. In atomic_scattering_params.json the third
 # amplitude of Sn is 2.118, where its neighbours In and Sb have 2.818 and 2.687 with nearly the same widths; at sin(theta)/wavelength 0.5
 # tin scatters 29.6 electrons, more than antimony (26.9). International Tables C, as gemmi 0.7.5 carries them, have 26.1 (In and Sb agree
-# to 0.1). Lines at high angles of SnO2, Li10SnP2S12, Li2SnS3, CsSnI3 come out up to a quarter too strong, and with them patterns that
+# to 0.1). Lines of SnO2 come out up to 29 percent too strong, and so do patterns of Li10SnP2S12 or CsSnI3 that
 # classifiers learn from. Seen, SnO2 with Cu K-alpha-1, intensities as percent of (110):
 #   f at 0.5: In 25.5 (25.4), Sn 29.6 (26.1), Sb 26.9 (26.8)
 #   (211) 70.1 (65.9), (321) 15.1 (12.5), (422) 13.8 (10.7); in brackets the same with the factors of gemmi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ASE 3.29.0 and sisl 0.20.0 both write a periodic field (density, energy) into XSF so that it lies in another place, each in its own. XSF
-# grids are "general": n points stand at 0, 1/(n-1), ..., 1 of the spanning vectors, both ends included (format description of XCrySDen,
-# read so by VESTA). A cell of n points without the repeated end spans (n-1)/n of the cell. ASE writes (n+1)/n, sisl the whole cell: every
+# grids are "general": n points stand at 0, 1/(n-1), ..., 1 of the spanning vectors, both ends included (format description of
+# XCrySDen). A cell of n points without the repeated end spans (n-1)/n of the cell. ASE writes (n+1)/n, sisl the whole cell: every
 # maximum, void and path moves away from the atoms by up to 2/(n-1) of the cell, silently. Seen, a minimum at 2.500 angstrom (on the atom) in
 # a cell of 5 with 10 points, with 20 and with 50:
 #   ase: 3.056, 2.763, 2.602
