@@ -6,13 +6,15 @@ import gzip
 import json
 import warnings
 
+import gemmi
 import numpy as np
 import pytest
-from pymatgen.analysis.diffraction.xrd import XRDCalculator
+from pymatgen.analysis.diffraction.xrd import ATOMIC_SCATTERING_PARAMS, XRDCalculator
 from pymatgen.core import Lattice, Structure
 
 import fastin
 from fastin.xrd import PeakProfile, xrd_patterns, xrd_peaks
+from fastin.xrd.pattern import _coefficients
 
 
 def merged(two_theta, intensity, tolerance=1e-4):
@@ -30,6 +32,14 @@ def assert_same_peaks(first, second, *, angle=1e-4, intensity=1e-3):
         nearest = np.abs(x[strong][:, None] - y[None]).argmin(axis=1)
         assert np.abs(x[strong] - y[nearest]).max() < angle
         assert np.abs(i[strong] - j[nearest]).max() < intensity
+
+
+@pytest.fixture(autouse=True)
+def tin(monkeypatch):
+    """pymatgen's third amplitude of tin is wrong (see `test_scattering_factors_of_every_element`)."""
+    monkeypatch.setitem(
+        ATOMIC_SCATTERING_PARAMS, "Sn", [[3.45, 59.104], [3.735, 14.179], [2.778, 2.855], [0.877, 0.327]]
+    )
 
 
 def peaks_of(structure, **options):
@@ -56,6 +66,23 @@ def test_equal_to_pymatgen(spinel, triclinic, wavelength):
     for structure in (spinel, triclinic):
         reference = XRDCalculator(wavelength).get_pattern(structure)
         assert_same_peaks(merged(reference.x, reference.y), peaks_of(structure, wavelength=wavelength))
+
+
+def test_scattering_factors_of_every_element():
+    """Within 6 % of International Tables C, table 6.1.1.4 (gemmi); hydrogen, there bonded, as the isolated atom."""
+    s = np.linspace(0.0, 0.65, 27)
+    compared = 0
+    for number, (symbol, row) in _coefficients().items():
+        a, b = np.array(row[1:5])[:, None], np.array(row[5:])[:, None]
+        factor = number - 41.78214 * s**2 * (a * np.exp(-b * s**2)).sum(axis=0)
+        if number == 1:
+            expected = (1.0 + (2.0 * np.pi * 0.529177 * s) ** 2) ** -2.0
+            assert np.abs(factor - expected).max() < 0.012
+        elif (table := gemmi.Element(symbol).it92) is not None:
+            expected = np.array([table.calculate_sf(x * x) for x in s])
+            assert np.abs(factor / expected - 1.0).max() < 0.06, symbol
+            compared += 1
+    assert compared > 85
 
 
 def test_debye_waller_equal_to_pymatgen(triclinic):
