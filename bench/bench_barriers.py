@@ -2,6 +2,7 @@
 
     pytest bench/bench_barriers.py                      # timings by pytest-benchmark
     python bench/bench_barriers.py [--data DIR] [--skip-peer]
+    python bench/bench_barriers.py --memory 0.05        # peak memory of the garnet's grid and barriers alone
 
 Ratios come from one process and CPU time (bvlain computes its grid and searches its levels; fastin reads the CIF too).
 Peak memory is measured in a fresh process, above what importing fastin takes.
@@ -47,7 +48,7 @@ def peak():
     lines = open("/proc/self/status").read().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 before = peak()
-compute_barriers(Crystal.from_file(sys.argv[1]), sys.argv[2], num_threads=1)
+compute_barriers(Crystal.from_file(sys.argv[1]), sys.argv[2], resolution=float(sys.argv[3]), num_threads=1)
 print(peak() - before)
 """
 
@@ -76,19 +77,18 @@ def best_ms(call: Callable[[], Any], repeat: int = 7) -> float:
     return 1e3 * min(times)
 
 
+def peak_memory(name: str, resolution: float) -> float:
+    """Peak memory (MB above import) of barriers from a file, in a fresh process."""
+    command = [sys.executable, "-c", _MEMORY, str(fastin.examples()[name]), CASES[name], str(resolution)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ)).stdout)
+
+
 def stage_row(name: str) -> dict[str, Any]:
     """CPU time of each stage, one thread, and the peak memory of the whole."""
     path, ion = fastin.examples()[name], CASES[name]
     crystal = Crystal.from_file(path)
     field = build_field(crystal, ion)
     grid = fastin.compute_bvse(crystal, ion, num_threads=1)
-    memory = subprocess.run(
-        [sys.executable, "-c", _MEMORY, str(path), ion],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=dict(os.environ),
-    )
     return {
         "structure": name,
         "atoms": crystal.num_positions,
@@ -99,7 +99,7 @@ def stage_row(name: str) -> dict[str, Any]:
         "percolation_ms": best_ms(lambda: fastin.compute_barriers(grid, refine=False)),
         "refined_ms": best_ms(lambda: fastin.compute_barriers(grid)),
         "total_ms": best_ms(lambda: fastin.compute_barriers(path, ion, num_threads=1)),
-        "peak_MB_above_import": float(memory.stdout),
+        "peak_MB_above_import": peak_memory(name, 0.2),
     }
 
 
@@ -170,7 +170,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FASTIN_SHARED", "../shared")) / "data")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--skip-peer", action="store_true")
+    parser.add_argument("--memory", type=float, metavar="RESOLUTION")
     options = parser.parse_args()
+    if options.memory:
+        print(f"{peak_memory('Li7La3Zr2O12_tetragonal', options.memory):.0f} MB above import")
+        return
     for name in CASES:
         print(rounded(stage_row(name)))
     if (options.data / "li_mp_ordered.jsonl.gz").is_file():

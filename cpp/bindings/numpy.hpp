@@ -66,6 +66,10 @@ std::vector<T> to_vector(const In<T>& array, const char* name) {
   return std::vector<T>(array.data(), array.data() + array.size());
 }
 
+inline void set_read_only(py::array* array) {
+  py::detail::array_proxy(array->ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+}
+
 // Read-only array that owns the moved vector. `shape` is in elements of Scalar: adopt<double>(vector<Vec3>,
 // {n, 3}).
 template <class Scalar, class Row, class Allocator>
@@ -77,7 +81,7 @@ py::array_t<Scalar> adopt(std::vector<Row, Allocator>&& rows, std::vector<py::ss
   py::capsule capsule(owner.get(), [](void* p) { delete static_cast<Rows*>(p); });
   owner.release();
   py::array_t<Scalar> out(std::move(shape), data, capsule);
-  py::detail::array_proxy(out.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+  set_read_only(&out);
   return out;
 }
 

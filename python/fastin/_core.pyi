@@ -137,7 +137,7 @@ def gcn_pool_backward(graphs: GcnGraphs, y: numpy.typing.NDArray[numpy.float32],
     """
     Gradients of gcn_pool with respect to y, bias and weight.
     """
-def landscape_network(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex, margin: typing.SupportsFloat | typing.SupportsIndex, margin_slope: typing.SupportsFloat | typing.SupportsIndex, cutoff: typing.SupportsFloat | typing.SupportsIndex) -> dict[str, typing.Any]:
+def landscape_network(values: numpy.typing.NDArray[numpy.float32], field: BvseField, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex, margin: typing.SupportsFloat | typing.SupportsIndex, margin_slope: typing.SupportsFloat | typing.SupportsIndex, cutoff: typing.SupportsFloat | typing.SupportsIndex, num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> dict[str, typing.Any]:
     """
     Minima and saddles of the field up to an absolute energy (nan: the highest percolation level).
     """
@@ -174,12 +174,12 @@ def network(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArra
     Interstitial network of spheres: sites, edges with bottlenecks, orbits, free-sphere radii.
     """
 @typing.overload
-def percolate_grid(values: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, paths: bool = False) -> dict[str, typing.Any]:
+def percolate_grid(values: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, paths: bool = False, num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> dict[str, typing.Any]:
     """
     Energies at which the set below percolates in 1, 2, 3 dimensions: dict(minimum, minimum_voxel, levels); each level holds energy, voxel, minimum, minimum_voxel, basins, translations (rows, in cells).
     """
 @typing.overload
-def percolate_grid(values: numpy.typing.NDArray[numpy.float32], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, paths: bool = False) -> dict[str, typing.Any]:
+def percolate_grid(values: numpy.typing.NDArray[numpy.float32], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, paths: bool = False, num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> dict[str, typing.Any]:
     """
     The same on a float32 grid of bond valence energies; points at the field's ceiling are never entered.
     """
@@ -191,7 +191,7 @@ def pure_translations(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typ
     """
     Translations that map points of several kinds on each other, the primitive cell that they leave, and whether nothing but the identity fits.
     """
-def refine_percolation(values: numpy.typing.NDArray[numpy.float32], field: BvseField, split: BvseSplit, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, margin: typing.SupportsFloat | typing.SupportsIndex = 0.12, margin_slope: typing.SupportsFloat | typing.SupportsIndex = 0.06, paths: bool = False) -> dict[str, typing.Any]:
+def refine_percolation(values: numpy.typing.NDArray[numpy.float32], field: BvseField, split: BvseSplit, rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], connectivity: typing.SupportsInt | typing.SupportsIndex = 26, margin: typing.SupportsFloat | typing.SupportsIndex = 0.12, margin_slope: typing.SupportsFloat | typing.SupportsIndex = 0.06, paths: bool = False, num_threads: typing.SupportsInt | typing.SupportsIndex = 1) -> dict[str, typing.Any]:
     """
     Percolation levels of the continuous field, seeded by its float32 grid.
     """

@@ -89,12 +89,16 @@ template <class Field>
 py::array_t<float> grid(const Field& field, const std::array<std::int32_t, 3>& shape,
                         const In<std::int32_t>& rotations, const In<std::int32_t>& shifts, int num_threads) {
   const std::vector<GridOperation> operations = grid_operations(rotations, shifts);
-  std::vector<float> values(points_of(shape));
+  points_of(shape);
+  // numpy's own memory: not set to zero first, and on large pages where the system has them.
+  py::array_t<float> values({shape[0], shape[1], shape[2]});
+  float* const data = values.mutable_data();
   {
     const Computing computing;
-    field.grid({shape[0], shape[1], shape[2]}, operations, num_threads, values.data());
+    field.grid({shape[0], shape[1], shape[2]}, operations, num_threads, data);
   }
-  return adopt<float>(std::move(values), {shape[0], shape[1], shape[2]});
+  set_read_only(&values);
+  return values;
 }
 
 BvseSplit make_split(const BvseField& field, const std::array<std::int32_t, 3>& shape,

@@ -33,18 +33,6 @@ std::vector<FractionalOperation> operations_of(const In<std::int32_t>& rotations
   return operations;
 }
 
-// float32 grid -> float64, energies at the field's ceiling -> inf: nothing moves through an atom.
-std::vector<double> widened(const In<float>& values) {
-  std::vector<double> out(static_cast<std::size_t>(values.size()));
-  const float* p = values.data();
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    out[i] = p[i] >= 0.999f * static_cast<float>(BvseField::kMaxEnergy)
-                 ? std::numeric_limits<double>::infinity()
-                 : static_cast<double>(p[i]);
-  }
-  return out;
-}
-
 template <class T>
 Int3 shape_of(const In<T>& values) {
   check_shape(values, "values", {-1, -1, -1});
@@ -53,6 +41,11 @@ Int3 shape_of(const In<T>& values) {
 }
 
 GridView view_of(const In<double>& values) { return {values.data(), shape_of(values)}; }
+
+// Energies at the field's ceiling are infinite: nothing moves through an atom.
+GridView view_of(const In<float>& values) {
+  return {values.data(), shape_of(values), 0.999f * static_cast<float>(BvseField::kMaxEnergy)};
+}
 
 py::tuple to_tuple(const Int3& v) { return py::make_tuple(v.x, v.y, v.z); }
 
@@ -89,12 +82,12 @@ void add_path(py::dict& level, PercolationPath& path) {
   level["path_translation"] = adopt<std::int32_t>(std::vector<Int3>{path.translation}, {3});
 }
 
-py::dict percolate_view(const GridView& grid, int connectivity, bool paths) {
+py::dict percolate_view(const GridView& grid, int connectivity, bool paths, int num_threads) {
   GridPercolation result;
   std::array<PercolationPath, 3> traced;
   {
     const Computing computing;
-    GridLandscape landscape(grid, connectivity);
+    GridLandscape landscape(grid, connectivity, num_threads);
     result = percolate(landscape);
     for (int d = 0; paths && d < 3; ++d) {
       const double top = result.levels[static_cast<std::size_t>(d)].energy;
@@ -116,13 +109,9 @@ py::dict percolate_view(const GridView& grid, int connectivity, bool paths) {
   return out;
 }
 
-py::dict percolate_grid(const In<double>& values, int connectivity, bool paths) {
-  return percolate_view(view_of(values), connectivity, paths);
-}
-
-py::dict percolate_float_grid(const In<float>& values, int connectivity, bool paths) {
-  const std::vector<double> energies = widened(values);
-  return percolate_view({energies.data(), shape_of(values)}, connectivity, paths);
+template <class T>
+py::dict percolate_grid(const In<T>& values, int connectivity, bool paths, int num_threads) {
+  return percolate_view(view_of(values), connectivity, paths, num_threads);
 }
 
 py::tuple to_tuple(const Vec3& v) { return py::make_tuple(v.x, v.y, v.z); }
@@ -147,13 +136,12 @@ py::dict level_to_dict(const RefinedLevel& level) {
 // tree go on from there. Order of the members: each refers to those above it.
 struct Refinement {
   // `split`, unless null: the field's energies for the search, cheaper; the levels are made exact at its end.
-  Refinement(std::vector<double> grid_energies, const Int3& shape, const BvseField& field,
-             const BvseSplit* split, std::vector<FractionalOperation> symmetry, int connectivity,
-             const RefineOptions& refine)
-      : energies(std::move(grid_energies)),
-        operations(std::move(symmetry)),
+  Refinement(const GridView& grid, const BvseField& field, const BvseSplit* split,
+             std::vector<FractionalOperation> symmetry, int connectivity, const RefineOptions& refine,
+             int num_threads)
+      : operations(std::move(symmetry)),
         options(refine),
-        landscape({energies.data(), shape}, connectivity),
+        landscape(grid, connectivity, num_threads),
         exact(field),
         approximate(split == nullptr ? nullptr : std::make_unique<SplitEnergy>(*split)),
         polisher(landscape, energy(), operations, options),
@@ -164,7 +152,6 @@ struct Refinement {
     return approximate != nullptr ? *approximate : static_cast<const EnergyField&>(exact);
   }
 
-  std::vector<double> energies;
   std::vector<FractionalOperation> operations;
   RefineOptions options;
   GridLandscape landscape;
@@ -183,15 +170,15 @@ RefineOptions options_of(double margin, double margin_slope) {
 
 py::dict refine(const In<float>& values, const BvseField& field, const BvseSplit* split,
                 const In<std::int32_t>& rotations, const In<double>& translations, int connectivity,
-                double margin, double margin_slope, bool paths) {
-  const Int3 shape = shape_of(values);
+                double margin, double margin_slope, bool paths, int num_threads) {
+  const GridView grid = view_of(values);
   const std::vector<FractionalOperation> operations = operations_of(rotations, translations);
   RefinedPercolation result;
   std::array<PercolationPath, 3> traced;
   {
     const Computing computing;
-    Refinement run(widened(values), shape, field, split, operations, connectivity,
-                   options_of(margin, margin_slope));
+    Refinement run(grid, field, split, operations, connectivity, options_of(margin, margin_slope),
+                   num_threads);
     result = run.refined;
     for (int d = 0; paths && d < 3; ++d) {
       if (!std::isfinite(result.levels[static_cast<std::size_t>(d)].energy)) break;
@@ -264,14 +251,14 @@ py::dict network_to_dict(SaddleNetwork& network) {
 // Sites and saddles up to `cutoff`; nan: up to the highest level at which the ion percolates.
 py::dict landscape_network(const In<float>& values, const BvseField& field, const In<std::int32_t>& rotations,
                            const In<double>& translations, int connectivity, double margin,
-                           double margin_slope, double cutoff) {
-  const Int3 shape = shape_of(values);
+                           double margin_slope, double cutoff, int num_threads) {
+  const GridView grid = view_of(values);
   const std::vector<FractionalOperation> operations = operations_of(rotations, translations);
   SaddleNetwork network;
   {
     const Computing computing;
-    Refinement run(widened(values), shape, field, nullptr, operations, connectivity,
-                   options_of(margin, margin_slope));
+    Refinement run(grid, field, nullptr, operations, connectivity, options_of(margin, margin_slope),
+                   num_threads);
     if (std::isnan(cutoff)) {
       cutoff = run.refined.minimum_energy;
       for (const RefinedLevel& level : run.refined.levels) {
@@ -289,20 +276,21 @@ py::dict landscape_network(const In<float>& values, const BvseField& field, cons
 void bind_percolation(py::module_& m) {
   m.def("landscape_network", &landscape_network, py::arg("values").noconvert(), py::arg("field"),
         py::arg("rotations").noconvert(), py::arg("translations").noconvert(), py::arg("connectivity"),
-        py::arg("margin"), py::arg("margin_slope"), py::arg("cutoff"),
+        py::arg("margin"), py::arg("margin_slope"), py::arg("cutoff"), py::arg("num_threads") = 1,
         "Minima and saddles of the field up to an absolute energy (nan: the highest percolation level).");
   m.def("refine_percolation", &refine, py::arg("values").noconvert(), py::arg("field"),
         py::arg("split").none(true), py::arg("rotations").noconvert(), py::arg("translations").noconvert(),
         py::arg("connectivity") = 26, py::arg("margin") = RefineOptions{}.margin,
         py::arg("margin_slope") = RefineOptions{}.margin_slope, py::arg("paths") = false,
+        py::arg("num_threads") = 1,
         "Percolation levels of the continuous field, seeded by its float32 grid.");
-  m.def("percolate_grid", &percolate_grid, py::arg("values").noconvert(), py::arg("connectivity") = 26,
-        py::arg("paths") = false,
+  m.def("percolate_grid", &percolate_grid<double>, py::arg("values").noconvert(),
+        py::arg("connectivity") = 26, py::arg("paths") = false, py::arg("num_threads") = 1,
         "Energies at which the set below percolates in 1, 2, 3 dimensions: dict(minimum, minimum_voxel, "
         "levels); each "
         "level holds energy, voxel, minimum, minimum_voxel, basins, translations (rows, in cells).");
-  m.def("percolate_grid", &percolate_float_grid, py::arg("values").noconvert(), py::arg("connectivity") = 26,
-        py::arg("paths") = false,
+  m.def("percolate_grid", &percolate_grid<float>, py::arg("values").noconvert(), py::arg("connectivity") = 26,
+        py::arg("paths") = false, py::arg("num_threads") = 1,
         "The same on a float32 grid of bond valence energies; points at the field's ceiling are never "
         "entered.");
 }

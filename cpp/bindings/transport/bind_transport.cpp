@@ -15,16 +15,6 @@ namespace fastin::bind {
 namespace {
 
 // float32 grid -> float64, energies at the field's ceiling -> inf: nothing moves through an atom.
-std::vector<double> widen(const In<float>& values) {
-  std::vector<double> out(static_cast<std::size_t>(values.size()));
-  const float* p = values.data();
-  constexpr float kClosed = 0.999f * static_cast<float>(BvseField::kMaxEnergy);
-  std::transform(p, p + out.size(), out.begin(), [](float v) {
-    return v >= kClosed ? std::numeric_limits<double>::infinity() : static_cast<double>(v);
-  });
-  return out;
-}
-
 std::vector<FractionalOperation> to_fractional_operations(const In<std::int32_t>& rotations,
                                                           const In<double>& translations) {
   check_shape(rotations, "rotations", {-1, 3, 3});
@@ -85,7 +75,6 @@ Columns compute(const In<float>& values, const BvseField& field,
                 const std::vector<FractionalOperation>& exact,
                 const std::vector<CrystalOperation>& operations, const std::vector<Vec3>& points,
                 const std::vector<Vec3>& positions, double ceiling, double margin, double margin_slope) {
-  const std::vector<double> energies = widen(values);
   const Int3 shape{static_cast<std::int32_t>(values.shape(0)), static_cast<std::int32_t>(values.shape(1)),
                    static_cast<std::int32_t>(values.shape(2))};
   const BvseEnergy energy(field);
@@ -93,7 +82,7 @@ Columns compute(const In<float>& values, const BvseField& field,
   options.ceiling = ceiling;
   options.refine.margin = margin;
   options.refine.margin_slope = margin_slope;
-  GridLandscape landscape({energies.data(), shape}, 26);
+  GridLandscape landscape({values.data(), shape, 0.999f * static_cast<float>(BvseField::kMaxEnergy)}, 26);
   const GridPercolation grid = percolate(landscape);
   Polisher polisher(landscape, energy, exact, options.refine);
   const RefinedPercolation levels = refine_percolation(landscape, grid, polisher, options.refine);

@@ -6,6 +6,7 @@
 #include "bvse_impl.hpp"
 #include "bvse_tiles.hpp"
 #include "far_spline.hpp"
+#include "grid_orbits.hpp"
 
 namespace fastin {
 namespace {
@@ -60,7 +61,7 @@ BvseSplit::BvseSplit(const BvseField& field, const Int3& shape, const std::vecto
   const std::vector<float> values = Impl::far_values(whole, terms, shape, operations, num_threads);
   bvse::ImageBins near(whole.lattice, whole.frac, whole.term, whole.weight, bvse::near_terms(terms));
   impl_ = std::make_unique<Impl>(Impl{whole.lattice, whole.tail_energy, std::move(terms), std::move(near),
-                                      bvse::FarSpline(whole.lattice, shape, values)});
+                                      bvse::FarSpline(whole.lattice, shape, values, num_threads)});
 }
 
 BvseSplit::~BvseSplit() = default;
@@ -118,7 +119,9 @@ double BvseSplit::energy_gradient(const Vec3& frac, Vec3* gradient, Mat3* hessia
 void BvseSplit::grid(const Int3& shape, const std::vector<GridOperation>& operations, int num_threads,
                      float* values) const {
   constexpr std::size_t kFewOperations = 4;  // most points are computed, not copied
-  const bvse::FarSpline::OnGrid far(impl_->far, shape, operations.size() <= kFewOperations);
+  const bvse::Shape box = bvse::smallest_box({shape.x, shape.y, shape.z}, operations);
+  const bvse::FarSpline::OnGrid far(impl_->far, shape, {box.a, box.b, box.c},
+                                    operations.size() <= kFewOperations, num_threads);
   bvse::TileSum sum{impl_->lattice, impl_->near, {}, impl_->constant, &far};
   for (const SplitTerm& t : impl_->terms)
     sum.terms.push_back(bvse::kernel_term(t, t.split ? Part::near : Part::whole));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "fastin/base/parallel.hpp"
 #include "fastin/base/simd.hpp"
 
 // Fused multiply-adds where the instruction set has them; ISO mode of GCC would forbid them.
@@ -146,7 +147,8 @@ FASTIN_CLONED(void, spline_sums,
   out[9] = along_z(sums[5], z0);
 }
 
-FarSpline::FarSpline(const Lattice& lattice, const Int3& shape, const std::vector<float>& values) {
+FarSpline::FarSpline(const Lattice& lattice, const Int3& shape, const std::vector<float>& values,
+                     int num_threads) {
   for (int a = 0; a < 3; ++a) {
     const auto i = static_cast<std::size_t>(a);
     n_[i] = static_cast<std::size_t>(shape[a]);
@@ -157,28 +159,38 @@ FarSpline::FarSpline(const Lattice& lattice, const Int3& shape, const std::vecto
   padded_[2] = n_[2] + kPad - 1;
   std::vector<double> c(values.begin(), values.end());
   const std::size_t row = n_[2], plane = n_[1] * n_[2];
+  // Lines are filtered kLines at a time, whoever does it, so that threads change no bit. Below some 10^5
+  // nodes one thread is as fast.
+  constexpr std::size_t kWorthThreads = std::size_t{1} << 17;
+  const int threads = c.size() >= kWorthThreads ? num_threads : 1;
   // The last axis in blocks turned over, so that lines lie side by side.
-  std::vector<double> turned(kLines * n_[2]);
   const std::size_t rows = n_[0] * n_[1];
-  for (std::size_t first = 0; first < rows; first += kLines) {
-    const std::size_t lines = std::min(kLines, rows - first);
-    double* block = c.data() + first * row;
-    for (std::size_t l = 0; l < lines; ++l)
-      for (std::size_t k = 0; k < row; ++k) turned[k * kLines + l] = block[l * row + k];
-    filter_lines(turned.data(), row, kLines, lines);
-    for (std::size_t l = 0; l < lines; ++l)
-      for (std::size_t k = 0; k < row; ++k) block[l * row + k] = turned[k * kLines + l];
-  }
-  for (std::size_t i = 0; i < n_[0]; ++i) filter_lines(c.data() + i * plane, n_[1], row, row);
-  filter_lines(c.data(), n_[0], plane, plane);
+  parallel_blocks(rows, threads, 64 * kLines, [&](std::size_t begin, std::size_t end, int) {
+    std::vector<double> turned(kLines * row);
+    for (std::size_t first = begin; first < end; first += kLines) {
+      const std::size_t lines = std::min(kLines, end - first);
+      double* block = c.data() + first * row;
+      for (std::size_t l = 0; l < lines; ++l)
+        for (std::size_t k = 0; k < row; ++k) turned[k * kLines + l] = block[l * row + k];
+      filter_lines(turned.data(), row, kLines, lines);
+      for (std::size_t l = 0; l < lines; ++l)
+        for (std::size_t k = 0; k < row; ++k) block[l * row + k] = turned[k * kLines + l];
+    }
+  });
+  parallel_for(n_[0], threads,
+               [&](std::size_t i, int) { filter_lines(c.data() + i * plane, n_[1], row, row); });
+  parallel_blocks(plane, threads, 64 * kLines, [&](std::size_t begin, std::size_t end, int) {
+    filter_lines(c.data() + begin, n_[0], plane, end - begin);
+  });
   coefficients_.resize(padded_[0] * padded_[1] * padded_[2]);
   const auto source = [&](std::size_t at, std::size_t axis) { return (at + 2 * n_[axis] - 2) % n_[axis]; };
-  double* to = coefficients_.data();
-  for (std::size_t i = 0; i < padded_[0]; ++i)
+  parallel_for(padded_[0], threads, [&](std::size_t i, int) {
+    double* to = coefficients_.data() + i * padded_[1] * padded_[2];
     for (std::size_t j = 0; j < padded_[1]; ++j) {
       const double* from = c.data() + source(i, 0) * plane + source(j, 1) * row;
       for (std::size_t k = 0; k < padded_[2]; ++k) *to++ = from[source(k, 2)];
     }
+  });
 }
 
 double FarSpline::value(const Vec3& home, Vec3* gradient, Mat3* hessian) const {
@@ -212,16 +224,16 @@ double FarSpline::value(const Vec3& home, Vec3* gradient, Mat3* hessian) const {
   return s[0];
 }
 
-std::vector<FarSpline::OnGrid::Tap> FarSpline::OnGrid::taps(std::int32_t coarse, std::int32_t fine) {
-  std::vector<Tap> out(static_cast<std::size_t>(fine));
-  const auto n = static_cast<std::size_t>(coarse);
+std::vector<FarSpline::OnGrid::Tap> FarSpline::OnGrid::taps(std::size_t coarse, std::int32_t fine,
+                                                            std::int32_t count) {
+  std::vector<Tap> out(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < out.size(); ++i) {
     // Whole numbers: equal offsets get equal weights.
-    const std::size_t scaled = i * n, base = scaled / static_cast<std::size_t>(fine);
+    const std::size_t scaled = i * coarse, base = scaled / static_cast<std::size_t>(fine);
     const Weights w = weights(static_cast<double>(scaled % static_cast<std::size_t>(fine)) / fine);
     for (std::size_t t = 0; t < kTaps; ++t) {
       out[i].weight[t] = static_cast<float>(w.w[0][t]);
-      out[i].plane[t] = (base + t + 2 * n - 2) % n;
+      out[i].plane[t] = (base + t + 2 * coarse - 2) % coarse;
     }
   }
   return out;
@@ -232,16 +244,19 @@ FASTIN_CLONED(void, add_rows, (const float* from, std::size_t n, float weight, f
   for (std::size_t k = 0; k < n; ++k) to[k] += weight * from[k];
 }
 
-FarSpline::OnGrid::OnGrid(const FarSpline& spline, const Int3& shape, bool everywhere)
-    : first_(taps(static_cast<std::int32_t>(spline.n_[0]), shape.x)),
-      row_(static_cast<std::size_t>(shape.z)),
-      plane_(static_cast<std::size_t>(shape.y) * row_),
-      planes_(spline.n_[0] * plane_) {
-  const std::vector<Tap> second = taps(static_cast<std::int32_t>(spline.n_[1]), shape.y);
-  const std::vector<Tap> third = taps(static_cast<std::int32_t>(spline.n_[2]), shape.z);
+FarSpline::OnGrid::OnGrid(const FarSpline& spline, const Int3& shape, const Int3& extent, bool everywhere,
+                          int num_threads)
+    : first_(taps(spline.n_[0], shape.x, extent.x)),
+      row_(static_cast<std::size_t>(extent.z)),
+      plane_(static_cast<std::size_t>(extent.y) * row_),
+      planes_(new float[spline.n_[0] * plane_]) {
+  const std::vector<Tap> second = taps(spline.n_[1], shape.y, extent.y);
+  const std::vector<Tap> third = taps(spline.n_[2], shape.z, extent.z);
   const std::size_t row = spline.padded_[2], plane = spline.padded_[1] * row;
-  std::vector<float> rows(spline.n_[1] * row_);
-  for (std::size_t i = 0; i < spline.n_[0]; ++i) {
+  constexpr std::size_t kWorthThreads = std::size_t{1} << 20;
+  const int threads = spline.n_[0] * plane_ >= kWorthThreads ? num_threads : 1;
+  parallel_for(spline.n_[0], threads, [&](std::size_t i, int) {
+    std::vector<float> rows(spline.n_[1] * row_);
     for (std::size_t j = 0; j < spline.n_[1]; ++j) {
       const double* from = spline.coefficients_.data() + (i + 2) * plane + (j + 2) * row + 2;
       float* to = rows.data() + j * row_;
@@ -253,18 +268,20 @@ FarSpline::OnGrid::OnGrid(const FarSpline& spline, const Int3& shape, bool every
       }
     }
     for (std::size_t j = 0; j < second.size(); ++j) {
-      float* to = planes_.data() + i * plane_ + j * row_;
+      float* to = planes_.get() + i * plane_ + j * row_;
+      std::fill(to, to + row_, 0.0f);
       for (std::size_t t = 0; t < kTaps; ++t)
         add_rows(rows.data() + second[j].plane[t] * row_, row_, second[j].weight[t], to);
     }
-  }
+  });
   if (!everywhere) return;
-  values_.resize(first_.size() * plane_);
-  for (std::size_t i = 0; i < first_.size(); ++i) {
+  values_.reset(new float[first_.size() * plane_]);
+  parallel_for(first_.size(), threads, [&](std::size_t i, int) {
+    float* to = values_.get() + i * plane_;
+    std::fill(to, to + plane_, 0.0f);
     for (std::size_t t = 0; t < kTaps; ++t)
-      add_rows(planes_.data() + first_[i].plane[t] * plane_, plane_, first_[i].weight[t],
-               values_.data() + i * plane_);
-  }
+      add_rows(planes_.get() + first_[i].plane[t] * plane_, plane_, first_[i].weight[t], to);
+  });
 }
 
 }  // namespace fastin::bvse

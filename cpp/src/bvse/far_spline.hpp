@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "fastin/base/vec3.hpp"
@@ -17,21 +18,21 @@ class FarSpline {
   static constexpr std::size_t kTaps = 6;  // coefficients along each axis that a point needs
 
   // values[(i nb + j) nc + k] at (i/na, j/nb, k/nc).
-  FarSpline(const Lattice& lattice, const Int3& shape, const std::vector<float>& values);
+  FarSpline(const Lattice& lattice, const Int3& shape, const std::vector<float>& values, int num_threads);
 
   // Value at a point of [0, 1)^3; Cartesian gradient and Hessian unless null.
   double value(const Vec3& home, Vec3* gradient, Mat3* hessian) const;
 
-  // The spline on a finer grid of the same cell. `everywhere`: at all of its points at once (4 bytes each,
-  // less than a nanosecond); else only along its last two axes, and at() finishes a point.
+  // The spline on a finer grid of the same cell, at its points below `extent`. `everywhere`: at all of them
+  // at once (4 bytes each, less than a nanosecond); else only along the last two axes, and at() finishes a
+  // point.
   class OnGrid {
    public:
-    OnGrid(const FarSpline& spline, const Int3& shape, bool everywhere);
-    // At grid point `at`, the `index`-th.
-    float at(const Int3& at, std::int32_t index) const {
-      if (!values_.empty()) return values_[static_cast<std::size_t>(index)];
-      const Tap& tap = first_[static_cast<std::size_t>(at.x)];
+    OnGrid(const FarSpline& spline, const Int3& shape, const Int3& extent, bool everywhere, int num_threads);
+    float at(const Int3& at) const {
       const std::size_t in_plane = static_cast<std::size_t>(at.y) * row_ + static_cast<std::size_t>(at.z);
+      if (values_ != nullptr) return values_[static_cast<std::size_t>(at.x) * plane_ + in_plane];
+      const Tap& tap = first_[static_cast<std::size_t>(at.x)];
       float sum = 0.0f;
       for (std::size_t t = 0; t < kTaps; ++t)
         sum += tap.weight[t] * planes_[tap.plane[t] * plane_ + in_plane];
@@ -43,10 +44,11 @@ class FarSpline {
       std::array<float, kTaps> weight;
       std::array<std::size_t, kTaps> plane;
     };
-    static std::vector<Tap> taps(std::int32_t coarse, std::int32_t fine);
+    // Of the first `count` points of an axis.
+    static std::vector<Tap> taps(std::size_t coarse, std::int32_t fine, std::int32_t count);
     std::vector<Tap> first_;
     std::size_t row_, plane_;
-    std::vector<float> planes_, values_;
+    std::unique_ptr<float[]> planes_, values_;
   };
 
  private:

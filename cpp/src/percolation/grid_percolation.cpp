@@ -3,11 +3,16 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
 #include <string>
+#include <utility>
 
 #include "fastin/base/error.hpp"
 #include "fastin/base/interrupt.hpp"
-#include "fastin/base/simd.hpp"
+#include "fastin/base/parallel.hpp"
+#include "neighborhood.hpp"
 
 namespace fastin {
 namespace {
@@ -29,125 +34,6 @@ Int3 unpack(std::int32_t code) {
   return cell;
 }
 
-// The 3x3x3 neighbourhood as 27 bits, bit (di + 1) * 9 + (dj + 1) * 3 + (dk + 1).
-constexpr std::uint32_t kLowK = 0x1249249u;   // dk = -1
-constexpr std::uint32_t kHighK = 0x4924924u;  // dk = +1
-constexpr std::uint32_t kLowJ = 0x01C0E07u;   // dj = -1
-constexpr std::uint32_t kHighJ = 0x70381C0u;  // dj = +1
-constexpr std::uint32_t kAll = 0x7FFFFFFu;
-constexpr std::uint32_t kFaces = (1u << 4) | (1u << 10) | (1u << 12) | (1u << 14) | (1u << 16) | (1u << 22);
-
-FASTIN_INLINE std::uint32_t spread_k(std::uint32_t m) { return ((m & ~kHighK) << 1) | ((m & ~kLowK) >> 1); }
-FASTIN_INLINE std::uint32_t spread_j(std::uint32_t m) { return ((m & ~kHighJ) << 3) | ((m & ~kLowJ) >> 3); }
-FASTIN_INLINE std::uint32_t spread_i(std::uint32_t m) { return ((m << 9) & kAll) | (m >> 9); }
-
-// Bits of the neighbourhood adjacent to some bit of m, and m.
-template <int Connectivity>
-FASTIN_INLINE std::uint32_t grow(std::uint32_t m) {
-  if (Connectivity == 6) return m | spread_k(m) | spread_j(m) | spread_i(m);
-  m |= spread_k(m);
-  m |= spread_j(m);
-  return m | spread_i(m);
-}
-
-// The connected piece of `mask` that holds the bits of `seed`.
-template <int Connectivity>
-std::uint32_t flood(std::uint32_t seed, std::uint32_t mask) {
-  for (;;) {
-    const std::uint32_t next = grow<Connectivity>(seed) & mask;
-    if (next == seed) return seed;
-    seed = next;
-  }
-}
-std::uint32_t piece_of(std::uint32_t seed, std::uint32_t mask, int connectivity) {
-  return connectivity == 6 ? flood<6>(seed, mask) : flood<26>(seed, mask);
-}
-
-FASTIN_INLINE std::uint32_t lowest_bit(std::uint32_t m) { return m & (~m + 1u); }
-
-// Sets bits base, base + 1, base + 2 of lower[k] where the neighbour at k - 1, k, k + 1 of another row is
-// below row[k]; `earlier`: that row has the smaller indices, so that ties count as below. padded[k + 1] is
-// the other row's point k, its ends wrapped.
-template <class Real>
-FASTIN_INLINE void mark_neighbors(const Real* row, const Real* padded, int n, bool earlier, int base,
-                                  std::uint32_t* lower) {
-  const std::uint32_t b0 = 1u << base, b1 = 1u << (base + 1), b2 = 1u << (base + 2);
-  if (earlier) {
-    for (int k = 0; k < n; ++k) {
-      const Real v = row[k];
-      lower[k] |=
-          (padded[k] <= v ? b0 : 0u) | (padded[k + 1] <= v ? b1 : 0u) | (padded[k + 2] <= v ? b2 : 0u);
-    }
-  } else {
-    for (int k = 0; k < n; ++k) {
-      const Real v = row[k];
-      lower[k] |= (padded[k] < v ? b0 : 0u) | (padded[k + 1] < v ? b1 : 0u) | (padded[k + 2] < v ? b2 : 0u);
-    }
-  }
-}
-FASTIN_CLONED(void, mark_row,
-              (const double* row, const double* padded, int n, bool earlier, int base, std::uint32_t* lower),
-              (row, padded, n, earlier, base, lower)) {
-  mark_neighbors(row, padded, n, earlier, base, lower);
-}
-FASTIN_CLONED(void, mark_row_of_floats,
-              (const float* row, const float* padded, int n, bool earlier, int base, std::uint32_t* lower),
-              (row, padded, n, earlier, base, lower)) {
-  mark_neighbors(row, padded, n, earlier, base, lower);
-}
-void mark(const double* row, const double* padded, int n, bool earlier, int base, std::uint32_t* lower) {
-  mark_row(row, padded, n, earlier, base, lower);
-}
-void mark(const float* row, const float* padded, int n, bool earlier, int base, std::uint32_t* lower) {
-  mark_row_of_floats(row, padded, n, earlier, base, lower);
-}
-
-// The same of the row's own points, a point itself never below itself; interior k only.
-template <class Real>
-void mark_own(const Real* row, int n, int base, std::uint32_t* lower) {
-  const std::uint32_t b0 = 1u << base, b2 = 1u << (base + 2);
-  for (int k = 1; k < n - 1; ++k) {
-    const Real v = row[k];
-    lower[k] |= (row[k - 1] <= v ? b0 : 0u) | (row[k + 1] < v ? b2 : 0u);
-  }
-}
-
-// rest[k]: what of the lower neighbours in reach is not connected, among lower neighbours, with the first of
-// them; kAll where there is none in reach.
-template <int Connectivity>
-FASTIN_INLINE void rest_rows(const std::uint32_t* lower, int n, std::uint32_t* rest) {
-  constexpr std::uint32_t kReach = Connectivity == 6 ? kFaces : kAll;
-  for (int k = 0; k < n; ++k) rest[k] = lowest_bit(lower[k] & kReach);
-  for (std::uint32_t changed = 1; changed != 0;) {
-    changed = 0;
-    for (int k = 0; k < n; ++k) {
-      const std::uint32_t next = grow<Connectivity>(rest[k]) & lower[k];
-      changed |= next ^ rest[k];
-      rest[k] = next;
-    }
-  }
-  for (int k = 0; k < n; ++k) {
-    const std::uint32_t open = lower[k] & kReach;
-    rest[k] = open == 0u ? kAll : open & ~rest[k];
-  }
-}
-FASTIN_CLONED(void, rest_of_row, (const std::uint32_t* lower, int n, int connectivity, std::uint32_t* rest),
-              (lower, n, connectivity, rest)) {
-  if (connectivity == 6) {
-    rest_rows<6>(lower, n, rest);
-  } else {
-    rest_rows<26>(lower, n, rest);
-  }
-}
-
-// Whether every value is a number of single precision; NaN is none.
-FASTIN_CLONED(bool, all_floats, (const double* values, std::size_t n), (values, n)) {
-  unsigned bad = 0;
-  for (std::size_t i = 0; i < n; ++i)
-    bad |= static_cast<double>(static_cast<float>(values[i])) == values[i] ? 0u : 1u;
-  return bad == 0;
-}
-
 }  // namespace
 
 Int3 GridView::wrap(Int3& p) const {
@@ -162,7 +48,8 @@ Int3 GridView::wrap(Int3& p) const {
   return cell;
 }
 
-GridLandscape::GridLandscape(GridView grid, int connectivity) : grid_(grid), connectivity_(connectivity) {
+GridLandscape::GridLandscape(GridView grid, int connectivity, int num_threads)
+    : grid_(grid), connectivity_(connectivity), num_threads_(std::max(1, num_threads)) {
   if (connectivity != 6 && connectivity != 26) {
     throw InvalidInput("connectivity must be 6 or 26, not " + std::to_string(connectivity));
   }
@@ -171,91 +58,27 @@ GridLandscape::GridLandscape(GridView grid, int connectivity) : grid_(grid), con
   if (grid.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
     throw InvalidInput("the energy grid has more than 2^31 points");
   }
-  if (all_floats(grid.values, grid.size())) {  // half the memory to walk
-    scan<float>();
-  } else {
-    const double* const end = grid.values + grid.size();
-    const double* const bad = std::find_if(grid.values, end, [](double v) { return std::isnan(v); });
-    if (bad != end)
-      throw InvalidInput("the energy grid holds NaN at point " + std::to_string(bad - grid.values));
-    scan<double>();
-  }
-  target_.assign(grid.size(), -1);
-  shift_.assign(grid.size(), 0);
-  for (std::size_t b = 0; b < minima_.size(); ++b) {
-    target_[static_cast<std::size_t>(minima_[b])] = -static_cast<std::int32_t>(b) - 2;
-  }
-  std::sort(passes_.begin(), passes_.end(), [](const Pass& a, const Pass& b) {
-    return a.energy < b.energy || (a.energy == b.energy && a.voxel < b.voxel);
-  });
+  scan(num_threads);
+  static_assert(sizeof(Word) == sizeof(Step), "a step must fit into a word");
+  steps_.reset(static_cast<Word*>(std::calloc(grid.size(), sizeof(Word))));
+  if (steps_ == nullptr) throw std::bad_alloc();
+  for (std::size_t b = 0; b < minima_.size(); ++b)
+    set_step(minima_[b], {-static_cast<std::int32_t>(b) - 1, 0});
 }
 
-template <class Real>
-void GridLandscape::scan() {
-  const Int3 n = grid_.shape;
-  const auto nz = static_cast<std::size_t>(n.z), width = nz + 2;
-  // Planes i - 1, i, i + 1 with the ends of their rows wrapped, by i modulo 3.
-  std::array<std::vector<Real>, 3> planes;
-  std::array<std::int32_t, 3> held{-1, -1, -1};
-  const auto plane = [&](std::int32_t i, std::int32_t slot) {
-    const auto at = static_cast<std::size_t>(slot);
-    if (held[at] == i) return;
-    held[at] = i;
-    planes[at].resize(static_cast<std::size_t>(n.y) * width);
-    const double* from = grid_.values + static_cast<std::size_t>(i) * static_cast<std::size_t>(n.y) * nz;
-    for (std::size_t j = 0; j < static_cast<std::size_t>(n.y); ++j, from += nz) {
-      Real* to = planes[at].data() + j * width;
-      for (std::size_t k = 0; k < nz; ++k) to[k + 1] = static_cast<Real>(from[k]);
-      to[0] = to[nz];
-      to[nz + 1] = to[1];
-    }
-  };
-  std::vector<std::uint32_t> lower(nz), rest(nz);
-  for (std::int32_t i = 0; i < n.x; ++i) {
-    for (int di = -1; di <= 1; ++di) plane((i + di + n.x) % n.x, (i + di + 3) % 3);
-    for (std::int32_t j = 0; j < n.y; ++j) {
-      poll_interrupt();
-      const std::int32_t own = i * n.y + j;
-      const Real* row =
-          planes[static_cast<std::size_t>(i % 3)].data() + static_cast<std::size_t>(j) * width + 1;
-      std::fill(lower.begin(), lower.end(), 0u);
-      for (int di = -1; di <= 1; ++di) {
-        for (int dj = -1; dj <= 1; ++dj) {
-          const std::int32_t oj = (j + dj + n.y) % n.y, other = ((i + di + n.x) % n.x) * n.y + oj;
-          const int base = (di + 1) * 9 + (dj + 1) * 3;
-          if (other == own) {
-            mark_own(row, n.z, base, lower.data());
-            mark_own_ends(own, base, lower.data());
-            continue;
-          }
-          const Real* padded = planes[static_cast<std::size_t>((i + di + 3) % 3)].data();
-          mark(row, padded + static_cast<std::size_t>(oj) * width, n.z, other < own, base, lower.data());
-        }
-      }
-      rest_of_row(lower.data(), n.z, connectivity_, rest.data());
-      for (std::int32_t k = 0; k < n.z; ++k) {
-        const auto at = static_cast<std::size_t>(k);
-        if (rest[at] == 0u) continue;
-        const std::int32_t voxel = own * n.z + k;
-        if (rest[at] == kAll) {
-          minima_.push_back(voxel);
-        } else if (std::isfinite(row[at])) {
-          passes_.push_back({static_cast<double>(row[at]), voxel, lower[at]});
-        }
-      }
-    }
-  }
+void GridLandscape::FreeWords::operator()(Word* words) const noexcept { std::free(words); }
+
+GridLandscape::Step GridLandscape::step(std::int32_t voxel) const {
+  const std::uint64_t word = steps_[static_cast<std::size_t>(voxel)].load(std::memory_order_relaxed);
+  Step out;
+  std::memcpy(&out, &word, sizeof out);
+  return out;
 }
 
-// The two ends of a row among its own points; a copy of the point itself is never below it.
-void GridLandscape::mark_own_ends(std::int32_t own, int base, std::uint32_t* lower) const {
-  const std::int32_t n = grid_.shape.z;
-  for (const std::int32_t k : {0, n - 1}) {
-    for (const int dk : {-1, 1}) {
-      const std::int32_t q = (k + dk + n) % n;
-      if (before(own * n + q, own * n + k)) lower[k] |= 1u << (base + 1 + dk);
-    }
-  }
+void GridLandscape::set_step(std::int32_t voxel, const Step& step) {
+  std::uint64_t word;
+  std::memcpy(&word, &step, sizeof word);
+  steps_[static_cast<std::size_t>(voxel)].store(word, std::memory_order_relaxed);
 }
 
 std::int32_t GridLandscape::descend(std::int32_t voxel, Int3* cell) const {
@@ -292,15 +115,15 @@ double GridLandscape::variation(std::int32_t voxel) const {
 
 // Refuses a chain that leaves the cells that pack() can tell apart. All jumps but the last one, which may be
 // the sum of an earlier chain, cross one cell at most, so that short chains need no count.
-void GridLandscape::check_offsets() const {
+void GridLandscape::check_offsets(const std::vector<Link>& chain) {
   constexpr std::size_t kShort = 256;
   constexpr std::int32_t kFarthest = kPackBase / 2 - 1;
-  if (chain_.empty()) return;
-  const auto jump = [this](std::size_t i) { return unpack(shift_[static_cast<std::size_t>(chain_[i])]); };
-  Int3 cell = jump(chain_.size() - 1);
+  if (chain.empty()) return;
+  const auto jump = [&](std::size_t i) { return unpack(chain[i].shift); };
+  Int3 cell = jump(chain.size() - 1);
   const auto widest = [](const Int3& c) { return std::max({std::abs(c.x), std::abs(c.y), std::abs(c.z)}); };
-  if (chain_.size() <= kShort && widest(cell) < kFarthest - static_cast<std::int32_t>(kShort)) return;
-  for (std::size_t i = chain_.size() - 1; i-- > 0;) {
+  if (chain.size() <= kShort && widest(cell) < kFarthest - static_cast<std::int32_t>(kShort)) return;
+  for (std::size_t i = chain.size() - 1; i-- > 0;) {
     cell = cell + jump(i);
     if (widest(cell) <= kFarthest) continue;
     throw TooLarge("the energy grid holds a valley that winds through more than " +
@@ -309,28 +132,40 @@ void GridLandscape::check_offsets() const {
 }
 
 GridLandscape::Label GridLandscape::label(std::int32_t voxel) {
-  chain_.clear();
+  // With the jumps as they were met: other threads shorten steps meanwhile.
+  thread_local std::vector<Link> chain;
+  chain.clear();
   std::int32_t at = voxel;
-  while (target_[static_cast<std::size_t>(at)] >= -1) {
-    const auto a = static_cast<std::size_t>(at);
-    if (target_[a] == -1) {
+  Step next = step(at);
+  while (next.target >= 0) {
+    if (next.target == 0) {
       Int3 cell;
-      target_[a] = descend(at, &cell);
-      shift_[a] = pack(cell);
+      next.target = descend(at, &cell) + 1;
+      next.shift = pack(cell);
+      set_step(at, next);
     }
-    chain_.push_back(at);
-    at = target_[a];
+    chain.push_back({at, next.shift});
+    at = next.target - 1;
+    next = step(at);
   }
   const std::int32_t minimum = at;
-  check_offsets();
+  check_offsets(chain);
   std::int32_t total = 0;
-  for (std::size_t i = chain_.size(); i-- > 0;) {  // every point on the way now points at the minimum
-    const auto a = static_cast<std::size_t>(chain_[i]);
-    total += shift_[a];
-    shift_[a] = total;
-    target_[a] = minimum;
+  for (std::size_t i = chain.size(); i-- > 0;) {  // every point on the way now points at the minimum
+    total += chain[i].shift;
+    set_step(chain[i].voxel, {minimum + 1, total});
   }
-  return {-target_[static_cast<std::size_t>(minimum)] - 2, unpack(total)};
+  return {-next.target - 1, unpack(total)};
+}
+
+void GridLandscape::label_ahead(std::size_t begin, std::size_t end) {
+  constexpr std::size_t kFewest = 64;
+  end = std::min(end, passes_.size());
+  if (num_threads_ == 1 || end < begin + kFewest) return;
+  parallel_blocks(end - begin, num_threads_, 8, [&](std::size_t first, std::size_t last, int) {
+    std::vector<Arm> met;
+    for (std::size_t i = first; i < last; ++i) arms(passes_[begin + i], &met);
+  });
 }
 
 void GridLandscape::arms(const Pass& pass, std::vector<Arm>* out) {
@@ -468,9 +303,17 @@ GridPercolation percolate(GridLandscape& landscape) {
   ThinAxes births(landscape);
   std::vector<GridLandscape::Arm> arms;
   SparsePoll poll;
-  for (const GridLandscape::Pass& pass : landscape.passes()) {
+  constexpr std::size_t kAhead = 128;  // and a quarter of what is done: little is labelled in vain
+  std::size_t labelled = 0;
+  const std::vector<GridLandscape::Pass>& passes = landscape.passes();
+  for (std::size_t i = 0; i < passes.size(); ++i) {
+    const GridLandscape::Pass& pass = passes[i];
     poll();
     if (flood.complete(pass.energy)) break;
+    if (i == labelled) {
+      labelled += kAhead + i / 4;
+      landscape.label_ahead(i, labelled);
+    }
     births.bear_before(pass.voxel, &flood);
     landscape.arms(pass, &arms);
     flood.settle(pass.energy);

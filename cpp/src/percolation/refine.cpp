@@ -163,7 +163,12 @@ class Refiner {
       if (std::isfinite(level)) top = std::max(top, level + margin(level));
     }
     const auto& passes = landscape_.passes();
-    for (std::size_t i = 0; i < passes.size() && passes[i].energy <= top; ++i) {
+    const auto above = [](double energy, const GridLandscape::Pass& pass) { return energy < pass.energy; };
+    const auto count =
+        static_cast<std::size_t>(std::upper_bound(passes.begin(), passes.end(), top, above) - passes.begin());
+    landscape_.label_ahead(labelled_, count);
+    labelled_ = std::max(labelled_, count);
+    for (std::size_t i = 0; i < count; ++i) {
       const auto pass = static_cast<std::int32_t>(i);
       const PassState& s = states_[i];
       if (s.state == State::raw) {
@@ -465,6 +470,7 @@ class Refiner {
   bool everything_ = false;                     // passes above the windows count too
   bool incomplete_ = false;                     // the windows changed in this round
   bool final_ = false;                          // no more polishing: nothing counts with a lower bound
+  std::size_t labelled_ = 0;                    // passes whose basins are known
   std::int64_t looks_ = 0;                      // items run through, all rounds together
   std::vector<double> variation_;               // of the grid around each pass; -1 not known yet
   std::vector<std::array<double, 3>> visited_;  // levels since something was learnt

@@ -247,6 +247,73 @@ void test_symmetry() {
   CHECK(worst < 1e-4);
 }
 
+// Threads look for the orbits of a large grid together: the same bits as one alone, also with operations that
+// are no group; and the points of a supercell are those of one cell, repeated.
+void test_orbits_by_threads() {
+  const std::vector<Operation> operations = tetragonal_operations();
+  const std::vector<PairTerm> terms{{false, 0.49, 1.94, 1.94}, {true, 11.0, 2.1, 0.0}};
+  for (const int cells : {1, 2}) {
+    const Lattice lattice(Mat3{{Vec3{4.6, 0, 0}, Vec3{0, 4.6, 0}, Vec3{0, 0, 7.3 * cells}}});
+    std::vector<Vec3> frac;
+    const auto add = [&](Vec3 at) {
+      wrap_frac(at);
+      const auto same = [&](const Vec3& y) {
+        Vec3 d = at - y;
+        for (int k = 0; k < 3; ++k) d[k] -= std::round(d[k]);
+        return norm(d) < 1e-6;
+      };
+      if (std::none_of(frac.begin(), frac.end(), same)) frac.push_back(at);
+    };
+    const Int3 shape{96, 96, 76 * cells};
+    std::vector<GridOperation> on_grid;
+    for (int c = 0; c < cells; ++c) {
+      for (const Operation& g : operations) {
+        GridOperation h;
+        h.rotation = g.rotation;
+        h.shift = {static_cast<std::int32_t>(std::lround(g.translation.x * 96)),
+                   static_cast<std::int32_t>(std::lround(g.translation.y * 96)),
+                   static_cast<std::int32_t>(std::lround(g.translation.z * 76)) + 76 * c};
+        on_grid.push_back(h);
+        Vec3 image;
+        const Vec3 at{0.1, 0.23, 0.37};
+        for (std::size_t a = 0; a < 3; ++a) {
+          for (std::size_t b = 0; b < 3; ++b)
+            image[static_cast<int>(a)] += g.rotation[a][b] * at[static_cast<int>(b)];
+        }
+        image += g.translation;
+        add({image.x, image.y, (image.z + c) / cells});
+      }
+    }
+    const BvseField field(lattice, frac, std::vector<std::int32_t>(frac.size(), 0),
+                          std::vector<double>(frac.size(), 1.0), terms, 6.0);
+    std::vector<float> one(static_cast<std::size_t>(shape.x) * static_cast<std::size_t>(shape.y) *
+                           static_cast<std::size_t>(shape.z)),
+        three(one.size());
+    field.grid(shape, on_grid, 1, one.data());
+    field.grid(shape, on_grid, 3, three.data());
+    CHECK(one == three);
+    const auto at = [&](int i, int j, int k) {
+      return one[(static_cast<std::size_t>(i) * 96 + static_cast<std::size_t>(j)) *
+                     static_cast<std::size_t>(shape.z) +
+                 static_cast<std::size_t>(k)];
+    };
+    for (int i = 0; i < 96; i += 7) {
+      for (int j = 0; j < 96; j += 5) {
+        for (int k = 0; k < 76; k += 3) {
+          const double exact = field.energy({i / 96.0, j / 96.0, k / (76.0 * cells)});
+          CHECK(std::abs(static_cast<double>(at(i, j, k)) - exact) < std::max(1e-4, 1e-4 * exact));
+          if (cells == 2) CHECK(at(i, j, k) == at(i, j, k + 76));
+        }
+      }
+    }
+    if (cells == 2) continue;
+    on_grid.resize(on_grid.size() - 3);  // no group any more
+    field.grid(shape, on_grid, 1, one.data());
+    field.grid(shape, on_grid, 3, three.data());
+    CHECK(one == three);
+  }
+}
+
 // A supercell's operations are its translations times the point group's: the sites still end where the
 // crystal of one cell has them, and an atom out of place removes what it breaks.
 void test_supercell_symmetry() {
@@ -297,6 +364,7 @@ int main() {
   test_overlap_and_arguments();
   test_grid_matches_points();
   test_symmetry();
+  test_orbits_by_threads();
   test_supercell_symmetry();
   return fastin::test::report("bvse");
 }

@@ -200,6 +200,55 @@ void test_grid_by_hand() {
   CHECK_THROWS(GridLandscape(view, 6), InvalidInput);
 }
 
+// Any number of threads gives the same minima, passes, labels and levels; single precision the same as
+// double.
+void test_threads_and_floats() {
+  const Int3 shape{72, 64, 65};  // two slabs of planes
+  std::vector<float> floats;
+  std::vector<double> values;
+  std::uint32_t random = 12345;
+  for (int i = 0; i < shape.x; ++i) {
+    for (int j = 0; j < shape.y; ++j) {
+      for (int k = 0; k < shape.z; ++k) {
+        random = random * 1664525u + 1013904223u;
+        const double noise = 0.8 * static_cast<double>(random >> 8) / 16777216.0;
+        const double wave = std::cos(kTwoPi * 3 * i / shape.x) + 1.1 * std::cos(kTwoPi * 2 * j / shape.y) +
+                            1.2 * std::cos(kTwoPi * 2 * k / shape.z);
+        floats.push_back(static_cast<float>(wave + noise));
+        const bool closed = floats.back() >= 3.2f;
+        values.push_back(closed ? std::numeric_limits<double>::infinity()
+                                : static_cast<double>(floats.back()));
+      }
+    }
+  }
+  GridLandscape plain({values.data(), shape}, 26);
+  const GridPercolation expected = percolate(plain);
+  CHECK(plain.passes().size() > 1000);
+  for (const int threads : {1, 3}) {
+    GridLandscape landscape({floats.data(), shape, 3.2f}, 26, threads);
+    CHECK(landscape.minima() == plain.minima());
+    CHECK(landscape.passes().size() == plain.passes().size());
+    for (std::size_t i = 0; i < plain.passes().size(); ++i) {
+      const GridLandscape::Pass &a = landscape.passes()[i], &b = plain.passes()[i];
+      CHECK(a.energy == b.energy && a.voxel == b.voxel && a.lower == b.lower);
+    }
+    const GridPercolation result = percolate(landscape);
+    CHECK(result.minimum_voxel == expected.minimum_voxel);
+    for (std::size_t d = 0; d < 3; ++d) {
+      CHECK(result.levels[d].energy == expected.levels[d].energy);
+      CHECK(result.levels[d].voxel == expected.levels[d].voxel);
+      CHECK(result.levels[d].basins == expected.levels[d].basins);
+    }
+    for (std::int32_t v = 0; v < static_cast<std::int32_t>(floats.size()); v += 97) {
+      if (!std::isfinite(values[static_cast<std::size_t>(v)])) continue;
+      const GridLandscape::Label a = landscape.label(v), b = plain.label(v);
+      CHECK(a.basin == b.basin && a.cell == b.cell);
+    }
+  }
+  floats[floats.size() - 3] = std::nanf("");
+  CHECK_THROWS(GridLandscape({floats.data(), shape, 3.2f}, 26, 2), InvalidInput);
+}
+
 // A level that belongs to no point (the foot of a string: NaHoO2 read 0.002 eV instead of 1.84) is not
 // replaced by the energy of the point beside it.
 void test_sharpen_keeps_bounds() {
@@ -251,6 +300,7 @@ int main() {
   test_cut_short(field, amplitude, {15, 20, 18});
   test_cut_short(field, amplitude, {11, 13, 12});
   test_budget(field, {15, 20, 18});
+  test_threads_and_floats();
   test_grid_by_hand();
   return fastin::test::report("percolation");
 }

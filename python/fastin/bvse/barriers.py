@@ -28,6 +28,7 @@ from fastin.errors import InputError
 from fastin.runtime.html import number_text, numbers_text, table, with_picture
 from fastin.runtime.late import later
 from fastin.runtime.openmp import _core
+from fastin.runtime.threads import resolve_threads
 
 if TYPE_CHECKING:
     from fastin.crystal.ions import IonName, MobileIon
@@ -262,23 +263,27 @@ def grid_margins(grid: EnergyGrid) -> tuple[float, float]:
     return growth * _GRID_ERROR, growth * _GRID_ERROR_SLOPE
 
 
-def _solve(grid: EnergyGrid, connectivity: int, refine: bool, *, paths: bool = False) -> dict[str, Any]:
+def _solve(
+    grid: EnergyGrid, connectivity: int, refine: bool, *, paths: bool = False, num_threads: int | None = None
+) -> dict[str, Any]:
     """The core's answer for a grid: minimum, levels and, for refined ones, what the search did."""
+    threads = resolve_threads(num_threads)
     if not refine:
-        result: dict[str, Any] = _core.percolate_grid(grid.values, connectivity, paths)
+        result: dict[str, Any] = _core.percolate_grid(grid.values, connectivity, paths, threads)
         return result
     assert grid.field is not None
     error, slope = grid_margins(grid)
     result = _core.refine_percolation(
         grid.values,
         grid.field.core,
-        grid.field.split_for(grid.values.shape),
+        grid.field.split_for(grid.values.shape, num_threads=threads),
         grid.field.rotations,
         grid.field.translations,
         connectivity,
         error,
         slope,
         paths,
+        threads,
     )
     return result
 
@@ -359,11 +364,11 @@ def compute_barriers(
     if refine and min(grid.values.shape) < 4:
         refine = False
         notes.append(f"a grid of {grid.values.shape} points is too coarse to refine")
-    result = _solve(grid, connectivity, refine, paths=paths)
+    result = _solve(grid, connectivity, refine, paths=paths, num_threads=num_threads)
     flags = _flags(result)
     if refine and (lost := _lost_passes(result, grid)):
         refine = False
-        result = _solve(grid, connectivity, False, paths=paths)
+        result = _solve(grid, connectivity, False, paths=paths, num_threads=num_threads)
         flags = [f"E{d}D: the refinement lost a pass that the grid has; all levels are the grid's" for d in lost]
     return Barriers(
         ion=grid.ion,

@@ -251,9 +251,9 @@ def _keys_weights(t: NDArray[np.float64]) -> NDArray[np.float64]:
 _MOST_GROWTH = 1.3
 
 
-# Bytes a point: the grid in float32, in float64 for the percolation, and the links between its points (20), with
-# minima and passes (measured: 21 to 24 where few points make the process' own size visible).
-_POINT_BYTES = 24
+# Bytes a point. Without symmetry the grid, the order of its points, their energies and the far part take 16.5 while it
+# is filled; the search for barriers then adds at most 8 (links between points where asked for) and the passes.
+_POINT_BYTES = 20
 
 
 def require_grid_memory(shape: tuple[int, ...], cell: NDArray[np.float64]) -> None:

@@ -18,6 +18,7 @@ from fastin.bvse.barriers import grid_margins
 from fastin.bvse.grid import EnergyGrid, compute_bvse
 from fastin.errors import InputError
 from fastin.runtime.openmp import _core
+from fastin.runtime.threads import resolve_threads
 
 if TYPE_CHECKING:
     from fastin.crystal.ions import MobileIon
@@ -170,6 +171,7 @@ def compute_landscape(
         connectivity,
         *grid_margins(grid),
         float("nan") if energy_cutoff is None else grid.minimum + energy_cutoff,
+        resolve_threads(num_threads),
     )
     network["edge_stationary"].setflags(write=False)
     return Landscape(ion=grid.ion, source=grid.source, cell=grid.cell, **network)

@@ -9,10 +9,12 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "fastin/base/periodic_union_find.hpp"
@@ -20,16 +22,29 @@
 
 namespace fastin {
 
-// Periodic grid, C order; point (i, j, k) lies at frac (i / n[0], j / n[1], k / n[2]).
+// Periodic grid, C order; point (i, j, k) lies at frac (i / n[0], j / n[1], k / n[2]). The values are not
+// owned.
 struct GridView {
-  const double* values;  // not owned
+  GridView(const double* energies, const Int3& points) : values(energies), shape(points) {}
+  // Single precision; energies of `closed` and more count as infinite.
+  GridView(const float* energies, const Int3& points, float closed)
+      : floats(energies), closed_from(closed), shape(points) {}
+
+  const double* values = nullptr;
+  const float* floats = nullptr;  // instead of values
+  float closed_from = std::numeric_limits<float>::infinity();
   Int3 shape;
 
   std::size_t size() const {
     return static_cast<std::size_t>(shape.x) * static_cast<std::size_t>(shape.y) *
            static_cast<std::size_t>(shape.z);
   }
-  double at(std::int32_t voxel) const { return values[static_cast<std::size_t>(voxel)]; }
+  double at(std::int32_t voxel) const {
+    const auto i = static_cast<std::size_t>(voxel);
+    if (floats == nullptr) return values[i];
+    return floats[i] >= closed_from ? std::numeric_limits<double>::infinity()
+                                    : static_cast<double>(floats[i]);
+  }
   Int3 unravel(std::int32_t voxel) const {
     return {voxel / (shape.y * shape.z), (voxel / shape.z) % shape.y, voxel % shape.z};
   }
@@ -70,8 +85,8 @@ class GridLandscape {
   };
 
   // Throws InvalidInput on an empty shape, NaN values, or a connectivity other than 6 and 26. +inf marks
-  // points that nothing enters. `values` must outlive the object.
-  GridLandscape(GridView grid, int connectivity);
+  // points that nothing enters. The view's values must outlive the object. The threads change no result.
+  GridLandscape(GridView grid, int connectivity, int num_threads = 1);
 
   const GridView& grid() const { return grid_; }
   int connectivity() const { return connectivity_; }
@@ -79,6 +94,8 @@ class GridLandscape {
   const std::vector<std::int32_t>& minima() const { return minima_; }
   // In order of (energy, index).
   const std::vector<Pass>& passes() const { return passes_; }
+  // Labels what the passes from `begin` to `end` ask for, by all threads, where there are enough of them.
+  void label_ahead(std::size_t begin, std::size_t end);
   // Basin of a point: following the lowest neighbour from the point in cell 0 ends in cell `cell`. Throws
   // TooLarge where that lies more than 511 cells away.
   Label label(std::int32_t voxel);
@@ -95,18 +112,41 @@ class GridLandscape {
   std::int32_t descend(std::int32_t voxel, Int3* cell) const;
 
  private:
-  template <class Real>
-  void scan();
+  // A step down from a point, in one word that threads may write at once: whichever of them is last, it leads
+  // to the same minimum. The memory starts as zeros, so that a point that nobody asks about costs none.
+  struct Step {
+    std::int32_t target;  // 0 unknown; 1 + a point further down; at a minimum -(basin + 1)
+    std::int32_t shift;   // packed cells of that jump
+  };
+  using Word = std::atomic<std::uint64_t>;
+  struct FreeWords {
+    void operator()(Word* words) const noexcept;
+  };
+  Step step(std::int32_t voxel) const;
+  void set_step(std::int32_t voxel, const Step& step);
+  // What one slab of planes holds, in order of index.
+  struct Found {
+    std::vector<std::int32_t> minima;
+    std::vector<Pass> passes;
+    bool broken = false;  // a value is not a number
+  };
+  void scan(int num_threads);
+  template <class Real, class From>
+  void scan_as(const From* values, int num_threads);
+  template <class Real, class From>
+  void scan_planes(const From* values, std::int32_t first, std::int32_t last, Found* found) const;
   void mark_own_ends(std::int32_t own, int base, std::uint32_t* lower) const;
-  void check_offsets() const;
+  struct Link {  // of a chain of steps down
+    std::int32_t voxel, shift;
+  };
+  static void check_offsets(const std::vector<Link>& chain);
 
   GridView grid_;
   int connectivity_;
   std::vector<std::int32_t> minima_;
   std::vector<Pass> passes_;
-  std::vector<std::int32_t> target_;  // -1 unknown, else a point further down; at a minimum -(basin + 2)
-  std::vector<std::int32_t> shift_;   // packed cells of that jump
-  std::vector<std::int32_t> chain_;   // scratch of label()
+  std::unique_ptr<Word[], FreeWords> steps_;
+  int num_threads_;
 };
 
 // Energies closer than this (eV) are one level where the component that percolates is described: passes that
