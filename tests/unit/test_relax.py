@@ -384,3 +384,45 @@ def test_numbers_that_are_none_are_an_error(licl):
 
     with pytest.raises(InputError, match="the potential failed: KeyError: 'Li'"):
         fastin.relax_hops(licl, Failing(), **QUICK)
+
+
+def test_what_a_calculator_may_say_and_what_not(licl):
+    class Says(MorseCrystal):
+        def calculate(self, *args, **named):
+            super().calculate(*args, **named)
+            self.results = self.change(self.results)
+
+    def relaxed_with(change, properties=("energy", "forces")):
+        made = Says()
+        made.change = change
+        made.implemented_properties = properties
+        return fastin.relax_hops(licl, made, **QUICK | {"fmax": 0.3})
+
+    usual = relaxed_with(lambda held: held).barriers
+    one = relaxed_with(lambda held: {**held, "energy": np.array([held["energy"]])})
+    np.testing.assert_array_equal(one.barriers, usual)
+    for change, message in (
+        (lambda held: {**held, "forces": held["forces"][:-1]}, r"forces of shape \(7, 3\) for 8 atoms"),
+        (lambda held: {**held, "forces": held["forces"].T}, r"forces of shape \(3, 8\)"),
+        (lambda held: {**held, "energy": np.ones(2)}, r"energy of shape \(2,\)"),
+        (lambda held: {**held, "forces": np.where(np.arange(3) == 1, np.inf, held["forces"])}, "no numbers"),
+        (lambda held: {"energy": held["energy"]}, "gives no energy or no forces"),
+    ):
+        with pytest.raises(InputError, match=message):
+            relaxed_with(change)
+
+    class Leaves(MorseCrystal):
+        def calculate(self, *args, **named):
+            raise SystemExit(3)
+
+    with pytest.raises(InputError, match="failed: SystemExit: 3"):
+        fastin.relax_hops(licl, Leaves(), **QUICK)
+
+
+def test_a_supercell_that_nobody_can_pay_is_refused_at_once(licl):
+    from fastin.relax.single import relax_hop
+
+    with pytest.raises(InputError, match=r"12 x 12 x 12 cells hold 13824 atoms, more than 5000"):
+        fastin.relax_hops(licl, MorseCrystal(), supercell=60.0)
+    with pytest.raises(InputError, match="a smaller supercell"):
+        relax_hop(licl.crystal, MorseCrystal(), (0, 0, 0), (0.5, 0.5, 0), supercell=60.0)

@@ -45,7 +45,9 @@ _FEW = 16  # files: more are worth a batch in one process
     help="Start and end of a hop (fractional): the barrier that DFT would be expected to give, in every file.",
 )
 @click.option(
-    "--calculator", help="With --hop: relax every atom too, with sevennet, chgnet, mace:PATH or module:factory."
+    "--calculator",
+    help="With --hop: relax every atom too, with sevennet, chgnet, mace:PATH or module:factory. The barrier of chgnet "
+    "counts in the prediction; another potential's stands beside.",
 )
 @click.option(
     "--experiment/--no-experiment",
@@ -177,11 +179,14 @@ def _print_hops(
         for hop in found:
             if hop["relaxed_flags"]:
                 print_text(f"{hop['source']}, relaxed: {', '.join(hop['relaxed_flags'])}")
+            if hop["barrier"] != hop["barrier_without"]:
+                print_text(f"{hop['source']}: {number(hop['barrier_without'])} eV without the relaxed barrier")
         for hop in found:
             for warning in hop["warnings"]:
                 text = CrystalWarning(warning["code"], warning["message"], warning["where"])
                 stderr_console().print(f"warning: {hop['source']}: {text}", style="yellow", markup=False)
-        print_text(f"Model: {found[0]['model']}")
+        for model in dict.fromkeys(hop["model"] for hop in found):
+            print_text(f"Model: {model}")
     leave(failed, interrupted, sum(answer is not None for answer in answers), len(paths))
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fastin.crystal.crystal import Crystal
     from fastin.crystal.ions import MobileIon
     from fastin.ml.forest import Forest
+    from fastin.relax.potentials import Potential
 
 FloatArray = NDArray[np.float64]
 
@@ -34,6 +35,7 @@ _SETTLE = 0.8  # A within which the ion may settle around an end
 _AT_PLACE = 1.0  # A within which an end of a hop holds an ion or a void
 _HIGHEST = 30.0  # eV: energies above count as this
 _REACH = 8.0  # A: distances beyond count as this
+_IMAGES = 3  # between the ends of a relaxed hop, as in the hops that the stack was fitted to
 #: Smallest distance (A) of the straight line of a hop from the atoms that stay, for hops that are trained on.
 SOUND_CONTACT = 1.2
 
@@ -45,7 +47,8 @@ class HopPrediction:
     Attributes:
         source: the structure.
         ion: the mobile ion, e.g. ``"Li+"``.
-        barrier: eV; `barrier_std` is half the width of its 68 % interval.
+        barrier: eV; `barrier_std` is half the width of its 68 % interval. With a potential for which constants ship
+            (CHGNet) and no flag that doubts it, the relaxed barrier counts in it.
         low_68, high_68, low_90, high_90: eV; the intervals, not below 0; published barriers of hosts that were left out
             of the training fell into them as often.
         bvse_barrier: eV; the bond valence barrier of the same hop (``spse``), lowest way in a tube around the line;
@@ -56,6 +59,8 @@ class HopPrediction:
         potential: that the hop was relaxed with; empty for none.
         relaxed_barrier, relaxed_barrier_backward: eV, every atom relaxed with it; NaN without one.
         relaxed_flags: what casts doubt on them (`fastin.relax.flags`).
+        barrier_without: eV; of the model that does not see the relaxed barrier; `barrier` itself where that does not
+            count.
     """
 
     source: str
@@ -74,6 +79,7 @@ class HopPrediction:
     relaxed_barrier: float = math.nan
     relaxed_barrier_backward: float = math.nan
     relaxed_flags: tuple[str, ...] = ()
+    barrier_without: float = math.nan
 
 
 class Tube:
@@ -366,8 +372,9 @@ def predict_hop(
         end: (3,) fractional position where it ends: its image nearest to the start; where that is the start itself, as
             given.
         ion: mobile ion; default: the most usual one present.
-        calculator: relaxes the hop too (`fastin.relax.single.relax_hop`): a name, an ASE calculator or a function that
-            makes one. The model does not see its barrier: it was fitted without, and each potential errs its own way.
+        calculator: relaxes the hop too (`fastin.relax.single.relax_hop`, three images): a name, an ASE calculator or a
+            function that makes one. CHGNet's barrier counts in the prediction (`fastin.ml.hop_stack`); each potential
+            errs its own way, so that of another one stands beside.
         supercell: for that, smallest distance (angstrom) between images of the moving ion.
 
     Raises:
@@ -382,6 +389,8 @@ def predict_hop(
     """
     from fastin.crystal.crystal import as_crystal
     from fastin.ml.conductivity import load_forest
+    from fastin.ml.hop_stack import shipped_stack
+    from fastin.relax.potentials import load_potential
 
     crystal = as_crystal(source)
     mobile = crystal.resolve_ion(ion)
@@ -390,23 +399,22 @@ def predict_hop(
     end = nearest_image(crystal.cell, start, end)
     _refuse_nowhere(crystal, mobile, start, end)
     row = hop_row(crystal, mobile, start, end)
-    mean, std = forest.predict(forest.row(row))
-    barrier, one = float(mean[0]), float(std[0])
-    two = forest.card["uncertainty"].get("two", 2.0) * one
+    inputs = forest.row(row)
+    mean, std = forest.predict(inputs)
+    without = float(mean[0])
+    two = forest.card["uncertainty"].get("two", 2.0)
+    model = f"{forest.card.get('model', 'trees')} on {forest.card.get('features', 'hop')}"
     warnings = _hop_doubts(crystal, mobile, start, end, forest)
     relaxed: dict[str, Any] = {}
     if calculator is not None:
-        from fastin.relax.potentials import load_potential
-        from fastin.relax.single import relax_hop
-
         potential = load_potential(calculator)
-        leg = relax_hop(crystal, potential, start, end, mobile, supercell=supercell)
-        relaxed = {
-            "potential": potential.name,
-            "relaxed_barrier": leg.barrier,
-            "relaxed_barrier_backward": leg.barrier_backward,
-            "relaxed_flags": leg.flags,
-        }
+        relaxed = _relaxed(crystal, mobile, start, end, potential, supercell)
+        stack = None if potential.spec is None else shipped_stack(potential.spec)
+        if stack is not None and stack.counts(relaxed["relaxed_flags"]):
+            mean, std = stack.predict(forest, inputs, np.array([relaxed["relaxed_barrier"]]))
+            two = stack.card["uncertainty"]["two"]
+            model += f", with the relaxed barrier of {stack.potential}"
+    barrier, one = float(mean[0]), float(std[0])
     return HopPrediction(
         source=crystal.source,
         ion=mobile.symbol,
@@ -414,16 +422,32 @@ def predict_hop(
         barrier_std=one,
         bvse_barrier=row["hop_spse_barrier_eV"],
         length=row["hop_length_A"],
-        model=f"{forest.card.get('model', 'trees')} on {forest.card.get('features', 'hop')}",
+        model=model,
         warnings=merge_warnings(
             crystal.warnings, mobile.warnings, (CrystalWarning("outside-training", text) for text in warnings)
         ),
         low_68=max(barrier - one, 0.0),
         high_68=barrier + one,
-        low_90=max(barrier - two, 0.0),
-        high_90=barrier + two,
+        low_90=max(barrier - two * one, 0.0),
+        high_90=barrier + two * one,
+        barrier_without=without,
         **relaxed,
     )
+
+
+def _relaxed(
+    crystal: Crystal, ion: MobileIon, start: FloatArray, end: FloatArray, potential: Potential, supercell: float
+) -> dict[str, Any]:
+    """What a potential says of the hop, as fields of `HopPrediction`."""
+    from fastin.relax.single import relax_hop
+
+    leg = relax_hop(crystal, potential, start, end, ion, images=_IMAGES, supercell=supercell)
+    return {
+        "potential": potential.name,
+        "relaxed_barrier": leg.barrier,
+        "relaxed_barrier_backward": leg.barrier_backward,
+        "relaxed_flags": leg.flags,
+    }
 
 
 def _hop_doubts(crystal: Crystal, ion: MobileIon, start: FloatArray, end: FloatArray, forest: Forest) -> list[str]:

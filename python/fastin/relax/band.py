@@ -18,7 +18,7 @@ from fastin.errors import FastinError, InputError, missing_extra
 
 try:
     from ase import Atoms
-    from ase.calculators.calculator import Calculator, all_changes
+    from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
     from ase.constraints import FixAtoms
     from ase.mep import NEB
     from ase.optimize import FIRE, LBFGS
@@ -122,20 +122,39 @@ class Images:
         many = getattr(self.calculator, "calculate_many", None)
         try:
             found = many(several) if many else [self._one(atoms) for atoms in several]
+            return [
+                _checked(energy, forces, len(atoms)) for atoms, (energy, forces) in zip(several, found, strict=True)
+            ]
         except (FastinError, MemoryError):
             raise
-        except Exception as error:
+        except PropertyNotImplementedError as error:
+            raise InputError(f"the potential gives no energy or no forces ({error}): both are needed") from error
+        except (Exception, SystemExit) as error:
             said = " ".join(str(error).split())[:300]
             raise InputError(f"the potential failed: {type(error).__name__}: {said}") from error
-        if not all(np.isfinite(energy) and np.isfinite(forces).all() for energy, forces in found):
-            raise InputError("the potential gives energies or forces that are no numbers for this arrangement")
-        return [(float(energy), np.array(forces, dtype=np.float64)) for energy, forces in found]
 
     def _one(self, atoms: Atoms) -> tuple[float, FloatArray]:
         bare = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
         bare.calc = self.calculator
         forces = bare.get_forces()
-        return float(bare.get_potential_energy()), forces
+        return bare.get_potential_energy(), forces
+
+
+def _checked(energy: Any, forces: Any, atoms: int) -> tuple[float, FloatArray]:
+    """What a potential says of so many atoms, as numbers.
+
+    Raises:
+        InputError: other shapes, or values that are no numbers.
+    """
+    total, each = np.asarray(energy, dtype=np.float64), np.array(forces, dtype=np.float64)
+    if total.size != 1 or each.shape != (atoms, 3):
+        raise InputError(
+            f"the potential gives an energy of shape {total.shape} and forces of shape {each.shape} for {atoms} atoms; "
+            f"one number and ({atoms}, 3) are needed"
+        )
+    if not (np.isfinite(total).all() and np.isfinite(each).all()):
+        raise InputError("the potential gives energies or forces that are no numbers for this arrangement")
+    return float(total.item()), each
 
 
 class _Shared(Calculator):  # type: ignore[misc]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fastin.transport.legs import Leg
     from fastin.transport.network import TransportNetwork
 
+MOST_ATOMS = 5000
+"""Of one image: beyond that a band is days of any potential, and its memory that of a cluster."""
 _SHAKE = 0.03  # angstrom, standard deviation
 _AT_ROW = 1e-3  # angstrom between an atom of a chain and the row of the crystal that it is
 
@@ -70,6 +72,19 @@ def refuse_disorder(crystal: Crystal) -> None:
         f"{crystal.source}: {crystal.label[k] or 'a site'} at ({x}) has occupancy {crystal.occupancy[k]:.3f}: a "
         "potential needs every atom in its place; make ordered cells with fastin order (fastin.order)"
     )
+
+
+def refuse_large(source: str, atoms: int, supercell: Sequence[int]) -> None:
+    """Raises for an image of more than `MOST_ATOMS` atoms.
+
+    Raises:
+        InputError: says how many, and the remedy.
+    """
+    if atoms > MOST_ATOMS:
+        raise InputError(
+            f"{source}: {' x '.join(map(str, supercell))} cells hold {atoms} atoms, more than {MOST_ATOMS}; take "
+            "a smaller supercell"
+        )
 
 
 def crystal_atoms(crystal: Crystal, positions: FloatArray | None = None) -> Any:

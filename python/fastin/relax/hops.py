@@ -15,7 +15,7 @@ import numpy as np
 
 from fastin.errors import FastinError, InputError
 from fastin.relax.bounding import Open, least_barriers, still_open
-from fastin.relax.cells import Band, build_band, common_supercell, refuse_disorder
+from fastin.relax.cells import Band, build_band, common_supercell, refuse_disorder, refuse_large
 from fastin.relax.flags import parent_flags
 from fastin.relax.journal import Journal
 from fastin.relax.legs import END_SHARE, Kept, RelaxedLeg, from_plain, relax_leg, to_plain
@@ -176,6 +176,7 @@ class Run:
         self.bounded = request.legs == "needed"
         self.numbers = self._chosen(request.legs)
         self.supercell = common_supercell(paths, [self.all_legs[k] for k in self.numbers], request.supercell)
+        refuse_large(paths.source, len(paths.crystal.number) * math.prod(self.supercell), self.supercell)
         self.folder = folder
 
     def _chosen(self, legs: str | Sequence[int]) -> list[int]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastin.errors import FastinError, InputError
-from fastin.relax.cells import Band, refuse_disorder
+from fastin.relax.cells import Band, refuse_disorder, refuse_large
 from fastin.relax.legs import Kept, RelaxedLeg, Settings, relax_leg
 from fastin.relax.potentials import load_potential
 from fastin.runtime.files import digest
@@ -107,6 +107,7 @@ def hop_band(
     if np.linalg.norm((end - start) @ crystal.cell) < 0.1:
         raise InputError(f"{crystal.source}: the two ends of a hop must lie apart")
     size = np.array(supercell_for(crystal.cell, supercell))
+    refuse_large(crystal.source, len(crystal.number) * math.prod(size.tolist()), size.tolist())
     cell = crystal.cell * size[:, None]
     cells = np.stack(np.meshgrid(*[np.arange(k) for k in size], indexing="ij"), axis=-1).reshape(-1, 3)
     frac = ((crystal.frac[:, None] + cells[None]) / size).reshape(-1, 3)
