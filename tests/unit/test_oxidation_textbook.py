@@ -268,3 +268,48 @@ def test_ambiguity_is_a_warning() -> None:
     found = assign_oxidation_states(number, np.array([2.0, 1.0, 1.0, 6.0]), np.arange(4), nothing)
     assert [w.code for w in found.warnings] == ["oxidation-ambiguous"]
     assert cif(*PROTOTYPES["PbTiO3"][0]).warnings == ()
+
+
+LAYERED = {
+    # nickel balances, cobalt is 3+ and manganese 4+; cells, positions and states as the NMC above and [Ma]
+    "Ni 0.5 Mn 0.3 Co 0.2": (1.0, {"Ni": 2.4, "Mn": 4.0, "Co": 3.0}),
+    "Ni 0.6 Mn 0.2 Co 0.2": (1.0, {"Ni": 8 / 3, "Mn": 4.0, "Co": 3.0}),
+    "Ni 0.8 Mn 0.1 Co 0.1": (1.0, {"Ni": 2.875, "Mn": 4.0, "Co": 3.0}),
+    "Ni 0.9 Mn 0.05 Co 0.05": (1.0, {"Ni": 2.65 / 0.9, "Mn": 4.0, "Co": 3.0}),
+    "Ni 0.8 Co 0.15 Al 0.05": (1.0, {"Ni": 3.0, "Co": 3.0, "Al": 3.0}),
+    # half of the lithium taken out: nickel is oxidised, neither manganese beyond 4+ nor anything to Co+ or Mn7+
+    "Ni 0.3333 Mn 0.3333 Co 0.3334": (0.5, {"Ni": 3.5, "Mn": 4.0, "Co": 3.0}),
+    "Ni 0.5 Mn 0.3 Co 0.2 ": (0.5, {"Ni": 3.4, "Mn": 4.0, "Co": 3.0}),
+    "Ni 0.6 Mn 0.2 Co 0.2 ": (0.5, {"Ni": 3.5, "Mn": 4.0, "Co": 3.0}),
+    "Ni 0.8 Co 0.15 Al 0.05 ": (0.5, {"Ni": 3.625, "Co": 3.0, "Al": 3.0}),
+    "Fe 0.5 Mn 0.5": (0.5, {"Fe": 3.0, "Mn": 4.0}),
+}
+
+
+@pytest.mark.parametrize("metals", LAYERED)
+def test_metals_that_share_a_site_need_no_whole_states(metals: str) -> None:
+    """That whole states of a mixture balance is chance: Ni3+ Co2+ Mn4+ does in LiNi0.8Mn0.1Co0.1O2."""
+    lithium, expected = LAYERED[metals]
+    words = metals.split()
+    shared = "; ".join(f"{name} 0 0 0.5 {share}" for name, share in zip(words[::2], words[1::2], strict=True))
+    sites = f"Li 0 0 0 {lithium}; {shared}; O 0 0 0.2415"
+    found = means(cif("R -3 m", (2.862, 2.862, 14.227, *HEX), sites))
+    for element, state in expected.items():
+        assert found[element] == pytest.approx(state, abs=5e-3), found
+
+
+def test_bonds_that_no_whole_states_balance_are_kept() -> None:
+    """Covellite, H. T. Evans, J. A. Konnert, Am. Mineral. 61, 996 (1976): S2 2- and S2-, Cu of 4/3 (was Cu2+ S2-)."""
+    cell = (3.7938, 3.7938, 16.341, *HEX)
+    sites = "Cu 0.33333 0.66667 0.75; Cu 0.33333 0.66667 0.10733; S 0.33333 0.66667 0.25; S 0 0 0.06337"
+    covellite = cif("P 63/m m c", cell, sites)
+    assert sorted(set(covellite.charge[covellite.number == 16].tolist())) == [-2.0, -1.0]
+    assert covellite.charge[covellite.number == 29] == pytest.approx(4 / 3)
+
+
+def test_odd_states_against_the_bonds_are_a_warning() -> None:
+    """Ammonium chloride without its hydrogen balances as N+ Cl-: said, not silent."""
+    bare = cif("P m -3 m", (3.876, 3.876, 3.876, *CUBE), "N 0 0 0; Cl 0.5 0.5 0.5")
+    assert [w.code for w in bare.warnings] == ["oxidation-ambiguous"]
+    assert "disregard" in bare.warnings[0].message
+    assert cif("P m -3 m", (4.123, 4.123, 4.123, *CUBE), "Cs 0 0 0; Cl 0.5 0.5 0.5").warnings == ()

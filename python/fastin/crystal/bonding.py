@@ -26,6 +26,7 @@ from fastin.crystal.elements import column
 from fastin.runtime.arrays import sum_by
 
 NEXT_PENALTY = 3.0  # no proposal after the first costs less
+AGAINST_BONDS = 5.0  # penalty from which a proposal contradicts the bonds that the crystal shows
 LAST_RESORT = 14.0  # penalty of the last proposals: whole elements as anions, whatever their bonds say
 # Elements that form monoatomic or polyatomic anions in ionic crystals, with the charge of their closed shell.
 CLOSED_SHELL = {

@@ -6,9 +6,10 @@
    each element costs -ln of the frequency of its state beside these anions in the ICSD. Where that leaves a doubt, the
    bond valence sums of the sites join in (`crystal.state_likelihood`).
 3. If no combination is neutral, or only a very unlikely one, one element of variable valence may take a fractional
-   average (mixed valence). If that is impossible too, the combination nearest to neutrality is kept and its residue
-   reported. Refined occupancies rarely balance: a residue within 2 % stays one where vacancies can explain it and no
-   metal of easily variable valence is there.
+   average (mixed valence). Where two such metals share a site (LiNi0.8Mn0.1Co0.1O2) whole states balance by chance,
+   and averages are weighed beside them. If that is impossible too, the combination nearest to neutrality is kept and
+   its residue reported. Refined occupancies rarely balance: a residue within 2 % stays one where vacancies can explain
+   it and no metal of easily variable valence is there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastin.crystal.bonding import CLOSED_SHELL, LAST_RESORT, NEXT_PENALTY, Parts, Rows, proposals, row_pairs, tables
+from fastin.crystal.bonding import (
+    AGAINST_BONDS,
+    CLOSED_SHELL,
+    LAST_RESORT,
+    NEXT_PENALTY,
+    NONMETALS,
+    Parts,
+    Rows,
+    proposals,
+    row_pairs,
+    tables,
+)
 from fastin.crystal.elements import species_name, symbol
 from fastin.crystal.state_likelihood import Surroundings, redox_cost, state_costs
 from fastin.crystal.warnings import CrystalWarning
@@ -48,6 +60,7 @@ _AS_LIKELY = math.log(4.0)
 _MENTIONED = math.log(100.0)
 _MAX_NODES = 20000  # search nodes; reached by no crystal known, it bounds the time
 _MAX_KEPT = 200
+_MAX_MIXED = 64  # combinations of the other elements' states, the likeliest, in which one element is averaged
 
 
 class Assignment(NamedTuple):
@@ -108,6 +121,7 @@ def assign_oxidation_states(
     refined = bool((occupancy < 1.0 - 1e-6).any())
     tolerance = _ROUNDING * float(-np.minimum(tables().shell[number], 0.0) @ occupancy) if refined else _NEUTRAL
     best: tuple[float, _Answer, NDArray[np.int64]] | None = None
+    drawn = against = False  # whether the best one disregards bonds, and whether its states are odd besides
     first: tuple[_Judge, NDArray[np.int64]] | None = None
     for parts in proposals(rows, present):
         if best is not None and best[0] <= parts.penalty:
@@ -124,21 +138,30 @@ def assign_oxidation_states(
             excess = answer.cost - sum(kind.states[0][1] for kind in kinds) + parts.penalty
             if best is None or excess < best[0]:
                 best = (excess, answer, kind_of_row)
+                drawn = parts.penalty >= AGAINST_BONDS
+                turned = bool((first[0].anion & (np.array(answer.charges)[kind_of_row] > 0.0)).any())
+                against = drawn and (turned or excess - parts.penalty > _AS_LIKELY)
             if best[0] <= NEXT_PENALTY:
                 break
     assert first is not None  # there is always a first proposal
     judge, kind_of_row = first
-    if best is None or best[0] > _DOUBTED:
+    if best is None or best[0] > _DOUBTED or drawn:
         vacant = refined and bool((sum_by(position, occupancy) < 1.0 - 1e-6).any())
         other = _without_neutral(judge, vacant)
         excess = other.cost - sum(kind.states[0][1] for kind in judge.kinds)
         if best is None or excess < best[0]:
-            best = (excess, other, kind_of_row)
+            best, against = (excess, other, kind_of_row), False
     charge = np.array(best[1].charges)[best[2]]
     residue = float(charge @ occupancy)
-    doubt = best[1].doubt
+    doubt = best[1].doubt or (_disregarded(first[0]) if against else "")
     warnings = (CrystalWarning("oxidation-ambiguous", doubt),) if doubt else ()
     return Assignment(charge, 0.0 if abs(residue) <= tolerance else residue, best[1].notes, warnings)
+
+
+def _disregarded(judge: _Judge) -> str:
+    """What is said where no likely states fit the bonds of the crystal."""
+    names = ", ".join(symbol(z) for z in sorted({kind.number for kind in judge.kinds if kind.number in NONMETALS}))
+    return f"no likely states are neutral with the bonds of {names} in this crystal; those taken disregard them"
 
 
 def _kinds(rows: Rows, parts: Parts) -> tuple[list[_Kind], NDArray[np.int64]]:
@@ -175,12 +198,18 @@ class _Judge:
     def __init__(self, rows: Rows, parts: Parts, kinds: list[_Kind], kind_of_row: NDArray[np.int64]) -> None:
         self.kinds = kinds
         self.open = [k for k, kind in enumerate(kinds) if len(kind.states) > 1 and kind.states[0][1] > 0.0]
+        anions = {kind.number for kind in kinds if kind.states[0][0] < 0.0}
+        centres = any(kind.number in NONMETALS and kind.states[0][0] > 0.0 for kind in kinds)
+        self._oxide = anions == {8} and not centres
+        variable = [k for k in self.open if kinds[k].number in _VARIABLE]
+        self.solution = len(variable) > 1 and _share_a_site(rows, kind_of_row, variable)
+        self.anion = parts.anion
         self._from = (rows, parts, kinds, kind_of_row)
         self._around: dict[int, Surroundings] | None = None
         self._known: dict[tuple[int, float], float] = {}
 
     def redox(self, charges: list[float]) -> float:
-        return redox_cost([(self.kinds[k].number, charges[k]) for k in self.open])
+        return redox_cost([(self.kinds[k].number, charges[k]) for k in self.open], self._oxide)
 
     def bonds(self, charges: list[float]) -> float:
         if self._around is None:
@@ -194,6 +223,12 @@ class _Judge:
         return total
 
 
+def _share_a_site(rows: Rows, kind_of_row: NDArray[np.int64], kinds: list[int]) -> bool:
+    """Whether two of the kinds sit on one position."""
+    places = [set(rows.position[kind_of_row == k].tolist()) for k in kinds]
+    return sum(map(len, places)) > len(set().union(*places))
+
+
 def _likeliest(judge: _Judge, tolerance: float) -> _Answer | None:
     """The likeliest neutral combination of known states, and what else would do; None if there is none."""
     kinds = judge.kinds
@@ -201,27 +236,30 @@ def _likeliest(judge: _Judge, tolerance: float) -> _Answer | None:
     if not found:
         return None
     least = sum(kind.states[0][1] for kind in kinds)
-    if len(found) == 1:
+    if len(found) == 1 and not judge.solution:
         cost, charges = found[0]
         if _sound(kinds, charges) and cost + judge.redox(charges) - least < _STRAINED_ALONE:
             return _Answer(charges, cost)
     judged = [(cost + judge.redox(charges) + judge.bonds(charges), charges) for cost, charges in found]
+    if judge.solution:
+        judged += _averages(judge, _VARIABLE, 0.0, tolerance)[:2]
     judged.sort(key=lambda item: item[0])
     cost, taken = judged[0]
-    alone = _sound(kinds, taken) and (len(judged) == 1 or judged[1][0] - cost > _CLEAR)
-    if cost - least > (_STRAINED_ALONE if alone else _STRAINED):
-        mixed = _mixed_valence(judge, _VARIABLE)
-        if mixed is not None and mixed.cost < cost:
-            return mixed
+    if not judge.solution:
+        alone = _sound(kinds, taken) and (len(judged) == 1 or judged[1][0] - cost > _CLEAR)
+        if cost - least > (_STRAINED_ALONE if alone else _STRAINED):
+            mixed = _mixed_valence(judge, _VARIABLE)
+            if mixed is not None and mixed.cost < cost:
+                return mixed
+    notes = _averaged(kinds, taken)
     if len(judged) == 1:
-        return _Answer(taken, cost)
+        return _Answer(taken, cost, notes)
     second, other = judged[1]
     differing = [k for k in range(len(kinds)) if taken[k] != other[k]]
-    notes: tuple[str, ...] = ()
     doubt = ""
     if second - cost < _MENTIONED:
         told = f"oxidation states {_named(kinds, taken, differing)} taken; {_named(kinds, other, differing)} is neutral"
-        notes = (f"{told} as well",)
+        notes = (*notes, f"{told} as well")
         doubt = f"{told} and about as likely" if second - cost < _AS_LIKELY else ""
     return _Answer(taken, cost, notes, doubt)
 
@@ -346,40 +384,68 @@ def _without_neutral(judge: _Judge, vacant: bool) -> _Answer:
 
 def _mixed_valence(judge: _Judge, allowed: frozenset[int]) -> _Answer | None:
     """One element of variable valence takes the average that neutrality asks for; the others a likely state."""
+    found = _averages(judge, allowed, _MIXED, -1.0)
+    if not found:
+        return None
+    cost, charges = found[0]
+    return _Answer(charges, cost, _averaged(judge.kinds, charges))
+
+
+def _averaged(kinds: list[_Kind], charges: list[float]) -> tuple[str, ...]:
+    """A note for every element whose state is an average."""
+    return tuple(
+        f"mixed valence: {symbol(kind.number)} has the average state {charge:+.3g}"
+        for kind, charge in zip(kinds, charges, strict=True)
+        if charge > 0.0 and charge not in dict(kind.states)
+    )
+
+
+def _averages(
+    judge: _Judge, allowed: frozenset[int], price: float, tolerance: float
+) -> list[tuple[float, list[float]]]:
+    """Neutral combinations in which one element has an average state, with their costs, the cheapest first.
+
+    Averages that miss a whole state by less than the tolerance (e a cell) are left out.
+    """
     kinds = judge.kinds
-    best: tuple[float, int, list[float]] | None = None
+    best = math.inf
+    found: list[tuple[float, list[float]]] = []
     for at in judge.open:
         if kinds[at].number not in allowed:
             continue
-        for cost, charges in _combinations(kinds, at, judge.open):
+        for cost, charges in _combinations(kinds, at, judge.open, judge.solution):
             rest = sum(k.amount * q for k, q in zip(kinds, charges, strict=True)) - kinds[at].amount * charges[at]
             needed = -rest / kinds[at].amount
             own = _between(kinds[at], needed)
-            if own is None or (best is not None and cost + own + _MIXED >= best[0]):
+            if own is None or cost + own + price >= best + _AS_LIKELY:
+                continue
+            if abs(needed - round(needed)) * kinds[at].amount <= tolerance:
                 continue
             charges[at] = needed
-            full = cost + own + _MIXED + judge.redox(charges) + judge.bonds(charges)
-            if best is None or full < best[0]:
-                best = (full, at, charges)
-    if best is None:
-        return None
-    cost, at, charges = best
-    note = f"mixed valence: {symbol(kinds[at].number)} has the average state {charges[at]:+.3g}"
-    return _Answer(charges, cost, (note,))
+            full = cost + own + price + judge.redox(charges) + judge.bonds(charges)
+            best = min(best, full)
+            found.append((full, charges))
+    found.sort(key=lambda item: item[0])
+    return found
 
 
-def _combinations(kinds: list[_Kind], left_out: int, varied: list[int]) -> list[tuple[float, list[float]]]:
-    """States of all kinds but one: the likeliest of each, and those of one other varied kind in turn."""
+def _combinations(
+    kinds: list[_Kind], left_out: int, varied: list[int], all_of_them: bool
+) -> list[tuple[float, list[float]]]:
+    """States of all kinds but one: the likeliest of each and those of one other varied kind in turn, or of all."""
     usual = [kind.states[0][0] for kind in kinds]
     base = sum(kind.states[0][1] for k, kind in enumerate(kinds) if k != left_out)
     found = [(base, list(usual))]
     for k in varied:
         if k == left_out:
             continue
-        for charge, cost in kinds[k].states[1:]:
-            other = list(usual)
-            other[k] = charge
-            found.append((base - kinds[k].states[0][1] + cost, other))
+        for before, charges in list(found) if all_of_them else found[:1]:
+            for charge, cost in kinds[k].states[1:]:
+                other = list(charges)
+                other[k] = charge
+                found.append((before - kinds[k].states[0][1] + cost, other))
+        if all_of_them:
+            found = sorted(found, key=lambda item: item[0])[:_MAX_MIXED]
     return found
 
 

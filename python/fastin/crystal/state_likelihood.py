@@ -67,6 +67,12 @@ _POTENTIALS: dict[int, tuple[tuple[int, int, float], ...]] = {
     **{62: ((2, 3, -1.6),), 63: ((2, 3, -0.4),), 64: ((2, 3, -3.9),), 65: ((2, 3, -3.7), (3, 4, 3.1))},
     **{66: ((2, 3, -2.6),), 67: ((2, 3, -2.9),), 68: ((2, 3, -3.1),), 69: ((2, 3, -2.3),), 70: ((2, 3, -1.1),)},
 }
+# In oxides without polyanions Co3+ and Mn3+ are far easier to reach than in water: Co(OH)3 / Co(OH)2 and Mn(OH)3 /
+# Mn(OH)2 have 0.17 and 0.15 V in base, 1.0 on this scale, and Co3O4 / CoO is at 0.4 by their free energies.
+_OXIDE_POTENTIALS = {
+    25: ((2, 3, 1.0), *_POTENTIALS[25][1:]),
+    27: ((1, 2, -1.0), (2, 3, 0.7), (3, 4, 2.4)),
+}
 _REDOX_FREE = 0.4  # V: differences that a crystal's bonds can turn round
 _REDOX_PRICE = 4.0  # cost a volt
 
@@ -195,10 +201,11 @@ class Surroundings:
 
 
 @lru_cache(maxsize=4096)
-def _couples(number: int, state: float) -> tuple[float | None, float | None]:
+def _couples(number: int, state: float, oxide: bool) -> tuple[float | None, float | None]:
     """Potentials (V) of the reduction of an ion, and of the reduction that ends at it; None where unknown."""
     down = up = None
-    for low, high, potential in _POTENTIALS.get(number, ()):
+    potentials = {**_POTENTIALS, **_OXIDE_POTENTIALS} if oxide else _POTENTIALS
+    for low, high, potential in potentials.get(number, ()):
         if low < state - 1e-6 and state <= high + 1e-6:
             down = potential
         if low <= state + 1e-6 and state < high - 1e-6:
@@ -206,10 +213,15 @@ def _couples(number: int, state: float) -> tuple[float | None, float | None]:
     return down, up
 
 
-def redox_cost(ions: list[tuple[int, float]]) -> float:
-    """Cost of the worst pair of ions (atomic number, state) of two elements of which one would oxidise the other."""
+def redox_cost(ions: list[tuple[int, float]], oxide: bool = False) -> float:
+    """Cost of the worst pair of ions of two elements of which one would oxidise the other.
+
+    Args:
+        ions: (atomic number, state) of each ion.
+        oxide: whether they are bonded to oxide ions alone, to no polyanion.
+    """
     worst = 0.0
-    found = [(z, *_couples(z, q)) for z, q in ions]
+    found = [(z, *_couples(z, q, oxide)) for z, q in ions]
     for z, down, _ in found:
         if down is None:
             continue

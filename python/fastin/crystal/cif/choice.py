@@ -103,13 +103,16 @@ def _undecided(best: Trial, rivals: list[Trial]) -> CrystalWarning:
     if best.reading.kind == "origin" and rivals[0].reading.kind == "origin":
         text = f"the space-group name leaves the origin or the axes open: {used} is taken, {other} fits as well"
         return CrystalWarning("origin-undecided", text, "_space_group_name_H-M_alt")
+    if "contradiction" in (best.reading.kind, rivals[0].reading.kind):
+        text = f"name, Hall symbol and number of the space group differ: {used} is taken, {other} fits as well"
+        return CrystalWarning("symmetry-mismatch", text, "_space_group_IT_number")
     text = f"the operations listed and the space group named differ: {used} is taken, {other} fits as well"
     return CrystalWarning("symmetry-mismatch", text, "_space_group_symop_operation_xyz")
 
 
 def _same(one: Trial, other: Trial, rows: Rows, cell: NDArray[np.float64]) -> bool:
     """True where two readings give one crystal, up to its place in the cell: equal distances around equal atoms."""
-    if not np.array_equal(one.orbits.count, other.orbits.count):
+    if one.orbits.count.sum() != other.orbits.count.sum():
         return False
     distances = []
     for trial in (one, other):

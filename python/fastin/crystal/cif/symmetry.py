@@ -48,7 +48,8 @@ class Reading:
 
     Attributes:
         operations: None for P1.
-        kind: ``list``, ``name``, ``origin`` (one of several origins or axes of a name), ``none``.
+        kind: ``list``, ``name``, ``origin`` (one of several origins or axes of a name), ``contradiction`` (another
+            group than the name's or Hall symbol's, by the name or the number), ``none``.
         note: what was assumed, for the one that is chosen.
     """
 
@@ -136,7 +137,7 @@ def read_symmetry(
     named = _named(block, cell, angles, source, notes, required=listed is None)
     if listed is None:
         if named:
-            return named
+            return [*named, *_contradicting(block, cell, angles, named, notes)]
         notes.append("no space group and no operations in the CIF: treated as P1")
         return [Reading(None, "none", "", _unlisted(block))]
     return _list_and_name(listed, named, cell, source)
@@ -334,6 +335,42 @@ def _named(
             )
         return []
     return _keeping(settings, name or f"number {number}", cell)
+
+
+def _contradicting(
+    block: Any, cell: NDArray[np.float64], angles: tuple[float, float, float], named: list[Reading], notes: list[str]
+) -> list[Reading]:
+    """Readings of the name or the number where they state another group than the one that was read.
+
+    The file's contents decide between them (`fastin.crystal.cif.choice`); what they leave open is a warning.
+    """
+    import gemmi
+
+    first = named[0].operations
+    used = gemmi.find_spacegroup_by_number(1) if first is None else gemmi.find_spacegroup_by_name(first.name)
+    hall = first_value(block, HALL_TAGS)
+    if used is None and first is not None and first.name == hall:
+        used = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(hall))
+    if used is None or named[0].kind == "mismatch":
+        return []
+    name, number = first_value(block, NAME_TAGS), first_value(block, NUMBER_TAGS)
+    stated = [(f"the name {name!r}", settings_by_name(name, angles) if name else [])]
+    if number.isdigit() and 1 <= int(number) <= 230:
+        stated.append((f"the number {number}", settings_by_number(int(number), angles)))
+    found = []
+    for told, settings in stated:
+        if not settings or settings[0].number == used.number:
+            continue
+        others = [r for r in _keeping(settings, told, cell) if r.kind in ("name", "origin")]
+        for other in others:
+            other.kind = "contradiction"
+            other.note = (
+                f"{told} is used for the space group: what else the file states of it does not fit its contents"
+            )
+        found += others
+        if not others:
+            notes.append(f"{told} contradicts the space group {used.xhm()} and the cell: it is not used")
+    return found
 
 
 def _keeping(settings: list[Any], name: str, cell: NDArray[np.float64]) -> list[Reading]:
