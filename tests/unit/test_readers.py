@@ -48,6 +48,24 @@ def test_poscars(options):
     assert abs(np.linalg.det(sites.cell)) == pytest.approx(2 * 2.82**3, rel=1e-3)
 
 
+@pytest.mark.parametrize("groups", [1, 19, 20, 21, 40, 47])
+def test_names_and_counts_go_over_twenty_a_line(groups):
+    """As VASP writes them where atoms of a kind do not stand together."""
+    names = [("Li", "O", "Co")[k % 3] for k in range(groups)]
+    counts = [1 + k % 2 for k in range(groups)]
+    total = sum(counts)
+    lines = ["salt", "1.0", "50 0 0", "0 50 0", "0 0 50"]
+    lines += [" ".join(names[k : k + 20]) for k in range(0, groups, 20)]
+    lines += [" ".join(map(str, counts[k : k + 20])) for k in range(0, groups, 20)]
+    lines += ["Direct", *(f"{k / total:.9f} 0 0.5" for k in range(total))]
+    sites = parse_poscar("\n".join(lines) + "\n", "POSCAR")
+    expected = [
+        {"Li": 3, "O": 8, "Co": 27}[name] for name, count in zip(names, counts, strict=True) for _ in range(count)
+    ]
+    assert sites.number.tolist() == expected
+    assert np.allclose(sites.frac[:, 0], np.arange(total) / total)
+
+
 @pytest.mark.parametrize("options", [
     {"names": ""}, {"names": "", "title": "my salt"}, {"names": "", "title": "Na Cl Li"}, {"names": "Fl Cl\n"},
     {"names": "", "select": "Selective dynamics\n", "first": " T T T", "second": " F F F"}, {"counts": "1 1 1"},

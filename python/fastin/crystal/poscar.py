@@ -13,6 +13,7 @@ from fastin.crystal.species import parse_species
 from fastin.errors import GeometryError, InputError
 
 _COMMENT = re.compile(r"\s*[!#].*")
+_NAMES_A_LINE = 20
 _TITLE_WORD = re.compile(r"([A-Z][a-z]?)(\d*)")
 
 
@@ -42,13 +43,7 @@ def read_header(lines: list[str], source: str) -> tuple[Sites, int]:
         if cell.shape != (3, 3):
             raise ValueError("three vectors of three numbers expected")
         at = 5
-        names = _COMMENT.sub("", lines[at]).split()
-        if names and names[0].isdigit():
-            names = []
-        else:
-            at += 1
-        counts = _leading_counts(lines[at])
-        at += 1
+        names, counts, at = _names_and_counts(lines, at)
         selective = lines[at].strip()[:1].upper() == "S"
         at += selective
         cartesian = lines[at].strip()[:1].upper() in ("C", "K")
@@ -87,6 +82,23 @@ def _leading_numbers(line: str) -> list[float]:
         except ValueError:
             break
     return found
+
+
+def _names_and_counts(lines: list[str], at: int) -> tuple[list[str], list[int], int]:
+    """Element names (none in VASP 4), atoms of each, and the next line; VASP writes twenty names and counts a line."""
+    names: list[str] = []
+    words = _COMMENT.sub("", lines[at]).split()
+    if not words or not words[0].isdigit():
+        names, at = words, at + 1
+        while names and len(names) % _NAMES_A_LINE == 0 and lines[at].split() and not lines[at].split()[0].isdigit():
+            names += _COMMENT.sub("", lines[at]).split()
+            at += 1
+    counts = _leading_counts(lines[at])
+    at += 1
+    while len(counts) < len(names) and len(counts) % _NAMES_A_LINE == 0:
+        counts += _leading_counts(lines[at])
+        at += 1
+    return names, counts, at
 
 
 def _leading_counts(line: str) -> list[int]:
