@@ -12,6 +12,7 @@ import pytest
 
 import fastin
 from fastin import Crystal, EnergyGrid, GeometryError, InputError
+from fastin.crystal.files import read_sites
 from fastin.crystal.poscar import parse_poscar
 
 POSCAR = """salt
@@ -64,6 +65,18 @@ def test_names_and_counts_go_over_twenty_a_line(groups):
     ]
     assert sites.number.tolist() == expected
     assert np.allclose(sites.frac[:, 0], np.arange(total) / total)
+
+
+@pytest.mark.parametrize("name", ["LiCl_POSCAR", "relaxed_CONTCAR", "LiCl-CONTCAR.txt", "structure", "LiCl_LOCPOT.gz"])
+def test_poscars_under_other_names(tmp_path, name):
+    """By content: pymatgen, which knows some of these names, misplaces the atoms of a negative scale."""
+    text = poscar(scale="-358.8").replace("Direct", "Cartesian").replace("0.5 0.5 0.5", "2.82 2.82 2.82")
+    data = text.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    sites = read_sites(tmp_path / name)[0]
+    assert sites.number.tolist() == [11, 17]
+    assert np.allclose(sites.frac, [[0, 0, 0], [0.5, 0.5, 0.5]])
+    assert abs(np.linalg.det(sites.cell)) == pytest.approx(358.8)
 
 
 @pytest.mark.parametrize("options", [

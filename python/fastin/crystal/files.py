@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.crystal.cif import parse_cif
-from fastin.crystal.poscar import parse_poscar
+from fastin.crystal.poscar import looks_like_poscar, parse_poscar
 from fastin.crystal.sites import LONGEST, Sites, decode
 from fastin.crystal.species import parse_species
 from fastin.errors import FastinError, GeometryError, InputError
@@ -70,8 +70,12 @@ def read_sites(path: Path, block: str | int | None = None) -> tuple[Sites, str]:
         return parse_cif(decode(data, source), source, block=block), source
     if suffix in _POSCAR_SUFFIXES or name.upper().startswith(_POSCAR_NAMES):
         return parse_poscar(decode(data, source), source), source
-    if _ase_format(name) is None and b"\0" not in data and _has_data_block(text := decode(data, source)):
-        return parse_cif(text, source, block=block), source
+    if _ase_format(name) is None and b"\0" not in data:  # a foreign reader would have its own idea of these
+        text = decode(data, source)
+        if _has_data_block(text):
+            return parse_cif(text, source, block=block), source
+        if looks_like_poscar(text):
+            return parse_poscar(text, source), source
     return _by_library(path, data, name, source, block), source
 
 

@@ -14,6 +14,7 @@ from fastin.errors import GeometryError, InputError
 
 _COMMENT = re.compile(r"\s*[!#].*")
 _NAMES_A_LINE = 20
+_HEADER = 200  # lines at most, up to the positions
 _TITLE_WORD = re.compile(r"([A-Z][a-z]?)(\d*)")
 
 
@@ -24,6 +25,22 @@ def parse_poscar(text: str, source: str) -> Sites:
         InputError: a line that cannot be read, or no element names.
     """
     return read_header(text.splitlines(), source)[0]
+
+
+def looks_like_poscar(text: str) -> bool:
+    """A POSCAR by its first lines, whatever its name: scale, vectors, names and counts, kind of the positions."""
+    lines = text.split("\n", _HEADER)[:_HEADER]
+    try:
+        numbers = [_leading_numbers(line) for line in lines[1:5]]
+        _, counts, at = _names_and_counts(lines, 5)
+        kind = lines[at].strip().upper()
+    except (IndexError, ValueError):
+        return False
+    if "CONFIGURATION" in kind:  # an XDATCAR: many frames
+        return False
+    return (
+        bool(numbers[0]) and all(len(row) >= 3 for row in numbers[1:]) and sum(counts) > 0 and kind[:1] in tuple("SDCK")
+    )
 
 
 def read_header(lines: list[str], source: str) -> tuple[Sites, int]:
