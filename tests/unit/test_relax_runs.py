@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,3 +257,57 @@ def test_predict_gives_the_relaxed_barrier_beside(licl):
     words = ("predict", FILES["LiCl"], "--hop", 0, 0, 0, 0.5, 0.5, 0, "--calculator", "nonsense")
     assert "unknown calculator" in run(*words).stderr
     assert "name one with --hop" in run("predict", FILES["LiCl"], "--calculator", SPEC).stderr
+
+
+STUBS = {
+    "orb_models/forcefield/pretrained.py": "def orb_v3_conservative_inf_omat(device, precision): return [device]",
+    "orb_models/forcefield/calculator.py": "from relax_support import MorseCrystal\n"
+    "def ORBCalculator(model, device): assert model[0] == device == 'cpu'; return MorseCrystal()",
+    "sevenn/calculator.py": "from relax_support import MorseCrystal\n"
+    "def SevenNetCalculator(name, modal): assert (name, modal) == ('7net-mf-ompa', 'mpa'); return MorseCrystal()",
+    "mace/calculators.py": "from relax_support import MorseCrystal\n"
+    "def MACECalculator(model_paths, device): assert model_paths.endswith('.model'); return MorseCrystal()",
+}
+
+
+def test_potentials_that_a_user_brings_as_the_guide_says(tmp_path):
+    """The guide's own mine.py beside stubs of the packages, by the command and not from the folder of the tests."""
+    guide = Path(__file__).resolve().parents[2] / "docs" / "guide" / "relaxed-barriers.md"
+    (code,) = re.findall(r"```python\n(# mine\.py\n.*?)```", guide.read_text(), re.DOTALL)
+    (tmp_path / "mine.py").write_text(code)
+    for name, text in STUBS.items():
+        file = tmp_path / "site" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for folder in file.relative_to(tmp_path / "site").parents[:-1]:
+            (tmp_path / "site" / folder / "__init__.py").touch()
+        file.write_text(text)
+    (tmp_path / "some.model").write_text("")
+    here = [str(tmp_path / "site"), str(Path(__file__).parents[1]), str(Path(fastin.__file__).parents[1])]
+    start = (
+        "import sys; sys.path.remove(''); from fastin.cli import main; main()"  # as the installed command: no folder
+    )
+    for calculator in ("mine:orb", "mine:ompa", "mace:some.model"):
+        words = (
+            "relax",
+            FILES["LiCl"],
+            "--calculator",
+            calculator,
+            "--supercell",
+            "5",
+            "--images",
+            "1",
+            "--fmax",
+            "0.3",
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", start, *map(str, words), "-j", "2", "--legs", "all"],
+            cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(here)}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert f"E3D ({calculator})" in done.stdout
+    words = ("relax", FILES["LiCl"], "--calculator", "mien:orb")
+    done = subprocess.run(
+        [sys.executable, "-m", "fastin", *map(str, words)], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(here)},
+    )  # fmt: skip
+    assert "No module named 'mien'; mien.py belongs into" in done.stderr

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -149,10 +150,18 @@ def _named(spec: str) -> Potential:
 
 
 def _factory(spec: str, module: str, function: str) -> Callable[[], Any]:
+    here = str(Path.cwd())  # as with python -m; the fastin command alone does not look there
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
     try:
         made: Callable[[], Any] = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"calculator {spec!r}: {error}") from error
+    except ModuleNotFoundError as error:
+        where = (
+            f"; {module}.py belongs into {here} or onto PYTHONPATH" if error.name == module.partition(".")[0] else ""
+        )
+        raise InputError(f"calculator {spec!r}: {error}{where}") from error
+    except Exception as error:
+        raise InputError(f"calculator {spec!r}: {type(error).__name__}: {error}") from error
     if not callable(made):
         raise InputError(f"calculator {spec!r}: {function} is no function that makes an ASE calculator")
     return made
