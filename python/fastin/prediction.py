@@ -21,6 +21,7 @@ from fastin.runtime.isolate import TIME_LIMIT, Failure, isolate
 
 if TYPE_CHECKING:
     from fastin.crystal.ions import IonName
+    from fastin.graph.graph import InterstitialGraph
     from fastin.ml.checkpoint import Trained
     from fastin.ml.conductivity import Experiment
     from fastin.ml.inference import Light
@@ -39,7 +40,7 @@ class Prediction:
             seed paper's target.
         activation_energy_std: half width of its 68 % interval, eV; 0 where the model has no intervals.
         barriers: (3,) eV; BVSE barriers in 1, 2, 3 dimensions with the zero at the sites that conduct; ``inf`` above
-            5 eV: the model does not tell such barriers apart. NaN where it does not know the mobile ion.
+            5 eV: the model does not tell such barriers apart. NaN where it does not know the mobile ion, and in metals.
         barriers_std: (3,) eV; NaN beside ``inf`` and NaN.
         activation_energy_68, activation_energy_90: (low, high) eV; so many barriers of chemical systems that were left
             out of the training lay within. The upper end is ``inf`` above 5 eV.
@@ -187,7 +188,11 @@ def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[CrystalWarning,
     if served and graph.ion not in served:
         known_ions = ", ".join(served)
         out.append(f"trained on {known_ions}, not on {graph.ion}: no barrier (fastin barriers computes it)")
-    if not pairs_known(graph.ion, graph.atom_number, graph.atom_charge):
+    if names := _uncharged(graph):
+        out.append(
+            f"{names} of the framework has no charge: a metal has no bond valence barrier, and none is predicted"
+        )
+    elif not pairs_known(graph.ion, graph.atom_number, graph.atom_charge):
         out.append(f"{graph.ion} has no bond valence parameters with a framework ion: predicted without any")
     for name, values, what in (
         ("site_radius", graph.site_radius, "void radius"),
@@ -201,6 +206,14 @@ def domain_warnings(entry: Entry, card: dict[str, Any]) -> tuple[CrystalWarning,
     if largest and len(graph.atom_number) > 2 * largest:
         out.append(f"{len(graph.atom_number)} framework atoms; the largest training cell has {largest}")
     return tuple(CrystalWarning("outside-training", text) for text in out)
+
+
+def _uncharged(graph: InterstitialGraph) -> str:
+    """Framework elements without charge, as in alloys; empty where every atom is an ion."""
+    from fastin.crystal.element_features import element_table
+
+    bare = sorted({int(z) for z in graph.atom_number[graph.atom_charge == 0.0]})
+    return ", ".join(element_table().symbol[z] for z in bare)
 
 
 def predict_entries(entries: Sequence[Entry], trained: Trained | Light, device: str | None = None) -> list[Prediction]:
@@ -240,6 +253,8 @@ def _predict_each(
             continue
         if any(warning.code == "ion-shared-site" for warning in entry.interstitial.warnings):
             said[i] = {}  # errors of an eV and more, 20 % within the 68 % interval: bench/experiments/ml_disordered.py
+        if _uncharged(entry.interstitial):
+            said[i] = {}
         energy = said[i].get("e1d_global", NOTHING)
         three = rising([said[i].get(f"e{d}d_network", NOTHING) for d in (1, 2, 3)])
         out.append(

@@ -150,3 +150,11 @@ def test_shared_positions_get_no_barrier() -> None:
         assert ("ion-shared-site" in codes) == refused
         values = [found.activation_energy, *found.barriers, *found.activation_energy_68, *found.barriers_90[0]]
         assert np.isnan(values).all() if refused else np.isfinite(found.activation_energy)
+
+
+def test_metals_get_no_barrier() -> None:
+    """LiAl (Zintl's own phase, a 6.37 A) has no charges and no bond valence barrier; 0.08 eV was predicted."""
+    alloy = Structure.from_spacegroup("Fd-3m", Lattice.cubic(6.37), ["Li", "Al"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    found = fastin.predict(alloy)
+    assert np.isnan([found.activation_energy, *found.barriers]).all()
+    assert any("Al of the framework has no charge" in warning.message for warning in found.warnings)
