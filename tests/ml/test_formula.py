@@ -108,6 +108,8 @@ def test_unusual_anions_are_compounds() -> None:
     for formula in (
         "Li2O2",
         "LiO2",
+        "LiN3",
+        "Li2S2",
         "LiBH4",
         "Li3N",
         "Li10GeP2S12",

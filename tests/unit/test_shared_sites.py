@@ -84,6 +84,26 @@ def test_antisite_ions_open_no_channel():
     np.testing.assert_allclose(fastin.compute_barriers(crystal, "Li").values()[0], pure[0], atol=0.05)
 
 
+@pytest.mark.parametrize(("share", "flagged"), [(0.05, True), (0.25, True), (0.31, True), (1.0, False)])
+def test_an_ion_on_positions_of_another_species_is_told(share, flagged):
+    """Li on the Na of rock salt (a 5.64 A): below 30 % of it Na counts in full and Li is sought beside it."""
+    metal = {"Li": share, "Na": 1.0 - share} if share < 1.0 else "Li"
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), [metal, "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    said = [w for w in fastin.compute_barriers(salt, "Li").warnings if w.code == "ion-shared-site"]
+    assert bool(said) == flagged
+    assert any("belong to Na+" in w.message for w in said) == (share < 0.3)
+
+
+def test_a_few_antisite_ions_are_not_worth_a_word():
+    crystal = fastin.Crystal.from_file(fastin.examples()["LiFePO4"])
+    structure = crystal.to_structure()
+    structure.remove_oxidation_states()
+    for k, site in enumerate(structure):
+        if "Fe" in site.species:
+            structure[k] = {"Fe": 0.97, "Li": 0.03}
+    assert not [w for w in fastin.compute_barriers(structure, "Li").warnings if w.code == "ion-shared-site"]
+
+
 def test_anions_and_full_sites_are_never_left_out():
     for structure in (mixed(0.0), mixed(0.2)):
         crystal, rows = sharing(structure)

@@ -91,9 +91,10 @@ def blocked_shares(crystal: Crystal, ion: MobileIon) -> NDArray[np.float64]:
 
 
 def sharing_warnings(crystal: Crystal, ion: MobileIon, sharing: NDArray[np.bool_]) -> list[CrystalWarning]:
-    """What is left out, one warning for all."""
+    """What is left out, one warning for all, and which positions of the ion count as another species'."""
+    taken = _taken_warnings(crystal, ion)
     if not sharing.any():
-        return []
+        return taken
     ions = float(crystal.occupancy[crystal.number == ion.number].sum())
     names: dict[str, float] = {}
     for row in np.flatnonzero(sharing):
@@ -105,4 +106,23 @@ def sharing_warnings(crystal: Crystal, ion: MobileIon, sharing: NDArray[np.bool_
     if share > _MUCH:
         text += "; so many change the ways of the others: take explicit choices (fastin barriers --choices 5)"
     where = ", ".join(dict.fromkeys(crystal.label[int(row)] for row in np.flatnonzero(sharing)))
-    return [CrystalWarning("ion-shared-site", text, where)]
+    return [CrystalWarning("ion-shared-site", text, where), *taken]
+
+
+def _taken_warnings(crystal: Crystal, ion: MobileIon) -> list[CrystalWarning]:
+    """Said where much of the ion sits on positions that belong to another species, which counts in full there."""
+    blocked, partners = _partners(crystal, ion)
+    taken = 1.0 - blocked < _LEAST_FREE
+    own = crystal.number == ion.number
+    amount = crystal.occupancy[own]
+    share = float(amount[taken].sum()) / float(amount.sum()) if len(partners) else 0.0
+    if share <= _MUCH:
+        return []
+    rows = [row for row, found in partners if taken[found].any()]
+    names = ", ".join(dict.fromkeys(species_name(int(crystal.number[row]), float(crystal.charge[row])) for row in rows))
+    labels = ", ".join(dict.fromkeys(crystal.label[int(row)] for row in np.flatnonzero(own)[taken]))
+    text = (
+        f"positions with {100 * share:.0f} % of the {ion.symbol} belong to {names}, which fills over "
+        f"{100 * (1 - _LEAST_FREE):.0f} % of each: it counts in full there, and the ways found lead past them"
+    )
+    return [CrystalWarning("ion-shared-site", text, labels)]

@@ -57,6 +57,7 @@ _NEED_OXYGEN = frozenset({"N", "S", "Cl", "Se", "Br", "I"})
 _REDOX = frozenset({*range(22, 30), *range(41, 47), *range(73, 79)})  # Ti to Cu, Nb to Pd, Ta to Pt
 _PEROXIDES = frozenset({"H", "Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "O"})
 _NONMETALS = frozenset({"H", "N", "O", "F", "P", "S", "Cl", "As", "Se", "Br", "Te", "I", "At"})
+_LEAST_CHARGED = {"N": -1 / 3, "S": -1 / 4, "Se": -1 / 4, "Te": -1 / 4}  # azides, polysulfides
 _ALKALI = frozenset({"Li", "Na", "K", "Rb", "Cs"})
 _NO_CATION = _NONMETALS | {"B", "C", "Si", "Ge"}
 
@@ -368,8 +369,8 @@ def _span(element: str, present: set[str]) -> tuple[float, float]:
 
     The lowest is a common state, or one of at least 8 % of the element's occurrences (3 % for redox-active metals); the
     highest of a metal is any that occurs. Nothing is positive without a more electronegative partner, and N, S, Se and
-    the halogens not without O or F. Oxygen is above -2 with alkali and alkaline earth metals alone (peroxides); boron
-    below +3 with hydrogen (Li2B12H12).
+    the halogens not without O or F. Oxygen is above -2 with alkali and alkaline earth metals alone (peroxides),
+    nitrogen and sulfur with one alkali metal (azides, polysulfides); boron below +3 with hydrogen (Li2B12H12).
     """
     number = numbers_by_symbol()[element]
     entry = facts(number)
@@ -378,6 +379,8 @@ def _span(element: str, present: set[str]) -> tuple[float, float]:
     states = {*entry.common_states, *(q for q, n in counts.items() if n >= share)} or {0}
     if element == "O":
         return -2.0, -0.5 if present <= _PEROXIDES else (2.0 if "F" in present else -2.0)
+    if element in _LEAST_CHARGED and len(present) == 2 and present <= _ALKALI | {element}:
+        return float(min(states)), _LEAST_CHARGED[element]
     if element == "B" and "H" in present:
         return 0.0, 3.0  # closo-borates: boron bound to boron
     table = element_table()
