@@ -207,6 +207,37 @@ def test_the_origin_of_a_cube_is_applied(grid, tmp_path):
     assert any("origin of the grid is applied" in note for note in two.notes)
 
 
+def test_cubes_of_castep_repeat_their_first_planes(grid, tmp_path):
+    path = tmp_path / "a.cube"
+    grid.write(path)
+    lines = path.read_text().split("\n")
+    count = int(lines[2].split()[0])
+    steps = [line.split()[1:] for line in lines[3:6]]
+    axes = [" ".join([str(n + 1), *step]) for n, step in zip(grid.shape, steps, strict=True)]
+    values = np.pad(grid.values, ((0, 1),) * 3, mode="wrap").ravel()
+    head = [lines[0], "written by castep2cube", lines[2], *axes, *lines[6 : 6 + count]]
+    path.write_text("\n".join([*head, *(f"{v:.8e}" for v in values)]) + "\n")
+    read = EnergyGrid.read(path)
+    assert np.allclose(read.cell, grid.cell)
+    assert read.values == pytest.approx(grid.values, rel=1e-6)
+    frac = pytest.importorskip("ase.io").read(path).get_scaled_positions()
+    assert np.allclose((read.atom_frac - frac + 0.5) % 1.0, 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", ["XYZ", "ZYX", "XZY"])
+def test_loops_that_a_cube_announces(grid, tmp_path, order):
+    path = tmp_path / "a.cube"
+    grid.write(path)
+    lines = path.read_text().split("\n")
+    words = ", ".join(f"{name} LOOP: {axis}" for name, axis in zip(("OUTER", "MIDDLE", "INNER"), order, strict=True))
+    path.write_text("\n".join([lines[0], words, *lines[2:]]))
+    if order == "XYZ":
+        assert EnergyGrid.read(path).values == pytest.approx(grid.values)
+        return
+    with pytest.raises(InputError, match="outermost"):
+        EnergyGrid.read(path)
+
+
 def test_cubes_with_several_values_are_refused(grid, tmp_path):
     path = tmp_path / "a.cube"
     grid.write(path)

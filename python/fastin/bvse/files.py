@@ -307,15 +307,26 @@ def _read_cube(text: str) -> GridFile:
         raise ValueError("orbital cubes (negative atom count) hold several values a point")
     if len(head) > 4 and int(head[4]) != 1:
         raise ValueError(f"{head[4]} values a point: one is expected")
+    loops = re.findall(r"(?:OUTER|MIDDLE|INNER) LOOP\W*([XYZ])", lines[1].upper())
+    if loops and "".join(loops) != "XYZ":
+        raise ValueError(
+            f"its loops run over {', '.join(loops)}; the format has the first axis outermost, the third innermost"
+        )
     axes = [line.split() for line in lines[3:6]]
     shape = tuple(int(axis[0]) for axis in axes)
     unit = BOHR if shape[0] > 0 else 1.0  # negative counts mean angstrom
     shape = tuple(abs(n) for n in shape)
-    cell = np.array([[float(x) for x in axis[1:4]] for axis in axes]) * np.array(shape)[:, None] * unit
+    ends = int("castep2cube" in lines[1].lower())  # which repeats the first planes at the end, as ASE knows too
+    if ends and min(shape) < 2:
+        raise ValueError("castep2cube writes two points or more along each axis")
+    cell = np.array([[float(x) for x in axis[1:4]] for axis in axes]) * (np.array(shape)[:, None] - ends) * unit
     parts = lines[6].split("\n", count) if count else [lines[6]]
     atoms = [line.split() for line in parts[:count]]
     positions = np.array([[float(x) for x in atom[2:5]] for atom in atoms]).reshape(-1, 3) * unit
     values = _numbers(parts[-1], shape, "C", surplus=False)
+    if ends:
+        values = np.ascontiguousarray(values[:-1, :-1, :-1])
+        shape = values.shape
     atom_frac = positions @ np.linalg.inv(cell)
     notes: tuple[str, ...] = ()
     origin = np.array([float(x) for x in head[1:4]]) * unit @ np.linalg.inv(cell) * shape  # in steps of the grid
