@@ -7,6 +7,7 @@ import pytest
 
 from fastin.errors import InputError
 from fastin.xrd import measured
+from fastin.xrd.headers import stated_wavelength
 from fastin.xrd.measured import MeasuredPattern
 
 ANGLES = np.arange(5.0, 80.0, 0.02)
@@ -168,3 +169,67 @@ def test_prepared_pattern_resembles_the_sticks(tmp_path):
     wanted = smooth(np.where((angles > 10) & (angles < 80), sticks, 0), fwhm=0.4, step=0.02)
     got = smooth(found, fwhm=0.4, step=0.02)
     assert np.dot(wanted, got) / np.linalg.norm(wanted) / np.linalg.norm(got) > 0.97
+
+
+CU = 1.54184
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("# Wavelength: 8.0e-11 m\n#       2th_deg             I", 0.8),  # pyFAI
+        ('\'Id: "x" Operator: me Lambda: 0.8 Scantype: a', 0.8),
+        ('\'Id: "x" Anode: "Mo" Scantype: Coupled', 0.71073),  # Bruker's .xy
+        ("Anode material,Co\nAngle,Intensity", 1.79026),
+        ("K-Alpha1 wavelength,1.5405980\nK-Alpha2 wavelength,1.5444260\nRatio K-Alpha2/K-Alpha1,0.50000", 1.541874),
+        ("K-Alpha2 / K-Alpha1 = 0.50", None),
+        ("0.80000", 0.8),  # DASH
+        ("_diffrn_radiation_wavelength 0.8\nloop_\n_pd_meas_2theta_scan\n_pd_meas_counts_total", 0.8),
+        ("Wavelength: 0,8", 0.8),
+        ("Wavelength 1 = 1.54056", 1.54056),
+        ("# lambda (nm): 0.08", 0.8),
+        ("# Energy: 15.5 keV", 12.398419843 / 15.5),
+        ("# Threshold energy: 4.02 keV", None),
+        ("LAMBDA 750K detector", None),
+        ("3500", None),
+        ("298.5", None),
+        ("# counted for 1.5 h", None),
+    ],
+)
+def test_the_wavelength_that_a_file_states(tmp_path, header, expected):
+    rows = [f"{x:.3f} {100 * y + 5:.3f}" for x, y in zip(ANGLES, peak(30.0), strict=True)]
+    (tmp_path / "a.xy").write_text("\n".join([header.replace("Angle,", "Angle "), *rows]) + "\n")
+    pattern = measured.read_pattern(tmp_path / "a.xy")
+    assert pattern.two_theta[pattern.intensity.argmax()] == pytest.approx(30.0)
+    assert pattern.wavelength == (None if expected is None else pytest.approx(expected, rel=1e-6))
+    # and it is used: the model gets the peak where Cu K-alpha has it
+    sine = np.sin(np.radians(15.0)) * CU / (expected or CU)
+    found = measured.prepare_measured(pattern)
+    assert 0.02 * found.argmax() == pytest.approx(2.0 * np.degrees(np.arcsin(sine)), abs=0.021)
+
+
+def test_several_wavelengths_are_asked():
+    with pytest.raises(InputError, match="several wavelengths"):
+        stated_wavelength("Lambda: 0.8\nwavelength 1.54056\n", "a.xy")
+
+
+@pytest.mark.parametrize(
+    ("header", "factor"),
+    [
+        ("LiX\nQ (Inverse Nanometres)\nIntensity\n       3750", 10.0),  # FIT2D's .chi
+        ("# Wavelength: 8e-11 m\n# --> q_nm^-1 I sigma", 10.0),  # pyFAI
+        ("#       q_nm^-1             I", 10.0),
+        ("# q [nm^-1]\tI", 10.0),
+        ("#       q_A^-1             I", 1.0),
+        ("# scattering vector (1/A), then counts of the detector", 1.0),
+        ("# two-theta in the first column, in radians", None),
+        ("2-Theta Angle (Degrees)\nIntensity, radial average\n3750", 0.0),
+    ],
+)
+def test_the_axis_that_a_file_states(tmp_path, header, factor):
+    q = 4.0 * np.pi / CU * np.sin(np.radians(ANGLES / 2.0))
+    axis = np.radians(ANGLES) if factor is None else ANGLES if factor == 0.0 else factor * q
+    rows = [f"{x:.7f} {100 * y + 5:.3f}" for x, y in zip(axis, peak(30.0), strict=True)]
+    (tmp_path / "a.chi").write_text("\n".join([header, *rows]) + "\n")
+    pattern = measured.read_pattern(tmp_path / "a.chi")
+    assert pattern.two_theta[pattern.intensity.argmax()] == pytest.approx(30.0, abs=1e-3)

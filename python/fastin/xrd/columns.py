@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastin.errors import InputError
 from fastin.runtime.tables import TextTable, ask, plain_name
+from fastin.xrd.headers import stated_axis
 from fastin.xrd.layouts import Scan
 from fastin.xrd.pattern import WAVELENGTHS
 
@@ -133,10 +134,10 @@ def pattern_columns(
         at, value, error = places
         assert at is not None
         assert value is not None
-        axis = x or names.axes.get(at, "?")
+        axis = x or names.axes.get(at) or stated_axis(table.preamble) or "?"
     elif table.names is None:
         at, value, error = _unnamed(table, with_sigma)
-        axis = x or "?"
+        axis = x or stated_axis(table.preamble) or "?"
     else:
         at, value, error, axis = _named(table, x, remarks)
     if len(table.lines) < 10:
@@ -194,9 +195,9 @@ def _named(table: TextTable, x: str | None, remarks: list[str]) -> tuple[int, in
     if not names.values and len(names.unknown) == 1 and names.axes:
         names.values = names.unknown
     if not names.axes and len(names.unknown) == 1 and names.values:
-        names.axes = {names.unknown[0]: "?"}
+        names.axes = {names.unknown[0]: stated_axis(table.preamble) or "?"}
     if not names.axes and not names.values and width == 2 and len(names.unknown) == 2:
-        return 0, 1, None, x or "?"
+        return 0, 1, None, x or stated_axis(table.preamble) or "?"
     if not names.axes:
         raise ask(table.source, f"no column for the angle among {shown}", which)
     if not names.values:

@@ -14,13 +14,14 @@ from scipy.ndimage import uniform_filter1d
 from fastin.errors import InputError
 from fastin.runtime.tables import read_table, read_text
 from fastin.xrd.columns import pattern_columns
+from fastin.xrd.headers import stated_wavelength
 from fastin.xrd.layouts import EXPORTS, Scan, read_layout, read_vendor
 from fastin.xrd.pattern import WAVELENGTHS, resolve_wavelength
 
 #: Suffixes that `read_pattern` takes for measured patterns.
 PATTERN_SUFFIXES = (
     ".xy", ".xye", ".csv", ".tsv", ".txt", ".dat", ".asc", ".prn", ".gsa", ".gsas", ".gda", ".fxye", ".gss", ".uxd",
-    ".ras", ".xyd", ".xlsx", ".xls", ".ods", *EXPORTS,
+    ".ras", ".xyd", ".chi", ".xlsx", ".xls", ".ods", *EXPORTS,
 )  # fmt: skip
 _K_ALPHA2_RATIO = 0.5
 _DENOISING = 0.1  # degrees: noise is averaged over so much before the background is clipped
@@ -38,7 +39,8 @@ class MeasuredPattern:
         intensity: (M,) any scale.
         sigma: (M,) standard uncertainties, or ``None``.
         source: the file.
-        wavelength: angstrom, where the file states it or the angles come from Q or d; else ``None``.
+        wavelength: angstrom, where the file states it (itself, an energy, the anode) or the angles come from Q or d;
+            else ``None``.
         remarks: what was assumed in reading.
         absolute: the angles come from Q or d: they belong to `wavelength` whatever the measurement's was.
     """
@@ -86,6 +88,10 @@ def read_pattern(
         if scan is None:
             table = read_table(path, decimal=decimal, text=text)
             scan, remarks = pattern_columns(table, x=x, columns=columns, with_sigma=suffix == ".xye")
+        if scan.wavelength is None and (length := stated_wavelength(text, str(path))) is not None:
+            scan = replace(scan, wavelength=length)
+            if not math.isclose(length, WAVELENGTHS["CuKa"], rel_tol=2e-3):
+                remarks.append(f"the wavelength is the file's own, {length:.5g} A")
     return _checked(scan, str(path), tuple(remarks))
 
 
@@ -292,7 +298,7 @@ def prepare_measured(
     Args:
         pattern: the measurement.
         wavelength: of the measurement; converted to Cu K-alpha. ``None``: the pattern's own, else "CuKa"; a pattern
-            that is `absolute` keeps its own. With `k_alpha2`, "CuKa" (the doublet's mean) means the K-alpha1 left.
+            that is `absolute` keeps its own. With `k_alpha2`, the doublet's mean ("CuKa") means the K-alpha1 left.
         background_width: see `background`; ``None`` for a pattern whose background is already off.
         k_alpha2: anode whose K-alpha2 part is to be removed, e.g. ``"Cu"``.
     """
@@ -302,6 +308,6 @@ def prepare_measured(
         pattern = subtract_background(pattern, width=background_width)
     if k_alpha2 is not None:
         pattern = strip_k_alpha2(pattern, anode=k_alpha2)
-        if isinstance(wavelength, str) and wavelength.lower() == f"{k_alpha2}Ka".lower():
+        if math.isclose(resolve_wavelength(wavelength), resolve_wavelength(f"{k_alpha2}Ka"), rel_tol=1e-4):
             wavelength = f"{k_alpha2}Ka1"
     return resample(gather_peaks(convert_wavelength(pattern, wavelength)))[1]
