@@ -134,10 +134,10 @@ def pattern_columns(
         at, value, error = places
         assert at is not None
         assert value is not None
-        axis = x or names.axes.get(at) or stated_axis(table.preamble) or "?"
+        axis = x or names.axes.get(at) or _spoken(table, at) or "?"
     elif table.names is None:
         at, value, error = _unnamed(table, with_sigma)
-        axis = x or stated_axis(table.preamble) or "?"
+        axis = x or _spoken(table, at) or "?"
     else:
         at, value, error, axis = _named(table, x, remarks)
     if len(table.lines) < 10:
@@ -195,9 +195,9 @@ def _named(table: TextTable, x: str | None, remarks: list[str]) -> tuple[int, in
     if not names.values and len(names.unknown) == 1 and names.axes:
         names.values = names.unknown
     if not names.axes and len(names.unknown) == 1 and names.values:
-        names.axes = {names.unknown[0]: stated_axis(table.preamble) or "?"}
+        names.axes = {names.unknown[0]: _spoken(table, names.unknown[0]) or "?"}
     if not names.axes and not names.values and width == 2 and len(names.unknown) == 2:
-        return 0, 1, None, x or stated_axis(table.preamble) or "?"
+        return 0, 1, None, x or _spoken(table, 0) or "?"
     if not names.axes:
         raise ask(table.source, f"no column for the angle among {shown}", which)
     if not names.values:
@@ -208,7 +208,16 @@ def _named(table: TextTable, x: str | None, remarks: list[str]) -> tuple[int, in
     value = names.values[0]
     error = names.errors[0] if len(names.errors) == 1 else None
     _check_time(table, names, value, remarks)
-    return at, value, error, x or names.axes[at]
+    axis = names.axes[at]
+    if axis == "2theta" and _spoken(table, at) == "2theta-rad":
+        axis = "2theta-rad"
+    return at, value, error, x or axis
+
+
+def _spoken(table: TextTable, at: int) -> str | None:
+    """What the prose above calls the axis; radians only where the numbers may be such ("Rad." is radiation, too)."""
+    axis = stated_axis(table.preamble)
+    return None if axis == "2theta-rad" and not np.nanmax(table.values[:, at]) <= np.pi else axis
 
 
 def _preferred(axes: dict[int, str]) -> int:
