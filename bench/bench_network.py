@@ -13,6 +13,7 @@ import pytest
 from network_cases import SIZES, garnet, per_atom, synthetic
 
 from fastin import compute_network
+from fastin.crystal.crystal import Crystal
 from fastin.crystal.examples import examples
 from fastin.runtime.openmp import _core
 
@@ -34,6 +35,15 @@ def test_garnet(benchmark, shared, symmetry):
     per_atom(benchmark, len(radius))
     assert found["symmetry_used"] == symmetry
     assert len(found["site_radius"]) == 792
+
+
+@pytest.mark.benchmark(group="network of a supercell of 48,048 atoms, with symmetry and without")
+@pytest.mark.parametrize("symmetry", [True, False])
+def test_supercell(benchmark, symmetry):
+    cells = Crystal.from_file(examples()["LiFePO4"]).to_structure() * (12, 13, 11)
+    crystal = Crystal.from_structure(cells)
+    network = benchmark.pedantic(compute_network, (crystal, "Li"), {"use_symmetry": symmetry}, rounds=3)
+    assert len(network.site_radius) > 0
 
 
 def test_percolation_and_channels(benchmark, shared):

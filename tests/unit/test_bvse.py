@@ -10,6 +10,7 @@ from pymatgen.core import Lattice, Structure
 from scipy.special import erfc
 
 import fastin
+from fastin.bvse.field import _symmetric_cell
 from fastin.bvse.grid import build_field, compute_bvse, fill_grid, grid_shape
 from fastin.bvse.pairs import COULOMB, element, softbv_radius
 from fastin.bvse.parameters import find_pair
@@ -125,6 +126,33 @@ def test_grid_is_commensurate_where_it_costs_nothing():
         grid_shape(field, 0.0)
     with pytest.raises(InputError, match="too large"):
         grid_shape(field, 0.001)
+
+
+@pytest.mark.parametrize("rounding", [1e-5, 4e-5])
+def test_cells_of_rounded_lengths_and_angles(rounding):
+    """Rotations keep the metric of such a cell but for its last digits; a point and its images have one energy."""
+    structure = rocksalt(a=5.13).get_primitive_structure()
+    lengths, angles = np.array(structure.lattice.abc), np.array(structure.lattice.angles)
+    lattice = Lattice.from_parameters(*(lengths + rounding * np.array([1.0, -1.0, 0.3])), *(angles + rounding))
+    crystal = Crystal.from_structure(Structure(lattice, structure.species, structure.frac_coords))
+    field = build_field(crystal, "Li", plain_sum=True)
+    assert len(field.rotations) == 48
+    np.testing.assert_array_equal(field.cell, crystal.cell)  # as given
+    for resolution in (0.2, 0.31):
+        reduced = fill_grid(field, resolution, num_threads=1)
+        plain = fill_grid(field, resolution, symmetry=False, num_threads=1)
+        assert np.abs(reduced - plain)[plain < 20].max() < 1e-4
+    points = np.random.default_rng(5).random((200, 3))
+    energy = field.energy(points)
+    for rotation, translation in zip(field.rotations[::7], field.translations[::7], strict=True):
+        image = field.energy(points @ rotation.T + translation)
+        np.testing.assert_allclose(image[energy < 20], energy[energy < 20], atol=1e-9)
+    # what was taken out is a strain of the size of the rounding, no rotation
+    strain = np.linalg.solve(crystal.cell, _symmetric_cell(crystal.cell, field.rotations)) - np.eye(3)
+    assert 0.1 * rounding < np.abs(strain).max() < 2.0 * rounding
+    np.testing.assert_allclose(strain, strain.T, atol=1e-12)
+    exact = Crystal.from_structure(structure)
+    np.testing.assert_allclose(_symmetric_cell(exact.cell, field.rotations), exact.cell, atol=1e-14)
 
 
 def test_supercells_keep_every_operation():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 from fastin.bvse.derivation import derive_pair, with_anion_charge, with_cation_charge
 from fastin.bvse.pairs import PairParameters, pair_table, species
@@ -49,6 +50,12 @@ def _known_charges(cation: str, anion: str) -> str:
     return "the table holds " + ", ".join(f"{species(cation, qc)} - {species(anion, qa)}" for qc, qa in known)
 
 
+@cache
+def _states(cation: str) -> frozenset[int]:
+    """Charges of a cation that the table holds."""
+    return frozenset(qc for c, qc, _, _ in pair_table() if c == cation)
+
+
 def pair_mixture(
     cation: str, cation_charge: float, anion: str, anion_charge: float
 ) -> list[tuple[PairParameters, float]]:
@@ -70,7 +77,7 @@ def pair_mixture(
             "both need a charge; give oxidation_states"
         )
     nearest = round(cation_charge)
-    states = {qc for c, qc, _, _ in pair_table() if c == cation}
+    states = _states(cation)
     below, above = [q for q in states if q < cation_charge], [q for q in states if q > cation_charge]
     if nearest > 0 and abs(cation_charge - nearest) < 1e-6 and (nearest in states or not (below and above)):
         return [(find_pair(cation, nearest, anion, anion_charge), 1.0)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastin.crystal.data import CrystalData
 from fastin.crystal.elements import column
-from fastin.runtime.arrays import sum_by
+from fastin.runtime.arrays import ranges, sum_by
 from fastin.runtime.openmp import _core
 
 BOND_REACH = 1.35  # times the shortest relative bond: the longest that still counts as coordinated
@@ -78,32 +78,41 @@ def shells_of(crystal: CrystalData) -> Shells:
         _core.coordination_numbers(*lists, sign, size, total, BOND_REACH * scale, TOO_NEAR)
         for scale in (1.0 - _EDGE, 1.0 + _EDGE)
     )
-    steps = {at: _steps(at, float(near[at]), lists, sign, size, total) for at in np.flatnonzero(near != far).tolist()}
+    steps = _steps(np.flatnonzero(near != far), near, lists, sign, size, total)
     return Shells(np.rint(found).astype(np.int64), steps)
 
 
 def _steps(
-    at: int,
-    inside: float,
+    positions: NDArray[np.int64],
+    inside: NDArray[np.float64],
     lists: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
     sign: NDArray[np.float64],
     size: NDArray[np.float64],
     total: NDArray[np.float64],
-) -> Steps:
-    """The neighbours at the edge of one position's shell, as `Shells.steps` lists them."""
-    window = slice(int(lists[0][at]), int(lists[0][at + 1]))
-    index, distance = lists[1][window], lists[2][window]
-    counted = (distance >= TOO_NEAR) & ((sign[at] == 0.0) | (sign[at] * sign[index] < 0.0))
-    ratio = distance[counted] / (size[at] + size[index[counted]])
-    share = total[index[counted]]
-    ratio = ratio / ratio.min()
+) -> dict[int, Steps]:
+    """The neighbours at the edge of these positions' shells, as `Shells.steps` lists them; all have one."""
+    if len(positions) == 0:
+        return {}
+    offsets, index, distance = lists
+    count = offsets[positions + 1] - offsets[positions]
+    local = np.repeat(np.arange(len(positions)), count)
+    pair = ranges(offsets[positions], count)
+    own = sign[positions][local]
+    counted = (distance[pair] >= TOO_NEAR) & ((own == 0.0) | (own * sign[index[pair]] < 0.0))
+    pair, local = pair[counted], local[counted]
+    ratio = distance[pair] / (size[positions][local] + size[index[pair]])
+    ratio /= np.minimum.reduceat(ratio, np.searchsorted(local, np.arange(len(positions))))[local]
     weight = np.clip((BOND_REACH * (1.0 + _EDGE) - ratio) / (2.0 * _EDGE * BOND_REACH), 0.0, 1.0)
-    order = np.argsort(ratio, kind="stable")
-    out, held = [(1.0, round(inside))], inside
-    for k in order[(weight[order] < 1.0) & (weight[order] > 0.0)].tolist():
-        held += float(share[k])
-        out.append((float(weight[k]), round(held)))
-    return tuple(out)
+    edge = np.flatnonzero((weight < 1.0) & (weight > 0.0))
+    edge = edge[np.lexsort((ratio[edge], local[edge]))]
+    held = inside[positions].tolist()
+    out = [[(1.0, round(number))] for number in held]
+    for row, part, share in zip(
+        local[edge].tolist(), weight[edge].tolist(), total[index[pair[edge]]].tolist(), strict=True
+    ):
+        held[row] += share
+        out[row].append((part, round(held[row])))
+    return dict(zip(positions.tolist(), map(tuple, out), strict=True))
 
 
 @lru_cache(maxsize=1)

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.crystal.coordination import TOO_NEAR, Shells, shells_of
-from fastin.crystal.data import CrystalData
+from fastin.crystal.data import NEIGHBOUR_CUTOFF, CrystalData
 from fastin.crystal.elements import species_name, symbol
 from fastin.crystal.ions import MobileIon, Radii
 from fastin.crystal.radii import Radius, Scale, atomic_radius, ionic_radius
 from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import DisorderError, FastinError, InputError
-from fastin.runtime.arrays import distinct, sum_by
+from fastin.runtime.arrays import distinct, ranges, sum_by
 from fastin.runtime.openmp import _core
 
 SPLIT = 0.8  # A: framework sites nearer than this that exclude each other are one position
@@ -153,7 +153,7 @@ def build_framework(crystal: CrystalData, ion: MobileIon, radii: Radii) -> Frame
         rotations=crystal.rotations,
         translations=crystal.translations,
     )
-    alpha = _alpha(result, crystal)
+    alpha = _alpha(result, crystal, crystal.position[dominant])
     result = replace(result, alpha=alpha, probe_radius=_probe_radius(result, alpha, notes))
     result = _keep_symmetry(result, crystal, notes)
     for value in vars(result).values():
@@ -206,13 +206,18 @@ def _share_steps(
     positions = crystal.position[rows]
     orbit = _orbits(crystal)[positions]
     unsure = np.isin(positions, list(shells.steps))
-    for label in distinct(orbit[unsure]).tolist():
-        members = np.flatnonzero(orbit == label)
+    order = np.argsort(orbit, kind="stable")
+    labels = distinct(orbit[unsure])
+    ends = np.stack([np.searchsorted(orbit[order], labels, side) for side in ("left", "right")], axis=1)
+    for first, last in ends.tolist():
+        members = order[first:last]
         names = sorted({crystal.label[rows[k]] for k in members.tolist()})
         steps = next(shells.steps[p] for p in positions[members].tolist() if p in shells.steps)
         notes.append(
             f"the coordination number of {names[0]} is between {steps[0][1]} and {steps[-1][1]}: so is its radius"
         )
+        if len(members) == 1:
+            continue
         kinds = np.stack([crystal.number[rows[members]], np.round(crystal.charge[rows[members]], 3)])
         for kind in np.unique(kinds, axis=1, return_index=True)[0].T:
             same = members[(kinds == kind[:, None]).all(axis=0)]
@@ -380,24 +385,44 @@ def _mobile_radius(crystal: CrystalData, ion: MobileIon, shells: Shells, radii: 
     return _mean_of_orbits(crystal, positions, np.array([shells.between(p, value) for p in positions.tolist()]))
 
 
-def _alpha(framework: Framework, crystal: CrystalData) -> float:
+def _alpha(framework: Framework, crystal: CrystalData, positions: NDArray[np.int64]) -> float:
+    """See `Framework.alpha`; `positions` are the crystal's positions that the framework's stand for."""
     if framework.ion.guest or framework.mobile_radius <= 0.0:
         return 1.0
     mobile = crystal.position[crystal.number == framework.ion.number]
     count = len(mobile)
-    both = np.ascontiguousarray(np.concatenate([crystal.frac[crystal.first_rows[mobile]], framework.frac]))
-    cutoff = _NEAREST
     gaps = np.full(count, math.inf)
-    while cutoff < 80.0 and np.isinf(gaps).any():
-        offsets, index, distance = _core.neighbours(framework.cell, both, cutoff + _TIE)
-        end = int(offsets[count])
-        source = np.repeat(np.arange(count), np.diff(offsets[: count + 1]))
-        at = np.flatnonzero((index[:end] >= count) & (distance[:end] > TOO_NEAR))
+
+    def look(
+        lists: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
+        rows: NDArray[np.int64],
+        place: NDArray[np.int64],
+        cutoff: float,
+    ) -> None:
+        """Gaps to framework atoms by neighbour lists: rows of the mobile ions, framework number or -1 of each index."""
+        offsets, index, distance = lists
+        number = offsets[rows + 1] - offsets[rows]
+        source = np.repeat(np.arange(count), number)
+        pair = ranges(offsets[rows], number)
+        at = (place[index[pair]] >= 0) & (distance[pair] > TOO_NEAR)
+        pair, source = pair[at], source[at]
         nearest = np.full(count, math.inf)
-        np.minimum.at(nearest, source[at], distance[at])
-        at = at[distance[at] <= np.minimum(nearest, cutoff)[source[at]] + _TIE]  # of atoms equally near, the largest
-        np.minimum.at(gaps, source[at], distance[at] - framework.radius[index[at] - count])
+        np.minimum.at(nearest, source, distance[pair])
+        near = distance[pair] <= np.minimum(nearest, cutoff)[source] + _TIE  # of atoms equally near, the largest
+        pair, source = pair[near], source[near]
+        np.minimum.at(gaps, source, distance[pair] - framework.radius[place[index[pair]]])
         gaps[nearest > cutoff] = math.inf
+
+    cutoff = _NEAREST
+    if np.array_equal(framework.frac, crystal.frac[crystal.first_rows[positions]]):  # none was merged or moved
+        place = np.full(crystal.num_positions, -1)
+        place[positions] = np.arange(len(positions))
+        cutoff = NEIGHBOUR_CUTOFF - _TIE
+        look(crystal.neighbours, mobile, place, cutoff)
+    both = np.ascontiguousarray(np.concatenate([crystal.frac[crystal.first_rows[mobile]], framework.frac]))
+    while cutoff < 80.0 and np.isinf(gaps).any():
+        place = np.arange(len(both)) - count
+        look(_core.neighbours(framework.cell, both, cutoff + _TIE), np.arange(count), place, cutoff)
         cutoff *= 2.0
     held = np.isfinite(gaps)
     if not held.any():

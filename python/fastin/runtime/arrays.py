@@ -17,3 +17,9 @@ def distinct(values: NDArray[Any]) -> NDArray[Any]:
     """Distinct values, ascending: ``np.unique`` without its import of ``numpy.ma``, which takes as long as reading."""
     ordered = np.sort(values, axis=None)
     return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
+
+
+def ranges(start: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``start[k], start[k] + 1, ...``, ``count[k]`` of each, one after the other."""
+    found: NDArray[np.int64] = np.arange(count.sum()) + np.repeat(start - (np.cumsum(count) - count), count)
+    return found
