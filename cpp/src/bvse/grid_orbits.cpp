@@ -129,7 +129,8 @@ class Images {
       (map.table().empty() ? others_ : tabulated).push_back(std::move(map));
     }
     if (tabulated.empty()) return;
-    stride_ = (tabulated.size() + kStep - 1) / kStep * kStep;
+    count_ = tabulated.size();
+    stride_ = (count_ + kStep - 1) / kStep * kStep;
     while (tabulated.size() < stride_) tabulated.push_back(tabulated.back());
     columns_.resize(static_cast<std::size_t>(s.a + s.b + s.c) * stride_);
     for (std::size_t o = 0; o < stride_; ++o) {
@@ -140,8 +141,14 @@ class Images {
 
   // Sets the orbit of the point's images to `id`.
   void mark(const Int3& at, std::int32_t id, OrbitMap& orbit) const {
+    std::size_t left = count_;
     steps(at, [&](const std::array<std::int32_t, kStep>& image) {
-      for (const std::int32_t i : image) orbit.set(static_cast<std::size_t>(i), id);
+      if (left >= kStep) {
+        for (const std::int32_t i : image) orbit.set(static_cast<std::size_t>(i), id);
+        left -= kStep;
+      } else {
+        for (std::size_t l = 0; l < left; ++l) orbit.set(static_cast<std::size_t>(image[l]), id);
+      }
     });
     for (const IndexMap& map : others_) orbit.set(map(at.x, at.y, at.z), id);
   }
@@ -177,8 +184,8 @@ class Images {
 
   static constexpr std::size_t kStep = 8;  // operations at once; the last one is repeated
   Shape shape_;
-  std::size_t stride_ = 0;
-  std::vector<std::int32_t> columns_;  // by index along the three axes, then by operation
+  std::size_t count_ = 0, stride_ = 0;  // tabulated operations, and their number in the tables
+  std::vector<std::int32_t> columns_;   // by index along the three axes, then by operation
   std::vector<IndexMap> others_;
 };
 
@@ -225,6 +232,9 @@ class Walk {
   Walk(const Shape& s, const std::array<std::int32_t, 3>& block) : s_(s), block_(block) {
     const std::array<std::int32_t, 3> n{s.a, s.b, s.c};
     for (std::size_t k = 0; k < 3; ++k) count_[k] = (n[k] + block[k] - 1) / block[k];
+    each_by_cubes<kGathered>(
+        {0, 0, 0}, {block[0], block[1], block[2]},
+        [&](std::int32_t i, std::int32_t j, std::int32_t k) { whole_.push_back({i, j, k}); });
   }
   std::size_t blocks() const {
     return static_cast<std::size_t>(count_[0]) * static_cast<std::size_t>(count_[1]) *
@@ -239,6 +249,10 @@ class Walk {
     const Int3 low{u * block_[0], v * block_[1], w * block_[2]};
     const Int3 high{std::min(s_.a, low.x + block_[0]), std::min(s_.b, low.y + block_[1]),
                     std::min(s_.c, low.z + block_[2])};
+    if (high == low + Int3{block_[0], block_[1], block_[2]}) {
+      for (const Int3& step : whole_) each(low + step);
+      return;
+    }
     each_by_cubes<kGathered>(low, high,
                              [&](std::int32_t i, std::int32_t j, std::int32_t k) { each(Int3{i, j, k}); });
   }
@@ -246,6 +260,7 @@ class Walk {
  private:
   Shape s_;
   std::array<std::int32_t, 3> block_, count_{};
+  std::vector<Int3> whole_;  // the points of a block that no edge cuts
 };
 
 // The points to compute, cut into tiles block by block.
