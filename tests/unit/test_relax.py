@@ -11,7 +11,7 @@ from relax_support import MorseCrystal
 
 import fastin
 from fastin.crystal.crystal import Crystal
-from fastin.errors import DisorderError, InputError, MissingDependencyError
+from fastin.errors import DisorderError, GeometryError, InputError, MissingDependencyError
 from fastin.relax import flags
 from fastin.relax.band import Relaxed, RelaxedBand, relax_cell
 from fastin.relax.cells import build_band, common_supercell
@@ -426,3 +426,31 @@ def test_a_supercell_that_nobody_can_pay_is_refused_at_once(licl):
         fastin.relax_hops(licl, MorseCrystal(), supercell=60.0)
     with pytest.raises(InputError, match="a smaller supercell"):
         relax_hop(licl.crystal, MorseCrystal(), (0, 0, 0), (0.5, 0.5, 0), supercell=60.0)
+
+
+class Flat(MorseCrystal):
+    """No forces anywhere: everything rests where it is."""
+
+    known_elements = None
+
+    def calculate(self, atoms=None, properties=None, system_changes=()):
+        self.results = {"energy": 1.0, "free_energy": 1.0, "forces": np.zeros((len(atoms), 3))}
+
+
+def test_a_leg_between_two_minima_of_one_position_moves_no_vacancy():
+    """Li3N's ions rattle between two minima on either side of a plane; the first leg of the list is that."""
+    paths = compute_paths(FILES["Li3N"])
+    for legs in ("needed", "smallest", "all"):
+        run = prepare(paths, Flat(), Request(**QUICK, legs=legs))
+        assert set(run.idle) == {0}
+        assert 0 not in run.numbers
+        assert run.estimate().structures > 0
+        found = run.finish()
+        assert not found.left
+        assert "two minima of one position" in found.closed[0]
+        np.testing.assert_allclose(found.barriers[:2], 0.0, atol=1e-9)
+    named = prepare(paths, Flat(), Request(**QUICK, legs=[0, 1])).finish()
+    assert "moves" not in named.closed.get(0, "")
+    assert "the way leads to no vacancy" in named.left[0]
+    with pytest.raises(GeometryError, match="no vacancy"):
+        prepare(paths, Flat(), Request(**QUICK, legs=[0])).estimate()

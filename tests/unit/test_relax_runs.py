@@ -119,7 +119,9 @@ def test_files_hold_the_numbers(licl, wide, tmp_path):
     from ase.io import read
 
     files = wide.write(tmp_path / "out")
-    assert {f.name for f in files} == {"relaxed.json", "profiles.csv", "leg_00.extxyz"}
+    posts = [f"neb/leg_00/{k:02d}/POSCAR" for k in range(5)]
+    names = ["relaxed.json", "profiles.csv", "leg_00.extxyz", *posts]
+    assert [f.relative_to(tmp_path / "out").as_posix() for f in files] == names
     held = json.loads(files[0].read_text())
     assert held["barriers_eV"] == pytest.approx(wide.barriers.tolist())
     rows = list(csv.DictReader(files[1].read_text().splitlines()))
@@ -132,8 +134,17 @@ def test_files_hold_the_numbers(licl, wide, tmp_path):
         np.testing.assert_allclose(image.positions, x, atol=1e-8)
         image.calc = MorseCrystal()
         assert image.get_potential_energy() == pytest.approx(energy, abs=1e-6)
+    for file, x in zip(files[3:], leg.positions, strict=True):
+        image = read(file)
+        gap = image.get_scaled_positions(wrap=False) - x @ np.linalg.inv(leg.cell)
+        np.testing.assert_allclose(gap - np.round(gap), 0.0, atol=1e-9)
+        assert image.get_atomic_numbers().tolist() == leg.numbers.tolist()
     with pytest.raises(InputError, match="is a file"):
         wide.write(files[0])
+    wide.write(tmp_path / "out")
+    (files[-1].parent / "OUTCAR").write_text("of a run")
+    with pytest.raises(InputError, match="holds OUTCAR"):
+        wide.write(tmp_path / "out")
 
 
 def test_a_picture_of_a_leg(wide):

@@ -114,18 +114,41 @@ def _kinetics(found: RelaxedHops, temperature: float, carriers: float | None) ->
     console.print(text)
 
 
-def _watched(run: Run, budget: float | None, workers: int, scheduler: str | None, quiet: bool) -> RelaxedHops:
+_SILENCE = 60.0
+"""Seconds between two lines of progress where nobody looks at a bar."""
+
+
+def _watched(
+    run: Run, budget: float | None, workers: int, scheduler: str | None, quiet: bool, expected: float
+) -> RelaxedHops:
+    """Runs it with a bar, or with a line now and then where stderr is no terminal.
+
+    Args:
+        run: to finish.
+        budget: seconds.
+        workers: processes.
+        scheduler: of Dask.
+        quiet: no bar, no lines.
+        expected: seconds that it will take, the time left before a leg is done.
+    """
     from fastin.relax.plan import span
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
-    with Bar(*columns, console=stderr_console(), transient=True, disable=quiet or not sys.stderr.isatty()) as bar:
+    console, shown = stderr_console(), sys.stderr.isatty()
+    told = [0.0]
+    with Bar(*columns, console=console, transient=True, disable=quiet or not shown) as bar:
         task = bar.add_task("crystal", total=len(run.numbers), left="")
 
         def follow(at: Progress) -> None:
             where = "crystal" if at.leg < 0 else f"leg {at.leg} {at.stage}"
             force = f", {at.force:.2f} eV/Å" if math.isfinite(at.force) else ""
-            left = "" if math.isnan(at.remaining) else f"{span(at.remaining)} left"
-            bar.update(task, completed=at.done, description=f"{where} {at.step}{force}", left=left)
+            remaining = max(expected - at.seconds, 0.0) if math.isnan(at.remaining) else at.remaining
+            left = f"about {span(remaining)} left"
+            if shown:
+                bar.update(task, total=at.legs, completed=at.done, description=f"{where} {at.step}{force}", left=left)
+            elif not quiet and at.seconds - told[0] >= _SILENCE:
+                told[0] = at.seconds
+                console.print(f"{at.done} of {at.legs} legs, {where}, step {at.step}{force}, {left}", highlight=False)
 
         return run.finish(budget, follow, workers, scheduler)
 
@@ -237,7 +260,7 @@ def command(
         console.print(f"{most}{len(run.numbers)} of {len(run.all_legs)} legs, {most}{cost.describe()}", highlight=False)
         if only_estimate:
             return
-        found = _watched(run, budget, workers, scheduler, as_json)
+        found = _watched(run, budget, workers, scheduler, as_json, cost.elapsed)
         if out is not None:
             files = found.write(out)
             console.print(f"wrote {len(files)} files into {escape(str(out))}")

@@ -173,20 +173,32 @@ class Run:
                 "raise energy_cutoff or choose another mechanism"
             )
         self.places: Places = places_of(paths.leg_finder, self.mechanism)
+        self.idle = self._idle()
         self.bounded = request.legs == "needed"
         self.numbers = self._chosen(request.legs)
         self.supercell = common_supercell(paths, [self.all_legs[k] for k in self.numbers], request.supercell)
         refuse_large(paths.source, len(paths.crystal.number) * math.prod(self.supercell), self.supercell)
         self.folder = folder
 
+    def _idle(self) -> dict[int, str]:
+        """Legs that move no vacancy -> why: the ion rattles in its own position."""
+        from fastin.transport.neb import leg_stands
+
+        if self.mechanism != "vacancy":
+            return {}
+        same = (k for k, leg in enumerate(self.all_legs) if len(leg_stands(self.paths, leg)) == 1)
+        return dict.fromkeys(same, "its ends are two minima of one position: it moves no vacancy")
+
     def _chosen(self, legs: str | Sequence[int]) -> list[int]:
         """Legs to relax, in order; where barriers decide which matter, all that may come to that."""
         count = len(self.all_legs)
         if isinstance(legs, str):
-            heights = {k: leg.energy for k, leg in enumerate(self.all_legs)}
+            heights = {k: leg.energy for k, leg in enumerate(self.all_legs) if k not in self.idle}
+            if not heights:
+                raise InputError(f"{self.paths.source}: no leg moves a vacancy: {next(iter(self.idle.values()))}")
             if legs == "all":
-                return list(range(count))
-            smallest = smallest_set(self.places, heights) or [0]
+                return list(heights)
+            smallest = smallest_set(self.places, heights) or [min(heights)]
             if legs == "smallest":
                 return smallest
             matter = still_open(self.places, {}, dict.fromkeys(heights, (0.0, 0.0)), False).legs
@@ -209,7 +221,7 @@ class Run:
         waiting = {
             k: least_barriers(leg.barrier, leg.barrier_backward, self.request.softening)
             for k, leg in enumerate(self.all_legs)
-            if k not in barriers and k not in left
+            if k not in barriers and k not in left and k not in self.idle
         }
         return still_open(self.places, barriers, waiting, self.mechanism == "vacancy")
 
@@ -313,8 +325,18 @@ class Run:
     def estimate(self, workers: int = 1) -> Estimate:
         """What the legs that are not there yet will cost at most, from one timed structure."""
         todo = len(self.waiting())
-        band = self.band(self.numbers[0], np.zeros((len(self.paths.crystal.number), 3)))
+        band = self._any_band()
         return estimate(self.potential.calculator(), band, todo, self.settings.images, min(workers, todo))
+
+    def _any_band(self) -> Band:
+        """First images of the first leg that has some; the error of the last where none has."""
+        still = np.zeros((len(self.paths.crystal.number), 3))
+        for k in self.numbers[:-1]:
+            try:
+                return self.band(k, still)
+            except FastinError:
+                continue
+        return self.band(self.numbers[-1], still)
 
     def finish(
         self,
@@ -354,10 +376,10 @@ class Run:
                 work.here()
         except OutOfBudgetError:
             pass
-        closed: dict[int, str] = {}
+        closed = {k: why for k, why in self.idle.items() if k not in self.numbers}
         if self.bounded:
             said = self.open_legs(done, left)
-            closed = dict(said.closed)
+            closed |= said.closed
             left |= dict.fromkeys(sorted(said.legs), OVER_BUDGET)
         else:
             left |= {k: OVER_BUDGET for k in self.numbers if k not in done and k not in left}

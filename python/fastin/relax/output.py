@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 def write(found: Any, folder: Path) -> list[Path]:
     """Writes the files of a `RelaxedHops`.
 
-    ``relaxed.json``, ``profiles.csv``, and for each leg ``leg_00.extxyz``: its images with their energies.
+    ``relaxed.json``, ``profiles.csv``, and for each leg ``leg_00.extxyz``: its images with their energies, and
+    ``neb/leg_00/00/POSCAR`` ...: the same as the first images of a DFT run.
 
     Raises:
-        InputError: the folder is a file.
+        InputError: the folder is a file, or results of a run lie among the POSCARs.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder")
@@ -42,6 +44,27 @@ def write(found: Any, folder: Path) -> list[Path]:
     for k, leg in found.legs.items():
         files.append(folder / f"leg_{k:02d}.extxyz")
         write_text(files[-1], extended_xyz(leg, found.potential))
+        files += _neb_folder(leg, folder / "neb" / f"leg_{k:02d}", f"{found.source} leg {k}, {found.potential}")
+    return files
+
+
+def _neb_folder(leg: Any, folder: Path, title: str) -> list[Path]:
+    """The relaxed images as VASP's NEB expects them; atoms keep their order."""
+    from fastin.crystal.elements import symbol
+    from fastin.transport.neb_files import clear_images
+
+    clear_images(folder)
+    blocks = [(symbol(z), len(list(same))) for z, same in groupby(int(z) for z in leg.numbers)]
+    inverse = np.linalg.inv(leg.cell)
+    files = []
+    for k, image in enumerate(leg.positions):
+        lines = [f"{' '.join(title.split())} image {k}: {leg.profile[k]:.4f} eV", "1.0"]
+        lines += [" ".join(f"{v:.12f}" for v in row) for row in leg.cell]
+        lines += [" ".join(name for name, _ in blocks), " ".join(str(count) for _, count in blocks), "Direct"]
+        lines += [" ".join(f"{v:.12f}" for v in x) for x in image @ inverse]
+        files.append(folder / f"{k:02d}" / "POSCAR")
+        files[-1].parent.mkdir(parents=True, exist_ok=True)
+        write_text(files[-1], "\n".join(lines) + "\n")
     return files
 
 

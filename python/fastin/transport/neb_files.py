@@ -96,7 +96,7 @@ def write_chain(chain: Chain, target: Path, title: str) -> list[Path]:
         return [target]
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; name a folder or a .extxyz file for the images")
-    _clear(target)
+    clear_images(target)
     files = []
     for k, image in enumerate(chain.images):
         folder = target / f"{k:02d}"
@@ -107,8 +107,12 @@ def write_chain(chain: Chain, target: Path, title: str) -> list[Path]:
     return files
 
 
-def _clear(target: Path) -> None:
-    """Removes the folders of an older chain."""
+def clear_images(target: Path) -> None:
+    """Removes the folders of an older chain.
+
+    Raises:
+        InputError: one holds other files: results of a run are not written over.
+    """
     if not target.is_dir():
         return
     old = sorted(p for p in target.iterdir() if p.is_dir() and re.fullmatch(r"\d\d+", p.name))
