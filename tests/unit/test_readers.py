@@ -182,6 +182,29 @@ def test_edited_atoms_win_over_stale_occupancies(salt):
     assert any("2 atoms differ" in note for note in crystal.notes)
 
 
+def test_occupancies_of_a_trajectory(tmp_path):
+    """ASE's .traj keeps info["occupancy"] but not which entry is whose: by the symbols, or refused."""
+    ase = pytest.importorskip("ase")
+    from ase.io import write
+
+    salt = ase.Atoms("NaLiCl2", [[0, 0, 0], [2, 2, 0], [2, 0, 0], [0, 2, 0]], cell=[4, 4, 4], pbc=True)
+    salt.info["occupancy"] = {"0": {"Na": 0.7}, "1": {"Li": 0.6, "K": 0.4}, "2": {"Cl": 1.0}}
+    salt.set_array("spacegroup_kinds", np.array([0, 1, 2, 2]))
+    for name in ("salt.traj", "salt.xyz"):
+        write(tmp_path / name, salt)
+        sites = read_sites(tmp_path / name)[0]
+        held = {z: float(sites.occupancy[sites.number == z].sum()) for z in (3, 11, 19, 17)}
+        assert held == pytest.approx({3: 0.6, 11: 0.7, 19: 0.4, 17: 2.0}), name
+    salt.info["occupancy"]["3"] = {"Cl": 0.9, "Br": 0.1}
+    salt.arrays["spacegroup_kinds"][3] = 3
+    write(tmp_path / "salt.traj", salt)
+    with pytest.raises(InputError, match="which atom"):
+        read_sites(tmp_path / "salt.traj")
+    write(tmp_path / "salt.xyz", salt)
+    sites = read_sites(tmp_path / "salt.xyz")[0]
+    assert sites.occupancy[sites.number == 35].sum() == pytest.approx(0.1)
+
+
 # ------------------------------------------------------------------------------------------------ volumetric files
 
 

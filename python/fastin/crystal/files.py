@@ -227,6 +227,9 @@ def sites_from_atoms(atoms: Any, source: str) -> Sites:
         rows += [(k, number, share) for number, share in held.items()] or [(k, z, 1.0)]
     symbols = atoms.get_chemical_symbols()
     notes = [f"{edited} atoms differ from info['occupancy']: their symbols count"] if edited else []
+    partial = len(rows) > len(numbers) or any(share < 1.0 for _, _, share in rows)
+    if partial and "spacegroup_kinds" not in atoms.arrays:
+        notes.append("occupancies are those of info['occupancy'], by the atoms' symbols")
     return Sites(
         cell,
         frac[[k for k, _, _ in rows]],
@@ -238,17 +241,37 @@ def sites_from_atoms(atoms: Any, source: str) -> Sites:
 
 
 def _held_by_atoms(atoms: Any, source: str) -> list[dict[int, float]]:
-    """What ``info["occupancy"]`` says of each atom: atomic number -> share; empty where it says nothing."""
+    """What ``info["occupancy"]`` says of each atom: atomic number -> share; empty where it says nothing.
+
+    ASE's trajectories keep it but not which entry is whose: then it must follow from the symbols.
+
+    Raises:
+        InputError: an element that is none, or entries between which the symbols cannot tell.
+    """
     shares, kinds = atoms.info.get("occupancy"), atoms.arrays.get("spacegroup_kinds")
-    if not isinstance(shares, dict) or kinds is None:
+    if not isinstance(shares, dict):
         return [{} for _ in range(len(atoms))]
-    out = []
-    for k in range(len(atoms)):
-        held: dict[int, float] = {}
-        for name, share in (shares.get(str(kinds[k]), shares.get(int(kinds[k]))) or {}).items():
-            found = parse_species(str(name))
-            if found is None:
-                raise InputError(f"{source}: unknown element {name!r} at atom {k}")
-            held[found[0]] = held.get(found[0], 0.0) + float(share)
-        out.append(held)
-    return out
+    if kinds is not None:
+        return [_entry(shares.get(str(kind), shares.get(int(kind))) or {}, source) for kind in kinds]
+    by_symbol: dict[int, dict[int, float]] = {}
+    for held in (_entry(entry, source) for entry in shares.values() if isinstance(entry, dict) and entry):
+        z = max(held, key=lambda name: held[name])
+        if any(
+            abs(held.get(n, 0.0) - by_symbol.get(z, held).get(n, 0.0)) > 1e-6 for n in {*held, *by_symbol.get(z, {})}
+        ):
+            raise InputError(
+                f"{source}: info['occupancy'] holds several entries for the sites of one element, and not which atom "
+                "has which (ASE's trajectories lose that); give the CIF, or extended XYZ"
+            )
+        by_symbol[z] = held
+    return [by_symbol.get(int(z), {}) for z in atoms.numbers]
+
+
+def _entry(entry: dict[Any, Any], source: str) -> dict[int, float]:
+    held: dict[int, float] = {}
+    for name, share in entry.items():
+        found = parse_species(str(name))
+        if found is None:
+            raise InputError(f"{source}: unknown element {name!r} in info['occupancy']")
+        held[found[0]] = held.get(found[0], 0.0) + float(share)
+    return held
