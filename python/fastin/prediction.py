@@ -123,10 +123,15 @@ def model_path(model: str | Path) -> Path:
         if not path.is_file():
             raise InputError(f"{path}: no such model file")
         return path
+    return _shipped(str(model))
+
+
+@cache
+def _shipped(model: str) -> Path:
     shipped = Path(str(resources.files("fastin") / "data" / "models")) / f"barrier-{model}.pt"
     if not shipped.is_file():
         names = sorted(p.stem.removeprefix("barrier-") for p in shipped.parent.glob("barrier-*.pt"))
-        raise InputError(f"unknown model {str(model)!r}: choose from {', '.join(names) or '(none)'} or give a .pt file")
+        raise InputError(f"unknown model {model!r}: choose from {', '.join(names) or '(none)'} or give a .pt file")
     return shipped
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
+from fastin.screening.job import SMALL_CRYSTAL
+from fastin.xrd.dataset import load_labelled, load_unlabelled
 from fastin.xrd.known import conductors_of, known_conductors, not_known
 
 
@@ -26,3 +30,13 @@ def test_conductors_come_from_the_labels_and_the_table() -> None:
     assert "LiKrF3" not in found
     assert known_conductors(["Li6PS5Cl", "Li10GeP2S12"], found).all()
     assert len(conductors_of(labelled, 1e-2)) < len(found)
+
+
+def test_records_without_a_cif_are_no_damage(tmp_path: Path) -> None:
+    records = [{"id": "a", "cif": SMALL_CRYSTAL, "sigma": 1e-5}, {"id": "b", "cif": None, "sigma": 1e-4}]
+    path = tmp_path / "r.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    assert load_labelled(path).ids == ("a",)
+    pool = load_unlabelled(path)
+    assert pool.ids == ("a",)
+    assert pool.failed == (("b", "b: the CIF is empty"),)

@@ -290,7 +290,8 @@ def _snapped(
         fraction = np.rint(translations[some] * DENOMINATORS) / DENOMINATORS
         close = np.abs(fraction - translations[some]) * lengths < SYMMETRY_TOLERANCE
         hit[some] = close.any(axis=0)
-        smallest = np.take_along_axis(fraction, close.argmax(axis=0)[None], axis=0)[0]
+        denominator = close.argmax(axis=0) + 1.0  # the smallest that fits
+        smallest = np.rint(translations[some] * denominator) / denominator
         near[some] = np.where(hit[some], smallest, near[some])
     whole = np.asarray(hit.all(axis=0))
     mixed: NDArray[np.bool_] = np.any(rotations != 0, axis=0)

@@ -282,8 +282,11 @@ class InterstitialGraph:
         return cls(**values)
 
 
-def _representatives(orbit: NDArray[Any]) -> tuple[NDArray[np.int64], Ints, Ints]:
-    """First member of each class, class of each member (0..C-1), members of each class."""
+def _representatives(orbit: NDArray[Any], reduce: bool) -> tuple[NDArray[np.int64], Ints, Ints]:
+    """First member of each class, class of each member (0..C-1), members of each class; without `reduce` all apart."""
+    if not reduce:
+        every = np.arange(len(orbit))
+        return every, every.astype(np.int32), np.ones(len(orbit), np.int32)
     _, first, inverse, counts = np.unique(orbit, return_index=True, return_inverse=True, return_counts=True)
     return first, inverse.astype(np.int32), counts.astype(np.int32)
 
@@ -322,13 +325,8 @@ def build_interstitial_graph(
     for name, values, wanted in (("site_energy", site_energy, sites), ("edge_energy", edge_energy, bonds)):
         if values is not None and np.shape(values) != (wanted,):
             raise InputError(f"{source}: {name} must have shape ({wanted},), not {np.shape(values)}")
-    if reduce:
-        first_site, node_of, site_count = _representatives(np.asarray(network.site_orbit))
-        first_edge, edge_of, edge_count = _representatives(np.asarray(network.edge_orbit))
-    else:
-        first_site, node_of = np.arange(sites), np.arange(sites, dtype=np.int32)
-        first_edge, edge_of = np.arange(bonds), np.arange(bonds, dtype=np.int32)
-        site_count, edge_count = np.ones(sites, np.int32), np.ones(bonds, np.int32)
+    first_site, node_of, site_count = _representatives(np.asarray(network.site_orbit), reduce)
+    first_edge, edge_of, edge_count = _representatives(np.asarray(network.edge_orbit), reduce)
     site_frac = np.asarray(network.site_frac, np.float64)[first_site]
     neck_frac = np.asarray(network.edge_bottleneck_frac, np.float64)[first_edge]
     charge = np.asarray(atoms.charge, np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.ml.pair_terms import ENERGY_SCALE
-from fastin.ml.store import GraphStore
+from fastin.ml.store import GraphStore, first_rows
 from fastin.runtime.openmp import _core
 
 Singles = NDArray[np.float32]
@@ -36,8 +36,8 @@ def plain_levels(store: GraphStore) -> NDArray[np.float32]:
     if not known.any():
         return out
     first = pointers["site"][:-1]
-    cover_site = arrays["cover_site"] + np.repeat(first, np.diff(pointers["cover_site"]))
-    cover_edge = arrays["cover_edge"] + np.repeat(pointers["edge"][:-1], np.diff(pointers["cover_edge"]))
+    cover_site = arrays["cover_site"] + first_rows(pointers, "site", "cover_site")
+    cover_edge = arrays["cover_edge"] + first_rows(pointers, "edge", "cover_edge")
     site, edge = (levels[:, cover] for levels, cover in zip(_levels(store), (cover_site, cover_edge), strict=True))
     saddle, lowest = critical_of_each(pointers, arrays, site, edge)
     there = saddle != NONE
@@ -118,8 +118,7 @@ def _known(energy: Singles) -> Singles:
 
 
 def _ends(store: GraphStore) -> NDArray[np.int64]:
-    first = np.repeat(store.pointers["site"][:-1], np.diff(store.pointers["edge"]))
-    ends: NDArray[np.int64] = store.arrays["ends"] + first[:, None]
+    ends: NDArray[np.int64] = store.arrays["ends"] + first_rows(store.pointers, "site", "edge")[:, None]
     return ends
 
 

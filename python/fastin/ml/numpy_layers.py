@@ -16,6 +16,8 @@ Array = NDArray[Any]
 _NORM_EPS = 1e-5  # torch's LayerNorm
 #: Multiplications in one product: above, numpy's BLAS starts threads, which wait spinning while others need the cores.
 _ONE_THREAD = 2**18
+#: Entries of a matrix of zeros and ones up to which a product with it is the quickest sum of rows.
+_SMALL = 2**14
 _SOFTPLUS_LINEAR = 20.0  # torch's softplus is the identity above
 
 
@@ -118,7 +120,7 @@ class Norm:
 
     def __call__(self, x: Array) -> Array:
         """Rows of zero mean and unit variance, scaled and shifted."""
-        centred: Array = x - x.mean(axis=-1, keepdims=True)
+        centred: Array = x - np.add.reduce(x, axis=-1, keepdims=True) / np.float32(x.shape[-1])
         variance = np.einsum("mnf,mnf->mn", centred, centred)[..., None] / np.float32(x.shape[-1])
         centred *= self.weight / np.sqrt(variance + np.float32(_NORM_EPS))
         centred += self.bias
@@ -159,6 +161,11 @@ class Segments:
     """
 
     def __init__(self, index: Array, count: int) -> None:
+        self.matrix: Array | None = None
+        if count * len(index) <= _SMALL:
+            self.matrix = np.zeros((count, len(index)), np.float32)
+            self.matrix[index, np.arange(len(index))] = 1.0
+            return
         order = np.argsort(index, kind="stable")
         sizes = np.bincount(index, minlength=count)
         first = np.cumsum(sizes) - sizes
@@ -171,6 +178,8 @@ class Segments:
 
     def sum(self, values: Array) -> Array:
         """(M, count, F) sums of the rows (M, m, F)."""
+        if self.matrix is not None:
+            return np.asarray(self.matrix @ values)
         out = np.zeros((values.shape[0], self.count, values.shape[2]), values.dtype)
         for rows, taken in self.passes:
             out[:, rows] += values[:, taken]

@@ -17,7 +17,7 @@ from fastin.ml.labels import FLOOR
 from fastin.ml.levels import NONE, VARIANTS, critical_of_each, landmark_columns, level_columns
 from fastin.ml.numpy_layers import Array, Linear, Norm, Segments, Stack, Weights, sigmoid, silu, softplus
 from fastin.ml.pair_terms import ENERGY_SCALE, LINEAR, SOFT, graph_pairs, parse_ion
-from fastin.ml.store import FREE, LABELS, GraphStore, prune_edges
+from fastin.ml.store import FREE, LABELS, GraphStore, first_rows, prune_edges
 
 EDGE_MARGIN = 0.25  # A: the default of `PercolationNetwork`
 #: Options of `PercolationNetwork` that are understood here; others mean another architecture.
@@ -68,8 +68,7 @@ class _Graphs:
         ion = np.array([parse_ion(str(name)) for name in store.ions], np.float32).reshape(-1, 2)
         for name, group in (("site_neighbour", "atom"), ("edge_neighbour", "atom"), ("ends", "site")):
             rows = name.split("_")[0] if name != "ends" else "edge"
-            first = np.repeat(pointers[group][:-1], np.diff(pointers[rows]))
-            fields[name] = fields[name].astype(np.int64) + first[:, None]
+            fields[name] = fields[name].astype(np.int64) + first_rows(pointers, group, rows)[:, None]
         ends = fields["ends"]
         source, target = np.concatenate([ends, ends[:, ::-1]]).T
         count = np.tile(fields["edge_multiplicity"].astype(np.float32), 2)
@@ -79,6 +78,8 @@ class _Graphs:
     def rows(self, group: str) -> Array:
         """Graph of each row of a group."""
         pointer = self.pointers[group]
+        if len(pointer) == 2:
+            return np.zeros(int(pointer[1]), np.int64)
         return np.repeat(np.arange(len(pointer) - 1), np.diff(pointer))
 
 
@@ -338,8 +339,8 @@ def _runs(pointer: Array) -> list[tuple[int, int]]:
 def _critical(store: GraphStore, site: Array, edge: Array) -> tuple[Array, Array, Array]:
     """As `fastin.ml.percolation.critical` for all members: (M, G, 3), (M, G, 3) and (M, G) rows."""
     pointers, arrays = store.pointers, store.arrays
-    cover_site = arrays["cover_site"] + np.repeat(pointers["site"][:-1], np.diff(pointers["cover_site"]))
-    cover_edge = arrays["cover_edge"] + np.repeat(pointers["edge"][:-1], np.diff(pointers["cover_edge"]))
+    cover_site = arrays["cover_site"] + first_rows(pointers, "site", "cover_site")
+    cover_edge = arrays["cover_edge"] + first_rows(pointers, "edge", "cover_edge")
 
     saddle, lowest = critical_of_each(pointers, arrays, site[:, cover_site], edge[:, cover_edge])
     bottom = np.stack([site[:, a:b].argmin(axis=1) + a for a, b in _runs(pointers["site"])], axis=1)

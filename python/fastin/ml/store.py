@@ -257,8 +257,15 @@ class GraphStore:
             ions=np.array([e.interstitial.ion for e in entries], dtype=np.str_),
             labels=np.array([[(e.labels or {}).get(name, np.nan) for name in LABELS] for e in entries], np.float64),
             pointers={g: np.concatenate([[0], np.cumsum(c)]).astype(np.int64) for g, c in counts.items()},
-            arrays={name: np.concatenate(parts) for name, parts in columns.items()},
+            arrays={name: parts[0] if len(parts) == 1 else np.concatenate(parts) for name, parts in columns.items()},
         )
+
+
+def first_rows(pointers: Mapping[str, Array], group: str, rows: str) -> Array:
+    """(m,) first row in a group of the structure that each row of another group belongs to; (1,) for one structure."""
+    if len(pointers[group]) == 2:
+        return np.zeros(1, np.int64)
+    return np.repeat(pointers[group][:-1], np.diff(pointers[rows]))
 
 
 def prune_edges(store: GraphStore, margin: float) -> GraphStore:
@@ -270,8 +277,8 @@ def prune_edges(store: GraphStore, margin: float) -> GraphStore:
     moves 0.4 %.
     """
     pointers, arrays = store.pointers, store.arrays
-    site = arrays["cover_site"] + np.repeat(pointers["site"][:-1], np.diff(pointers["cover_site"]))
-    edge = arrays["cover_edge"] + np.repeat(pointers["edge"][:-1], np.diff(pointers["cover_edge"]))
+    site = arrays["cover_site"] + first_rows(pointers, "site", "cover_site")
+    edge = arrays["cover_edge"] + first_rows(pointers, "edge", "cover_edge")
     size = -arrays["bottleneck_radius"].astype(np.float32)
     saddle, _ = _core.critical_elements(
         pointers["cover_site"].astype(np.int64),

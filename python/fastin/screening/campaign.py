@@ -195,6 +195,18 @@ def _described(sources: Any) -> list[str]:
     return [type(sources).__name__]
 
 
+def _planned(
+    tasks: Iterable[str], ion: IonName | None, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    """What the engine needs, the schema of the rows, and the facts that they depend on."""
+    resolved = resolve_tasks([tasks] if isinstance(tasks, str) else list(tasks))
+    facts = check_options(resolved, options)
+    given, named = [task.name for task in resolved], ion_name(ion)
+    config = {"tasks": given, "ion": named, "options": dict(options), "threads": 1}
+    manifest = {"fastin": fastin.__version__, "tasks": given, "ion": named, "per_task": facts}
+    return config, make_schema(column for task in resolved for column in task.columns), manifest
+
+
 def screen(
     sources: Any,
     out: str | os.PathLike[str],
@@ -252,21 +264,10 @@ def screen(
     if not time_limit > 0:  # NaN too
         raise InputError(f"time_limit must be positive, not {time_limit}")
     expanded = inputs.expand(sources)
-    names = [tasks] if isinstance(tasks, str) else list(tasks)
-    resolved = resolve_tasks(names)
-    facts = check_options(resolved, options or {})
-    ion = ion_name(ion)
-    given = [task.name for task in resolved]
-    config: dict[str, Any] = {"tasks": given, "ion": ion, "options": dict(options or {}), "threads": 1}
+    config, schema, manifest = _planned(tasks, ion, options or {})
+    given = config["tasks"]
     if memory is not None:
         parse_memory(memory)
-    schema = make_schema(column for task in resolved for column in task.columns)
-    manifest = {
-        "fastin": fastin.__version__,
-        "tasks": given,
-        "ion": ion,
-        "per_task": facts,
-    }
     state = Progress(total=inputs.count(expanded))
     store = Store(out, schema, manifest, resume)
     with ExitStack() as stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +21,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     raise missing_extra("pyarrow", "screen") from error
 
 ROWS = 2048  # of a row group: what a long table is written and read by
-GROUPS = 128  # row groups of a finished table at most: the writer keeps two kilobytes a column for each until the end
+GROUPS = 256  # row groups of a finished table at most: the writer keeps a kilobyte a column for each until the end
 _CONTENT = b"fastin.content"  # key of the digest in the metadata of a table of one row group
 _GROUPS = b"fastin.groups"  # of one of several: SHA-256 of the digests of its row groups
 _DIGEST = "sha256"  # its name among the facts
@@ -143,9 +144,15 @@ def group_rows(count: int) -> int:
     return rows
 
 
-def release() -> None:
-    """Gives memory back that Arrow keeps for later: between two passes over the rows it only adds up."""
+def release(*, all_of_it: bool = False) -> None:
+    """Gives memory back that Arrow keeps for later: between two passes over the rows it only adds up.
+
+    Args:
+        all_of_it: also what the C library keeps of large arrays that are gone; takes some milliseconds.
+    """
     pa.default_memory_pool().release_unused()
+    if all_of_it and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:  # glibc
+        trim(0)
 
 
 def regrouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -178,6 +185,7 @@ def write_groups(stream: IO[bytes], groups: Callable[[], Iterator[pa.Table]], sc
     for table in groups():
         digests.append(_content_digest(table))
         first = table if len(digests) == 1 else None
+        del table  # before the next is made
     if len(digests) < 2:
         single = first if first is not None else schema.empty_table()
         stream.write(parquet_bytes(single.replace_schema_metadata(schema.metadata)))
@@ -187,6 +195,8 @@ def write_groups(stream: IO[bytes], groups: Callable[[], Iterator[pa.Table]], sc
     with pq.ParquetWriter(stream, whole, compression="zstd", write_page_checksum=True) as writer:
         for table in groups():
             writer.write_table(table.replace_schema_metadata(metadata), row_group_size=max(1, len(table)))
+            del table
+            release()
 
 
 def _joined(digests: list[bytes]) -> bytes:

@@ -171,12 +171,22 @@ class Stretches:
         return pa.Table.from_batches(batches, self._schema)
 
     def tables(self) -> Iterator[pa.Table]:
-        """The finished rows, stretch after stretch; can be called again."""
+        """The finished rows, stretch after stretch, when all are taken; can be called again."""
+        self._sorted = self._sorted[:0]
         for number in range(self.count):
-            table, keys = folded(self._rows(number), self._key, *self._fold)
+            yield self._stretch(number)  # without a name: one is in memory at a time
+
+    def _stretch(self, number: int) -> pa.Table:
+        table = self._rows(number)
+        keys = integrity.numbers(table[self._key]).tolist()
+        place = {key: row for row, key in enumerate(keys)}
+        if len(place) < len(keys):  # rows to join
+            table, keys = folded(table, self._key, *self._fold)
             place = {key: row for row, key in enumerate(keys)}
-            wanted = self._keys[number * self._rows_each : (number + 1) * self._rows_each].tolist()
-            yield table.take(integrity.array_of(np.array([place[key] for key in wanted], np.int64))).combine_chunks()
+        wanted = self._keys[number * self._rows_each : (number + 1) * self._rows_each].tolist()
+        order = integrity.array_of(np.array([place[key] for key in wanted], np.int64))
+        columns = [column.combine_chunks().take(order) for column in table.columns]  # each alone: one copy less
+        return pa.Table.from_arrays(columns, schema=table.schema)
 
     def close(self) -> None:
         """Removes the files."""

@@ -256,7 +256,10 @@ class Store:
         missing = [() if failed else tuple(task for task in tasks if task not in held) for held, failed in values]
         some = np.array([bool(names) for names in missing], bool)
         done = KeySet(keys if good.all() else keys[good[codes]])
-        return done, KeyMap(keys[some[codes]], codes[some[codes]], missing)
+        lack = KeyMap(keys[some[codes]], codes[some[codes]], missing)
+        del keys, codes
+        release(all_of_it=True)
+        return done, lack
 
     def _held(self) -> tuple[Any, Any, list[tuple[frozenset[str], bool]]]:
         """Sorted keys, the code of each, and by code the tasks that a row holds and whether there is an error."""
@@ -267,7 +270,7 @@ class Store:
             pairs = zip(table[TASKS].to_pylist(), table["error_type"].is_valid().to_pylist(), strict=True)
             keys.frombytes(numbers(table[KEY]).tobytes())
             codes.extend(seen.code(pair) for pair in pairs)
-        release()
+        release(all_of_it=True)
         if not keys:
             return np.empty(0, np.int64), np.empty(0, np.int16), []
         rows, code = np.frombuffer(keys, np.int64), np.frombuffer(codes, np.int16)
@@ -369,7 +372,7 @@ class Store:
         except KeyError:
             text = f"{self.folder}: rows that were written are gone; run the same command again"
             raise StoreError(errno.EIO, text) from None
-        release()
+        release(all_of_it=True)
         self.others, self.dropped, self.replaced = found.others, found.dropped, found.replaced
         superseded = [path for _, path in self._part_paths()]
         per_task = {name: [c[0] for c in task["columns"]] for name, task in self._manifest.get("per_task", {}).items()}
@@ -383,11 +386,12 @@ class Store:
                 self.failed += len(mine) - mine.null_count
                 left -= len(mine)
                 yield table
+                del table, mine  # before the next is made
 
         try:
             for table in self._groups(columns):
                 stretches.take(table)
-            release()
+            release(all_of_it=True)
             if self.final is not None:
                 self._replace_final(counted, columns)
             elif found.whole and len(superseded) == 1:  # the one part is the table

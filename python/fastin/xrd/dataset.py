@@ -118,7 +118,7 @@ def read_records(path: str | Path) -> list[dict[str, Any]]:
     except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON lines ({error})") from None
     for number, record in enumerate(records, 1):
-        if not isinstance(record, dict) or not isinstance(record.get("cif", ""), str):
+        if not isinstance(record, dict) or not isinstance(record.get("cif") or "", str):
             raise InputError(f"{path}: record {number} is no JSON object with an id and a cif")
     return records
 
@@ -137,7 +137,7 @@ def _with_atoms(
     """Records that can be used and their atoms; names and reasons of the others. Each is read in a worker process."""
     every = list(records)
     found: list[Any] = [None] * len(every)
-    items = [(str(record["id"]), record["cif"]) for record in every]
+    items = [(str(record["id"]), record["cif"] or "") for record in every]  # null: it has none
     for number, answer in isolate("fastin.xrd.dataset:worker", items, num_threads=1):
         found[number] = answer
     kept = [record for record, answer in zip(every, found, strict=True) if not isinstance(answer, Failure)]
