@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 
 from fastin import examples
 from fastin.crystal.crystal import Crystal
@@ -207,3 +208,18 @@ def test_agreement_with_the_shared_data(shared: Path) -> None:
                     right += states(crystal) == {e: float(q) for e, q in row["oxi"].items()}
     assert total > 750
     assert right / total >= 0.985
+
+
+def test_given_states_that_no_element_has_are_told() -> None:
+    """Partial charges of half an electron gave LiCl half its barrier without a word."""
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.13), ["Li", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    for lithium, told in ((0.5, True), (0.87, True), (2.0, True), (1.0, False)):
+        crystal = Crystal.from_structure(salt, oxidation_states={"Li": lithium, "Cl": -lithium})
+        assert [w.code for w in crystal.warnings] == (["oxidation-ambiguous"] if told else [])
+    periclase = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.21), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    assert Crystal.from_structure(periclase, oxidation_states={"Mg": 1.7, "O": -1.7}).warnings
+    salt.add_oxidation_state_by_element({"Li": 0.5, "Cl": -0.5})
+    assert "Li0.5+" in Crystal.from_structure(salt).warnings[0].message
+    for name, states in (("LiFePO4", {"Li": 1, "Fe": 2.5, "P": 5, "O": -2.125}), ("Li3N", {"Li": 1, "N": -3})):
+        crystal = Crystal.from_file(examples()[name], oxidation_states=states)
+        assert ("O2.12-" in str(crystal.warnings)) == (name == "LiFePO4")

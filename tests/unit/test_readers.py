@@ -312,3 +312,36 @@ def test_a_grid_without_an_ion_says_so(grid, tmp_path):
     read = EnergyGrid.read(path)
     assert "Lr" not in repr(read)
     assert any("does not say which ion" in note for note in read.notes)
+
+
+SALT_HEAD = "salt\n5.13\n1 0 0\n0 1 0\n0 0 1\nLi Cl\n"
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        ("1 2\nDirect\n0 0 0\n0.5 0.5 0.5\n", "3 atoms announced, 2 positions"),
+        ("1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n0.5 0.5 0\n", "2 atoms announced, 3 positions"),
+        ("1 1\nDirect\n0 0 0 Cl\n0.5 0.5 0.5 Li\n", "atom 1 is Li by line 6"),
+        ("1 1\nSelective dynamics\nDirect\n0 0 0 T T F Na\n0.5 0.5 0.5 T T F Cl\n", "'Na' by its own line"),
+    ],
+)
+def test_poscars_that_contradict_themselves(tmp_path, rest, said):
+    (tmp_path / "POSCAR").write_text(SALT_HEAD + rest)
+    with pytest.raises(InputError, match=said):
+        Crystal.from_file(tmp_path / "POSCAR")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n\n0.1 0 0\n0 0 0\n",  # velocities
+        "1 1\nDirect\n0 0 0 Li\n0.5 0.5 0.5 Cl\n",
+        "1 1\nDirect\n0 0 0 Li+ ! first\n0.5 0.5 0.5 Na ! a comment\n",
+        "1 1\nDirect\n0 0 0 F F F\n0.5 0.5 0.5 F F F\n",
+        "1 1\nSelective dynamics\nDirect\n0 0 0 F F F\n0.5 0.5 0.5 T T F\n",
+    ],
+)
+def test_what_may_follow_the_positions_of_a_poscar(tmp_path, rest):
+    (tmp_path / "POSCAR").write_text(SALT_HEAD + rest)
+    assert Crystal.from_file(tmp_path / "POSCAR").number.tolist() == [3, 17]

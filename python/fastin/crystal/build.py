@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastin.crystal.bonding import CLOSED_SHELL, METALLOIDS, NONMETALS
 from fastin.crystal.data import NEIGHBOUR_CUTOFF, AtomTable, first_rows_of
-from fastin.crystal.elements import numbers_by_symbol, symbol
+from fastin.crystal.elements import element, numbers_by_symbol, species_name, symbol
 from fastin.crystal.gates import contact_warnings, residue_warnings, vacuum_warnings
 from fastin.crystal.ions import OxidationStates
 from fastin.crystal.oxidation import assign_oxidation_states
+from fastin.crystal.state_likelihood import state_costs
 from fastin.crystal.symmetry import SpaceGroup, find_space_group
 from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import GeometryError, InputError, OxidationStateError
@@ -27,6 +29,7 @@ _COINCIDENT = 1e-3  # A: rows nearer than this share one position
 _OVERLAP = 0.5  # A: two atoms nearer than this cannot both be there
 _MIN_SPACING = 0.05  # A between lattice planes
 _MIN_VOLUME = 1.0  # A^3 an atom: solid hydrogen at megabars still has more
+_SLIGHT = 0.02  # e: what rounding takes from a state
 _FULL = 1.02  # largest total occupancy of a position
 
 
@@ -207,12 +210,14 @@ def _charges(
     if given is not None:
         charge = _given_charges(number, position, given, source)
         _note_residue(charge, occupancy, notes)
+        warnings.extend(_unknown_states(number, charge))
         return charge
     if stated is not None and np.any(stated != 0.0):
         residue = float(stated @ occupancy)
         positive = float((stated * occupancy)[stated > 0].sum())
         if sites.charge_is_certain or abs(residue) <= 0.02 * positive:
             _note_residue(stated, occupancy, notes)
+            warnings.extend(_unknown_states(number, stated))
             return np.ascontiguousarray(stated, dtype=np.float64)
         notes.append(f"the oxidation states of the file do not balance ({residue:+.3g} e a cell) and are ignored")
     assigned = assign_oxidation_states(number, occupancy, position, neighbours)
@@ -225,6 +230,25 @@ def _note_residue(charge: NDArray[np.float64], occupancy: NDArray[np.float64], n
     residue = float(charge @ occupancy)
     if abs(residue) > 1e-3:
         notes.append(f"the given oxidation states leave a residue of {residue:+.3g} e a cell")
+
+
+def _unknown_states(number: NDArray[np.int32], charge: NDArray[np.float64]) -> list[CrystalWarning]:
+    """Said where given states are none that the element has: partial charges (Bader, Mulliken), or a slip."""
+    odd = []
+    for z, q in sorted(set(zip(number.tolist(), charge.tolist(), strict=True))):
+        usual = [k for k, _ in state_costs(z, ())]
+        highest = max((*usual, *element(z).occurrences), default=0)
+        lowest = 0 if z in NONMETALS or z in METALLOIDS else min(usual, default=0)
+        if q > _SLIGHT:
+            wrong = highest > 0 and not lowest - _SLIGHT <= q <= highest + _SLIGHT
+        else:
+            wrong = q < CLOSED_SHELL.get(z, 0) - _SLIGHT or (z == 9 and q > _SLIGHT - 1.0)
+        if wrong:
+            odd.append(species_name(z, q))
+    if not odd:
+        return []
+    text = f"given oxidation states that these elements do not have ({', '.join(odd)}); partial charges are none"
+    return [CrystalWarning("oxidation-ambiguous", text)]
 
 
 def _given_charges(

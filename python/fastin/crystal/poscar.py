@@ -22,9 +22,20 @@ def parse_poscar(text: str, source: str) -> Sites:
     """Sites of a POSCAR: VASP 5 (element symbols on line 6), or VASP 4 (behind each position, or in the title).
 
     Raises:
-        InputError: a line that cannot be read, or no element names.
+        InputError: a line that cannot be read, no element names, or more or fewer positions than counted.
     """
-    return read_header(text.splitlines(), source)[0]
+    lines = text.splitlines()
+    sites, end = read_header(lines, source)
+    extra = 0
+    while end + extra < len(lines) and len(_leading_numbers(lines[end + extra])) >= 3:
+        extra += 1
+    if extra:
+        total = len(sites.number)
+        raise InputError(
+            f"{source}: not a readable POSCAR ({total} atoms announced, {total + extra} positions written); "
+            "correct the counts, or put a blank line before what are no positions"
+        )
+    return sites
 
 
 def looks_like_poscar(text: str) -> bool:
@@ -67,7 +78,10 @@ def read_header(lines: list[str], source: str) -> tuple[Sites, int]:
         total = sum(counts)
         if total <= 0 or min(counts) < 0 or total > len(lines):
             raise ValueError(f"{total} atoms announced")
-        rows = [lines[at + 1 + k].split() for k in range(total)]
+        rows = [line.split() for line in lines[at + 1 : at + 1 + total]]
+        written = next((k for k, row in enumerate(rows) if len(row) < 3), len(rows))
+        if written < total:
+            raise ValueError(f"{total} atoms announced, {written} positions written")
         coordinates = np.array([[float(v) for v in row[:3]] for row in rows]).reshape(total, 3)
         if not (np.abs(coordinates) < LONGEST).all():
             raise ValueError("a coordinate is no number below 1e9")
@@ -85,6 +99,7 @@ def read_header(lines: list[str], source: str) -> tuple[Sites, int]:
         if found is None:
             raise InputError(f"{source}: unknown element {name!r} of atom {k + 1}; name the elements on line 6")
         numbers.append(found[0])
+    _check_words(symbols, rows, 6 if selective else 3, source)
     label = [f"{name}{k + 1}" for k, name in enumerate(symbols)]
     sites = Sites(cell, coordinates, np.array(numbers, dtype=np.int32), np.ones(total), label, notes=notes)
     return sites, at + 1 + total
@@ -149,6 +164,20 @@ def _symbols(
         notes.append(f"the file names no elements on line 6: those of its title are used ({' '.join(elements)})")
         return [name for name, count in zip(elements, counts, strict=True) for _ in range(count)]
     return behind
+
+
+def _check_words(symbols: list[str], rows: list[list[str]], column: int, source: str) -> None:
+    """Refuses elements behind the positions that are not those of line 6, where every position has one."""
+    behind = [row[column] if len(row) == column + 1 else "" for row in rows]  # F F F without a selective line is none
+    found = [parse_species(word) for word in behind]
+    if not all(found):
+        return
+    for k, (name, word) in enumerate(zip(symbols, behind, strict=True)):
+        own, other = parse_species(name), found[k]
+        if own is not None and other is not None and own[0] != other[0]:
+            raise InputError(
+                f"{source}: atom {k + 1} is {name} by line 6 and its counts, {word!r} by its own line; correct one"
+            )
 
 
 def _scaled(cell: Any, scale: list[float], source: str) -> tuple[Any, Any]:
