@@ -212,6 +212,13 @@ def test_screening_relaxes_the_hits(tmp_path, wide):
     for name in ("LiFePO4.cif", "Li10GeP2S12.cif"):  # below 0.5 eV: not asked for, and no error
         assert table[name]["relaxed_barrier_3d_eV"] is None
         assert table[name]["error_type"] is None
+    kept = options | {"keep": str(tmp_path / "kept")}
+    for name in ("k1", "k2"):  # what was computed is there for another table, and for a structure that was stopped
+        found = fastin.screen(files[:1], tmp_path / f"{name}.parquet", tasks=("relax",), options=kept, workers=1)
+        (row,) = found.table.to_pylist()
+        assert row["relaxed_barrier_3d_eV"] == hit["relaxed_barrier_3d_eV"]
+        (stages,) = (tmp_path / "kept").iterdir()  # nothing was relaxed to try the options
+        assert (stages / "leg_00" / "band.json").is_file()
     options["where"] = "barrier_1d_network_eV < 0.5"
     found = fastin.screen(files[1:], tmp_path / "b.parquet", tasks=("relax",), options=options, workers=1)
     errors = {row["source"].split("/")[-1]: row["error_message"] for row in found.table.to_pylist()}
@@ -225,11 +232,14 @@ def test_screening_relaxes_the_hits(tmp_path, wide):
         ({"calculator": "nonsense"}, "unknown calculator"),
         ({"calculator": SPEC, "where": "density < 3"}, "no condition on a rigid barrier"),
         ({"calculator": SPEC, "where": "e3d < 0.6; drop"}, "no condition"),
+        ({"calculator": SPEC, "images": 0}, "images must be a whole number"),
+        ({"calculator": SPEC, "legs": "first"}, "legs must be"),
+        ({"calculator": "test_relax_runs:broken"}, "no weights on this worker"),
     ],
 )
 def test_screening_refuses_what_cannot_work(options, message, tmp_path):
     pytest.importorskip("pyarrow", reason="the screen extra is absent")
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(fastin.FastinError, match=message):
         fastin.screen([FILES["LiCl"]], tmp_path / "a.parquet", tasks=("relax",), options=options)
     words = ("screen", FILES["LiCl"], "-o", tmp_path / "b.parquet", "--where", "e3d < 1")
     assert "add -t relax" in run(*words).stderr

@@ -40,10 +40,13 @@ def worker(
 
     resolved = resolve_tasks(tasks)
     # once before the first record, so that no structure's time limit pays for imports and tables
-    own = [task for task in resolved if ":" not in task.name]
+    own = [task for task in resolved if ":" not in task.name and task.trial is None]
     row = run_tasks(own, job_loader(("", "", "cif", SMALL_CRYSTAL.encode()), None, options, threads))
     if options and row.get("error_type"):  # else every structure would fail, one by one
         raise InputError(f"the options {options} do not work: {row['error_message']}")
+    for task in resolved:
+        if task.trial is not None:
+            task.trial(options)
 
     def answer(record: tuple[str, str, str, bytes, tuple[str, ...]]) -> Row:
         wanted = [task for task in resolved if task.name in record[4]] if record[4] else resolved

@@ -141,6 +141,8 @@ class Task:
         options: names of the keyword options that it takes; None takes any.
         check: refuses options that cannot work, before the run, and returns facts that the rows depend on beside the
             options (the digest of a model file).
+        trial: called with the options in a worker process before its first structure, to load what the task needs, in
+            place of a run on a small crystal: for tasks that would take minutes there.
     """
 
     name: str
@@ -149,6 +151,7 @@ class Task:
     needs: tuple[tuple[str, str], ...] = ()
     options: frozenset[str] | None = frozenset()
     check: Callable[[Mapping[str, Any]], dict[str, str]] | None = None
+    trial: Callable[[Mapping[str, Any]], None] | None = None
 
 
 def load_crystal(record: tuple[str, str, str, bytes]) -> Any:

@@ -6,12 +6,13 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from fastin.errors import InputError
 from fastin.screening.job import BARRIER_OPTIONS, GRID_OPTIONS, NETWORK_OPTIONS, Job, Scalar, Task
 
-_OPTIONS = frozenset({"calculator", "mechanism", "legs", "softening", "images", "supercell", "fmax", "where"})
+_OPTIONS = frozenset({"calculator", "mechanism", "legs", "softening", "images", "supercell", "fmax", "where", "keep"})
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -53,8 +54,14 @@ def _potential(spec: str) -> Any:
     return load_potential(spec)
 
 
+def _load(options: Mapping[str, Any]) -> None:
+    """The potential, made before the first structure's time runs; a band of a small crystal would take minutes."""
+    _potential(str(options.get("calculator", "chgnet"))).calculator()
+
+
 def _check(options: Mapping[str, Any]) -> dict[str, str]:
     from fastin.relax.potentials import load_potential
+    from fastin.relax.request import Request
 
     spec = options.get("calculator", "chgnet")
     if not isinstance(spec, str):
@@ -62,20 +69,27 @@ def _check(options: Mapping[str, Any]) -> dict[str, str]:
     load_potential(spec)
     if options.get("where") is not None:
         conditions(str(options["where"]))
+    Request(
+        **{k: options[k] for k in ("mechanism", "legs", "images", "supercell", "fmax", "softening") if k in options}
+    )
     return {}
 
 
 def _relax(job: Job) -> dict[str, Scalar]:
     from fastin.relax.hops import relax_hops
+    from fastin.relax.output import crystal_digest
     from fastin.transport.paths import join_network
 
     options = dict(job.chosen(_OPTIONS))
     spec, where = str(options.pop("calculator", "chgnet")), options.pop("where", None)
+    keep = options.pop("keep", None)
     rigid = job.barriers.values("network")
     if where is not None and not all(holds(float(rigid[d]), limit) for d, holds, limit in conditions(str(where))):
         return {}
     paths = join_network(job.crystal, job.network, job.grid, job.barriers, num_threads=job.num_threads)
-    found = relax_hops(paths, _potential(spec), **options)
+    # stages of a structure that was stopped in the middle (a kill, the time limit) are there when it comes again
+    out = None if keep is None else Path(str(keep)) / crystal_digest(job.crystal)[:16]
+    found = relax_hops(paths, _potential(spec), out=out, **options)
     rests = dict.fromkeys(flag for d in (1, 2, 3) for flag in found.flags_of(d))
     return {
         **{f"relaxed_barrier_{d}d_eV": float(v) for d, v in enumerate(found.barriers, 1)},
@@ -99,4 +113,5 @@ RELAX = Task(
     needs=(("ase", "mlip"),),
     options=_OPTIONS | GRID_OPTIONS | BARRIER_OPTIONS | NETWORK_OPTIONS,
     check=_check,
+    trial=_load,
 )
