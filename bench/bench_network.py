@@ -1,12 +1,15 @@
 """The whole network in the core (tessellation, clearances, bottlenecks, percolation), by size, and with symmetry.
 
 pytest bench/bench_network.py --benchmark-only
+python bench/bench_network.py 10000    # peak memory of the network of so many atoms, in a fresh process
 """
 
 from __future__ import annotations
 
 import cProfile
 import pstats
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,3 +77,17 @@ def test_from_cif(benchmark, name):
     total = sum(own for _, (_, _, own, _, _) in rows)
     core = sum(own for (_, _, function), (_, _, own, _, _) in rows if "fastin._core" in function)
     benchmark.extra_info["share_of_the_core_under_the_profiler"] = round(core / total, 3)
+
+
+def peak() -> float:
+    """Peak memory of this process so far (MB)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+if __name__ == "__main__":
+    _core.network(*synthetic(200), *IDENTITY)
+    case, before = synthetic(int(sys.argv[1])), peak()
+    result = _core.network(*case, *IDENTITY, num_threads=1)
+    held = sum(value.nbytes for value in result.values() if isinstance(value, np.ndarray)) / 2**20
+    print(f"{peak() - before:.1f} MB, of which the result is {held:.1f}")

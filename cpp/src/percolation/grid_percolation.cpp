@@ -40,6 +40,7 @@ Int3 GridView::wrap(Int3& p) const {
   Int3 cell;
   for (int a = 0; a < 3; ++a) {
     const std::int32_t n = shape[a];
+    if (static_cast<std::uint32_t>(p[a]) < static_cast<std::uint32_t>(n)) continue;  // no division
     std::int32_t c = p[a] / n;
     if (p[a] - c * n < 0) --c;
     p[a] -= c * n;

@@ -39,6 +39,24 @@ Scratch<Tetrahedron> ordered(Scratch<Tetrahedron> given, std::size_t atoms, int 
     for (std::int32_t k = start[begin]; k < start[end]; ++k)
       rank[static_cast<std::size_t>(place[static_cast<std::size_t>(k)])] = k;
   });
+  if (num_threads == 1) {  // in their own memory, round every cycle of the permutation
+    for (Tetrahedron& t : given)
+      for (std::int32_t& n : t.neighbour) n = rank[static_cast<std::size_t>(n)];
+    for (std::size_t first = 0; first < given.size(); ++first) {
+      if (place[first] < 0) continue;
+      const Tetrahedron kept = given[first];
+      std::size_t to = first;
+      for (auto from = static_cast<std::size_t>(place[to]); from != first;
+           from = static_cast<std::size_t>(place[to])) {
+        given[to] = given[from];
+        place[to] = -1;
+        to = from;
+      }
+      given[to] = kept;
+      place[to] = -1;
+    }
+    return given;
+  }
   Scratch<Tetrahedron> out(given.size());
   parallel_blocks(given.size(), num_threads, 8 * kOrderBlock, [&](std::size_t k, std::size_t end, int) {
     for (; k < end; ++k) {
