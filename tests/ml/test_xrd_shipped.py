@@ -92,6 +92,18 @@ def test_a_short_measurement_is_said_to_be_short(tmp_path):
     assert not any("degrees of" in reason for reason in json.loads(result.output)[0]["warnings"])
 
 
+def test_a_wavelength_that_nothing_states_is_told(tmp_path):
+    """Taken by Co K-alpha and read as Cu K-alpha, Li10GeP2S12 was called poor without a word."""
+    recorded = np.column_stack(fastin.xrd_pattern(examples()["Li10GeP2S12"], wavelength="CoKa", fwhm=0.12))
+    np.savetxt(tmp_path / "bare.xy", recorded)
+    np.savetxt(tmp_path / "stated.xy", recorded, header="wavelength = 1.79026 A")
+    for name, options, told in (("bare", [], True), ("bare", ["--wavelength", "CoKa"], False), ("stated", [], False)):
+        result = CliRunner().invoke(command, ["classify", str(tmp_path / f"{name}.xy"), "--json", *options])
+        (row,) = json.loads(result.stdout)
+        assert any("states no wavelength" in reason for reason in row["warnings"]) == told
+        assert (row["class"] == "superionic") != told
+
+
 def test_a_crystal_without_lithium_is_flagged(tmp_path):
     result = CliRunner().invoke(command, ["classify", str(examples()["CaF2"]), str(examples()["LiCl"]), "--json"])
     fluoride, chloride = json.loads(result.output)

@@ -224,6 +224,8 @@ def _input_pattern(
         stated, given = recorded.wavelength, resolve_wavelength(radiation)
         if stated is not None and abs(stated - given) > 0.01 * given:
             reasons.append(f"states a wavelength of {stated:.5g} A; --wavelength {given:.5g} A is used")
+    elif recorded.wavelength is None:
+        reasons.append("states no wavelength: that of Cu K-alpha is taken (--wavelength)")
     measured = prepare_measured(recorded, wavelength=radiation, background_width=background, k_alpha2=k_alpha2)
     start, stop = convert_wavelength(recorded, radiation).two_theta[[0, -1]]
     if start > _COVERED[0] or stop < _COVERED[1]:
