@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -55,8 +56,11 @@ def test_symbol_ceiling_of_openmp():
 
 def test_thread_policy():
     assert resolve_threads(3) == 3
-    with pytest.raises(ValueError, match="at least 1"):
-        resolve_threads(0)
+    for wish in (0, -1, 1.5, math.nan, "2"):
+        with pytest.raises(fastin.errors.InputError, match="at least 1"):
+            resolve_threads(wish)
+        with pytest.raises(fastin.errors.InputError, match="at least 1"):
+            fastin.set_num_threads(wish)
     before = fastin.get_num_threads()
     with fastin.num_threads(1):
         assert fastin.get_num_threads() == 1

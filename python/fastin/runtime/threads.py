@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fastin.errors import InputError
 from fastin.runtime.openmp import _core, in_forked_child
 
 _default: int | None = None
@@ -49,6 +51,16 @@ def _granted(wish: int) -> int:
     return wish if wish <= _ALWAYS else min(wish, max(_ALWAYS, os.cpu_count() or 1))
 
 
+def _checked(wish: object) -> int:
+    try:
+        count = operator.index(wish)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputError(f"num_threads must be a whole number of at least 1, not {wish!r}") from None
+    if count < 1:
+        raise InputError(f"num_threads must be at least 1, not {count}")
+    return count
+
+
 def resolve_threads(num_threads: int | None) -> int:
     """Thread count for one call.
 
@@ -58,12 +70,11 @@ def resolve_threads(num_threads: int | None) -> int:
             has processors (and more than 16) are not started.
 
     Raises:
-        ValueError: below 1.
+        InputError: no whole number, or below 1.
     """
     if num_threads is not None:
-        if num_threads < 1:
-            raise ValueError(f"num_threads must be at least 1, not {num_threads}")
-        return 1 if in_forked_child() else _granted(int(num_threads))
+        wish = _checked(num_threads)
+        return 1 if in_forked_child() else _granted(wish)
     if in_forked_child():
         return 1
     return _granted(_default) if _default is not None else _automatic()
@@ -72,9 +83,7 @@ def resolve_threads(num_threads: int | None) -> int:
 def set_num_threads(num_threads: int | None) -> None:
     """Sets the default for every later call; ``None`` returns to the automatic choice."""
     global _default
-    if num_threads is not None and num_threads < 1:
-        raise ValueError(f"num_threads must be at least 1, not {num_threads}")
-    _default = num_threads
+    _default = None if num_threads is None else _checked(num_threads)
 
 
 def get_num_threads() -> int:
