@@ -160,9 +160,10 @@ GridLandscape::Label GridLandscape::label(std::int32_t voxel) {
 }
 
 void GridLandscape::label_ahead(std::size_t begin, std::size_t end) {
-  constexpr std::size_t kFewest = 64;
+  // Below this many passes, or points of the grid, threads cost more to wake than they do.
+  constexpr std::size_t kFewest = 64, kSmallGrid = std::size_t{1} << 18;
   end = std::min(end, passes_.size());
-  if (num_threads_ == 1 || end < begin + kFewest) return;
+  if (num_threads_ == 1 || grid_.size() < kSmallGrid || end < begin + kFewest) return;
   parallel_blocks(end - begin, num_threads_, 8, [&](std::size_t first, std::size_t last, int) {
     std::vector<Arm> met;
     for (std::size_t i = first; i < last; ++i) arms(passes_[begin + i], &met);
