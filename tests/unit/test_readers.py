@@ -205,6 +205,23 @@ def test_occupancies_of_a_trajectory(tmp_path):
     assert sites.occupancy[sites.number == 35].sum() == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("shares", [{"Na": 0.5}, {"Na": 0.6, "Li": 0.4}])
+def test_the_formula_in_a_cif_of_ase_counts_sites(tmp_path, shares):
+    ase = pytest.importorskip("ase")
+    from ase.io import write
+
+    salt = ase.Atoms("NaCl", [[0, 0, 0], [2, 2, 2]], cell=[4, 4, 4], pbc=True)
+    salt.info["occupancy"] = {"0": shares, "1": {"Cl": 1.0}}
+    salt.set_array("spacegroup_kinds", np.array([0, 1]))
+    write(tmp_path / "salt.cif", salt)
+    text = (tmp_path / "salt.cif").read_text()
+    crystal = Crystal.from_file(tmp_path / "salt.cif")
+    assert crystal.occupancy[crystal.number == 11].sum() == pytest.approx(shares["Na"])
+    assert "formula-mismatch" not in [warning.code for warning in crystal.warnings]
+    other = Crystal.from_cif_string(text.replace("data_image0", "data_salt"))
+    assert "formula-mismatch" in [warning.code for warning in other.warnings]
+
+
 # ------------------------------------------------------------------------------------------------ volumetric files
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ def _read_block(block: Any, source: str, notes: list[str], listed: bool) -> Site
     if not missing and is_trivial(block, listed):
         cell = vectors(parameters, source)
         rows = read_rows(columns, stated, None, source, notes)
+        _forget_counted_sites(block, rows, stated)
         repeated = rows.multiplicity is not None and bool((rows.multiplicity > 1.5).any())
         if rows.raw is None and not rows.mixed.any() and not rows.grouped.any() and not repeated:
             return _as_it_is(block, cell, rows, stated, notes)
@@ -55,12 +57,19 @@ def _read_block(block: Any, source: str, notes: list[str], listed: bool) -> Site
         parameters, readings = _cell_and_symmetry(block, parameters, missing, source, notes)
         cell = vectors(parameters, source)
         rows = read_rows(columns, stated, _lengths(cell), source, notes)
+        _forget_counted_sites(block, rows, stated)
     read_bulk(block, stated)
     trial, warnings = choose(rows, readings, stated, cell, source, notes)
     sites = _expanded(rows, trial, cell, notes, warnings)
     _note_unplaced(rows, notes)
     _stated_charges(sites, block)
     return sites
+
+
+def _forget_counted_sites(block: Any, rows: Rows, stated: Stated) -> None:
+    """ASE (blocks "image0") writes the formula of the sites as if all were full: of partial ones it says nothing."""
+    if re.fullmatch(r"image\d+", block.name) and bool((rows.occupancy < 1.0).any()):
+        stated.formula = {}
 
 
 def _lengths(cell: NDArray[np.float64]) -> NDArray[np.float64]:
