@@ -16,6 +16,7 @@ import re
 
 import numpy as np
 import pytest
+from pymatgen.core import Lattice, Structure
 
 from fastin.crystal.crystal import Crystal
 from fastin.crystal.elements import numbers_by_symbol, symbol
@@ -313,3 +314,19 @@ def test_odd_states_against_the_bonds_are_a_warning() -> None:
     assert [w.code for w in bare.warnings] == ["oxidation-ambiguous"]
     assert "disregard" in bare.warnings[0].message
     assert cif("P m -3 m", (4.123, 4.123, 4.123, *CUBE), "Cs 0 0 0; Cl 0.5 0.5 0.5").warnings == ()
+
+
+@pytest.mark.parametrize("others", [{"Mn": 2, "Co": 2}, {"Mn": 3, "Co": 3}, {"Mn": 6, "Co": 6}])
+def test_ordered_cells_of_half_delithiated_layers(others: dict[str, int]) -> None:
+    """18 metals on sites of their own: Mn2+, Mn6+ and Mn5.5+ were taken, since only one metal at a time was varied."""
+    cell = Lattice.hexagonal(2.862, 14.227)
+    layers = Structure.from_spacegroup("R-3m", cell, ["Li", "Ni", "O"], [[0, 0, 0], [0, 0, 0.5], [0, 0, 0.2415]])
+    layers.make_supercell([3, 2, 1])
+    draw = np.random.default_rng(0)
+    metals = draw.permutation([k for k, site in enumerate(layers) if site.specie.symbol == "Ni"]).tolist()
+    for name, count in others.items():
+        for _ in range(count):
+            layers[metals.pop()] = name
+    layers.remove_sites(draw.permutation([k for k, s in enumerate(layers) if s.specie.symbol == "Li"])[:9].tolist())
+    found = means(Crystal.from_structure(layers))
+    assert found == {"Li": 1.0, "O": -2.0, "Mn": 4.0, "Co": 3.0, "Ni": pytest.approx(3.5, abs=1e-3)}

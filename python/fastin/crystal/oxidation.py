@@ -413,7 +413,7 @@ def _averages(
     for at in judge.open:
         if kinds[at].number not in allowed:
             continue
-        for cost, charges in _combinations(kinds, at, judge.open, judge.solution):
+        for cost, charges in _combinations(kinds, at, judge.open):
             rest = sum(k.amount * q for k, q in zip(kinds, charges, strict=True)) - kinds[at].amount * charges[at]
             needed = -rest / kinds[at].amount
             own = _between(kinds[at], needed)
@@ -429,23 +429,18 @@ def _averages(
     return found
 
 
-def _combinations(
-    kinds: list[_Kind], left_out: int, varied: list[int], all_of_them: bool
-) -> list[tuple[float, list[float]]]:
-    """States of all kinds but one: the likeliest of each and those of one other varied kind in turn, or of all."""
-    usual = [kind.states[0][0] for kind in kinds]
-    base = sum(kind.states[0][1] for k, kind in enumerate(kinds) if k != left_out)
-    found = [(base, list(usual))]
+def _combinations(kinds: list[_Kind], left_out: int, varied: list[int]) -> list[tuple[float, list[float]]]:
+    """States of all kinds but one with their costs: the likeliest combinations of those that vary."""
+    found = [(sum(kind.states[0][1] for k, kind in enumerate(kinds) if k != left_out), [k.states[0][0] for k in kinds])]
     for k in varied:
         if k == left_out:
             continue
-        for before, charges in list(found) if all_of_them else found[:1]:
+        for before, charges in list(found):
             for charge, cost in kinds[k].states[1:]:
                 other = list(charges)
                 other[k] = charge
                 found.append((before - kinds[k].states[0][1] + cost, other))
-        if all_of_them:
-            found = sorted(found, key=lambda item: item[0])[:_MAX_MIXED]
+        found = sorted(found, key=lambda item: item[0])[:_MAX_MIXED]
     return found
 
 
