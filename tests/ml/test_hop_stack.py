@@ -109,3 +109,24 @@ def test_a_prediction_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert again.barrier == plain.barrier
     assert again.model == plain.model
     assert again.relaxed_barrier == found.relaxed_barrier
+
+
+def test_the_command_gives_a_relaxation_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of the models would end it; one that is named holds."""
+    pytest.importorskip("ase", reason="the mlip extra is absent")
+    from click.testing import CliRunner
+
+    from fastin.cli import main
+    from fastin.cli import predict as module
+
+    seen: list[float] = []
+    monkeypatch.setattr(module, "_print_hops", lambda *given: seen.append(given[-1].time_limit))
+    words = ["predict", str(fastin.examples()["LiCl"]), "--hop", *["0", "0", "0", "0.5", "0.5", "0"]]
+    for more in (
+        [],
+        ["--calculator", "relax_support:make"],
+        ["--calculator", "relax_support:make", "--time-limit", "7"],
+    ):
+        assert CliRunner().invoke(main, [*words, *more]).exit_code == 0
+    assert seen[0] < seen[1]
+    assert seen[2] == 7.0

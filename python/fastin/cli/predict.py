@@ -30,6 +30,8 @@ from fastin.runtime.isolate import Failure, isolate
 
 _FEW = 16  # files: more are worth a batch in one process
 
+_LONGEST = 1e7  # seconds
+
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=str))
@@ -47,7 +49,7 @@ _FEW = 16  # files: more are worth a batch in one process
 @click.option(
     "--calculator",
     help="With --hop: relax every atom too, with sevennet, chgnet, mace:PATH or module:factory. The barrier of chgnet "
-    "counts in the prediction; another potential's stands beside.",
+    "counts in the prediction; another potential's stands beside. Without a --time-limit of yours there is none.",
 )
 @click.option(
     "--experiment/--no-experiment",
@@ -93,7 +95,9 @@ def command(
     told = {name: value for name, value in measured.items() if value is not None}
     if told and len(files) + len(formulas) != 1:
         raise click.UsageError("--measured-sigma and --measured-ea are of one sample: give one file or one --formula")
-    given = Limits(time_limit, memory, None)
+    usual = click.get_current_context().get_parameter_source("time_limit") == click.core.ParameterSource.DEFAULT
+    # relaxing takes minutes to hours: the usual limit is that of the models
+    given = Limits(_LONGEST if calculator is not None and usual else time_limit, memory, None)
     if calculator is not None:
         if not hops:
             raise click.UsageError("--calculator relaxes a hop: name one with --hop")
