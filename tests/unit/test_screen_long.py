@@ -81,8 +81,8 @@ def test_streaming_gives_the_plain_table(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_long_tables_have_few_row_groups() -> None:
-    assert [integrity.group_rows(n) for n in (0, 1, 2048, 256 * 2048)] == [2048] * 4
-    assert [integrity.group_rows(n) for n in (256 * 2048 + 1, 10**6, 10**7)] == [4096, 4096, 65536]
+    assert [integrity.group_rows(n) for n in (0, 1, 2048, 128 * 2048)] == [2048] * 4
+    assert [integrity.group_rows(n) for n in (128 * 2048 + 1, 10**6, 10**7)] == [4096, 8192, 131072]
 
 
 def test_bytes_do_not_depend_on_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -285,9 +285,8 @@ def screen(
         path = store.finish(order, prune=prune)
     if renamed:
         log.warning("%d structures share a name with an earlier one; their ids end in #2, #3...", renamed)
-    seconds = time.monotonic() - start
     counts = (store.others, store.dropped, store.replaced)
-    return ScreenResult(path, len(order), store.failed, state.computed, renamed, seconds, *counts)
+    return ScreenResult(path, len(order), store.failed, state.computed, renamed, time.monotonic() - start, *counts)
 
 
 def _collect(

@@ -21,7 +21,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     raise missing_extra("pyarrow", "screen") from error
 
 ROWS = 2048  # of a row group: what a long table is written and read by
-GROUPS = 256  # row groups of a finished table at most: the writer keeps a kilobyte a column for each until the end
+GROUPS = 128  # row groups of a finished table at most: the writer keeps two kilobytes a column for each until the end
 _CONTENT = b"fastin.content"  # key of the digest in the metadata of a table of one row group
 _GROUPS = b"fastin.groups"  # of one of several: SHA-256 of the digests of its row groups
 _DIGEST = "sha256"  # its name among the facts
