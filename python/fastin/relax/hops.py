@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from fastin.transport.legs import Leg
     from fastin.transport.network import TransportNetwork
 
+_PARENT_FORCE = 0.03
+"""eV/A at which the crystal and its shaken supercell stop at the latest, however coarse the bands are."""
+
 
 def relax_hops(
     source: Any,
@@ -79,7 +82,7 @@ def relax_hops(
             landscape, though another leg could be lower; ``"all"``; or numbers of `TransportNetwork.legs`.
         images: between the ends.
         supercell: smallest distance (angstrom) between images of the moving ion, or three multiples of the cell.
-        fmax: largest force at which a band stops, eV/A; ends and the crystal stop at 0.6 of it.
+        fmax: largest force at which a band stops, eV/A; ends stop at 0.6 of it, the crystal too, at 0.03 at the latest.
         climb: whether the highest image climbs to the saddle.
         end_steps: of the optimiser, at most, for the crystal and each end.
         band_steps: at most, for a band.
@@ -266,7 +269,8 @@ class Run:
     ) -> Relaxed:  # fmt: skip
         from fastin.relax.band import relax_cell
 
-        limit, steps = END_SHARE * self.settings.fmax, self.settings.end_steps
+        # a shaken crystal that is let go at large forces has not left the slope yet, and nothing would be said
+        limit, steps = min(END_SHARE * self.settings.fmax, _PARENT_FORCE), self.settings.end_steps
         calculator = self.potential.calculator()
         return relax_cell(calculator, numbers, cell, positions, limit, steps, watch, stage, journal)
 
