@@ -108,30 +108,59 @@ def write_kmcpy(
     """
     if gas.repulsion is not None:
         raise InputError(f"{source}: kMCpy's local barriers hold no pair energies; leave out the repulsion")
-    kt = thermal_energy(temperature)
     smallest = _supercell(gas)
     multiples = smallest if supercell is None else checked_multiples(supercell)
-    grid = np.array(multiples)
-    model, sites = gas.model, len(gas.model.site_energy)
-    cells = np.stack(np.meshgrid(*[np.arange(m) for m in multiples], indexing="ij"), axis=-1).reshape(-1, 3)
+    most = int(np.isfinite(gas.model.hop_energy).sum()) * math.prod(multiples)
+    if most > _MOST_EVENTS:
+        raise InputError(f"{source}: {most} events are too many for kMCpy; give a smaller supercell")
+    cell = _Cells(gas, np.array(multiples))
+    events, rules, prefactor = _hops(cell, source, smallest, thermal_energy(temperature))
+    energy = np.tile(gas.model.site_energy, len(cell.cells))
+    state = _sites_filled(gas, energy, round(gas.ions_per_cell * len(cell.cells)), cell.excluded)
+    frac = cell.frac()
+    files = {
+        "structure.cif": _cif(gas.model.cell * cell.grid[:, None], frac, element, source),
+        "events.json": _dump({"events": events, **_event_lists(events), "index_metadata": _order(len(frac), element)}),
+        "model.json": _dump(_model(rules, source)),
+        "state.json": _dump({"occupations": state}),
+        "input.yaml": _configuration(gas, source, element, temperature, prefactor, cell.grid),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in files]
+
+
+class _Cells:
+    """The sites of a supercell, numbered cell after cell, and which of them exclude each other."""
+
+    def __init__(self, gas: LatticeGas, grid: npt.NDArray[np.int64]) -> None:
+        self.gas = gas
+        self.grid = grid  # (3,) multiples
+        self.cells = np.stack(np.meshgrid(*[np.arange(m) for m in grid], indexing="ij"), axis=-1).reshape(-1, 3)
+        self._wrapped = np.floor(gas.model.site_frac).astype(np.int64)
+        self.excluded: list[set[int]] = [set() for _ in range(len(gas.model.site_energy) * len(self.cells))]
+        for (i, j), image in zip(gas.pairs.index.T.tolist(), gas.pairs.image, strict=True):
+            for cell in self.cells:
+                a, b = self.number(cell, i), self.number(cell + image, j)
+                self.excluded[a].add(b)
+                self.excluded[b].add(a)
+
+    def number(self, cell: npt.NDArray[np.int64], site: int) -> int:
+        a, b, c = ((cell + self._wrapped[site]) % self.grid).tolist()
+        return int(((a * self.grid[1] + b) * self.grid[2] + c) * len(self.gas.model.site_energy) + site)
+
+    def frac(self) -> FloatArray:
+        """(n, 3) fractional coordinates in the supercell."""
+        return ((self.gas.model.site_frac[None] % 1.0 + self.cells[:, None]) / self.grid).reshape(-1, 3)
+
+
+def _hops(
+    cell: _Cells, source: str, smallest: tuple[int, int, int], kt: float
+) -> tuple[list[dict[str, list[int]]], list[dict[str, Any]], float]:
+    """Events and barrier rules of all hops of the supercell, and the attempt frequency (1/s) common to them."""
+    gas, model = cell.gas, cell.gas.model
     open_hops = np.flatnonzero(np.isfinite(model.hop_energy))
-    if len(open_hops) * len(cells) > _MOST_EVENTS:
-        raise InputError(
-            f"{source}: {len(open_hops) * len(cells)} events are too many for kMCpy; give a smaller supercell"
-        )
-    frac = ((model.site_frac[None] % 1.0 + cells[:, None]) / grid).reshape(-1, 3)
-    wrapped = np.floor(model.site_frac).astype(np.int64)
-
-    def number(cell: npt.NDArray[np.int64], site: int) -> int:
-        a, b, c = ((cell + wrapped[site]) % grid).tolist()
-        return int(((a * grid[1] + b) * grid[2] + c) * sites + site)
-
-    excluded: list[set[int]] = [set() for _ in range(len(frac))]
-    for (i, j), image in zip(gas.pairs.index.T.tolist(), gas.pairs.image, strict=True):
-        for cell in cells:
-            a, b = number(cell, i), number(cell + image, j)
-            excluded[a].add(b)
-            excluded[b].add(a)
     prefactor = np.broadcast_to(np.asarray(model.prefactor, dtype=np.float64), (len(model.hop_energy),))
     common = float(prefactor.max(initial=1e13))
     events, rules = [], []
@@ -141,32 +170,20 @@ def write_kmcpy(
         extra = -kt * math.log(float(prefactor[h]) / common)
         there = 1e3 * (float(gas.saddle_energy[h] - model.site_energy[i]) + extra)
         back = 1e3 * (float(gas.saddle_energy[h] - model.site_energy[j]) + extra)
-        for cell in cells:
-            a, b = number(cell, i), number(cell + model.hop_image[h], j)
-            step = (model.site_frac[j] + model.hop_image[h] - model.site_frac[i]) / grid
+        step = (model.site_frac[j] + model.hop_image[h] - model.site_frac[i]) / cell.grid
+        for at in cell.cells:
+            a, b = cell.number(at, i), cell.number(at + model.hop_image[h], j)
             key = (min(a, b), max(a, b))
             if key in seen or a == b or float(np.abs(step).max()) >= 0.5:
-                shape = " x ".join(map(str, multiples))
+                shape = " x ".join(map(str, cell.grid.tolist()))
                 raise InputError(
                     f"{source}: in a {shape} cell a hop is not the shortest way between its sites, or two hops join "
                     f"the same sites; take at least {' x '.join(map(str, smallest))}, or a larger one"
                 )
             seen.add(key)
-            events.append(_event(a, b, excluded))
-            rules += _rules(a, b, excluded, there, back)
-    ions = round(gas.ions_per_cell * len(cells))
-    state = _sites_filled(gas, np.tile(model.site_energy, len(cells)), ions, excluded)
-    files = {
-        "structure.cif": _cif(model.cell * grid[:, None], frac, element, source),
-        "events.json": _dump({"events": events, **_event_lists(events), "index_metadata": _order(len(frac), element)}),
-        "model.json": _dump(_model(rules, source)),
-        "state.json": _dump({"occupations": state}),
-        "input.yaml": _configuration(gas, source, element, temperature, common, grid),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return [folder / name for name in files]
+            events.append(_event(a, b, cell.excluded))
+            rules += _rules(a, b, cell.excluded, there, back)
+    return events, rules, common
 
 
 def _dump(value: Any) -> str:
