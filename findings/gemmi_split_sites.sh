@@ -21,8 +21,8 @@ import gemmi
 from pymatgen.io.cif import CifParser
 
 warnings.simplefilter("ignore")
-# Zr0.758Y0.242O1.879, zirconium 0.19 angstrom off the origin along <111>: N. Ishizawa et al., Acta Cryst. B55, 726 (1999). Oxygen is
-# left at its mean position here.
+# Zr0.758Y0.242O1.879, zirconium off the origin along <111>, as N. Ishizawa et al. describe it (Acta Cryst. B55, 726 (1999)); 0.19 angstrom
+# is this example's amount. Oxygen is left at its mean position here.
 operations = "\n".join(f"'{operation.triplet()}'" for operation in gemmi.SpaceGroup("F m -3 m").operations())
 with open("zirconia.cif", "w") as out:
     out.write(f"""data_zirconia
