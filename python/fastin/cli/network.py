@@ -108,7 +108,10 @@ def _print_summary(row: dict[str, Any]) -> None:
     if row["exact_free_sphere_radii_A"] is not None:
         table.add_row("exact free sphere along a, b, c", f"{_triple(row['exact_free_sphere_radii_A'])} Å")
         table.add_row("exact in 1, 2, 3 dimensions", f"{_triple(row['exact_percolation_radii_A'])} Å")
-    channels = ", ".join(f"{c['dimensionality']}D ({c['n_sites']} voids)" for c in row["channels"]) or "none"
+    channels = (
+        ", ".join(f"{c['dimensionality']}D ({c['n_sites']} void{'s' * (c['n_sites'] != 1)})" for c in row["channels"])
+        or "none"
+    )
     table.add_row(f"channels for a probe of {number(row['probe_radius_A'], 3)} Å", channels)
     if row["recovery_rate"] is not None:
         table.add_row("mobile sites found by the voids", f"{100 * row['recovery_rate']:.0f} %")

@@ -381,7 +381,14 @@ def _facts(crystal: Any, network: Any, barriers: Any) -> list[tuple[str, str]]:
         facts += [
             ("free sphere", f"{free} Å"),
             ("largest void", f"{network.largest_sphere_radius:.3f} Å"),
-            ("network", f"{len(network.site_radius)} voids, {len(network.edge_length)} bottlenecks"),
+            (
+                "network",
+                f"{_counted(len(network.site_radius), 'void')}, {_counted(len(network.edge_length), 'bottleneck')}",
+            ),
             ("channels", f"{widest}D for a probe of {network.probe_radius:.3f} Å"),
         ]
     return facts
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
