@@ -152,7 +152,8 @@ class _Cells:
 
     def frac(self) -> FloatArray:
         """(n, 3) fractional coordinates in the supercell."""
-        return ((self.gas.model.site_frac[None] % 1.0 + self.cells[:, None]) / self.grid).reshape(-1, 3)
+        frac: FloatArray = (self.gas.model.site_frac[None] % 1.0 + self.cells[:, None]) / self.grid
+        return frac.reshape(-1, 3)
 
 
 def _hops(
