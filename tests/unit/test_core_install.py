@@ -24,6 +24,19 @@ sys.meta_path.insert(0, Absent())
 FILE = str(fastin.examples()["LiCl"])
 
 
+def without_extras(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "sitecustomize.py").write_text(BLOCK)
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, "-m", "fastin", *words],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": path},
+        timeout=300,
+    )
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -42,38 +55,20 @@ FILE = str(fastin.examples()["LiCl"])
     ids=lambda words: " ".join(words[:1] + words[2:]),
 )
 def test_commands_of_a_plain_install(words: list[str], tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(BLOCK)
-    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-m", "fastin", *words],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": path},
-        timeout=300,
-    )
+    done = without_extras(words, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout or done.stderr
 
 
 def test_a_missing_extra_is_named(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(BLOCK)
-    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    (tmp_path / "a.toml").write_text("[data]\npath = 'x'\n")
     for words, extra in (
         (["view", FILE, "--png", "a.png"], "view"),
         (["screen", FILE, "-o", "a.parquet"], "screen"),
         (["relax", FILE], "mlip"),
         (["train", "a.toml"], "ml"),
     ):
-        (tmp_path / "a.toml").write_text("[data]\npath = 'x'\n")
-        done = subprocess.run(
-            [sys.executable, "-m", "fastin", *words],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": path},
-            timeout=300,
-        )
+        done = without_extras(words, tmp_path)
         assert done.returncode in (1, 2), (words, done.stderr)
         assert f"fastin[{extra}]" in done.stderr, (words, done.stderr)
         assert "Traceback" not in done.stderr

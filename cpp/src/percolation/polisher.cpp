@@ -92,6 +92,41 @@ GridLandscape::Label Polisher::label_at(const Vec3& frac) {
   return {drained.basin, cell + drained.cell};
 }
 
+std::vector<GridLandscape::Label> Polisher::labels_at(const Vec3& frac) {
+  constexpr double kTouches = 0.1;  // of a grid step
+  const GridView& grid = landscape_.grid();
+  std::int32_t voxel;
+  Int3 cell;
+  const double lowest = lowest_corner(frac, &voxel, &cell);
+  std::vector<GridLandscape::Label> labels{label_at(frac)};
+  const auto minimum = [&](const GridLandscape::Label& label) {
+    return minimum_of(label.basin).frac + to_vec(label.cell);
+  };
+  Int3 low, high;
+  for (int a = 0; a < 3; ++a) {
+    const double at = frac[a] * grid.shape[a];
+    low[a] = static_cast<std::int32_t>(std::floor(at - kTouches));
+    high[a] = static_cast<std::int32_t>(std::floor(at + kTouches)) + 1;
+  }
+  for (std::int32_t i = low.x; i <= high.x; ++i) {
+    for (std::int32_t j = low.y; j <= high.y; ++j) {
+      for (std::int32_t k = low.z; k <= high.z; ++k) {
+        Int3 p{i, j, k};
+        const Int3 home = grid.wrap(p);
+        const std::int32_t v = grid.ravel(p);
+        if (grid.at(v) > lowest + kLevelTie) continue;
+        const GridLandscape::Label drained = landscape_.label(v);
+        const GridLandscape::Label label{drained.basin, home + drained.cell};
+        const bool known = std::any_of(labels.begin(), labels.end(), [&](const GridLandscape::Label& l) {
+          return l.basin == label.basin && l.cell == label.cell;
+        });
+        if (!known && same_point(minimum(label), minimum(labels[0]))) labels.push_back(label);
+      }
+    }
+  }
+  return labels;
+}
+
 BasinEdge Polisher::drained_edge(const Vec3& grid_point, const Vec3& end) {
   Int3 cell;
   const GridLandscape::Label from = landscape_.label(landscape_.grid().nearest(grid_point, &cell));

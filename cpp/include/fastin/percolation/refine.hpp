@@ -154,6 +154,10 @@ class Polisher {
   std::vector<Vec3> chain_to_minimum(const Vec3& frac);
   // Basin and cell that a point drains to: through the lowest corner of the grid cell around it.
   GridLandscape::Label label_at(const Vec3& frac);
+  // The same, with the other basins of the same minimum that a point next to this one, or the image of this
+  // one under rounding, would be read in: through grid points as low, of this cell or one that it all but
+  // touches.
+  std::vector<GridLandscape::Label> labels_at(const Vec3& frac);
   // The basins that the two ends of a hop drain to.
   BasinEdge edge_of(const Hop& hop);
   // Basin of a grid point of a string, and the one that the string's end settled in.
