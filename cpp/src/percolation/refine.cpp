@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string>
 
 #include "fastin/base/error.hpp"
@@ -41,7 +42,7 @@ class Refiner {
 
   RefinedPercolation run() {
     std::vector<std::int32_t> all(landscape_.minima().size());
-    for (std::size_t b = 0; b < all.size(); ++b) all[b] = static_cast<std::int32_t>(b);
+    std::iota(all.begin(), all.end(), 0);
     const StationaryPoint lowest = polisher_.lowest_minimum(all);
     result_.minimum = lowest.frac;
     wrap_frac(result_.minimum);
@@ -141,27 +142,24 @@ class Refiner {
   void decide_as_known() {
     final_ = true;
     std::vector<Item> items, wanted;
-    do {
+    for (bool all = !everything_; all != everything_;) {  // once more where it begins to look at all passes
+      all = everything_;
       collect(&items);
       incomplete_ = false;
-      const bool all = everything_;
       run_levels(items, &wanted);
-      if (all == everything_) break;
-    } while (true);
+    }
   }
 
   // Every pass below the highest level's window, with the best knowledge of its energy.
   void collect(std::vector<Item>* items) {
     items->clear();
     double top = everything_ ? kInfinity : -kInfinity;
-    for (std::size_t d = 0; d < 3; ++d) {
-      for (const double level : {energy_[d], result_.levels[d].grid_energy}) {
-        if (std::isfinite(level)) top = std::max(top, level + margin(level));
-      }
-    }
-    for (const double level : kept_levels_) {
+    const auto include = [&](double level) {
       if (std::isfinite(level)) top = std::max(top, level + margin(level));
-    }
+    };
+    std::for_each(energy_.begin(), energy_.end(), include);
+    for (const RefinedLevel& level : result_.levels) include(level.grid_energy);
+    std::for_each(kept_levels_.begin(), kept_levels_.end(), include);
     const auto& passes = landscape_.passes();
     const auto above = [](double energy, const GridLandscape::Pass& pass) { return energy < pass.energy; };
     const auto count =
@@ -172,11 +170,9 @@ class Refiner {
       const auto pass = static_cast<std::int32_t>(i);
       const PassState& s = states_[i];
       if (s.state == State::raw) {
-        const bool near = !final_ && in_window(passes[i].energy);
-        const double below = near ? reach(i) : 0.0;
-        const bool unsure = near && below > kLevelTie;
-        const double energy = unsure ? passes[i].energy - below : passes[i].energy;
-        items->push_back({energy, pass, kByArms, unsure});
+        const double below = !final_ && in_window(passes[i].energy) ? reach(i) : 0.0;
+        const bool unsure = below > kLevelTie;
+        items->push_back({passes[i].energy - (unsure ? below : 0.0), pass, kByArms, unsure});
         continue;
       }
       for (std::size_t h = 0; h < s.hops.size(); ++h) {
@@ -334,8 +330,7 @@ class Refiner {
       for (const GridLandscape::Label& b : polisher_.labels_at(hop.ends[1])) {
         s->hops.push_back(hop);
         s->edges.push_back({a.basin, b.basin, b.cell - a.cell});
-        look_for_slope(a.basin, hop.energy);
-        look_for_slope(b.basin, hop.energy);
+        for (const std::int32_t basin : {a.basin, b.basin}) look_for_slope(basin, hop.energy);
       }
     }
   }
