@@ -12,9 +12,9 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from fastin import examples
+from fastin.crystal.combinations import Kind, nearest_to_neutral, neutral
 from fastin.crystal.crystal import Crystal
 from fastin.crystal.elements import element, numbers_by_symbol, symbol
-from fastin.crystal.oxidation import _Kind, _nearest_to_neutral, _neutral
 from fastin.crystal.state_likelihood import state_costs
 
 
@@ -165,11 +165,11 @@ def test_given_states_come_first(tmp_path: Path) -> None:
 def test_the_search_is_bounded() -> None:
     """Fourteen elements of five states each and no neutral sum: the search gives up, in bounded time."""
     many = (23, 24, 25, 26, 27, 28, 42, 44, 73, 74, 75, 76, 77, 92)
-    kinds = [_Kind(z, 1.0 + 0.137 * k, state_costs(z, ((8, 1.0),))) for k, z in enumerate(many)]
-    kinds.append(_Kind(8, 20.123456, ((-2.0, 0.0),)))
+    kinds = [Kind(z, 1.0 + 0.137 * k, state_costs(z, ((8, 1.0),))) for k, z in enumerate(many)]
+    kinds.append(Kind(8, 20.123456, ((-2.0, 0.0),)))
     start = time.perf_counter()
-    assert _neutral(kinds, 1e-9) == []
-    nearest = _nearest_to_neutral(kinds)
+    assert neutral(kinds, 1e-9) == []
+    nearest = nearest_to_neutral(kinds)
     assert time.perf_counter() - start < 5.0
     assert len(nearest) == len(kinds)
 

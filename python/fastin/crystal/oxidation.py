@@ -32,35 +32,31 @@ from fastin.crystal.bonding import (
     row_pairs,
     tables,
 )
+from fastin.crystal.combinations import VARIABLE, Kind, between, combinations, nearest_to_neutral, neutral
 from fastin.crystal.elements import species_name, symbol
-from fastin.crystal.state_likelihood import Surroundings, redox_cost, state_costs
+from fastin.crystal.state_likelihood import LIMITED, Surroundings, redox_cost, state_costs
 from fastin.crystal.warnings import CrystalWarning
 from fastin.runtime.arrays import sum_by
 
 __all__ = ["CLOSED_SHELL", "Assignment", "assign_oxidation_states"]
 
-_VARIABLE = frozenset(
-    {*range(22, 30), *range(40, 48), *range(73, 80), 50, 51, 58, 59, 62, 63, 65, 69, 70, 81, 82, 83, 92, 93, 94}
-)
 _REDOX = frozenset({23, 24, 25, 26, 27, 28, 29, 42, 44, 45, 75, 76, 77})  # change their valence with composition
 _NEUTRAL = 1e-4  # e a cell
 _ROUNDING = 2e-3  # of the anions' charge: what rounded occupancies can miss
+_SOLUBLE = _REDOX | {22}  # they replace each other in solid solutions
+_SAME = 2e-3  # A: mean distances of shells that were never relaxed
 _RESIDUE_SHARE = 0.02  # of the positive charge: what refined vacancies can miss
+_OPPOSED = 4.0  # redox cost (a volt beyond the free 0.4) from which the only neutral whole states are doubted
 _UNHEARD = 9.0  # cost of a state that nobody would name
 _PRESCRIBED = 6.0  # cost of a polyanion's centre in another state than its bonds say, beside its frequency
-_WINDOW = 16.0  # cost above the cheapest up to which neutral combinations are kept for the bonds to judge
 _DOUBTED = 13.0  # cost above the unconstrained optimum from which whole states are doubted
 _RESIDUE = 19.0  # cost of charges that do not balance: an atom is missing rather than Cl3+ there
 _MIXED = 4.0  # cost of mixed valence
-_APART = 4.0  # further cost where the two states are more than one apart (Tl+ and Tl3+): they would order
 _STRAINED = 5.0  # cost above the unconstrained optimum from which mixed valence is weighed against whole states
 _CLEAR = 12.0  # cost by which a combination leads the next one where it stands alone
 _STRAINED_ALONE = 20.0  # the same where one combination alone is neutral
 _AS_LIKELY = math.log(4.0)
 _MENTIONED = math.log(100.0)
-_MAX_NODES = 20000  # search nodes; reached by no crystal known, it bounds the time
-_MAX_KEPT = 200
-_MAX_MIXED = 64  # combinations of the other elements' states, the likeliest, in which one element is averaged
 
 
 class Assignment(NamedTuple):
@@ -77,15 +73,6 @@ class Assignment(NamedTuple):
     residue: float
     notes: tuple[str, ...] = ()
     warnings: tuple[CrystalWarning, ...] = ()
-
-
-class _Kind(NamedTuple):
-    """Rows of one element that play the same part."""
-
-    number: int
-    amount: float  # atoms a cell, occupancies counted
-    states: tuple[tuple[float, float], ...]  # (charge, cost), cheapest first
-    shared: bool = False  # an anion whose charge may lie between its shell's and none
 
 
 class _Answer(NamedTuple):
@@ -164,7 +151,7 @@ def _disregarded(judge: _Judge) -> str:
     return f"no likely states are neutral with the bonds of {names} in this crystal; those taken disregard them"
 
 
-def _kinds(rows: Rows, parts: Parts) -> tuple[list[_Kind], NDArray[np.int64]]:
+def _kinds(rows: Rows, parts: Parts) -> tuple[list[Kind], NDArray[np.int64]]:
     """Rows by element, part and prescribed state, and the states that each kind may have."""
     labels: dict[tuple[int, bool, float, bool], int] = {}
     prescribed = np.where(np.isnan(parts.charge), 99.0, parts.charge)
@@ -185,7 +172,7 @@ def _kinds(rows: Rows, parts: Parts) -> tuple[list[_Kind], NDArray[np.int64]]:
             states = state_costs(z, around)
             if charge != 99.0:
                 states = ((charge, 0.0), *((q, cost + _PRESCRIBED) for q, cost in states if q != charge))
-        kinds.append(_Kind(z, amount, states or ((0.0, 0.0),), shared))
+        kinds.append(Kind(z, amount, states or ((0.0, 0.0),), shared))
     return kinds, kind_of_row
 
 
@@ -195,32 +182,58 @@ def _kinds(rows: Rows, parts: Parts) -> tuple[list[_Kind], NDArray[np.int64]]:
 class _Judge:
     """Full costs of combinations: frequencies, redox order, and the bonds of every kind of cation with a choice."""
 
-    def __init__(self, rows: Rows, parts: Parts, kinds: list[_Kind], kind_of_row: NDArray[np.int64]) -> None:
+    def __init__(self, rows: Rows, parts: Parts, kinds: list[Kind], kind_of_row: NDArray[np.int64]) -> None:
         self.kinds = kinds
         self.open = [k for k, kind in enumerate(kinds) if len(kind.states) > 1 and kind.states[0][1] > 0.0]
         anions = {kind.number for kind in kinds if kind.states[0][0] < 0.0}
         centres = any(kind.number in NONMETALS and kind.states[0][0] > 0.0 for kind in kinds)
         self._oxide = anions == {8} and not centres
-        variable = [k for k in self.open if kinds[k].number in _VARIABLE]
-        self.solution = len(variable) > 1 and _share_a_site(rows, kind_of_row, variable)
+        variable = [k for k in self.open if kinds[k].number in VARIABLE]
         self.anion = parts.anion
         self._from = (rows, parts, kinds, kind_of_row)
         self._around: dict[int, Surroundings] | None = None
+        self.solution = len(variable) > 1 and (_share_a_site(rows, kind_of_row, variable) or self._unrelaxed(variable))
         self._known: dict[tuple[int, float], float] = {}
 
     def redox(self, charges: list[float]) -> float:
         return redox_cost([(self.kinds[k].number, charges[k]) for k in self.open], self._oxide)
 
-    def bonds(self, charges: list[float]) -> float:
+    @property
+    def around(self) -> dict[int, Surroundings]:
         if self._around is None:
             self._around = _surroundings(*self._from, self.open)
+        return self._around
+
+    def bonds(self, charges: list[float]) -> float:
         total = 0.0
         for k in self.open:
             key = (k, charges[k])
             if key not in self._known:
-                self._known[key] = self._around[k].cost(charges[k])
+                self._known[key] = self.around[k].cost(charges[k])
             total += self._known[key]
         return total
+
+    def sound(self, charges: list[float]) -> bool:
+        """Whether every state is one that the element is known for, beside these anions and in such a shell."""
+        known = all(dict(kind.states)[charge] < _UNHEARD for kind, charge in zip(self.kinds, charges, strict=True))
+        return known and not any(
+            self.kinds[k].number in LIMITED and self.around[k].no_such_shell(charges[k]) for k in self.open
+        )
+
+    def _unrelaxed(self, variable: list[int]) -> bool:
+        """Whether metals of easily variable valence have one shell: an ordered cell of a solid solution, not relaxed.
+
+        Its distances are averages, and tell the metals apart as little as those of a shared site.
+        """
+        around = self.around
+        shells = {k: around[k].shell() for k in variable if self.kinds[k].number in _SOLUBLE}
+        found = False
+        for k, (count, mean) in shells.items():
+            same = [j for j, (n, d) in shells.items() if n == count > 0 and abs(d - mean) < _SAME]
+            if len(same) > 1:
+                around[k].doubt(self.kinds[k].amount / sum(self.kinds[j].amount for j in same))
+                found = True
+        return found
 
 
 def _share_a_site(rows: Rows, kind_of_row: NDArray[np.int64], kinds: list[int]) -> bool:
@@ -232,23 +245,23 @@ def _share_a_site(rows: Rows, kind_of_row: NDArray[np.int64], kinds: list[int]) 
 def _likeliest(judge: _Judge, tolerance: float) -> _Answer | None:
     """The likeliest neutral combination of known states, and what else would do; None if there is none."""
     kinds = judge.kinds
-    found = _neutral(kinds, tolerance)
+    found = neutral(kinds, tolerance)
     if not found:
         return None
     least = sum(kind.states[0][1] for kind in kinds)
     if len(found) == 1 and not judge.solution:
         cost, charges = found[0]
-        if _sound(kinds, charges) and cost + judge.redox(charges) - least < _STRAINED_ALONE:
-            return _Answer(charges, cost)
+        if judge.sound(charges) and cost + judge.redox(charges) - least < _STRAINED_ALONE:
+            return _Answer(charges, cost, doubt=_opposed(judge, charges, cost, tolerance))
     judged = [(cost + judge.redox(charges) + judge.bonds(charges), charges) for cost, charges in found]
     if judge.solution:
-        judged += _averages(judge, _VARIABLE, 0.0, tolerance)[:2]
+        judged += _averages(judge, VARIABLE, 0.0, tolerance)[:2]
     judged.sort(key=lambda item: item[0])
     cost, taken = judged[0]
     if not judge.solution:
-        alone = _sound(kinds, taken) and (len(judged) == 1 or judged[1][0] - cost > _CLEAR)
+        alone = judge.sound(taken) and (len(judged) == 1 or judged[1][0] - cost > _CLEAR)
         if cost - least > (_STRAINED_ALONE if alone else _STRAINED):
-            mixed = _mixed_valence(judge, _VARIABLE)
+            mixed = _mixed_valence(judge, VARIABLE)
             if mixed is not None and mixed.cost < cost:
                 return mixed
     notes = _averaged(kinds, taken)
@@ -264,47 +277,22 @@ def _likeliest(judge: _Judge, tolerance: float) -> _Answer | None:
     return _Answer(taken, cost, notes, doubt)
 
 
-def _sound(kinds: list[_Kind], charges: list[float]) -> bool:
-    """Whether every state is one that the element is known for, beside these anions and with these bonds."""
-    return all(dict(kind.states)[charge] < _UNHEARD for kind, charge in zip(kinds, charges, strict=True))
-
-
-def _neutral(kinds: list[_Kind], tolerance: float) -> list[tuple[float, list[float]]]:
-    """Neutral combinations of known states with their costs, the cheapest first; those far costlier are left out."""
-    order = sorted(range(len(kinds)), key=lambda k: len(kinds[k].states))
-    low, high = _reach(kinds, order)
-    least = [0.0] * (len(order) + 1)
-    for at in range(len(order) - 1, -1, -1):
-        least[at] = least[at + 1] + kinds[order[at]].states[0][1]
-    chosen = [0.0] * len(kinds)
-    found: list[tuple[float, list[float]]] = []
-    cheapest = math.inf
-    nodes = 0
-
-    def descend(at: int, total: float, cost: float) -> None:
-        nonlocal nodes, cheapest
-        nodes += 1
-        if cost + least[at] > cheapest + _WINDOW or nodes > _MAX_NODES:
-            return
-        if at == len(order):
-            if abs(total) <= tolerance:
-                cheapest = min(cheapest, cost)
-                found.append((cost, list(chosen)))
-            return
-        if total + low[at] > tolerance or total + high[at] < -tolerance:
-            return
-        kind = kinds[order[at]]
-        for charge, price in kind.states:
-            chosen[order[at]] = charge
-            descend(at + 1, total + kind.amount * charge, cost + price)
-
-    descend(0, 0.0, 0.0)
-    found.sort(key=lambda item: item[0])
-    return [item for item in found[:_MAX_KEPT] if item[0] <= cheapest + _WINDOW]
+def _opposed(judge: _Judge, charges: list[float], cost: float, tolerance: float) -> str:
+    """What is said where the one neutral combination of whole states puts an oxidant beside what it oxidises."""
+    redox = judge.redox(charges)
+    if redox < _OPPOSED:
+        return ""
+    found = _averages(judge, _REDOX, _MIXED, tolerance)
+    if not found or found[0][0] > cost + redox + judge.bonds(charges):
+        return ""
+    other = found[0][1]
+    differing = [k for k in range(len(charges)) if charges[k] != other[k]]
+    taken, likelier = _named(judge.kinds, charges, differing), _named(judge.kinds, other, differing)
+    return f"oxidation states {taken} taken, of which one would oxidise the other; mixed valence {likelier} is likelier"
 
 
 def _surroundings(
-    rows: Rows, parts: Parts, kinds: list[_Kind], kind_of_row: NDArray[np.int64], wanted: list[int]
+    rows: Rows, parts: Parts, kinds: list[Kind], kind_of_row: NDArray[np.int64], wanted: list[int]
 ) -> dict[int, Surroundings]:
     """Distances to the anions around each of the wanted kinds of cation."""
     source, at, distance = row_pairs(rows, math.inf)
@@ -328,27 +316,16 @@ def _surroundings(
     return found
 
 
-def _named(kinds: list[_Kind], charges: list[float], of: list[int]) -> str:
+def _named(kinds: list[Kind], charges: list[float], of: list[int]) -> str:
     chi = tables().chi
     several = sorted(of, key=lambda k: float(chi[kinds[k].number]))
     return " ".join(dict.fromkeys(species_name(kinds[k].number, charges[k]) for k in several))
 
 
-def _reach(kinds: list[_Kind], order: list[int]) -> tuple[list[float], list[float]]:
-    """Lowest and highest charge that the kinds from each place of the order on can add up to."""
-    low = [0.0] * (len(order) + 1)
-    high = [0.0] * (len(order) + 1)
-    for at in range(len(order) - 1, -1, -1):
-        kind = kinds[order[at]]
-        low[at] = low[at + 1] + kind.amount * min(q for q, _ in kind.states)
-        high[at] = high[at + 1] + kind.amount * max(q for q, _ in kind.states)
-    return low, high
-
-
 # --------------------------------------------------------------------------------------------- no neutral combination
 
 
-def _shared(kinds: list[_Kind]) -> _Answer | None:
+def _shared(kinds: list[Kind]) -> _Answer | None:
     """Nets of bonds between anions (graphite layers, borides): they share what the cations give."""
     usual = [kind.states[0][0] for kind in kinds]
     free = [k for k, kind in enumerate(kinds) if kind.shared]
@@ -366,11 +343,11 @@ def _shared(kinds: list[_Kind]) -> _Answer | None:
 def _without_neutral(judge: _Judge, vacant: bool) -> _Answer:
     """Mixed valence, or the combination nearest to neutrality; a composition with vacancies may miss it by 2 %."""
     kinds = judge.kinds
-    nearest = _nearest_to_neutral(kinds)
+    nearest = nearest_to_neutral(kinds)
     residue = sum(k.amount * q for k, q in zip(kinds, nearest, strict=True))
     positive = sum(k.amount * q for k, q in zip(kinds, nearest, strict=True) if q > 0)
     near = abs(residue) <= _RESIDUE_SHARE * positive
-    allowed = _REDOX if vacant and near else _VARIABLE
+    allowed = _REDOX if vacant and near else VARIABLE
     mixed = _mixed_valence(judge, allowed)
     if mixed is not None:
         return mixed
@@ -391,7 +368,7 @@ def _mixed_valence(judge: _Judge, allowed: frozenset[int]) -> _Answer | None:
     return _Answer(charges, cost, _averaged(judge.kinds, charges))
 
 
-def _averaged(kinds: list[_Kind], charges: list[float]) -> tuple[str, ...]:
+def _averaged(kinds: list[Kind], charges: list[float]) -> tuple[str, ...]:
     """A note for every element whose state is an average."""
     return tuple(
         f"mixed valence: {symbol(kind.number)} has the average state {charge:+.3g}"
@@ -413,10 +390,10 @@ def _averages(
     for at in judge.open:
         if kinds[at].number not in allowed:
             continue
-        for cost, charges in _combinations(kinds, at, judge.open):
+        for cost, charges in combinations(kinds, at, judge.open):
             rest = sum(k.amount * q for k, q in zip(kinds, charges, strict=True)) - kinds[at].amount * charges[at]
             needed = -rest / kinds[at].amount
-            own = _between(kinds[at], needed)
+            own = between(kinds[at], needed)
             if own is None or cost + own + price >= best + _AS_LIKELY:
                 continue
             if abs(needed - round(needed)) * kinds[at].amount <= tolerance:
@@ -427,56 +404,3 @@ def _averages(
             found.append((full, charges))
     found.sort(key=lambda item: item[0])
     return found
-
-
-def _combinations(kinds: list[_Kind], left_out: int, varied: list[int]) -> list[tuple[float, list[float]]]:
-    """States of all kinds but one with their costs: the likeliest combinations of those that vary."""
-    found = [(sum(kind.states[0][1] for k, kind in enumerate(kinds) if k != left_out), [k.states[0][0] for k in kinds])]
-    for k in varied:
-        if k == left_out:
-            continue
-        for before, charges in list(found):
-            for charge, cost in kinds[k].states[1:]:
-                other = list(charges)
-                other[k] = charge
-                found.append((before - kinds[k].states[0][1] + cost, other))
-        found = sorted(found, key=lambda item: item[0])[:_MAX_MIXED]
-    return found
-
-
-def _between(kind: _Kind, needed: float) -> float | None:
-    """Cost of an average state: linear between those below and above; None outside the known ones."""
-    below = max(((q, c) for q, c in kind.states if 0 < q <= needed + 1e-9), default=None)
-    above = min(((q, c) for q, c in kind.states if q >= needed - 1e-9 and q > 0), default=None)
-    if below is None or above is None:
-        return None
-    gap = above[0] - below[0]
-    share = (needed - below[0]) / gap if gap > 0 else 0.0
-    return (1 - share) * below[1] + share * above[1] + (_APART if gap > 1 else 0.0)
-
-
-def _nearest_to_neutral(kinds: list[_Kind]) -> list[float]:
-    """Combination with the smallest residue, the likeliest of equals; only metals of variable valence are varied."""
-    kinds = [k if k.number in _VARIABLE else k._replace(states=k.states[:1]) for k in kinds]
-    order = sorted(range(len(kinds)), key=lambda k: len(kinds[k].states))
-    low, high = _reach(kinds, order)
-    chosen = [0.0] * len(kinds)
-    best: tuple[float, float, list[float]] = (math.inf, math.inf, [k.states[0][0] for k in kinds])
-    nodes = 0
-
-    def descend(at: int, total: float, cost: float) -> None:
-        nonlocal best, nodes
-        nodes += 1
-        if at == len(order):
-            if (round(abs(total), 6), cost) < best[:2]:
-                best = (round(abs(total), 6), cost, list(chosen))
-            return
-        if max(total + low[at], -(total + high[at])) > best[0] + 1e-6 or nodes > _MAX_NODES:
-            return
-        kind = kinds[order[at]]
-        for charge, price in kind.states:
-            chosen[order[at]] = charge
-            descend(at + 1, total + kind.amount * charge, cost + kind.amount * price)
-
-    descend(0, 0.0, 0.0)
-    return best[2]

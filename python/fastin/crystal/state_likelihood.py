@@ -6,6 +6,7 @@
 * Bond valence sums: V = sum of exp((R0 - d) / b) with the softBV parameters of the pair (element, state, anion). In
   relaxed and measured crystals V / state is 0.94 +- 0.09 where the state is right. Pairs without parameters take the
   R0 of O'Keeffe and Brese, J. Am. Chem. Soc. 113, 3226 (1991), b 0.37 A, which is worth less: 1.00 +- 0.20.
+* Coordination: Cr6+, Mn5+ to Mn7+ and Fe6+ are held by tetrahedra alone, Pd2+ and Pt2+ by no two anions.
 * Redox order: an ion that would oxidise its neighbour is no likely neighbour. A combination pays for the largest
   difference between the standard potential of an ion's reduction and that of another element's reduction to the state
   that it has: Ni4+ beside Ti2+, Bi5+ beside V3+, Mn4+ beside W5+.
@@ -22,10 +23,22 @@ from numpy.typing import NDArray
 
 from fastin.crystal.elements import DATA, element, numbers_by_symbol
 
-# States beside those of `elements.csv` in which crystals are known: K3MnO4, K2MnO4, SrFeO3, K2FeO4, KRuO4, NaOsO3...
+# States beside those of `elements.csv` in which crystals are known: K3MnO4, K2MnO4, SrFeO3, K2FeO4, KRuO4, NaOsO3,
+# PdCoO2...
 _ALSO = {
-    **{25: (5, 6), 26: (4, 6), 43: (5,), 44: (7,), 76: (5, 6, 7, 8), 77: (6,), 78: (5,), 79: (1, 5), 93: (4, 6, 7)},
-    **{94: (3, 6), 95: (4,)},
+    **{
+        25: (5, 6),
+        26: (4, 6),
+        43: (5,),
+        44: (7,),
+        46: (1,),
+        76: (5, 6, 7, 8),
+        77: (6,),
+        78: (1, 5),
+        79: (1, 5),
+        93: (4, 6, 7),
+    },
+    **{79: (1, 5), 93: (4, 6, 7), 94: (3, 6), 95: (4,)},
 }
 # States that are counted in metallic compounds or as averages, but that no single ion has: La2+ to Tb2+ of metallic
 # halides, Sc2+, Y2+; In2+, Ga2+, Ge3+, Sn3+, which are two ions in one formula; S2+, Se2+, Te2+ and Cl+, Cl3+, Br+, I+
@@ -42,6 +55,15 @@ _FIT = (0.94, 0.09)  # V / state with parameters of the state: mean, standard de
 _ROUGH_FIT = (1.00, 0.20)  # with parameters of the element
 _ROUGH_B = 0.37  # A
 _WORST = 8.0  # cost of bonds that fit no better: beyond it the model of the crystal is in doubt, not the state
+_SHELL = 1.25  # times the shortest distance: anions of the first shell
+# Lowest state of small d0 to d2 ions that only tetrahedra hold (Shannon 1976 lists no other), and of metals that are
+# square planar, never between two anions alone: those are d10 and d9, Cu+, Ag+, Au+, Pd+, Pt+ (R. D. Shannon,
+# D. B. Rogers, C. T. Prewitt, Inorg. Chem. 10, 713 (1971)).
+_TETRAHEDRAL = {24: 6, 25: 5, 26: 6}
+_LINEAR = frozenset({46, 78})  # Pd+ and Pt+ are known between two oxygen atoms only
+_PLANAR = {46: 2, 78: 2, 79: 3}
+LIMITED = frozenset({*_TETRAHEDRAL, *_PLANAR})  # atomic numbers whose states say something of their shells
+_NO_SUCH_SHELL = 8.0  # cost of a state whose coordination is not known
 _NO_BONDS = 0.5  # cost where nothing is known: that of a fit one standard deviation off
 # Co-O of softBV misses LiCoO2 (Co3+ 6 x 1.921 A; Akimoto et al., J. Solid State Chem. 141, 298 (1998)) and BaCoO3
 # (Co4+ 6 x 1.874 A; Taguchi et al., Acta Cryst. B33, 1299 (1977)) by a fifth: R0 that gives them their states.
@@ -93,6 +115,8 @@ def _frequencies() -> dict[tuple[int, int], dict[int, int]]:
 def _probabilities(number: int, anion: int) -> dict[int, float]:
     facts = element(number)
     states = sorted(q for q in {*facts.usual_states, *facts.common_states, *_ALSO.get(number, ())} if q > 0)
+    if number in _LINEAR and anion not in (0, 8):
+        states = states[1:]  # without Pd+ and Pt+
     overall = _frequencies().get((number, 0), {})
     total = sum(overall.get(q, 0) for q in states)
     base = {q: overall.get(q, 0) / total if total else 1.0 / len(states) for q in states}
@@ -172,6 +196,28 @@ class Surroundings:
         self._weight = weight
         self._shells = shells
 
+    def shell(self) -> tuple[int, float]:
+        """Number of the nearest anions, those within 1.25 times the shortest distance, and their mean distance (A)."""
+        if not self._shells:
+            return 0, 0.0
+        distance = np.concatenate([d for d, _ in self._shells.values()])
+        weight = np.concatenate([w for _, w in self._shells.values()])
+        near = distance < _SHELL * distance.min()
+        total = float(weight[near].sum())
+        return round(total), float(distance[near] @ weight[near]) / total
+
+    def no_such_shell(self, state: float) -> bool:
+        """Whether no crystal is known where an ion of this state has so many neighbours."""
+        count = self.shell()[0]
+        if self._number in _LINEAR and state < 2.0:
+            return count != 2
+        above = _TETRAHEDRAL.get(self._number, 99) if count > 4 else _PLANAR.get(self._number, 99) if count == 2 else 99
+        return state >= above
+
+    def doubt(self, trust: float) -> None:
+        """Weighs the distances by this share at most."""
+        self._weight = min(self._weight, trust)
+
     def valence(self, state: int) -> tuple[float, bool] | None:
         """Bond valence sum for a state, and whether its own parameters served; None where some are missing."""
         total, exact = 0.0, True
@@ -184,7 +230,11 @@ class Surroundings:
         return total, exact
 
     def cost(self, state: float) -> float:
-        """-ln of the likelihood of these distances for a state, up to a constant; between two states interpolated."""
+        """-ln of the likelihood of this shell for a state, up to a constant."""
+        return self._fit(state) + (_NO_SUCH_SHELL if self.no_such_shell(state) else 0.0)
+
+    def _fit(self, state: float) -> float:
+        """The same of the distances alone; between two states interpolated."""
         low = math.floor(state + 1e-6)
         part = max(0.0, state - low)
         found = self.valence(low) if low > 0 else None
