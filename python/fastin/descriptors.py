@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastin.crystal.warnings import CrystalWarning, merge_warnings, refuse_severe
 from fastin.errors import FastinError, InputError
+from fastin.runtime.arguments import checked_arguments
 from fastin.runtime.openmp import _core
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Descriptors(dict[str, float]):
     warnings: tuple[CrystalWarning, ...] = ()
 
 
+@checked_arguments
 def describe(
     source: Any,
     ion: IonName | None = None,

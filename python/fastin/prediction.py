@@ -15,6 +15,7 @@ import numpy as np
 from fastin.crystal.warnings import CrystalWarning, merge_warnings, refuse_severe
 from fastin.errors import ConvergenceError, FastinError, InputError
 from fastin.ml._require import require
+from fastin.runtime.arguments import checked_arguments
 from fastin.runtime.files import refuse_special
 from fastin.runtime.html import number_text, table
 from fastin.runtime.isolate import TIME_LIMIT, Failure, isolate
@@ -375,6 +376,7 @@ def _prepare(
     return entry, _measured(crystal, entry.interstitial.ion, measured) if experiment else None
 
 
+@checked_arguments
 def predict(
     source: Any,
     ion: IonName | None = None,

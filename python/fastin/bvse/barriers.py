@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from fastin.bvse.grid import EnergyGrid, compute_bvse, require_grid_memory
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
+from fastin.runtime.arguments import checked_arguments, checked_methods
 from fastin.runtime.html import number_text, numbers_text, table, with_picture
 from fastin.runtime.late import later
 from fastin.runtime.openmp import _core
@@ -66,6 +67,7 @@ class PercolationPath:
         return len(self.frac)
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class Barriers:
     """Percolation barriers in one, two and three dimensions.
@@ -313,6 +315,7 @@ def _lost_passes(result: dict[str, Any], grid: EnergyGrid) -> list[int]:
     return lost
 
 
+@checked_arguments
 def compute_barriers(
     source_or_grid: Any,
     ion: IonName | None = None,
@@ -349,6 +352,8 @@ def compute_barriers(
         0.37
     """
     _checked_zero(zero)
+    if connectivity not in (6, 26):
+        raise InputError(f"connectivity must be 6 or 26, not {connectivity}")
     if isinstance(source_or_grid, EnergyGrid):
         if ion is not None or bvse_options:
             given = ", ".join(([] if ion is None else ["ion"]) + sorted(bvse_options))

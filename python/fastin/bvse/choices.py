@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fastin.bvse.shared import sharing_partners
 from fastin.crystal.elements import species_name
 from fastin.errors import InputError
+from fastin.runtime.arguments import checked_arguments
 
 if TYPE_CHECKING:
     from fastin.crystal.crystal import Crystal
@@ -75,6 +76,7 @@ class ChoiceBarriers:
         }
 
 
+@checked_arguments
 def choice_barriers(
     source: Any,
     ion: IonName | None = None,

@@ -19,6 +19,7 @@ from fastin.bvse.symmetry import commensurate_shape, denominators_of, grid_opera
 from fastin.crystal.ions import IonName, MobileIon, OxidationStates
 from fastin.crystal.warnings import CrystalWarning, merge_warnings, refuse_severe
 from fastin.errors import InputError, ResourceError
+from fastin.runtime.arguments import checked_arguments, checked_methods, real_array
 from fastin.runtime.duration import require_time, seconds_allowed
 from fastin.runtime.html import number_text, numbers_text, table, with_picture
 from fastin.runtime.late import later
@@ -33,6 +34,7 @@ COARSEST = 1.0
 COARSE = 0.5
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class EnergyGrid:
     """Bond valence site energy on a periodic grid.
@@ -126,7 +128,7 @@ class EnergyGrid:
         Returns:
             (n,) energies (eV).
         """
-        points = np.asarray(frac, dtype=np.float64)
+        points = real_array(frac, "frac")
         if points.ndim != 2 or points.shape[1] != 3:
             raise InputError(f"frac must have shape (n, 3), not {points.shape}")
         shape = np.array(self.values.shape)
@@ -346,6 +348,7 @@ def grid_shape(field: Field, resolution: float) -> tuple[int, int, int]:
     return better if gain <= cost and math.prod(better) <= _MOST_GROWTH * math.prod(base) else base
 
 
+@checked_arguments
 def compute_bvse(
     source: Any,
     ion: IonName | None = None,

@@ -22,10 +22,12 @@ from fastin.bvse.parameters import pair_mixture
 from fastin.crystal.crystal import as_crystal
 from fastin.crystal.ions import MobileIon, OxidationStates
 from fastin.errors import MissingParameterError
+from fastin.runtime.arguments import checked_arguments, checked_methods
 
 _CLOSEST = 0.5  # angstrom: nearer distances count as this, so that the sum stays finite on an atom
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class BondValenceMap:
     """Bond valence sum of one ion on a periodic grid.
@@ -82,6 +84,7 @@ class BondValenceMap:
         return path
 
 
+@checked_arguments
 def bond_valence_map(
     source: Any,
     ion: str | None = None,

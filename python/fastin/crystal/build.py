@@ -19,6 +19,7 @@ from fastin.crystal.state_likelihood import state_costs
 from fastin.crystal.symmetry import SpaceGroup, find_space_group
 from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import GeometryError, InputError, OxidationStateError
+from fastin.runtime.arguments import real, real_array
 from fastin.runtime.arrays import distinct, sum_by
 from fastin.runtime.openmp import _core
 
@@ -260,13 +261,13 @@ def _given_charges(
             z = numbers_by_symbol().get(name)
             if z is None:
                 raise OxidationStateError(f"{source}: oxidation_states names an unknown element {name!r}")
-            by_number[z] = float(value)
+            by_number[z] = real(value, f"{source}: the oxidation state of {name}", OxidationStateError)
         missing = sorted({symbol(int(z)) for z in number if int(z) not in by_number})
         if missing:
             raise OxidationStateError(f"{source}: oxidation_states lacks {', '.join(missing)}")
         charge = np.array([by_number[int(z)] for z in number])
     else:
-        charge = np.asarray(given, dtype=np.float64).reshape(-1)
+        charge = real_array(given, f"{source}: oxidation_states", OxidationStateError).reshape(-1)
         if len(charge) != len(number) and len(charge) == int(position.max()) + 1:
             charge = charge[position]
         if len(charge) != len(number):

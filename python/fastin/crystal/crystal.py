@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from fastin.crystal.mobile import choose_ion, parse_ion
 from fastin.crystal.symmetry import primitive_operations
 from fastin.crystal.warnings import CrystalWarning, refuse_severe
 from fastin.errors import InputError
+from fastin.runtime.arguments import checked_methods
 from fastin.runtime.html import number_text, table, with_picture
 from fastin.runtime.late import later
 
@@ -33,6 +35,7 @@ __all__ = ["Crystal", "Framework", "MobileIon", "OxidationStates", "Radii", "as_
 _OF_CHARGES = frozenset({"oxidation-ambiguous", "charge-residue"})  # warnings that go with the oxidation states
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class Crystal(CrystalData):
     """A crystal with oxidation states and symmetry: one row per (position, species).
@@ -68,6 +71,8 @@ class Crystal(CrystalData):
         """
         from fastin.crystal.files import read_sites
 
+        if not isinstance(path, str | PathLike):
+            raise InputError(f"the path of a file is expected, not {type(path).__name__}")
         sites, source = read_sites(Path(path), block)
         return build_crystal(sites, source, oxidation_states, strict)
 
@@ -98,6 +103,8 @@ class Crystal(CrystalData):
         """From a pymatgen Structure, with its partial occupancies and, if every species has one, its charges."""
         from fastin.crystal.files import sites_from_structure
 
+        if not hasattr(structure, "lattice") or not hasattr(structure, "composition"):
+            raise InputError(f"a pymatgen Structure is expected, not {type(structure).__name__}")
         source = source or f"Structure {structure.composition.reduced_formula}"
         return build_crystal(sites_from_structure(structure, source), source, oxidation_states, strict)
 
@@ -113,6 +120,8 @@ class Crystal(CrystalData):
         """From ASE Atoms with a three-dimensional cell."""
         from fastin.crystal.files import sites_from_atoms
 
+        if not hasattr(atoms, "get_chemical_formula") or not hasattr(atoms, "cell"):
+            raise InputError(f"ASE Atoms are expected, not {type(atoms).__name__}")
         source = source or f"Atoms {atoms.get_chemical_formula(empirical=True)}"
         return build_crystal(sites_from_atoms(atoms, source), source, oxidation_states, strict)
 

@@ -18,6 +18,7 @@ from fastin.crystal.ions import MobileIon, Radii
 from fastin.crystal.radii import Radius, Scale, atomic_radius, ionic_radius
 from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import DisorderError, FastinError, InputError
+from fastin.runtime.arguments import real, real_array
 from fastin.runtime.arrays import distinct, ranges, sum_by
 from fastin.runtime.openmp import _core
 
@@ -228,7 +229,7 @@ def _radius(number: int, charge: float, coordination: int, radii: str | Mapping[
     if isinstance(radii, Mapping):
         for name in (species_name(number, charge), symbol(number)):
             if name in radii:
-                value = float(radii[name])
+                value = real(radii[name], f"{source}: the radius of {name}")
                 if not math.isfinite(value) or value < 0.0:
                     raise InputError(f"{source}: the radius of {name} must be a number >= 0, not {value}")
                 return Radius(value)
@@ -337,10 +338,7 @@ def _only_alternatives(
 
 
 def _given_radii(radii: Any, count: int, source: str) -> NDArray[np.float64]:
-    try:
-        values = np.array(radii, dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError):
-        raise InputError(f"{source}: radii must be numbers, a mapping or a name") from None
+    values = real_array(radii, f"{source}: radii, where no mapping or name,").reshape(-1)
     if len(values) != count:
         raise InputError(f"{source}: radii has {len(values)} values for {count} framework positions")
     if not np.isfinite(values).all() or values.min() < 0.0:

@@ -171,6 +171,12 @@ def _measured(table: MeasuredTable, rows: Any, target: str) -> Quantity | None:
     return _interval(value, scatter, _NINETY * scatter, "measured")
 
 
+_MEASURABLE = {
+    "conductivity": (1e-30, 100.0, "it is in S/cm, not in mS/cm or as a logarithm"),
+    "activation_energy": (1e-3, 5.0, "it is in eV, not in kJ/mol or meV"),
+}
+
+
 def _given(measured: Mapping[str, float]) -> dict[str, float]:
     """Checked values of `measured`: log10 of S/cm, eV."""
     out = {}
@@ -180,6 +186,9 @@ def _given(measured: Mapping[str, float]) -> dict[str, float]:
         number = float(value)
         if not math.isfinite(number) or number <= 0:
             raise InputError(f"a measured {name} must be a positive number, not {value}")
+        low, high, hint = _MEASURABLE[name]
+        if not low <= number <= high:
+            raise InputError(f"a measured {name} of {number:g} is none that crystals have; {hint}")
         out[SIGMA if name == "conductivity" else ENERGY] = math.log10(number) if name == "conductivity" else number
     return out
 

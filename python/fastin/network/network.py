@@ -20,6 +20,7 @@ from fastin.network import files as network_files
 from fastin.network.data import ClearanceMode, NetworkData
 from fastin.network.exact import exact_free_spheres
 from fastin.network.parts import Channel, FrameworkSpheres
+from fastin.runtime.arguments import checked_arguments, checked_methods
 from fastin.runtime.html import number_text, numbers_text, table, with_picture
 from fastin.runtime.late import later
 from fastin.runtime.memory import require
@@ -68,6 +69,7 @@ class ReducedNetwork:
         return f"ReducedNetwork({len(self.site_ids)} site classes, {len(self.edge_ids)} edge classes)"
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class InterstitialNetwork(NetworkData):
     """Voids and bottlenecks of a framework: vertices and edges of its radical Voronoi diagram (Zeo++, CAVD).
@@ -304,7 +306,7 @@ def network_from_arrays(
         GeometryError: the cell has no volume, or two atoms are nearer than 0.1 angstrom.
         ResourceError: more atoms than the memory allowed would hold.
     """
-    if clearance not in _CLEARANCES:
+    if not isinstance(clearance, str) or clearance not in _CLEARANCES:
         raise InputError(f"clearance must be one of {', '.join(_CLEARANCES)}, not {clearance!r}")
     threads = resolve_threads(num_threads)
     positions = np.array(frac, np.float64).reshape(-1, 3)
@@ -369,6 +371,7 @@ def with_exact_radii(network: InterstitialNetwork, num_threads: int | None = Non
     return replace(network, spheres=spheres)
 
 
+@checked_arguments
 def compute_network(
     source: Any,
     ion: IonName | None = None,

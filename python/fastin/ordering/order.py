@@ -19,6 +19,7 @@ from fastin.ordering import arrange
 from fastin.ordering.arrange import Problem, Progress
 from fastin.ordering.content import VACANCY, Content, Sublattice, choose, sublattice
 from fastin.runtime import html
+from fastin.runtime.arguments import checked_arguments
 from fastin.runtime.threads import resolve_threads
 
 if TYPE_CHECKING:
@@ -176,6 +177,7 @@ class OrderedCells(Sequence[OrderedCell]):
         return [*files, table]
 
 
+@checked_arguments
 def order(
     source: Any,
     *,

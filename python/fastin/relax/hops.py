@@ -27,6 +27,7 @@ from fastin.relax.progress import Clock, Progress
 from fastin.relax.request import Request
 from fastin.relax.result import RelaxedHops
 from fastin.relax.work import OVER_BUDGET, LegJob, OutOfBudgetError, in_processes, on_dask
+from fastin.runtime.arguments import checked_arguments
 from fastin.runtime.files import digest
 from fastin.runtime.threads import get_num_threads
 from fastin.transport.parts import FloatArray
@@ -43,6 +44,7 @@ _PARENT_FORCE = 0.03
 """eV/A at which the crystal and its shaken supercell stop at the latest, however coarse the bands are."""
 
 
+@checked_arguments
 def relax_hops(
     source: Any,
     calculator: Any,

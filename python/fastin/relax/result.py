@@ -15,6 +15,7 @@ from fastin.errors import InputError
 from fastin.relax.flags import DROP, ENDS_DIFFER, FLAGS, REMARKS
 from fastin.relax.legs import RelaxedLeg, Settings
 from fastin.relax.percolation import Percolation, Places, hop_model, percolate, relaxed_edges
+from fastin.runtime.arguments import checked_methods
 from fastin.runtime.late import later
 from fastin.transport.kinetics import DEFAULT_PREFACTOR, HopModel, nernst_einstein
 from fastin.transport.parts import FloatArray
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fastin.transport.network import TransportNetwork
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class RelaxedHops:
     """Legs of a crystal relaxed with a potential.

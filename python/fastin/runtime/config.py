@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fastin.runtime.arguments import checked_arguments
+
 _PACKAGES = (
     *("numpy", "scipy", "spglib", "gemmi", "pymatgen", "ase"),
     *("torch", "torch-geometric", "torch-scatter", "pyarrow"),
@@ -35,6 +37,7 @@ def openmp_runtimes() -> list[str]:
     return sorted(found)
 
 
+@checked_arguments
 def show_config(*, as_dict: bool = False) -> dict[str, Any] | None:
     """Versions, threads, SIMD level, OpenMP runtime and CUDA.
 

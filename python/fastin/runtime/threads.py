@@ -53,6 +53,8 @@ def _granted(wish: int) -> int:
 
 def _checked(wish: object) -> int:
     try:
+        if isinstance(wish, bool):
+            raise TypeError
         count = operator.index(wish)  # type: ignore[arg-type]
     except TypeError:
         raise InputError(f"num_threads must be a whole number of at least 1, not {wish!r}") from None

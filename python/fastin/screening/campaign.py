@@ -17,6 +17,7 @@ import fastin
 from fastin.crystal.ions import IonName
 from fastin.crystal.mobile import ion_name
 from fastin.errors import InputError
+from fastin.runtime.arguments import checked_arguments
 from fastin.runtime.memory import parse_memory, share_of_memory
 from fastin.runtime.threads import get_num_threads, resolve_threads
 from fastin.screening import inputs
@@ -207,6 +208,7 @@ def _planned(
     return config, make_schema(column for task in resolved for column in task.columns), manifest
 
 
+@checked_arguments
 def screen(
     sources: Any,
     out: str | os.PathLike[str],

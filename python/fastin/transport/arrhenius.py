@@ -14,6 +14,7 @@ from scipy.stats import f as f_distribution
 
 import fastin
 from fastin.errors import InputError, missing_extra
+from fastin.runtime.arguments import real_array
 from fastin.runtime.figures import axes_for
 from fastin.runtime.html import number_text, table, with_picture
 from fastin.transport.arrhenius_table import FloatArray, Quantity
@@ -176,8 +177,8 @@ def fit_arrhenius(
         >>> round(fit.activation_energy, 6), round(fit.log10_prefactor, 6)
         (0.35, 5.0)
     """
-    t = np.asarray(temperature, dtype=np.float64)
-    v = np.asarray(value, dtype=np.float64)
+    t = real_array(temperature, "temperature")
+    v = real_array(value, "value")
     if quantity not in ("conductivity", "diffusivity"):
         raise InputError(f"quantity must be 'conductivity' or 'diffusivity', not {quantity!r}")
     if t.ndim != 1 or t.shape != v.shape:
@@ -192,9 +193,12 @@ def fit_arrhenius(
     design = np.c_[np.ones(len(t)), -1.0 / (BOLTZMANN_EV * t)]
     weight = np.ones(len(t))
     if relative_error is not None:
-        error = np.broadcast_to(np.asarray(relative_error, dtype=np.float64), t.shape)
-        if not (np.isfinite(error) & (error > 0)).all():
-            raise InputError("relative_error must be positive")
+        given = real_array(relative_error, "relative_error")
+        if given.shape not in ((), (1,), t.shape):
+            raise InputError(f"relative_error must be one number or {len(t)}, not of shape {given.shape}")
+        error = np.broadcast_to(given, t.shape)
+        if not ((error > 0) & (error < 1e6)).all():
+            raise InputError("relative_error must be positive and below 1e6")
         weight = 1.0 / error**2
     return _fit(quantity, t, v, y, design, weight, relative_error is not None)
 

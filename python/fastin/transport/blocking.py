@@ -13,10 +13,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from fastin.errors import InputError
 from fastin.runtime.openmp import _core
 from fastin.transport.parts import FloatArray, Hops, Positions, Sites
 
 _POSITIONS = 150  # positions in a supercell, at least: a dimension that percolates by chance counts less
+_MOST_CHOICES = 100_000
 _EQUAL = 1e-9
 
 
@@ -63,6 +65,8 @@ def blocked_barriers(
         (choices, 3) barriers in 1, 2, 3 dimensions, eV above the lowest site of the component that percolates; inf
         where none does below the cutoff.
     """
+    if not 1 <= choices <= _MOST_CHOICES or seed < 0:
+        raise InputError(f"choices must be 1 to {_MOST_CHOICES:,}, seed 0 or more; not {choices} and {seed}")
     m = multiples_for(cell, max(1, len(positions)))
     count, copies = len(sites), int(m.prod())
     index, image = _supercell(hops, count, m)

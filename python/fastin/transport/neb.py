@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 
+_MOST_IMAGES = 999  # VASP numbers the folders of images with two digits; room to spare
 _NEAREST = 1.2  # angstrom: ions of a partly filled crystal that cannot be kept farther apart are no ordered cell
 
 
@@ -311,6 +312,8 @@ def neb_chain(
     """Images of a leg with what they hold; arguments and errors as for `neb_images`."""
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise InputError(f"a NEB chain needs at least one image between its ends, not {n}")
+    if n > _MOST_IMAGES:
+        raise InputError(f"a NEB chain of more than {_MOST_IMAGES} images ({n}) is of no use")
     chosen, steps, stop = resolve(paths, hop, mechanism)
     return _Builder(paths, chosen, steps, stop, int(n)).build(supercell)
 

@@ -17,6 +17,7 @@ from fastin.bvse.shared import blocked_shares
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
 from fastin.runtime import html
+from fastin.runtime.arguments import checked_methods
 from fastin.runtime.late import later
 from fastin.runtime.parts import Column
 from fastin.runtime.threads import resolve_threads
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _NO_ROUTE = np.zeros((0, 3))
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class TransportNetwork:
     """Sites of a mobile ion and the hops between them, with energies (eV) above `zero_energy`.

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastin.crystal.warnings import CrystalWarning, merge_warnings
 from fastin.errors import InputError
+from fastin.runtime.arguments import checked_arguments
 from fastin.runtime.arrays import sum_by
 from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
@@ -118,6 +119,7 @@ def _positive(steps: Sequence[tuple[int, bool]], translation: tuple[int, int, in
     return tuple(walk), translation
 
 
+@checked_arguments
 def compute_paths(
     source: Any,
     ion: IonName | None = None,

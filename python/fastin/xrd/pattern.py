@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.errors import InputError, MissingParameterError
+from fastin.runtime.arguments import checked_arguments, real
 from fastin.runtime.late import later
 from fastin.runtime.openmp import _core
 from fastin.runtime.threads import resolve_threads
@@ -221,7 +222,7 @@ def _grid(two_theta: tuple[float, float], step: float) -> tuple[float, float, in
 def _profile(fwhm: float | PeakProfile | None, shape: str) -> list[float]:
     if fwhm is None:
         return []
-    return (fwhm if isinstance(fwhm, PeakProfile) else PeakProfile.named(shape, float(fwhm))).parameters
+    return (fwhm if isinstance(fwhm, PeakProfile) else PeakProfile.named(shape, real(fwhm, "fwhm"))).parameters
 
 
 def xrd_peaks(
@@ -311,6 +312,7 @@ def xrd_patterns(
     return start + step * np.arange(bins, dtype=np.float64), patterns
 
 
+@checked_arguments
 def xrd_pattern(
     source: Any,
     *,
