@@ -37,7 +37,8 @@ def public() -> Iterator[tuple[str, Any]]:
         if inspect.isclass(held) and not issubclass(held, Exception):
             for method, part in vars(held).items():
                 function = part.__func__ if isinstance(part, classmethod) else part
-                if not method.startswith("_") and inspect.isfunction(function):
+                inner = f"{name}.{method}" == "RelaxedHops.assemble"  # not for users
+                if not method.startswith("_") and inspect.isfunction(function) and not inner:
                     yield f"{name}.{method}", function
         elif inspect.isfunction(held):
             yield name, held

@@ -104,7 +104,7 @@ def test_lost_multiplicities():
 def test_no_symmetry_at_all_against_the_units():
     lines = ["_chemical_formula_sum 'Na Cl'", "_cell_formula_units_Z 4"]
     assert codes(read(cif(SALT_CELL, SALT, lines))) == {"symmetry-mismatch"}
-    assert not codes(read(cif(SALT_CELL, SALT, ["_chemical_formula_sum 'Na Cl'"])))
+    assert codes(read(cif(SALT_CELL, SALT, ["_chemical_formula_sum 'Na Cl'"]))) == {"atoms-apart"}  # nothing touches
 
 
 def test_magnetic_operations_of_the_older_spelling_and_centrings():
@@ -512,7 +512,7 @@ Cl1 0.5 0.5 0.5
     assert formula.replace(" ", "") in found[0].message
     listed = text.replace("P m -3 m", "P 1").replace(f"sum '{formula}'", "sum 'Li Cl'\n_cell_formula_units_Z 4")
     noted = Crystal.from_cif_string(listed)  # Z alone is wrong too often for a warning
-    assert not noted.warnings
+    assert [w.code for w in noted.warnings] == ["atoms-apart"]  # 4.4 A from Li to Cl are
     assert any("_cell_formula_units_Z is 4, the cell of P1 holds 1" in note for note in noted.notes)
     whole = text.replace("P m -3 m", "F m -3 m")
     assert not Crystal.from_cif_string(whole).warnings

@@ -213,7 +213,7 @@ def test_usage_errors_come_before_the_run(tmp_path: Path, monkeypatch: pytest.Mo
         ({"tasks": ["os.path:join"]}, "needs columns"),
         ({"tasks": ["crystal"], "workers": 0}, "at least 1"),
         ({"tasks": ["crystal"], "time_limit": 0}, "positive"),
-        ({"tasks": ["crystal"], "time_limit": float("nan")}, "positive"),
+        ({"tasks": ["crystal"], "time_limit": float("nan")}, "time_limit must be a number"),
         ({"tasks": ["crystal"], "resume": "maybe"}, "resume must be"),
         ({"tasks": ["network"], "options": {"resolution": 0.3}}, "no task takes the option resolution"),
         ({"tasks": ["prediction"], "options": {"model": "nowhere.pt"}}, "no such model file"),
@@ -228,7 +228,7 @@ def test_usage_errors_come_before_the_run(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_options_that_cannot_work_end_the_run(tmp_path: Path) -> None:
     folder = _write(tmp_path / "in", "Cl")
-    for value, message in (("foo", "convention must be one of"), (3, "convention must be one of")):
+    for value, message in (("foo", "convention must be one of"), (3, "convention must be text")):
         with pytest.raises(fastin.FastinError, match=message):
             screen(folder, tmp_path / "o.parquet", tasks=["barriers"], workers=1, options={"convention": value})
 

@@ -15,6 +15,7 @@ import click
 
 from fastin import __version__
 from fastin.errors import FastinError
+from fastin.runtime.plain import PlainStream
 
 #: One table for all subcommands; docs/guide/exit-statuses.md explains it.
 EXIT_STATUSES = {
@@ -93,6 +94,10 @@ def _statuses() -> Iterator[None]:
         _leave(UNEXPECTED, f"Error: fastin {__version__} did not expect this; please report it with the lines above")
 
 
+def _plain(stream: Any) -> Any:
+    return stream if stream is None else PlainStream(stream)
+
+
 class _LazyGroup(click.Group):
     """Loads a subcommand's module when it is called, so that ``fastin --help`` stays fast."""
 
@@ -119,7 +124,11 @@ class _LazyGroup(click.Group):
         """As click's, but with the statuses of `EXIT_STATUSES`."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, **extra)
-        with _statuses():
+        with (
+            _statuses(),
+            contextlib.redirect_stdout(_plain(sys.stdout)),
+            contextlib.redirect_stderr(_plain(sys.stderr)),
+        ):
             try:
                 status = super().main(args, prog_name, complete_var, False, **extra)
             finally:  # however it ends: at its own end Python would only say 120

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
+from fastin.runtime.plain import plain, plain_json
 
 SUFFIXES = (
     *(".cif", ".mcif", ".vasp", ".poscar", ".contcar", ".cif.gz", ".mcif.gz"),
@@ -119,7 +120,7 @@ def json_ready(value: Any) -> Any:
 
 def dump_json(value: Any) -> str:
     """Indented JSON of `json_ready(value)`."""
-    return json.dumps(json_ready(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return plain_json(json.dumps(json_ready(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -175,7 +176,7 @@ def warning_cell(warnings: Iterable[dict[str, Any]]) -> str:
 
 def print_warnings(name: str, warnings: Iterable[dict[str, Any]], everything: bool) -> None:
     """What severe warnings say, one line each, and the codes of the others; with `everything` all in full."""
-    listed = list(warnings)
+    listed, name = list(warnings), plain(name)
     for warning in listed:
         if warning["severe"] or everything:
             mark = "[red]!![/red]" if warning["severe"] else "[yellow]![/yellow]"

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastin.cli._common import stdout_console
+from fastin.runtime.plain import plain
 
 WIDTH = 80
 _LEAST = 10  # characters that an elastic column keeps
@@ -70,7 +71,7 @@ def print_table(
     if not rows:
         return
     kept = [k for k, column in enumerate(columns) if wide or not column.wide]
-    cells = [[row[k] if k < len(row) else "" for k in kept] for row in rows]
+    cells = [[plain(row[k]) if k < len(row) else "" for k in kept] for row in rows]
     shown = [columns[k] for k in kept]
     heads = [max(map(len, column.name.split("\n"))) for column in shown]
     widths = [max(head, *(len(row[k]) for row in cells)) for k, head in enumerate(heads)]

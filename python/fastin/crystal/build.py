@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastin.crystal.bonding import CLOSED_SHELL, METALLOIDS, NONMETALS
 from fastin.crystal.data import NEIGHBOUR_CUTOFF, AtomTable, first_rows_of
 from fastin.crystal.elements import element, numbers_by_symbol, species_name, symbol
-from fastin.crystal.gates import contact_warnings, residue_warnings, vacuum_warnings
+from fastin.crystal.gates import apart_warnings, contact_warnings, residue_warnings, vacuum_warnings
 from fastin.crystal.ions import OxidationStates
 from fastin.crystal.oxidation import assign_oxidation_states
 from fastin.crystal.state_likelihood import state_costs
@@ -26,6 +26,7 @@ from fastin.runtime.openmp import _core
 if TYPE_CHECKING:
     from fastin.crystal.sites import Sites
 
+_ACCUSED = frozenset({"formula-mismatch", "symmetry-mismatch"})  # atoms are known to be missing
 _COINCIDENT = 1e-3  # A: rows nearer than this share one position
 _OVERLAP = 0.5  # A: two atoms nearer than this cannot both be there
 _MIN_SPACING = 0.05  # A between lattice planes
@@ -91,6 +92,8 @@ def assemble(sites: Sites, source: str, oxidation_states: OxidationStates | None
     first = first_rows_of(position)
     warnings += residue_warnings(charge, occupancy)
     warnings += contact_warnings(number, occupancy, position, first, label, neighbours)
+    if not any(w.code in _ACCUSED for w in warnings):
+        warnings += apart_warnings(number, charge, first, label, neighbours)
     warnings += vacuum_warnings(cell, frac)
     group = find_space_group(cell, frac[first], kind, neighbours=neighbours)
     if group.note:

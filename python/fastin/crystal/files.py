@@ -21,7 +21,9 @@ from fastin.crystal.poscar import looks_like_poscar, parse_poscar
 from fastin.crystal.sites import LONGEST, Sites, decode
 from fastin.crystal.species import parse_species
 from fastin.errors import FastinError, GeometryError, InputError
+from fastin.runtime.arguments import real_array
 from fastin.runtime.files import refuse_special
+from fastin.runtime.plain import plain
 
 _POSCAR_NAMES = ("POSCAR", "CONTCAR", "CHG", "LOCPOT", "AECCAR", "PARCHG")  # volumetric files begin like a POSCAR
 _POSCAR_SUFFIXES = (".vasp", ".poscar", ".contcar")
@@ -39,6 +41,7 @@ _ASE_FIRST = {
     **{".lammpstrj": "lammps-dump-text", ".traj": "traj", ".struct": "struct", ".cfg": "cfg", ".res": "res"},
     "XDATCAR": "vasp-xdatcar", "geometry.in": "aims", "CONFIG": "dlp4",
 }  # fmt: skip
+_SHARES = frozenset({"occupancy", "occupancies", "occ", "site_occupancy"})
 _NO_ELEMENTS = (
     "numbers its atom types without naming elements; add the elements (dump_modify element, a Masses section)"
 )
@@ -54,7 +57,7 @@ def read_sites(path: Path, block: str | int | None = None) -> tuple[Sites, str]:
     Raises:
         InputError: missing, a directory, or of an unknown format.
     """
-    source = str(path)
+    source = plain(str(path))
     refuse_special(path)
     try:
         data = path.read_bytes()
@@ -168,6 +171,8 @@ def _by_ase(path: Path, source: str, known: str | None, block: str | int | None)
             raise InputError(f"{source}: no frame {block!r}; there are 1 to {len(frames)}")
         at = int(block) - 1
     sites = sites_from_atoms(frames[at], source)
+    if path.suffix.lower() in (".json", ".db") and bool((sites.occupancy == 1.0).all()):
+        sites.notes.append("ASE's databases hold no partial occupancies: if the crystal had some, they are lost")
     if len(frames) > 1 and block is None:
         sites.notes.append(f"{len(frames)} frames: the last is read; block (--block) chooses another")
     return sites
@@ -187,7 +192,7 @@ def sites_from_structure(structure: Any, source: str) -> Sites:
             frac.append(site.frac_coords)
             number.append(found[0])
             occupancy.append(min(float(share), 1.0))
-            label.append(str(getattr(site, "label", None) or f"{found[0]}{at}"))
+            label.append(plain(str(getattr(site, "label", None) or f"{found[0]}{at}")))
             charge.append(math.nan if state is None else float(state))
     charges = np.array(charge)
     complete = len(charges) > 0 and bool(np.isfinite(charges).all())
@@ -219,16 +224,23 @@ def sites_from_atoms(atoms: Any, source: str) -> Sites:
         raise InputError(f"{source}: atomic numbers must be between 1 and 103 (0 is a dummy atom)")
     rows: list[tuple[int, int, float]] = []
     edited = 0
+    shares = _shares_of_atoms(atoms, source)
     for k, held in enumerate(_held_by_atoms(atoms, source)):
         z = int(numbers[k])
         if held and max(held, key=lambda name: (held[name], name == z)) != z:
             edited += 1
             held = {}
-        rows += [(k, number, share) for number, share in held.items()] or [(k, z, 1.0)]
+        own = 1.0 if shares is None else float(shares[k])
+        rows += [(k, number, share) for number, share in held.items()] or ([(k, z, own)] if own > 0.0 else [])
     symbols = atoms.get_chemical_symbols()
     notes = [f"{edited} atoms differ from info['occupancy']: their symbols count"] if edited else []
+    open_along = [axis for axis, closed in zip("abc", np.asarray(atoms.pbc), strict=True) if not closed]
+    if 0 < len(open_along) < 3:  # all open is ASE's default, which says nothing
+        notes.append(f"the Atoms are not periodic along {', '.join(open_along)}: read as a crystal that is")
+    if shares is not None:
+        notes.append("occupancies are those of the atoms' own column")
     partial = len(rows) > len(numbers) or any(share < 1.0 for _, _, share in rows)
-    if partial and "spacegroup_kinds" not in atoms.arrays:
+    if partial and shares is None and "spacegroup_kinds" not in atoms.arrays:
         notes.append("occupancies are those of info['occupancy'], by the atoms' symbols")
     return Sites(
         cell,
@@ -238,6 +250,21 @@ def sites_from_atoms(atoms: Any, source: str) -> Sites:
         [f"{symbols[k]}{k + 1}" for k, _, _ in rows],
         notes=notes,
     )
+
+
+def _shares_of_atoms(atoms: Any, source: str) -> NDArray[np.float64] | None:
+    """Occupancies in a column of the atoms' own, as some programs write extended XYZ; None without such a column.
+
+    Raises:
+        InputError: they are no numbers between 0 and 1.
+    """
+    name = next((n for n in atoms.arrays if n.lower() in _SHARES), None)
+    if name is None:
+        return None
+    shares = real_array(atoms.arrays[name], f"{source}: the column {name!r}")
+    if shares.shape != (len(atoms),) or not ((shares >= 0.0) & (shares <= 1.02)).all():
+        raise InputError(f"{source}: the column {name!r} holds what is no occupancy between 0 and 1")
+    return np.minimum(shares, 1.0)
 
 
 def _held_by_atoms(atoms: Any, source: str) -> list[dict[int, float]]:

@@ -37,6 +37,8 @@ WARNING_CODES: dict[str, WarningCode] = {
     "framework-smeared": WarningCode(True, "atoms spread over faint sites: all of them count as obstacles"),
     "charge-residue": WarningCode(True, "the oxidation states leave more than 5 % of the positive charge"),
     "short-contact": WarningCode(True, "two full atoms are nearer than 0.9 A (hydrogen aside)"),
+    "atoms-apart": WarningCode(True, "atoms without neighbours: a cell in other units, or atoms missing"),
+    "cell-mismatch": WarningCode(True, "the cell's lengths and angles contradict the volume that the file states"),
     "modulation-ignored": WarningCode(False, "a modulated crystal is read as its basic structure"),
     "oxidation-ambiguous": WarningCode(False, "another set of oxidation states is about as likely"),
     "ion-guessed": WarningCode(False, "another mobile ion is about as likely as the one chosen"),

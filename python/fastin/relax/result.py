@@ -15,7 +15,7 @@ from fastin.errors import InputError
 from fastin.relax.flags import DROP, ENDS_DIFFER, FLAGS, REMARKS
 from fastin.relax.legs import RelaxedLeg, Settings
 from fastin.relax.percolation import Percolation, Places, hop_model, percolate, relaxed_edges
-from fastin.runtime.arguments import checked_methods
+from fastin.runtime.arguments import checked_arguments
 from fastin.runtime.late import later
 from fastin.transport.kinetics import DEFAULT_PREFACTOR, HopModel, nernst_einstein
 from fastin.transport.parts import FloatArray
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fastin.transport.network import TransportNetwork
 
 
-@checked_methods
 @dataclass(frozen=True, eq=False)
 class RelaxedHops:
     """Legs of a crystal relaxed with a potential.
@@ -105,12 +104,14 @@ class RelaxedHops:
         names = [*self.flags, *(f for leg in self.legs.values() for f in leg.flags)]
         return tuple(f for f in dict.fromkeys(names) if f not in REMARKS)
 
+    @checked_arguments
     def flags_of(self, dimensions: int) -> tuple[str, ...]:
         """Flags that the barrier in so many dimensions rests on."""
         rests = self.percolation.legs[dimensions - 1]
         names = [*self.flags, *(f for k in rests for f in self.legs[k].flags)]
         return tuple(f for f in dict.fromkeys(names) if f not in REMARKS)
 
+    @checked_arguments
     def hop_model(self, prefactor: float = DEFAULT_PREFACTOR) -> HopModel:
         """Places of the carrier (vacancy or added ion) and relaxed legs as a Markov chain.
 
@@ -133,6 +134,7 @@ class RelaxedHops:
         place: FloatArray = (leg.positions[k, list(leg.moving)].mean(axis=0) - drift) @ np.linalg.inv(self.paths.cell)
         return place
 
+    @checked_arguments
     def diffusivity(self, temperature: float, *, prefactor: float = DEFAULT_PREFACTOR) -> FloatArray:
         """(3, 3) diffusivity of the carrier (one vacancy, or one added ion), cm^2/s.
 
@@ -140,6 +142,7 @@ class RelaxedHops:
         """
         return self.hop_model(prefactor).diffusivity(temperature)
 
+    @checked_arguments
     def conductivity(
         self, temperature: float, *, carriers_per_cell: float, prefactor: float = DEFAULT_PREFACTOR
     ) -> FloatArray:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fastin.runtime.late import later
+from fastin.runtime.plain import plain
 
 
 def table(title: str, rows: Iterable[Sequence[Any]], header: Sequence[str] = ()) -> str:
@@ -18,11 +19,11 @@ def table(title: str, rows: Iterable[Sequence[Any]], header: Sequence[str] = ())
         rows: cells of each row.
         header: column names; none for a table of names and values.
     """
-    lines = [f"<div><b>{html.escape(title)}</b><table>"]
+    lines = [f"<div><b>{html.escape(plain(title))}</b><table>"]
     if header:
         lines.append("<tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in header) + "</tr>")
     for row in rows:
-        lines.append("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>")
+        lines.append("<tr>" + "".join(f"<td>{html.escape(plain(str(cell)))}</td>" for cell in row) + "</tr>")
     return "".join(lines) + "</table></div>"
 
 

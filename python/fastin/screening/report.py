@@ -19,6 +19,7 @@ import numpy as np
 import fastin
 from fastin.crystal.warnings import SEVERE_CODES
 from fastin.errors import InputError
+from fastin.runtime.plain import plain
 from fastin.screening.labels import column_help, present_name
 from fastin.screening.rows import WARNINGS
 from fastin.screening.store import KEY, METADATA, SECONDS, read_results
@@ -83,7 +84,8 @@ def _pack(table: Any, links: list[str | None] | None = None) -> tuple[list[dict[
         else:
             encoded = column.cast("string").dictionary_encode(null_encoding="encode")
             codes = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype="<u4")
-            text = json.dumps(encoded.dictionary.to_pylist(), ensure_ascii=False).encode("utf-8", "replace")
+            shown = [None if word is None else plain(word) for word in encoded.dictionary.to_pylist()]
+            text = json.dumps(shown, ensure_ascii=False).encode("utf-8", "replace")
             description |= {"type": "text", "offset": append(codes.tobytes())}
             description |= {"words_offset": append(text), "words_bytes": len(text)}
         columns.append(description)
@@ -207,7 +209,7 @@ def report_html(
     for name, text in parts.items():  # from the bottom up; the last place is the page's own, whatever the texts hold
         before, _, after = page.rpartition("{{" + name + "}}")
         page = before + text + after
-    page = page.replace("{{title}}", html.escape(heading), 2)
+    page = page.replace("{{title}}", html.escape(plain(heading)), 2)
     return page
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import math
-from html import escape
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from fastin.bvse.field import CONVENTIONS
 from fastin.crystal.examples import examples
+from fastin.runtime.plain import plain
 from fastin.serve import forms
 from fastin.serve.compute import FILES
 from fastin.serve.jobs import Job
@@ -47,6 +48,11 @@ iframe { width: 100%; height: 1440px; border: 0; border-radius: 7px; }
 @media (max-width: 700px) { header { padding: 10px 14px; } section { padding: 12px; } iframe { height: 2400px; }
   section:has(iframe) { padding: 4px; } }
 """
+
+
+def escape(text: str, quote: bool = True) -> str:
+    """The text as HTML, with what hides or turns text written out."""
+    return html.escape(plain(text), quote)
 
 
 def layout(title: str, *sections: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastin.errors import InputError
+from fastin.runtime.plain import plain, plain_json
 from fastin.view.packing import packed
 from fastin.view.scene import Scene, build_scene
 
@@ -20,14 +21,14 @@ def page_of(scene: Scene) -> str:
     page, renderer, charts, script = (
         (assets / name).read_text(encoding="utf-8") for name in ("view.html", "renderer.js", "charts.js", "view.js")
     )
-    text = json.dumps(packed(scene.data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = plain_json(json.dumps(packed(scene.data), ensure_ascii=False, allow_nan=False, separators=(",", ":")))
     for escaped in "<>&":
         text = text.replace(escaped, f"\\u{ord(escaped):04x}")
     # from the bottom up: the last place is the page's own, whatever the texts hold
     for name, content in (("script", script), ("charts", charts), ("renderer", renderer), ("scene", text)):
         before, _, after = page.rpartition("{{" + name + "}}")
         page = before + content + after
-    return page.replace("{{title}}", html.escape(str(scene.data["name"])), 1)
+    return page.replace("{{title}}", html.escape(plain(str(scene.data["name"]))), 1)
 
 
 def view_html(

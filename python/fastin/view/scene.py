@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastin.crystal.warnings import merge_warnings
 from fastin.errors import FastinError, InputError
+from fastin.runtime.plain import plain
 from fastin.view import atoms
 from fastin.view.atoms import rounded
 from fastin.view.palette import ENERGY, SERIES
@@ -254,7 +255,7 @@ def build_scene(
     ion_text = f"mobile {mobile.symbol}" + (" as a guest" if mobile.guest else "")
     polyhedra = atoms.polyhedra(crystal, None if mobile.guest else mobile.number)
     data: dict[str, Any] = {
-        "name": title or crystal.formula,
+        "name": plain(title or crystal.formula),
         "subtitle": f"{crystal.formula}, {crystal.space_group} (no. {crystal.space_group_number}), {ion_text}",
         "ion": mobile.symbol,
         "cell": rounded(crystal.cell),

@@ -38,6 +38,11 @@ def read_parameters(block: Any, source: str) -> tuple[Parameters, frozenset[str]
     return tuple(values), frozenset(missing)  # type: ignore[return-value]
 
 
+def stated_volume(block: Any) -> float:
+    """The volume that the file states (A^3); NaN for none."""
+    return number(first_value(block, _VOLUME))
+
+
 def completions(
     block: Any, parameters: Parameters, missing: frozenset[str], source: str
 ) -> list[tuple[Parameters, str]]:
@@ -58,7 +63,7 @@ def completions(
     if "angle_gamma" in missing and equal and alpha == beta == 90.0:
         return [((a, b, c, alpha, beta, 120.0), "gamma is not written: the symmetry needs 120 degrees")]
     if equal and alpha == beta == gamma == 90.0:
-        volume = number(first_value(block, _VOLUME))
+        volume = stated_volume(block)
         if math.isfinite(volume) and abs(volume / (a * b * c * math.sqrt(0.75)) - 1.0) < 5e-3:
             return [((a, b, c, alpha, beta, 120.0), "gamma is 120 degrees by the symmetry and the volume, not 90")]
     return []

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastin.crystal.cif.atoms import Rows, columns_of, read_rows
-from fastin.crystal.cif.cell import Parameters, completions, read_parameters, vectors
+from fastin.crystal.cif.cell import Parameters, completions, read_parameters, stated_volume, vectors
 from fastin.crystal.cif.choice import Trial, choose, hydrogen_doubts
 from fastin.crystal.cif.contents import amounts_of, compare
 from fastin.crystal.cif.document import atom_loop, choose_block, open_document
 from fastin.crystal.cif.symmetry import Reading, is_trivial, read_symmetry
 from fastin.crystal.cif.tags import Stated, number, read_bulk, read_stated
+from fastin.crystal.gates import volume_warning
 from fastin.crystal.sites import Sites
 from fastin.crystal.species import parse_symbol
 from fastin.crystal.warnings import CrystalWarning
@@ -51,7 +52,9 @@ def _read_block(block: Any, source: str, notes: list[str], listed: bool) -> Site
         _forget_counted_sites(block, rows, stated)
         repeated = rows.multiplicity is not None and bool((rows.multiplicity > 1.5).any())
         if rows.raw is None and not rows.mixed.any() and not rows.grouped.any() and not repeated:
-            return _as_it_is(block, cell, rows, stated, notes)
+            sites = _as_it_is(block, cell, rows, stated, notes)
+            sites.warnings += volume_warning(cell, stated_volume(block))
+            return sites
         readings = [Reading(None, "list")]
     else:
         parameters, readings = _cell_and_symmetry(block, parameters, missing, source, notes)
@@ -60,7 +63,7 @@ def _read_block(block: Any, source: str, notes: list[str], listed: bool) -> Site
         _forget_counted_sites(block, rows, stated)
     read_bulk(block, stated)
     trial, warnings = choose(rows, readings, stated, cell, source, notes)
-    sites = _expanded(rows, trial, cell, notes, warnings)
+    sites = _expanded(rows, trial, cell, notes, [*warnings, *volume_warning(cell, stated_volume(block))])
     _note_unplaced(rows, notes)
     _stated_charges(sites, block)
     return sites
