@@ -4,8 +4,6 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
-#include <new>
 #include <string>
 #include <utility>
 
@@ -60,43 +58,37 @@ GridLandscape::GridLandscape(GridView grid, int connectivity, int num_threads)
     throw InvalidInput("the energy grid has more than 2^31 points");
   }
   scan(num_threads);
-  static_assert(sizeof(Word) == sizeof(Step), "a step must fit into a word");
-  steps_.reset(static_cast<Word*>(std::calloc(grid.size(), sizeof(Word))));
-  if (steps_ == nullptr) throw std::bad_alloc();
+  steps_ = std::make_unique<DescentSteps>(grid.size());
   for (std::size_t b = 0; b < minima_.size(); ++b)
-    set_step(minima_[b], {-static_cast<std::int32_t>(b) - 1, 0});
-}
-
-void GridLandscape::FreeWords::operator()(Word* words) const noexcept { std::free(words); }
-
-GridLandscape::Step GridLandscape::step(std::int32_t voxel) const {
-  const std::uint64_t word = steps_[static_cast<std::size_t>(voxel)].load(std::memory_order_relaxed);
-  Step out;
-  std::memcpy(&out, &word, sizeof out);
-  return out;
-}
-
-void GridLandscape::set_step(std::int32_t voxel, const Step& step) {
-  std::uint64_t word;
-  std::memcpy(&word, &step, sizeof word);
-  steps_[static_cast<std::size_t>(voxel)].store(word, std::memory_order_relaxed);
+    steps_->set(minima_[b], {-static_cast<std::int32_t>(b) - 1, 0});
 }
 
 std::int32_t GridLandscape::descend(std::int32_t voxel, Int3* cell) const {
   const Int3 p = grid_.unravel(voxel);
+  // Points and cells one before, at and one after p along each axis.
+  std::array<Int3, 3> near, cells;
+  for (int a = 0; a < 3; ++a) {
+    for (std::size_t d = 0; d < 3; ++d) {
+      Int3 q = p;
+      q[a] += static_cast<std::int32_t>(d) - 1;
+      cells[d][a] = grid_.wrap(q)[a];
+      near[d][a] = q[a];
+    }
+  }
   std::int32_t best = voxel;
+  double lowest = grid_.at(voxel);
   *cell = Int3{};
-  for (int di = -1; di <= 1; ++di) {
-    for (int dj = -1; dj <= 1; ++dj) {
-      for (int dk = -1; dk <= 1; ++dk) {
-        if (connectivity_ == 6 && std::abs(di) + std::abs(dj) + std::abs(dk) != 1) continue;
-        Int3 q{p.x + di, p.y + dj, p.z + dk};
-        const Int3 c = grid_.wrap(q);
-        const std::int32_t other = grid_.ravel(q);
-        if (before(other, best)) {
-          best = other;
-          *cell = c;
-        }
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (std::size_t j = 0; j < 3; ++j) {
+      const std::int32_t row = (near[i].x * grid_.shape.y + near[j].y) * grid_.shape.z;
+      for (std::size_t k = 0; k < 3; ++k) {
+        if (connectivity_ == 6 && (i == 1) + (j == 1) + (k == 1) != 2) continue;
+        const std::int32_t other = row + near[k].z;
+        const double value = grid_.at(other);
+        if (value > lowest || (value == lowest && other >= best)) continue;
+        best = other;
+        lowest = value;
+        *cell = {cells[i].x, cells[j].y, cells[k].z};
       }
     }
   }
@@ -137,24 +129,24 @@ GridLandscape::Label GridLandscape::label(std::int32_t voxel) {
   thread_local std::vector<Link> chain;
   chain.clear();
   std::int32_t at = voxel;
-  Step next = step(at);
+  DescentStep next = steps_->get(at);
   while (next.target >= 0) {
     if (next.target == 0) {
       Int3 cell;
       next.target = descend(at, &cell) + 1;
       next.shift = pack(cell);
-      set_step(at, next);
+      steps_->set(at, next);
     }
     chain.push_back({at, next.shift});
     at = next.target - 1;
-    next = step(at);
+    next = steps_->get(at);
   }
   const std::int32_t minimum = at;
   check_offsets(chain);
   std::int32_t total = 0;
   for (std::size_t i = chain.size(); i-- > 0;) {  // every point on the way now points at the minimum
     total += chain[i].shift;
-    set_step(chain[i].voxel, {minimum + 1, total});
+    steps_->set(chain[i].voxel, {minimum + 1, total});
   }
   return {-next.target - 1, unpack(total)};
 }

@@ -1,9 +1,12 @@
 // Percolation, stationary points, refinement and paths on a potential whose critical points are known in
 // closed form.
+#include <atomic>
 #include <cmath>
 #include <vector>
 
 #include "check.hpp"
+#include "fastin/base/parallel.hpp"
+#include "fastin/percolation/descent_steps.hpp"
 #include "fastin/percolation/grid_percolation.hpp"
 #include "fastin/percolation/merge_tree.hpp"
 #include "fastin/percolation/percolation_path.hpp"
@@ -249,6 +252,39 @@ void test_threads_and_floats() {
   CHECK_THROWS(GridLandscape({floats.data(), shape, 3.2f}, 26, 2), InvalidInput);
 }
 
+// What one thread writes is read back; what several write at once is read back or unknown, never half of
+// each.
+void test_descent_steps() {
+  constexpr std::int32_t kPoints = 100'003;
+  DescentSteps steps(kPoints);
+  const auto same = [](const DescentStep& a, const DescentStep& b) {
+    return a.target == b.target && a.shift == b.shift;
+  };
+  for (std::int32_t i = 0; i < kPoints; i += 7) steps.set(i, {i % 2 == 0 ? i + 1 : -i, -3 * i});
+  for (std::int32_t i = 0; i < kPoints; ++i) {
+    const DescentStep known{i % 2 == 0 ? i + 1 : -i, -3 * i};
+    CHECK(same(steps.get(i), i % 7 == 0 ? known : DescentStep{0, 0}));
+  }
+  steps.set(14, {-5, 9});
+  CHECK(same(steps.get(14), {-5, 9}));
+
+  DescentSteps shared(kPoints);
+  std::atomic<int> torn{0};
+  parallel_for(40, 4, [&](std::size_t round, int) {
+    const auto own = static_cast<std::int32_t>(round % 4 + 1);
+    for (std::int32_t i = 0; i < kPoints; i += 11) {
+      shared.set(i, {own, -own});
+      const DescentStep seen = shared.get(i);
+      if (seen.target != -seen.shift) ++torn;
+    }
+  });
+  CHECK(torn == 0);
+  for (std::int32_t i = 0; i < kPoints; ++i) {
+    const std::int32_t target = shared.get(i).target;
+    CHECK(i % 11 == 0 ? target >= 1 && target <= 4 : target == 0);
+  }
+}
+
 // A level that belongs to no point (the foot of a string: NaHoO2 read 0.002 eV instead of 1.84) is not
 // replaced by the energy of the point beside it.
 void test_sharpen_keeps_bounds() {
@@ -289,6 +325,7 @@ void test_walks() {
 }  // namespace
 
 int main() {
+  test_descent_steps();
   test_sharpen_keeps_bounds();
   test_walks();
   const Vec3 amplitude{0.2, 0.35, 0.6}, shift{0.137, 0.291, 0.415};

@@ -9,7 +9,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +18,7 @@
 
 #include "fastin/base/periodic_union_find.hpp"
 #include "fastin/base/vec3.hpp"
+#include "fastin/percolation/descent_steps.hpp"
 
 namespace fastin {
 
@@ -112,18 +112,6 @@ class GridLandscape {
   std::int32_t descend(std::int32_t voxel, Int3* cell) const;
 
  private:
-  // A step down from a point, in one word that threads may write at once: whichever of them is last, it leads
-  // to the same minimum. The memory starts as zeros, so that a point that nobody asks about costs none.
-  struct Step {
-    std::int32_t target;  // 0 unknown; 1 + a point further down; at a minimum -(basin + 1)
-    std::int32_t shift;   // packed cells of that jump
-  };
-  using Word = std::atomic<std::uint64_t>;
-  struct FreeWords {
-    void operator()(Word* words) const noexcept;
-  };
-  Step step(std::int32_t voxel) const;
-  void set_step(std::int32_t voxel, const Step& step);
   // What one slab of planes holds, in order of index.
   struct Found {
     std::vector<std::int32_t> minima;
@@ -145,7 +133,8 @@ class GridLandscape {
   int connectivity_;
   std::vector<std::int32_t> minima_;
   std::vector<Pass> passes_;
-  std::unique_ptr<Word[], FreeWords> steps_;
+  // Threads write at once: whichever of them is last, its step leads to the same minimum.
+  std::unique_ptr<DescentSteps> steps_;
   int num_threads_;
 };
 
