@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -16,79 +17,146 @@
 namespace fastin {
 namespace {
 
-// Sets bits base, base + 1, base + 2 of lower[k] where the neighbour at k - 1, k, k + 1 of another row is
-// below row[k]; `earlier`: that row has the smaller indices, so that ties count as below. padded[k + 1] is
-// the other row's point k, its ends wrapped.
+constexpr int kLanes = 16;  // points looked at side by side
+
+// The nine rows around a row of points, by (di + 1) * 3 + (dj + 1), each with its ends wrapped: at[r][k + 1]
+// is the neighbour of point k, and memory for kLanes more points than there are follows.
+enum class Order { before, after, own };  // which comes first where two points are equal
 template <class Real>
-FASTIN_INLINE void mark_neighbors(const Real* row, const Real* padded, int n, bool earlier, int base,
-                                  std::uint32_t* lower) {
-  const std::uint32_t b0 = 1u << base, b1 = 1u << (base + 1), b2 = 1u << (base + 2);
-  if (earlier) {
-    for (int k = 0; k < n; ++k) {
-      const Real v = row[k];
-      lower[k] |=
-          (padded[k] <= v ? b0 : 0u) | (padded[k + 1] <= v ? b1 : 0u) | (padded[k + 2] <= v ? b2 : 0u);
-    }
-  } else {
-    for (int k = 0; k < n; ++k) {
-      const Real v = row[k];
-      lower[k] |= (padded[k] < v ? b0 : 0u) | (padded[k + 1] < v ? b1 : 0u) | (padded[k + 2] < v ? b2 : 0u);
+struct Rows {
+  std::array<const Real*, 9> at;
+  std::array<Order, 9>
+      order;  // of the row's points: their indices are smaller, larger, or it is the row itself
+};
+
+typedef std::uint32_t Bits __attribute__((vector_size(4 * kLanes)));  // one word a point
+template <class Real>
+struct Wide {
+  typedef Real Values __attribute__((vector_size(sizeof(Real) * kLanes)));
+};
+
+// Bits of the neighbours below the points from the k-th on. kUsual: rows in the order of their indices, as
+// everywhere but at the faces of the cell.
+constexpr Order usual(std::size_t r) { return r < 4 ? Order::before : r == 4 ? Order::own : Order::after; }
+template <bool kUsual, class Real>
+FASTIN_INLINE void mark_lower(const Rows<Real>& rows, int k, Bits* lower) {
+  using Values = typename Wide<Real>::Values;
+  const auto load = [](const Real* from, Values* to) { std::memcpy(to, from, sizeof *to); };
+  Values v;
+  load(rows.at[4] + 1 + k, &v);
+  Bits sum = {};
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC unroll 9
+#endif
+  for (std::size_t r = 0; r < 9; ++r) {
+    const std::uint32_t b0 = 1u << (3 * r), b1 = b0 << 1, b2 = b0 << 2;
+    const Order order = kUsual ? usual(r) : rows.order[r];
+    Values q0, q1, q2;
+    load(rows.at[r] + k, &q0);
+    load(rows.at[r] + k + 1, &q1);
+    load(rows.at[r] + k + 2, &q2);
+    if (order == Order::before) {
+      sum |= __builtin_convertvector(q0 <= v, Bits) & b0;
+      sum |= __builtin_convertvector(q1 <= v, Bits) & b1;
+      sum |= __builtin_convertvector(q2 <= v, Bits) & b2;
+    } else if (order == Order::after) {
+      sum |= __builtin_convertvector(q0 < v, Bits) & b0;
+      sum |= __builtin_convertvector(q1 < v, Bits) & b1;
+      sum |= __builtin_convertvector(q2 < v, Bits) & b2;
+    } else {  // a point is never below itself
+      sum |= __builtin_convertvector(q0 <= v, Bits) & b0;
+      sum |= __builtin_convertvector(q2 < v, Bits) & b2;
     }
   }
-}
-FASTIN_CLONED(void, mark_row,
-              (const double* row, const double* padded, int n, bool earlier, int base, std::uint32_t* lower),
-              (row, padded, n, earlier, base, lower)) {
-  mark_neighbors(row, padded, n, earlier, base, lower);
-}
-FASTIN_CLONED(void, mark_row_of_floats,
-              (const float* row, const float* padded, int n, bool earlier, int base, std::uint32_t* lower),
-              (row, padded, n, earlier, base, lower)) {
-  mark_neighbors(row, padded, n, earlier, base, lower);
-}
-void mark(const double* row, const double* padded, int n, bool earlier, int base, std::uint32_t* lower) {
-  mark_row(row, padded, n, earlier, base, lower);
-}
-void mark(const float* row, const float* padded, int n, bool earlier, int base, std::uint32_t* lower) {
-  mark_row_of_floats(row, padded, n, earlier, base, lower);
+  *lower = sum;
 }
 
-// The same of the row's own points, a point itself never below itself; interior k only.
+// What mark_lower has wrong at the ends of a row's own points: there the neighbour's index lies on the other
+// side.
 template <class Real>
-void mark_own(const Real* row, int n, int base, std::uint32_t* lower) {
-  const std::uint32_t b0 = 1u << base, b2 = 1u << (base + 2);
-  for (int k = 1; k < n - 1; ++k) {
-    const Real v = row[k];
-    lower[k] |= (row[k - 1] <= v ? b0 : 0u) | (row[k + 1] < v ? b2 : 0u);
+FASTIN_INLINE std::uint32_t mended_end(const Rows<Real>& rows, int n, int k, std::uint32_t lower) {
+  for (std::size_t r = 0; r < 9; ++r) {
+    if (rows.order[r] != Order::own) continue;
+    const Real* q = rows.at[r] + k;
+    const std::uint32_t b0 = 1u << (3 * r), b2 = b0 << 2;
+    if (k == 0) lower = (lower & ~b0) | (n > 1 && q[0] < q[1] ? b0 : 0u);
+    if (k == n - 1) lower = (lower & ~b2) | (n > 1 && q[2] <= q[1] ? b2 : 0u);
   }
+  return lower;
 }
 
-// rest[k]: what of the lower neighbours in reach is not connected, among lower neighbours, with the first of
-// them; kAll where there is none in reach.
+// grow() of every word.
 template <int Connectivity>
-FASTIN_INLINE void rest_rows(const std::uint32_t* lower, int n, std::uint32_t* rest) {
-  constexpr std::uint32_t kReach = Connectivity == 6 ? kFaces : kAll;
-  for (int k = 0; k < n; ++k) rest[k] = lowest_bit(lower[k] & kReach);
-  for (std::uint32_t changed = 1; changed != 0;) {
-    changed = 0;
-    for (int k = 0; k < n; ++k) {
-      const std::uint32_t next = grow<Connectivity>(rest[k]) & lower[k];
-      changed |= next ^ rest[k];
-      rest[k] = next;
-    }
-  }
-  for (int k = 0; k < n; ++k) {
-    const std::uint32_t open = lower[k] & kReach;
-    rest[k] = open == 0u ? kAll : open & ~rest[k];
-  }
+FASTIN_INLINE void grow_bits(Bits* bits) {
+  const Bits m = *bits;
+  const Bits k = ((m & ~kHighK) << 1) | ((m & ~kLowK) >> 1);
+  const Bits mk = m | k, from_j = Connectivity == 6 ? m : mk;
+  const Bits j = ((from_j & ~kHighJ) << 3) | ((from_j & ~kLowJ) >> 3);
+  const Bits mj = mk | j, from_i = Connectivity == 6 ? m : mj;
+  *bits = mj | (from_i << 9) | (from_i >> 9);
 }
-FASTIN_CLONED(void, rest_of_row, (const std::uint32_t* lower, int n, int connectivity, std::uint32_t* rest),
-              (lower, n, connectivity, rest)) {
-  if (connectivity == 6) {
-    rest_rows<6>(lower, n, rest);
-  } else {
-    rest_rows<26>(lower, n, rest);
+
+// What of the lower neighbours in reach two steps among lower neighbours from one of them do not reach; kAll
+// where there is none in reach. Nothing is left of nearly all points.
+template <int Connectivity>
+FASTIN_INLINE void find_left(const Bits& lower, Bits* left) {
+  constexpr std::uint32_t kReach = Connectivity == 6 ? kFaces : kAll;
+  const Bits open = lower & kReach, faces = lower & kFaces;
+  const Bits from = faces != 0u ? faces : open;  // most neighbours touch those across a face
+  Bits piece = from & (~from + 1u);
+  grow_bits<Connectivity>(&piece);
+  piece &= lower;
+  grow_bits<Connectivity>(&piece);
+  *left = open == 0u ? Bits{} + kAll : open & ~piece;
+}
+
+// lower[k], left[k] of the points of a row of n; whether anything is left of one of them. There is room for
+// kLanes numbers more.
+template <int Connectivity, bool kUsual, class Real>
+FASTIN_INLINE bool look_at_row(const Rows<Real>& rows, int n, std::uint32_t* lower, std::uint32_t* left) {
+  Bits any = {};
+  for (int k = 0; k < n; k += kLanes) {
+    Bits bits, rest;
+    mark_lower<kUsual>(rows, k, &bits);
+    std::memcpy(lower + k, &bits, sizeof bits);
+    if (k == 0 || k + kLanes >= n) {
+      if (k == 0) lower[0] = mended_end(rows, n, 0, lower[0]);
+      if (k + kLanes >= n) {
+        if (n > 1) lower[n - 1] = mended_end(rows, n, n - 1, lower[n - 1]);
+        for (int l = n; l < k + kLanes; ++l)
+          lower[l] = kFaces & (~kFaces + 1u);  // no point of the row: nothing is left
+      }
+      std::memcpy(&bits, lower + k, sizeof bits);
+    }
+    find_left<Connectivity>(bits, &rest);
+    std::memcpy(left + k, &rest, sizeof rest);
+    any |= rest;
   }
+  std::uint32_t words[kLanes], sum = 0;
+  std::memcpy(words, &any, sizeof words);
+  for (const std::uint32_t word : words) sum |= word;
+  return sum != 0;
+}
+FASTIN_CLONED(bool, look_at_usual_row,
+              (const Rows<float>& rows, int n, std::uint32_t* lower, std::uint32_t* left),
+              (rows, n, lower, left)) {
+  return look_at_row<26, true>(rows, n, lower, left);
+}
+FASTIN_CLONED(bool, look_at_any_row,
+              (const Rows<float>& rows, int n, int connectivity, std::uint32_t* lower, std::uint32_t* left),
+              (rows, n, connectivity, lower, left)) {
+  return connectivity == 6 ? look_at_row<6, false>(rows, n, lower, left)
+                           : look_at_row<26, false>(rows, n, lower, left);
+}
+bool look(const Rows<float>& rows, int n, int connectivity, bool in_order, std::uint32_t* lower,
+          std::uint32_t* left) {
+  return in_order && connectivity == 26 ? look_at_usual_row(rows, n, lower, left)
+                                        : look_at_any_row(rows, n, connectivity, lower, left);
+}
+bool look(const Rows<double>& rows, int n, int connectivity, bool, std::uint32_t* lower,
+          std::uint32_t* left) {
+  return connectivity == 6 ? look_at_row<6, false>(rows, n, lower, left)
+                           : look_at_row<26, false>(rows, n, lower, left);
 }
 
 // Whether every value is a number of single precision; NaN is none.
@@ -129,7 +197,7 @@ bool widen_row(const double* from, std::size_t n, double closed, double* to) {
 template <class Real, class From>
 void GridLandscape::scan_as(const From* values, int num_threads) {
   constexpr std::size_t kSlab = std::size_t{1}
-                                << 18;  // points; below, waking a thread costs more than it gives
+                                << 19;  // points; below, waking a thread costs more than it gives
   const auto plane = static_cast<std::size_t>(grid_.shape.y) * static_cast<std::size_t>(grid_.shape.z);
   const std::size_t planes = static_cast<std::size_t>(grid_.shape.x);
   const std::size_t thick = std::clamp((kSlab + plane - 1) / plane, std::size_t{1}, planes);
@@ -180,7 +248,7 @@ template <class Real, class From>
 void GridLandscape::scan_planes(const From* values, std::int32_t first, std::int32_t last,
                                 Found* found) const {
   const Int3 n = grid_.shape;
-  const auto nz = static_cast<std::size_t>(n.z), width = nz + 2;
+  const auto nz = static_cast<std::size_t>(n.z), width = nz + 2 + kLanes;
   const auto closed = static_cast<From>(grid_.closed_from);
   // Planes i - 1, i, i + 1 with the ends of their rows wrapped, by i modulo 3.
   std::array<std::vector<Real>, 3> planes;
@@ -198,37 +266,36 @@ void GridLandscape::scan_planes(const From* values, std::int32_t first, std::int
       to[nz + 1] = to[1];
     }
   };
-  std::vector<std::uint32_t> lower(nz), rest(nz);
+  SparsePoll poll;
+  std::vector<std::uint32_t> lower(nz + kLanes), left(nz + kLanes);
+  const std::uint32_t reach = connectivity_ == 6 ? kFaces : kAll;
+  Rows<Real> rows;
   for (std::int32_t i = first; i < last; ++i) {
     for (int di = -1; di <= 1; ++di) plane((i + di + n.x) % n.x, (i + di + 3) % 3);
     for (std::int32_t j = 0; j < n.y; ++j) {
-      poll_interrupt();
+      poll();
       const std::int32_t own = i * n.y + j;
-      const Real* row =
-          planes[static_cast<std::size_t>(i % 3)].data() + static_cast<std::size_t>(j) * width + 1;
-      std::fill(lower.begin(), lower.end(), 0u);
-      for (int di = -1; di <= 1; ++di) {
-        for (int dj = -1; dj <= 1; ++dj) {
-          const std::int32_t oj = (j + dj + n.y) % n.y, other = ((i + di + n.x) % n.x) * n.y + oj;
-          const int base = (di + 1) * 9 + (dj + 1) * 3;
-          if (other == own) {
-            mark_own(row, n.z, base, lower.data());
-            mark_own_ends(own, base, lower.data());
-            continue;
-          }
-          const Real* padded = planes[static_cast<std::size_t>((i + di + 3) % 3)].data();
-          mark(row, padded + static_cast<std::size_t>(oj) * width, n.z, other < own, base, lower.data());
-        }
+      bool in_order = true;
+      for (std::size_t r = 0; r < 9; ++r) {
+        const int di = static_cast<int>(r / 3) - 1, dj = static_cast<int>(r % 3) - 1;
+        const std::int32_t oj = (j + dj + n.y) % n.y, other = (i + di + n.x) % n.x * n.y + oj;
+        const auto& held_plane = planes[static_cast<std::size_t>((i + di + 3) % 3)];
+        rows.at[r] = held_plane.data() + static_cast<std::size_t>(oj) * width;
+        rows.order[r] = other == own ? Order::own : other < own ? Order::before : Order::after;
+        in_order &= rows.order[r] == usual(r);
       }
-      rest_of_row(lower.data(), n.z, connectivity_, rest.data());
+      if (!look(rows, n.z, connectivity_, in_order, lower.data(), left.data())) continue;
       for (std::int32_t k = 0; k < n.z; ++k) {
         const auto at = static_cast<std::size_t>(k);
-        if (rest[at] == 0u) continue;
+        if (left[at] == 0u) continue;
+        const std::uint32_t open = lower[at] & reach;
+        const Real value = rows.at[4][k + 1];
         const std::int32_t voxel = own * n.z + k;
-        if (rest[at] == kAll) {
+        if (open == 0u) {
           found->minima.push_back(voxel);
-        } else if (std::isfinite(row[at])) {
-          found->passes.push_back({static_cast<double>(row[at]), voxel, lower[at]});
+        } else if (std::isfinite(value) &&
+                   (open & ~piece_of(lowest_bit(open), lower[at], connectivity_)) != 0u) {
+          found->passes.push_back({static_cast<double>(value), voxel, lower[at]});
         }
       }
     }
@@ -242,17 +309,6 @@ void GridLandscape::scan(int num_threads) {
     scan_as<float>(grid_.values, num_threads);
   } else {
     scan_as<double>(grid_.values, num_threads);
-  }
-}
-
-// The two ends of a row among its own points; a copy of the point itself is never below it.
-void GridLandscape::mark_own_ends(std::int32_t own, int base, std::uint32_t* lower) const {
-  const std::int32_t n = grid_.shape.z;
-  for (const std::int32_t k : {0, n - 1}) {
-    for (const int dk : {-1, 1}) {
-      const std::int32_t q = (k + dk + n) % n;
-      if (before(own * n + q, own * n + k)) lower[k] |= 1u << (base + 1 + dk);
-    }
   }
 }
 

@@ -123,7 +123,6 @@ class GridLandscape {
   void scan_as(const From* values, int num_threads);
   template <class Real, class From>
   void scan_planes(const From* values, std::int32_t first, std::int32_t last, Found* found) const;
-  void mark_own_ends(std::int32_t own, int base, std::uint32_t* lower) const;
   struct Link {  // of a chain of steps down
     std::int32_t voxel, shift;
   };
