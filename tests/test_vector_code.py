@@ -25,7 +25,7 @@ CLONED = (
     "add_coulomb_far_15", "add_coulomb_far_20",
     "add_morse_block", "add_coulomb_block", "add_near_morse", "add_near_coulomb",
     "spline_sums", "count_levels", "squared_structure_factors",
-    "gate_rows", "spread_rows", "add_readout",
+    "gate_rows", "spread_rows", "add_readout", "multiply_rows", "add_outer",
 )  # fmt: skip
 SUFFIX = {"baseline": "baseline", "x86-64-v3": "v3", "x86-64-v4": "v4"}
 

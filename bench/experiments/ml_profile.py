@@ -36,7 +36,12 @@ def main() -> None:
     extra = {"target_names": list(targets)} if settings["model"] == "percolation" else {}
     model = build_model(settings["model"], len(targets), settings.get("model_options", {}) | extra)
     tensors = TensorStore(
-        store, model.kind, to_targets(store.labels[:, label_columns(targets)]), "cpu", model.edge_margin
+        store,
+        model.kind,
+        to_targets(store.labels[:, label_columns(targets)]),
+        "cpu",
+        model.edge_margin,
+        landscape=model.landscape,
     )
     order = np.random.default_rng(0).permutation(len(store))
     size = 64

@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BvseField', 'BvseSplit', 'GcnGraphs', 'GcnPooled', 'anneal', 'bond_valence_sums', 'bottleneck_walks', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'gcn_input_sums', 'gcn_lanes', 'gcn_pool', 'gcn_pool_backward', 'has_openmp', 'landscape_network', 'lattice_gas', 'leaf_sums', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'pure_translations', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'void_walks', 'xrd_patterns', 'xrd_peaks']
+__all__: list[str] = ['BvseField', 'BvseSplit', 'GcnGraphs', 'GcnPooled', 'anneal', 'bond_valence_sums', 'bottleneck_walks', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'gcn_block', 'gcn_block_backward', 'gcn_input_sums', 'gcn_lanes', 'gcn_pool', 'gcn_pool_backward', 'has_openmp', 'landscape_network', 'lattice_gas', 'leaf_sums', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'pure_translations', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'void_walks', 'xrd_patterns', 'xrd_peaks']
 class BvseField:
     """
     Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse.grid).
@@ -124,6 +124,14 @@ def face_centres(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.N
 def free_spheres(site_radius: numpy.typing.NDArray[numpy.float64], edge_index: numpy.typing.NDArray[numpy.int64], edge_image: numpy.typing.NDArray[numpy.int32], edge_radius: numpy.typing.NDArray[numpy.float64]) -> dict[str, typing.Any]:
     """
     Widest periodic paths of a network along each axis and in 1, 2, 3 dimensions.
+    """
+def gcn_block(graphs: GcnGraphs, rows: numpy.typing.NDArray[numpy.float32], matrix: numpy.typing.NDArray[numpy.float32], bias: numpy.typing.NDArray[numpy.float32], weight: numpy.typing.NDArray[numpy.float32], ratio: typing.SupportsFloat | typing.SupportsIndex, y: numpy.typing.NDArray[numpy.float32], readout: numpy.typing.NDArray[numpy.float32], sums: numpy.typing.NDArray[numpy.float32] | None, num_threads: typing.SupportsInt | typing.SupportsIndex) -> GcnPooled:
+    """
+    gcn_pool of y = rows matrix, which is written; columns of rows beyond the matrix do not count.
+    """
+def gcn_block_backward(graphs: GcnGraphs, rows: numpy.typing.NDArray[numpy.float32], matrix: numpy.typing.NDArray[numpy.float32], y: numpy.typing.NDArray[numpy.float32], bias: numpy.typing.NDArray[numpy.float32], weight: numpy.typing.NDArray[numpy.float32], pooled: GcnPooled, readout: numpy.typing.NDArray[numpy.float32], of_readout: numpy.typing.NDArray[numpy.float32], of_sums: numpy.typing.NDArray[numpy.float32] | None, of_rows: numpy.typing.NDArray[numpy.float32] | None, of_matrix: numpy.typing.NDArray[numpy.float32], of_bias: numpy.typing.NDArray[numpy.float32], of_weight: numpy.typing.NDArray[numpy.float32], num_threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Gradients of gcn_block with respect to rows (None: not wanted), matrix, bias, weight.
     """
 def gcn_input_sums(graphs: GcnGraphs, parts: list[tuple[numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]], marked: bool, atoms: numpy.typing.NDArray[numpy.float32], mean: numpy.typing.NDArray[numpy.float32], deviation: numpy.typing.NDArray[numpy.float32], out: numpy.typing.NDArray[numpy.float32], num_threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """

@@ -81,6 +81,33 @@ def test_pooling_equals_the_layers_in_double(relu: bool, columns: int, ratio: fl
         torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(("terms", "columns"), [(16, 16), (23, 48), (48, 32), (5, 80)])
+def test_a_block_equals_product_and_pooling(terms: int, columns: int) -> None:
+    torch.manual_seed(terms)
+    edges, graph_of = random_graphs(terms)
+    nodes, graphs = len(graph_of), len(SIZES)
+    rows, matrix = torch.randn(nodes, terms), torch.randn(terms, columns) / terms**0.5
+    bias, weight = torch.randn(columns), torch.randn(columns)
+    padded = torch.cat([rows, torch.full((nodes, -terms % 16), torch.nan)], dim=1)  # what must not count
+    grouped = pooled_gcn.group(edges, graph_of, graphs)
+    with_rows = terms % 16 == 0
+
+    def found(whole: bool) -> list[Tensor]:
+        x, w, b, v = (t.clone().requires_grad_() for t in (rows, matrix, bias, weight))
+        if whole:
+            first = x if with_rows else padded
+            sums, readout, _ = pooled_gcn.block(first, w, b, v, grouped, 0.7, last=False)
+        else:  # the product in double
+            y = (x.double() @ w.double()).float()
+            sums, readout, _ = pooled_gcn.pool(y, b, v, grouped, 0.7, last=False)
+        ramp = torch.linspace(-1, 2, sums.numel()).reshape(sums.shape)
+        loss = (sums * ramp).sum() + (readout * torch.linspace(3, -2, readout.shape[1])).sum()
+        return [sums, readout, *torch.autograd.grad(loss, [x, w, b, v] if with_rows else [w, b, v])]
+
+    for a, b in zip(found(True), found(False), strict=True):
+        torch.testing.assert_close(a, b, rtol=2e-5, atol=2e-4)
+
+
 @pytest.mark.parametrize("name", ["in-gcn", "in-gcn-voids", "crystal-gcn"])
 @pytest.mark.parametrize("activation", ["relu", "sigmoid"])
 def test_models_equal_those_of_the_layers(
@@ -99,8 +126,9 @@ def test_models_equal_those_of_the_layers(
         return loss.detach(), list(torch.autograd.grad(loss, list(model.parameters())))
 
     calls = []
-    whole: Callable[..., Any] = pooled_gcn.pool
-    monkeypatch.setattr(pooled_gcn, "pool", lambda *a, **k: calls.append(1) or whole(*a, **k))
+    used = "block" if activation == "relu" else "pool"
+    whole: Callable[..., Any] = getattr(pooled_gcn, used)
+    monkeypatch.setattr(pooled_gcn, used, lambda *a, **k: calls.append(1) or whole(*a, **k))
     loss, gradients = step()
     assert len(calls) == 3
     assert step()[1][0].equal(gradients[0])
@@ -126,6 +154,34 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
         found.append([readout, sums, *out])
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_block_gives_the_same_bits_on_any_number_of_threads() -> None:
+    torch.manual_seed(2)
+    edges, graph_of = random_graphs(3)
+    grouped = pooled_gcn.group(edges, graph_of, len(SIZES))
+    nodes = len(graph_of)
+    rows, matrix = torch.randn(nodes, 32).numpy(), torch.randn(32, 48).numpy()
+    bias, weight = torch.randn(48).numpy(), torch.randn(48).numpy()
+    found = []
+    for threads in (1, 4):
+        y, readout = np.empty((nodes, 48), np.float32), np.empty((5, 96), np.float32)
+        sums = np.empty((grouped.pooled_nodes(0.8), 48), np.float32)
+        pooled = _core.gcn_block(grouped, rows, matrix, bias, weight, 0.8, y, readout, sums, threads)
+        out = [np.empty_like(x) for x in (rows, matrix, bias, weight)]
+        _core.gcn_block_backward(
+            grouped, rows, matrix, y, bias, weight, pooled, readout, np.cos(readout), np.sin(sums), *out, threads
+        )
+        found.append([y, readout, sums, *out])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(InputError, match="fewer columns"):
+        _core.gcn_block(grouped, rows[:, :16].copy(), matrix, bias, weight, 0.8, y, readout, sums, 1)
+    more = [np.empty_like(x) for x in (rows[:, :20], matrix[:20], bias, weight)]
+    with pytest.raises(InputError, match="groups of 16"):
+        _core.gcn_block_backward(
+            grouped, rows, matrix[:20].copy(), y, bias, weight, pooled, readout, readout, sums, *more, 1
+        )
 
 
 def test_equal_scores_fall_to_the_lower_number() -> None:

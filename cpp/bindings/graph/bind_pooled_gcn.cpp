@@ -89,6 +89,55 @@ GcnPooled pool_py(const GcnGraphs& graphs, const Rows& y, const std::optional<Ro
   return gcn_pool(graphs, input, ratio, means, next, num_threads);
 }
 
+RowsProduct rows_product(const GcnGraphs& graphs, const Rows& rows, std::size_t terms, const Rows& matrix,
+                         const Rows& y) {
+  check_shape(rows, "rows", {count(graphs.nodes()), -1});
+  check_shape(matrix, "matrix", {count(terms), y.shape(1)});
+  if (rows.shape(1) < count(terms)) throw InvalidInput("rows have fewer columns than the matrix has rows");
+  return {rows.data(), matrix.data(), static_cast<std::size_t>(rows.shape(1)), terms};
+}
+
+GcnPooled block_py(const GcnGraphs& graphs, const Rows& rows, const Rows& matrix, const Rows& bias,
+                   const Rows& weight, double ratio, Rows& y, Rows& readout, std::optional<Rows>& sums,
+                   int num_threads) {
+  const PoolInput input = pool_input(graphs, y, bias, weight);
+  check_shape(matrix, "matrix", {-1, y.shape(1)});
+  const auto terms = static_cast<std::size_t>(matrix.shape(0));
+  const RowsProduct product = rows_product(graphs, rows, terms, matrix, y);
+  if (!(ratio > 0.0 && ratio <= 1.0)) throw InvalidInput("ratio must be in (0, 1]");
+  check_shape(readout, "readout", {count(graphs.graphs()), 2 * y.shape(1)});
+  if (sums) check_shape(*sums, "sums", {pooled_first(graphs, ratio).back(), y.shape(1)});
+  float *made = y.mutable_data(), *means = readout.mutable_data();
+  float* next = sums ? sums->mutable_data() : nullptr;
+  const Computing computing;
+  return gcn_block(graphs, product, input, ratio, made, means, next, num_threads);
+}
+
+void block_backward_py(const GcnGraphs& graphs, const Rows& rows, const Rows& matrix, const Rows& y,
+                       const Rows& bias, const Rows& weight, const GcnPooled& pooled, const Rows& readout,
+                       const Rows& of_readout, const std::optional<Rows>& of_sums,
+                       std::optional<Rows>& of_rows, Rows& of_matrix, Rows& of_bias, Rows& of_weight,
+                       int num_threads) {
+  const PoolInput input = pool_input(graphs, y, bias, weight);
+  check_shape(matrix, "matrix", {-1, y.shape(1)});
+  const auto terms = static_cast<std::size_t>(matrix.shape(0));
+  const RowsProduct product = rows_product(graphs, rows, terms, matrix, y);
+  if (pooled.graphs.graphs() != graphs.graphs()) throw InvalidInput("pooled: of other graphs");
+  check_shape(readout, "readout", {count(graphs.graphs()), 2 * y.shape(1)});
+  check_shape(of_readout, "of_readout", {readout.shape(0), readout.shape(1)});
+  if (of_sums) check_shape(*of_sums, "of_sums", {count(pooled.kept.size()), y.shape(1)});
+  if (of_rows) check_shape(*of_rows, "of_rows", {count(graphs.nodes()), matrix.shape(0)});
+  if (of_rows && terms % kGcnLanes != 0) throw InvalidInput("rows must have whole groups of 16 columns");
+  check_shape(of_matrix, "of_matrix", {matrix.shape(0), matrix.shape(1)});
+  check_shape(of_bias, "of_bias", {y.shape(1)});
+  check_shape(of_weight, "of_weight", {y.shape(1)});
+  const float *top = readout.data(), *from = of_readout.data(), *next = of_sums ? of_sums->data() : nullptr;
+  float *r = of_rows ? of_rows->mutable_data() : nullptr, *m = of_matrix.mutable_data();
+  float *b = of_bias.mutable_data(), *w = of_weight.mutable_data();
+  const Computing computing;
+  gcn_block_backward(graphs, product, input, pooled, top, from, next, r, m, b, w, num_threads);
+}
+
 void backward_py(const GcnGraphs& graphs, const Rows& y, const std::optional<Rows>& bias, const Rows& weight,
                  const GcnPooled& pooled, const Rows& readout, const Rows& of_readout,
                  const std::optional<Rows>& of_sums, Rows& of_y, Rows& of_bias, Rows& of_weight,
@@ -140,6 +189,18 @@ void bind_pooled_gcn(py::module_& m) {
         py::arg("readout").noconvert(), py::arg("of_readout").noconvert(), py::arg("of_sums").noconvert(),
         py::arg("of_y").noconvert(), py::arg("of_bias").noconvert(), py::arg("of_weight").noconvert(),
         py::arg("num_threads"), "Gradients of gcn_pool with respect to y, bias and weight.");
+  m.def("gcn_block", &block_py, py::arg("graphs"), py::arg("rows").noconvert(), py::arg("matrix").noconvert(),
+        py::arg("bias").noconvert(), py::arg("weight").noconvert(), py::arg("ratio"),
+        py::arg("y").noconvert(), py::arg("readout").noconvert(), py::arg("sums").noconvert(),
+        py::arg("num_threads"),
+        "gcn_pool of y = rows matrix, which is written; columns of rows beyond the matrix do not count.");
+  m.def("gcn_block_backward", &block_backward_py, py::arg("graphs"), py::arg("rows").noconvert(),
+        py::arg("matrix").noconvert(), py::arg("y").noconvert(), py::arg("bias").noconvert(),
+        py::arg("weight").noconvert(), py::arg("pooled"), py::arg("readout").noconvert(),
+        py::arg("of_readout").noconvert(), py::arg("of_sums").noconvert(), py::arg("of_rows").noconvert(),
+        py::arg("of_matrix").noconvert(), py::arg("of_bias").noconvert(), py::arg("of_weight").noconvert(),
+        py::arg("num_threads"),
+        "Gradients of gcn_block with respect to rows (None: not wanted), matrix, bias, weight.");
 }
 
 }  // namespace fastin::bind

@@ -84,6 +84,54 @@ void against_differences() {
   CHECK(compared > 80);
 }
 
+// The block is the product, then the pooling; columns of the rows beyond the matrix do not count.
+void block_is_product_and_pooling() {
+  std::mt19937 generator(5);
+  std::normal_distribution<float> normal;
+  const std::vector<std::int64_t> source{0, 1, 2, 4, 3, 16, 30}, target{1, 2, 0, 3, 4, 30, 16};
+  const GcnGraphs graphs({0, 3, 3, 31}, source.data(), target.data(), source.size());
+  const std::size_t nodes = 31, terms = 21, stride = 32, columns = 3 * kGcnLanes;
+  const auto random = [&](std::size_t n) {
+    Floats out(n);
+    for (float& x : out) x = normal(generator);
+    return out;
+  };
+  const Floats rows = random(nodes * stride), matrix = random(terms * columns), bias = random(columns),
+               weight = random(columns);
+  Floats y(nodes * columns), plain(nodes * columns, 0.0f);
+  for (std::size_t i = 0; i < nodes; ++i) {
+    for (std::size_t c = 0; c < columns; ++c) {
+      double sum = 0.0;
+      for (std::size_t k = 0; k < terms; ++k)
+        sum += static_cast<double>(rows[i * stride + k]) * matrix[k * columns + c];
+      plain[i * columns + c] = static_cast<float>(sum);
+    }
+  }
+  Floats readout(3 * 2 * columns), other(readout.size());
+  const PoolInput input{y.data(), bias.data(), weight.data(), columns};
+  const GcnPooled pooled = gcn_block(graphs, {rows.data(), matrix.data(), stride, terms}, input, 0.6,
+                                     y.data(), readout.data(), nullptr, 2);
+  for (std::size_t i = 0; i < y.size(); ++i) CHECK_NEAR(y[i], plain[i], 1e-4);
+  const GcnPooled expected = gcn_pool(graphs, input, 0.6, other.data(), nullptr, 1);
+  CHECK(pooled.kept == expected.kept);
+  CHECK(readout == other);
+  // gradient of the matrix: rows^T times that of y; only kept rows have one
+  Floats of_y(y.size()), of_bias(columns), of_weight(columns), of_matrix(matrix.size()), same(columns);
+  gcn_pool_backward(graphs, input, expected, readout.data(), readout.data(), nullptr, of_y.data(),
+                    of_bias.data(), of_weight.data(), 1);
+  gcn_block_backward(graphs, {rows.data(), matrix.data(), stride, terms}, input, pooled, readout.data(),
+                     readout.data(), nullptr, nullptr, of_matrix.data(), same.data(), of_weight.data(), 3);
+  CHECK(same == of_bias);
+  for (std::size_t k = 0; k < terms; ++k) {
+    for (std::size_t c = 0; c < columns; ++c) {
+      double sum = 0.0;
+      for (std::size_t i = 0; i < nodes; ++i)
+        sum += static_cast<double>(rows[i * stride + k]) * of_y[i * columns + c];
+      CHECK_NEAR(of_matrix[k * columns + c], sum, 1e-3);
+    }
+  }
+}
+
 void refused() {
   const std::vector<std::int64_t> source{0}, target{2};
   CHECK_THROWS(GcnGraphs({0, 2, 3}, source.data(), target.data(), 1), InvalidInput);
@@ -95,6 +143,7 @@ void refused() {
 int main() {
   by_hand();
   against_differences();
+  block_is_product_and_pooling();
   refused();
   return fastin::test::report("pooled_gcn");
 }

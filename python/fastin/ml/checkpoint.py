@@ -80,7 +80,8 @@ class Trained:
 
     def tensors(self, store: GraphStore, device: torch.device | str = "cpu") -> TensorStore:
         """The graphs as this model reads them."""
-        return TensorStore(store, self.kind, device=device, edge_margin=self.models[0].edge_margin)
+        first = self.models[0]
+        return TensorStore(store, self.kind, device=device, edge_margin=first.edge_margin, landscape=first.landscape)
 
 
 def save_model(path: Path | str, trained: Trained, options: dict[str, Any]) -> None:

@@ -238,6 +238,7 @@ _MADE_GROUPS = {
     "edge_landmark": "edge",
     "edge_base": "edge",
 }
+_ENERGIES = ("site_energies", "edge_energies")
 _NUMPY_ONLY = ("cover_site", "cover_edge", "cover_ends", "cover_image")
 _KIND_GROUPS = {"interstitial": ("site", "edge", "atom"), "crystal": ("crystal",)}
 
@@ -256,6 +257,8 @@ class TensorStore:
         targets: (G, T) or None.
         device: where the tensors live.
         edge_margin: bottlenecks are pruned so far below the percolation radius (angstrom); None keeps all.
+        landscape: False leaves out the fields made of energies and bond valence constants, the full networks and the
+            levels, for models that do not read them (`fastin.ml.models.GraphModel`).
     """
 
     def __init__(
@@ -265,8 +268,11 @@ class TensorStore:
         targets: Any = None,
         device: torch.device | str = "cpu",
         edge_margin: float | None = None,
+        *,
+        landscape: bool = True,
     ) -> None:
-        levels = level_columns(store) if kind == "interstitial" else np.empty((len(store), 0), np.float32)
+        self.landscape = landscape and kind == "interstitial"
+        levels = level_columns(store) if self.landscape else np.empty((len(store), 0), np.float32)
         self.levels = torch.from_numpy(levels).to(device)
         if edge_margin is not None:
             store = prune_edges(store, edge_margin)
@@ -276,11 +282,11 @@ class TensorStore:
         groups = _KIND_GROUPS[kind]
         self.fields: dict[str, Tensor] = {}
         for name, (group, _, _) in FIELDS.items():
-            if group in groups:
+            if group in groups and (self.landscape or name not in _ENERGIES):
                 values = np.asarray(store.arrays[name])
                 tensor = torch.from_numpy(values.astype(np.int64) if name in _POINTS_INTO else values.copy())
                 self.fields[name] = tensor.to(self.device)
-        if kind == "interstitial":
+        if self.landscape:
             made = graph_pairs(store.ions, store.pointers, store.arrays) | landmark_columns(store)
             for name, values in made.items():
                 self.fields[name] = torch.from_numpy(values).to(self.device)
@@ -332,7 +338,7 @@ class TensorStore:
             atom_batch=graph_of["atom"],
             ion=self.ion[torch.from_numpy(index).to(self.device)],
             levels=self.levels[torch.from_numpy(index).to(self.device)],
-            cover=self._cover(index, pointers),
+            cover=self._cover(index, pointers) if self.landscape else {},
             **common,
         )
 

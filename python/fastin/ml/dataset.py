@@ -40,7 +40,7 @@ _SHARD = 200
 _MOST_SHARDS = 10**6
 _LOST = ("TimeoutError", "WorkerDied", "MemoryError", "ResourceError")
 _MANIFEST = "dataset.json"
-_LAYOUT = 2  # of the arrays and of what they mean; shards of another are made again
+_LAYOUT = 3  # of the arrays and of what they mean; shards of another are made again
 
 
 @dataclass(frozen=True)

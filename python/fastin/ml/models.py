@@ -48,12 +48,14 @@ class GraphModel(nn.Module):
         kind: which graphs the model reads, ``"interstitial"`` or ``"crystal"``.
         edge_margin: how far below the percolation radius it wants bottlenecks (angstrom; None: all of them).
         censored: its loss reads targets of ``inf`` as "above the ceiling" (`fastin.ml.labels`).
+        landscape: it reads the bond valence energies and constants and the full networks of its graphs.
         target_mean, target_std: (T,) buffers set from the training set by `fit_normalisation`.
     """
 
     kind = "interstitial"
     edge_margin: float | None = None
     censored: bool = False
+    landscape: bool = False
 
     def __init__(self, targets: int) -> None:
         super().__init__()
@@ -212,13 +214,14 @@ class TopKGCN(GraphModel):
         for convolution, pool in zip(self.convolutions, self.pools, strict=True):
             assert isinstance(convolution, GCNLayer)
             assert isinstance(pool, TopKPool)
-            y = sums @ convolution.weight
-            bias: Tensor | None = convolution.bias
-            if self.activation is not torch.relu:
-                y, bias = self.activation(y + convolution.bias), None
-            sums, readout, graphs = pooled_gcn.pool(
-                y, bias, pool.select.weight.squeeze(0), graphs, pool.ratio, last=pool is self.pools[-1]
-            )
+            select, more = pool.select.weight.squeeze(0), {"last": pool is self.pools[-1]}
+            if self.activation is torch.relu:
+                sums, readout, graphs = pooled_gcn.block(
+                    sums, convolution.weight, convolution.bias, select, graphs, pool.ratio, **more
+                )
+            else:
+                y = self.activation(sums[:, : len(convolution.weight)] @ convolution.weight + convolution.bias)
+                sums, readout, graphs = pooled_gcn.pool(y, None, select, graphs, pool.ratio, **more)
             total = total + readout
         return total
 

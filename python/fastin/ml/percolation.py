@@ -125,6 +125,7 @@ class PercolationNetwork(GraphModel):
 
     kind = "interstitial"
     censored = True
+    landscape = True
 
     def __init__(
         self,

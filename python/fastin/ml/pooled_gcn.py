@@ -37,7 +37,9 @@ def group(edge_index: Tensor, graph_of: Tensor, graphs: int) -> _core.GcnGraphs:
 
 
 def input_sums(graphs: _core.GcnGraphs, batch: Batch, mean: Tensor, deviation: Tensor, *, necks: bool) -> Tensor:
-    """(n, F) ``D^-1/2 (A + I) D^-1/2 x`` of the batch's standardised input rows x, without a gradient.
+    """(n, F + p) ``D^-1/2 (A + I) D^-1/2 x`` of the batch's standardised input rows x, without a gradient.
+
+    Behind the F columns are zeros up to a whole group.
 
     Args:
         graphs: edges of the nodes.
@@ -47,13 +49,12 @@ def input_sums(graphs: _core.GcnGraphs, batch: Batch, mean: Tensor, deviation: T
         necks: bottlenecks are nodes, and the last column marks them.
     """
     parts = [(a.numpy(), b.numpy(), c.numpy(), d.numpy()) for a, b, c, d in batch.parts(necks=necks)]
-    columns = len(mean)
-    behind = -columns % _core.gcn_lanes  # columns of zeros that the core wants
+    behind = -len(mean) % _core.gcn_lanes  # columns of zeros that the core wants
     mean, deviation = torch.cat([mean, mean.new_zeros(behind)]), torch.cat([deviation, mean.new_ones(behind)])
     out = mean.new_empty((sum(len(own) for _, own, _, _ in parts), len(mean)))
     constants = (batch.atoms().numpy(), mean.numpy(), deviation.numpy(), out.numpy())
     _core.gcn_input_sums(graphs, parts, necks, *constants, torch.get_num_threads())
-    return out[:, :columns]
+    return out
 
 
 def _numpy(x: Tensor | None) -> Any:
@@ -104,6 +105,79 @@ class _Pool(Function):
             torch.get_num_threads(),
         )
         return of_y, None if bias is None else of_bias, of_weight, None, None, None
+
+
+class _Block(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, matrix: Tensor, bias: Tensor, weight: Tensor, graphs: _core.GcnGraphs, ratio: float,
+        last: bool,
+    ) -> tuple[Tensor, Tensor, _core.GcnGraphs]:  # fmt: skip
+        columns = matrix.shape[1]
+        y = rows.new_empty((len(rows), columns))
+        readout = rows.new_empty((len(graphs), 2 * columns))
+        sums = rows.new_empty((0 if last else graphs.pooled_nodes(ratio), columns))
+        ctx.pooled = _core.gcn_block(
+            graphs,
+            _numpy(rows),
+            _numpy(matrix),
+            _numpy(bias),
+            _numpy(weight),
+            ratio,
+            y.numpy(),
+            readout.numpy(),
+            None if last else sums.numpy(),
+            torch.get_num_threads(),
+        )
+        ctx.graphs, ctx.last = graphs, last
+        ctx.save_for_backward(rows, matrix, y, bias, weight, readout)
+        return sums, readout, ctx.pooled.graphs
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, of_sums: Tensor, of_readout: Tensor, _: None
+    ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, None, None, None]:
+        rows, matrix, y, bias, weight, readout = ctx.saved_tensors
+        of_rows = rows.new_empty((len(rows), len(matrix))) if ctx.needs_input_grad[0] else None
+        of_matrix, of_bias, of_weight = torch.empty_like(matrix), torch.empty_like(bias), torch.empty_like(weight)
+        _core.gcn_block_backward(
+            ctx.graphs,
+            _numpy(rows),
+            _numpy(matrix),
+            y.numpy(),
+            _numpy(bias),
+            _numpy(weight),
+            ctx.pooled,
+            readout.numpy(),
+            of_readout.contiguous().numpy(),
+            None if ctx.last else of_sums.contiguous().numpy(),
+            _numpy(of_rows),
+            of_matrix.numpy(),
+            of_bias.numpy(),
+            of_weight.numpy(),
+            torch.get_num_threads(),
+        )
+        return of_rows, of_matrix, of_bias, of_weight, None, None, None
+
+
+def block(
+    rows: Tensor, matrix: Tensor, bias: Tensor, weight: Tensor, graphs: _core.GcnGraphs, ratio: float, *, last: bool
+) -> tuple[Tensor, Tensor, _core.GcnGraphs]:
+    """`pool` of ``y = rows @ matrix`` with a bias.
+
+    Args:
+        rows: (n, C); columns from K on do not count (there must be none where the rows have a gradient).
+        matrix: (K, F).
+        bias: (F,).
+        weight: as in `pool`, like the other arguments and the results.
+        graphs: see `pool`.
+        ratio: see `pool`.
+        last: see `pool`.
+    """
+    found = _Block.apply(rows, matrix, bias, weight, graphs, ratio, last)  # type: ignore[no-untyped-call]
+    sums, readout, kept = found
+    return sums, readout, kept
 
 
 def pool(

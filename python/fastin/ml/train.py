@@ -63,7 +63,9 @@ class _Run:
         self.options = options
         self.model: GraphModel = build_model(config.model, len(config.targets), options).to(self.device)
         self.targets = targets
-        self.tensors = TensorStore(store, self.model.kind, targets, self.device, self.model.edge_margin)
+        self.tensors = TensorStore(
+            store, self.model.kind, targets, self.device, self.model.edge_margin, landscape=self.model.landscape
+        )
         known = ~np.isnan(targets) if self.model.censored else np.isfinite(targets)
         self.usable: np.ndarray = np.asarray(known.any(axis=1))
         sample = self._train_index()[:: max(1, len(split.train) // _NORMALISATION_GRAPHS)]

@@ -84,6 +84,24 @@ struct GcnPooled {
 GcnPooled gcn_pool(const GcnGraphs& graphs, const PoolInput& input, double ratio, float* readout, float* sums,
                    int num_threads);
 
+// The rows y = rows matrix that a block pools; rows are `stride` numbers apart, of which `terms` count.
+struct RowsProduct {
+  const float* rows = nullptr;    // (nodes, stride)
+  const float* matrix = nullptr;  // (terms, columns)
+  std::size_t stride = 0, terms = 0;
+};
+
+// gcn_pool with the product before it, graph by graph; writes `y` (nodes, columns), which `input` names too.
+GcnPooled gcn_block(const GcnGraphs& graphs, const RowsProduct& product, const PoolInput& input, double ratio,
+                    float* y, float* readout, float* sums, int num_threads);
+
+// Gradients of gcn_block with respect to rows (nodes, terms; null: not wanted, else terms in whole groups),
+// matrix, bias and weight. The same numbers with any number of threads.
+void gcn_block_backward(const GcnGraphs& graphs, const RowsProduct& product, const PoolInput& input,
+                        const GcnPooled& pooled, const float* readout, const float* of_readout,
+                        const float* of_sums, float* of_rows, float* of_matrix, float* of_bias,
+                        float* of_weight, int num_threads);
+
 // Gradients with respect to y (nodes, columns), bias and weight (columns each), from those of readout and
 // sums (null: none). Equal maxima share the gradient evenly. The same numbers with any number of threads.
 void gcn_pool_backward(const GcnGraphs& graphs, const PoolInput& input, const GcnPooled& pooled,
