@@ -23,7 +23,7 @@ CLONED = (
     "add_coulomb_12", "add_coulomb_15", "add_coulomb_20",
     "add_coulomb_near_10", "add_coulomb_near_12", "add_coulomb_near_16", "add_coulomb_near_20",
     "add_coulomb_far_15", "add_coulomb_far_20",
-    "add_morse_block", "add_coulomb_block", "add_near_morse", "add_near_coulomb",
+    "bucket_planes", "make_planes", "add_morse_block", "add_coulomb_block", "add_near_morse", "add_near_coulomb",
     "spline_sums", "count_levels", "squared_structure_factors",
     "gate_rows", "spread_rows", "add_readout", "multiply_rows", "add_outer",
 )  # fmt: skip

@@ -58,11 +58,11 @@ void release(void* block, std::size_t bytes) noexcept {
 class Pool {
  public:
   ~Pool() {
-    for (std::size_t k = 0; k < kSizes; ++k) {
-      for (void* block : kept_[k]) release(block, bytes_of(k));
-    }
+    for (std::size_t k = 0; k < kSizes; ++k) release_all(k);
   }
   void* take(const SizeClass& size) {
+    if (++taken_ % kIdleTakes == 0) release_idle();
+    used_[size.index] = true;
     std::vector<void*>& blocks = kept_[size.index];
     if (blocks.empty()) return allocate(size.bytes);
     void* block = blocks.back();
@@ -71,6 +71,7 @@ class Pool {
     return block;
   }
   void give(void* block, const SizeClass& size) noexcept {
+    if (held_ + size.bytes > kMostScratch) release_idle();
     if (held_ + size.bytes <= kMostScratch) {
       try {
         kept_[size.index].push_back(block);
@@ -84,8 +85,24 @@ class Pool {
   std::size_t held() const { return held_; }
 
  private:
+  void release_all(std::size_t index) noexcept {
+    for (void* block : kept_[index]) {
+      release(block, bytes_of(index));
+      held_ -= bytes_of(index);
+    }
+    kept_[index].clear();
+  }
+  // Blocks of a size that nothing asked for since the last time.
+  void release_idle() noexcept {
+    for (std::size_t k = 0; k < kSizes; ++k) {
+      if (!used_[k]) release_all(k);
+      used_[k] = false;
+    }
+  }
+
   std::array<std::vector<void*>, kSizes> kept_;
-  std::size_t held_ = 0;
+  std::array<bool, kSizes> used_{};
+  std::size_t held_ = 0, taken_ = 0;
 };
 
 Pool& pool() {

@@ -11,6 +11,7 @@
 #include "fastin/base/error.hpp"
 #include "fastin/base/parallel.hpp"
 #include "fastin/base/simd.hpp"
+#include "planes.hpp"
 
 namespace fastin {
 namespace {
@@ -24,7 +25,9 @@ constexpr double kGrowth = 1.5;
 // A list that would reach farther than this many times its first reach means an infinite void, i.e. a broken
 // input.
 constexpr int kMaxExtensions = 24;
-constexpr int kBuckets = 24;
+// Images are gathered to so many times the reach that is asked for, where that takes at most so many times as
+// many.
+constexpr double kRoom = 1.3, kMostRoom = 1.35;
 constexpr double kDistanceMargin = 1e-9;
 constexpr std::size_t kOverlapBlock = 512;
 
@@ -42,6 +45,7 @@ double covers_for(double reach, double weight, double max_weight) {
 typedef double Lanes __attribute__((vector_size(32)));
 typedef std::int64_t LaneCodes __attribute__((vector_size(32)));
 constexpr std::size_t kHalf = HalfspaceLists::kLanes / 2;
+static_assert(HalfspaceLists::kLanes == kPlaneLanes);
 
 // The best hit of each lane as a fraction num / den, compared by cross-multiplication.
 struct Best {
@@ -120,17 +124,28 @@ std::shared_ptr<const HalfspaceLists::Atoms> HalfspaceLists::gather(const Lattic
       Atoms{lattice, std::move(frac), std::move(cart), std::move(weight), std::move(names), largest, reach});
 }
 
+HalfspaceLists::Images::Images(const Atoms& atoms, double reach) : cells(atoms.lattice, atoms.frac, reach) {
+  weight.reserve(cells.size());
+  for (std::size_t s = 0; s < cells.size(); ++s)
+    weight.push_back(atoms.weight[static_cast<std::size_t>(generator_atom(cells.code()[s]))]);
+}
+
+SlotView HalfspaceLists::Images::view() const {
+  return {cells.x(), cells.y(), cells.z(), weight.data(), cells.code()};
+}
+
 HalfspaceLists::HalfspaceLists(const Lattice& lattice, std::vector<Vec3> frac, std::vector<double> weight,
                                bool keep, std::vector<std::int32_t> names, int num_threads)
-    : HalfspaceLists(gather(lattice, std::move(frac), std::move(weight), std::move(names)), nullptr, keep) {
-  cells_ = std::make_shared<const CellList>(lattice, atoms_->frac, atoms_->default_reach);
+    : HalfspaceLists(gather(lattice, std::move(frac), std::move(weight), std::move(names)),
+                     std::make_shared<Stock>(), keep) {
+  images_ = images_for(atoms_->default_reach);
   check_overlaps(num_threads);
 }
 
-HalfspaceLists::HalfspaceLists(std::shared_ptr<const Atoms> atoms, std::shared_ptr<const CellList> cells,
-                               bool keep)
+HalfspaceLists::HalfspaceLists(std::shared_ptr<const Atoms> atoms, std::shared_ptr<Stock> stock, bool keep)
     : atoms_(std::move(atoms)),
-      cells_(std::move(cells)),
+      stock_(std::move(stock)),
+      images_(stock_->farthest),
       cart_(atoms_->cart.data()),
       weight_(atoms_->weight.data()),
       keep_(keep) {
@@ -141,27 +156,40 @@ HalfspaceLists::HalfspaceLists(std::shared_ptr<const Atoms> atoms, std::shared_p
   code_.reserve(expected);
 }
 
+// Images of `reach` at least, and of some more where that costs few of them: lists are extended by little.
+std::shared_ptr<const HalfspaceLists::Images> HalfspaceLists::images_for(double reach) const {
+  const std::lock_guard<std::mutex> guard(stock_->lock);
+  std::shared_ptr<const Images>& farthest = stock_->farthest;
+  if (farthest == nullptr || farthest->cells.reach() < reach) {
+    double atoms = 1.0, images = 1.0;
+    for (int k = 0; k < 3; ++k) {
+      atoms *= 1.0 + 2.0 * reach / lattice().plane_spacing(k);
+      images *= 1.0 + 2.0 * kRoom * reach / lattice().plane_spacing(k);
+    }
+    farthest = std::make_shared<const Images>(*atoms_, images < kMostRoom * atoms ? kRoom * reach : reach);
+  }
+  return farthest;
+}
+
 // Before any list is made: atoms that lie on each other make lists without end.
 void HalfspaceLists::check_overlaps(int num_threads) const {
+  const CellList& cells = images_->cells;
   parallel_blocks(atoms_->frac.size(), num_threads, kOverlapBlock, [&](std::size_t i, std::size_t last, int) {
     for (; i < last; ++i) {
       const GeneratorCode self = make_generator(static_cast<std::int32_t>(i), {});
-      cells_->for_each_stretch(atoms_->frac[i], kMinDistance, [&](std::size_t begin, std::size_t end) {
+      cells.for_each_stretch(atoms_->frac[i], kMinDistance, [&](std::size_t begin, std::size_t end) {
         for (std::size_t s = begin; s < end; ++s) {
-          const double d2 = norm2(Vec3{cells_->x()[s], cells_->y()[s], cells_->z()[s]} - cart_[i]);
-          if (d2 < kMinDistance * kMinDistance && cells_->code()[s] != self) {
-            refuse_overlap(static_cast<std::int32_t>(i), generator_atom(cells_->code()[s]), d2);
-          }
+          const double d2 = norm2(Vec3{cells.x()[s], cells.y()[s], cells.z()[s]} - cart_[i]);
+          if (!(d2 < kMinDistance * kMinDistance) || cells.code()[s] == self) continue;
+          const std::int32_t one = name(static_cast<std::int32_t>(i)),
+                             other = name(generator_atom(cells.code()[s]));
+          throw DegenerateGeometry("atoms " + std::to_string(std::min(one, other)) + " and " +
+                                   std::to_string(std::max(one, other)) + " overlap: they are " +
+                                   std::to_string(std::sqrt(d2)) + " angstrom apart");
         }
       });
     }
   });
-}
-
-void HalfspaceLists::refuse_overlap(std::int32_t one, std::int32_t other, double d2) const {
-  throw DegenerateGeometry("atoms " + std::to_string(std::min(name(one), name(other))) + " and " +
-                           std::to_string(std::max(name(one), name(other))) + " overlap: they are " +
-                           std::to_string(std::sqrt(d2)) + " angstrom apart");
 }
 
 HalfspaceView HalfspaceLists::view(std::int32_t atom) {
@@ -195,101 +223,78 @@ RayHit HalfspaceLists::shoot(std::int32_t atom, const Vec3& origin, const Vec3& 
 }
 
 void HalfspaceLists::build(std::int32_t atom, double reach) {
-  if (reach > cells_->reach()) cells_ = std::make_shared<const CellList>(lattice(), atoms_->frac, reach);
+  if (reach > images_->cells.reach()) images_ = images_for(reach);
   const double covers = covers_for(reach, weight(atom), atoms_->max_weight);
-  collect(atom, reach, covers);
-  if (!keep_) {
-    for (auto* v : {&dx_, &dy_, &dz_, &h_, &tail_}) v->clear();
-    code_.clear();
-  }
-  store(&list_of(atom), covers);
+  const std::size_t near = find_near(atom, reach);
+  List& list = list_of(atom);
+  if (!keep_) tail_.clear();
+  list.begin = keep_ ? dx_.size() : 0;
+  const std::size_t planes = arrange(atom, near, covers, &list);
+  fill(atom, planes, list);
   last_ = atom;
 }
 
-// Slots begin .. end whose point lies within `reach` of the centre, in order; `slots` has room for all.
-// Returns how many there are.
-FASTIN_CLONED(std::size_t, slots_within,
-              (const double* x, const double* y, const double* z, const Vec3& centre, double reach2,
-               std::size_t begin, std::size_t end, std::uint32_t* slots),
-              (x, y, z, centre, reach2, begin, end, slots)) {
-  constexpr std::size_t kBlock = 32;
-  const double cx = centre.x, cy = centre.y, cz = centre.z;
+// Fills near_; returns how many there are.
+std::size_t HalfspaceLists::find_near(std::int32_t atom, double reach) {
+  const CellList& cells = images_->cells;
+  const SlotView from = images_->view();
+  const Vec3 c = position(atom);
   std::size_t count = 0;
-  for (; begin < end; begin += kBlock) {
-    double d2[kBlock];
-    const std::size_t n = std::min(kBlock, end - begin);
-    for (std::size_t k = 0; k < n; ++k) {
-      const double dx = x[begin + k] - cx, dy = y[begin + k] - cy, dz = z[begin + k] - cz;
-      d2[k] = dx * dx + dy * dy + dz * dz;
-    }
-    for (std::size_t k = 0; k < n; ++k) {  // no branch: whether a point is near cannot be foreseen
-      slots[count] = static_cast<std::uint32_t>(begin + k);
-      count += static_cast<std::size_t>(d2[k] <= reach2);
-    }
-  }
+  cells.for_each_stretch(atoms_->frac[static_cast<std::size_t>(atom)], reach,
+                         [&](std::size_t begin, std::size_t end) {
+                           const std::size_t most = count + (end - begin) + kLanes;
+                           if (near_.size() < most) near_.resize(2 * most);
+                           count += slots_within(from, c, reach * reach, begin, end, near_.data() + count);
+                         });
   return count;
 }
 
-void HalfspaceLists::collect(std::int32_t atom, double reach, double covers) {
-  const auto i = static_cast<std::size_t>(atom);
-  const Vec3 c = cart_[i];
-  const double w = weight_[i], reach2 = reach * reach;
-  const double *x = cells_->x(), *y = cells_->y(), *z = cells_->z();
-  const GeneratorCode* code = cells_->code();
-  const GeneratorCode self = make_generator(atom, {});
-  std::size_t count = 0;
-  cells_->for_each_stretch(atoms_->frac[i], reach, [&](std::size_t begin, std::size_t end) {
-    if (near_.size() < count + (end - begin)) near_.resize(2 * (count + (end - begin)));
-    count += slots_within(x, y, z, c, reach2, begin, end, near_.data() + count);
-  });
-  if (scratch_.size() < count) scratch_.resize(count);
-  planes_ = 0;
-  for (std::size_t k = 0; k < count; ++k) {
-    const std::size_t s = near_[k];
-    const Vec3 d{x[s] - c.x, y[s] - c.y, z[s] - c.z};
-    const double d2 = norm2(d);
-    if (d2 < kMinDistance * kMinDistance) {
-      if (code[s] == self) continue;
-      refuse_overlap(atom, generator_atom(code[s]), d2);
-    }
-    const double h = 0.5 * (d2 + w - weight_[static_cast<std::size_t>(generator_atom(code[s]))]);
-    const double distance = h / std::sqrt(d2);
-    scratch_[planes_] = {d, h, distance, code[s]};
-    planes_ += distance <= covers ? 1 : 0;
+// Sorts the slots whose planes are not farther than `covers` by buckets of distance into sorted_, and says
+// for each block of the list from where on it is. Returns how many they are.
+std::size_t HalfspaceLists::arrange(std::int32_t atom, std::size_t near, double covers, List* list) {
+  if (bucket_.size() < near + kLanes) {
+    bucket_.resize(2 * near + kLanes);
+    sorted_.resize(2 * near + kLanes);
   }
-}
+  const std::size_t blocks = near / kLanes + 1;
+  std::fill(near_.begin() + static_cast<std::ptrdiff_t>(near),
+            near_.begin() + static_cast<std::ptrdiff_t>(blocks * kLanes), 0);  // any slot
+  const double scale = covers > 0.0 ? kPlaneBuckets / covers : 0.0;
+  bucket_planes(images_->view(), near_.data(), blocks, position(atom), weight(atom), covers, scale,
+                bucket_.data());
+  std::array<std::uint32_t, kPlaneBuckets + 2> start{};
+  for (std::size_t k = 0; k < near; ++k) ++start[static_cast<std::size_t>(bucket_[k]) + 1];
+  for (std::size_t b = 0; b <= kPlaneBuckets; ++b) start[b + 1] += start[b];
+  const std::size_t planes = start[kPlaneBuckets];
 
-void HalfspaceLists::store(List* list, double covers) {
-  std::array<std::uint32_t, kBuckets + 1> start{};
-  const double scale = covers > 0.0 ? kBuckets / covers : 0.0;
-  const auto bucket_of = [scale](double distance) {
-    return static_cast<std::size_t>(std::clamp(distance * scale, 0.0, kBuckets - 1.0));
-  };
-  for (std::size_t k = 0; k < planes_; ++k) ++start[bucket_of(scratch_[k].distance) + 1];
-  for (std::size_t b = 0; b < kBuckets; ++b) start[b + 1] += start[b];
-
-  list->begin = dx_.size();
   list->tail = tail_.size();
-  list->blocks = planes_ / kLanes + 1;  // one block at least, so that a made list is known by its blocks
+  list->blocks = planes / kLanes + 1;  // one block at least, so that a made list is known by its blocks
   list->covers = covers;
-  const std::size_t padded = list->blocks * kLanes;
-  for (auto* v : {&dx_, &dy_, &dz_}) v->resize(list->begin + padded, 0.0);
-  h_.resize(list->begin + padded, 1.0);  // padding: a plane that faces no ray
-  code_.resize(list->begin + padded, 0);
   std::size_t b = 0;
   for (std::size_t block = 0; block < list->blocks; ++block) {
-    while (b + 1 < kBuckets && start[b + 1] <= block * kLanes) ++b;
+    while (b + 1 < kPlaneBuckets && start[b + 1] <= block * kLanes) ++b;
     // Bucket 0 also holds the negative distances; the margin covers the rounding of the bucket's edge.
     tail_.push_back(b == 0 ? 0.0 : (static_cast<double>(b) / scale) * (1.0 - kDistanceMargin));
   }
-  for (std::size_t k = 0; k < planes_; ++k) {
-    const Plane& p = scratch_[k];
-    const std::size_t slot = list->begin + start[bucket_of(p.distance)]++;
-    dx_[slot] = p.d.x;
-    dy_[slot] = p.d.y;
-    dz_[slot] = p.d.z;
-    h_[slot] = p.h;
-    code_[slot] = p.code;
+  for (std::size_t k = 0; k < near; ++k) sorted_[start[static_cast<std::size_t>(bucket_[k])]++] = near_[k];
+  return planes;
+}
+
+// Writes the first slots of sorted_ as planes, and padding.
+void HalfspaceLists::fill(std::int32_t atom, std::size_t planes, const List& list) {
+  const std::size_t begin = list.begin, end = begin + list.blocks * kLanes;
+  if (dx_.size() < end) {
+    for (auto* v : {&dx_, &dy_, &dz_, &h_}) v->resize(end);
+    code_.resize(end);
+  }
+  std::fill(sorted_.begin() + static_cast<std::ptrdiff_t>(planes),
+            sorted_.begin() + static_cast<std::ptrdiff_t>(end - begin), 0);
+  make_planes(images_->view(), sorted_.data(), list.blocks, position(atom), weight(atom), &dx_[begin],
+              &dy_[begin], &dz_[begin], &h_[begin], &code_[begin]);
+  for (std::size_t k = begin + planes; k < end; ++k) {  // planes that face no ray
+    dx_[k] = dy_[k] = dz_[k] = 0.0;
+    h_[k] = 1.0;
+    code_[k] = 0;
   }
 }
 

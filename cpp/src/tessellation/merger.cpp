@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <cstdlib>
 #include <utility>
 
 #include "fastin/base/parallel.hpp"
+#include "fastin/base/periodic_union_find.hpp"
 #include "fastin/base/rounding.hpp"
 #include "fastin/tessellation/vertex_position.hpp"
 
@@ -27,6 +28,7 @@ constexpr double kGeneratorTolerance = 1e-6;
 }  // namespace
 
 void Merger::run(Tessellation* out) {
+  find_callers();
   polish();
   cluster();
   place(out);
@@ -38,41 +40,42 @@ void Merger::run(Tessellation* out) {
 void Merger::polish() {
   parallel_blocks(tets_.size(), threads_, kBlock, [&](std::size_t t, std::size_t end, int) {
     for (; t < end; ++t) {
-      auto& tet = tets_[t];
-      std::array<Vec3, 4> centre;
-      for (std::size_t c = 0; c < 4; ++c) centre[c] = position(tet.g[c]);
+      const auto& tet = tets_[t];
+      Vec3& walked = centre_[t];
+      std::array<Vec3, 4> at;
+      for (std::size_t c = 0; c < 4; ++c) at[c] = position(tet.g[c]);
       Vec3 x;
-      const bool solved = solve_vertex(weight_, tet.g, centre, &x);
-      if (problem_.has_value() && !(solved && norm2(x - tet.centre) < kSurePolish * kSurePolish))
-        solve_perturbed(&tet);
-      if (solved && norm2(x - tet.centre) < kMaxPolish * kMaxPolish) tet.centre = x;
+      const bool solved = solve_vertex(weight_, tet.g, at, &x);
+      if (problem_.has_value() && !(solved && norm2(x - walked) < kSurePolish * kSurePolish))
+        solve_perturbed(tet, &walked);
+      if (solved && norm2(x - walked) < kMaxPolish * kMaxPolish) walked = x;
     }
   });
 }
 
 // The centre in the perturbed problem from its generators alone, however it was found.
-void Merger::solve_perturbed(PowerTriangulation::Tetrahedron* tet) const {
+void Merger::solve_perturbed(const PowerTriangulation::Tetrahedron& tet, Vec3* centre) const {
   const Lattice& lattice = problem_->lattice;
-  std::array<Vec3, 4> centre;
+  std::array<Vec3, 4> at;
   for (std::size_t c = 0; c < 4; ++c) {
-    centre[c] = lattice.to_cart(frame_.frac[static_cast<std::size_t>(generator_atom(tet->g[c]))]) +
-                lattice.to_cart(to_vec(generator_image(tet->g[c])));
+    at[c] = lattice.to_cart(frame_.frac[static_cast<std::size_t>(generator_atom(tet.g[c]))]) +
+            lattice.to_cart(to_vec(generator_image(tet.g[c])));
   }
   Vec3 x;
-  if (solve_vertex(problem_->weight, tet->g, centre, &x)) tet->centre = x;
+  if (solve_vertex(problem_->weight, tet.g, at, &x)) *centre = x;
 }
 
 // Squared distance of the vertices on both sides of a face.
 double Merger::gap2(std::size_t t, std::size_t face) const {
   const auto& tet = tets_[t];
-  const Vec3 along = tets_[static_cast<std::size_t>(tet.neighbour[face])].centre - tet.centre;
+  const Vec3 along = centre_[static_cast<std::size_t>(tet.neighbour[face])] - centre_[t];
   if (tet.shift[face] == 0) return norm2(along);
-  return norm2(along + frame_.lattice.to_cart(to_vec(delta_image(tet.shift[face]))));
+  return norm2(along + cells(delta_image(tet.shift[face])));
 }
 
 // How much farther, in power, the other tetrahedron's generators are from the centre of t than its own.
 double Merger::excess(std::size_t t, std::size_t other, const Int3& shift) const {
-  const Vec3& centre = tets_[t].centre;
+  const Vec3& centre = centre_[t];
   const auto power = [&](GeneratorCode code) {
     return norm2(frame_.position(code) - centre) - weight_[static_cast<std::size_t>(generator_atom(code))];
   };
@@ -86,104 +89,109 @@ double Merger::excess(std::size_t t, std::size_t other, const Int3& shift) const
   return worst;
 }
 
-// Vertices at the two ends of a vanishing edge are one. Returns the smallest squared gap; `sets` is made
-// where one vanishes.
-double Merger::join_near(Sets* sets) {
-  struct Found {
-    double smallest = std::numeric_limits<double>::infinity();
-    std::vector<std::pair<std::size_t, std::size_t>> vanishing;  // tetrahedron, face
-  };
-  std::vector<Found> found(blocks_of(tets_.size()));
+// Faces whose two vertices are one, and those whose vertices are as near as slivers put them; each once.
+void Merger::find_near(std::vector<Face>* vanishing, std::vector<Face>* near) const {
+  std::vector<std::vector<Face>> gone(blocks_of(tets_.size())), close(gone.size());
+  const double gone2 = tolerance_ * tolerance_, close2 = std::max(gone2, kSliverReach * kSliverReach);
   parallel_blocks(tets_.size(), threads_, kBlock, [&](std::size_t t, std::size_t end, int) {
-    Found& here = found[t / kBlock];
+    const std::size_t block = t / kBlock;
     for (; t < end; ++t) {
       for (std::size_t f = 0; f < 4; ++f) {
         if (static_cast<std::size_t>(tets_[t].neighbour[f]) <= t) continue;
         const double between = gap2(t, f);
-        here.smallest = std::min(here.smallest, between);
-        if (between <= tolerance_ * tolerance_) here.vanishing.emplace_back(t, f);
+        if (between <= close2) (between <= gone2 ? gone : close)[block].push_back({t, f});
       }
     }
   });
-  double smallest = std::numeric_limits<double>::infinity();
-  for (const Found& here : found) {
-    smallest = std::min(smallest, here.smallest);
-    for (const auto& [t, f] : here.vanishing) {
-      join(t, f, sets);
-      merged_[t] = merged_[static_cast<std::size_t>(tets_[t].neighbour[f])] = 1;
-    }
-  }
-  return smallest;
-}
-
-void Merger::join(std::size_t t, std::size_t face, Sets* sets) const {
-  if (!sets->has_value()) sets->emplace(tets_.size());
-  (*sets)->join(static_cast<std::int32_t>(t), tets_[t].neighbour[face], delta_image(tets_[t].shift[face]));
+  for (const auto& here : gone) vanishing->insert(vanishing->end(), here.begin(), here.end());
+  for (const auto& here : close) near->insert(near->end(), here.begin(), here.end());
 }
 
 // A lone vertex near another whose generators include its own, to kGeneratorTolerance, joins the nearest such
 // one. It joins no second one, so that it cannot bridge two vertices that differ. The nearest pairs come
 // first, whatever the order of the atoms.
-void Merger::join_slivers(Sets* sets) {
+void Merger::add_slivers(const std::vector<Face>& near, std::vector<Face>* joins) const {
+  if (near.empty()) return;
+  Scratch<char> merged(tets_.size(), 0);  // with another tetrahedron of the same place
+  for (const Face& face : *joins) merged[face.t] = merged[beyond(face)] = 1;
+  std::vector<Face> both = near;  // from either side
+  for (const Face& face : near) {
+    const auto& behind = tets_[beyond(face)];
+    std::size_t back = 0;
+    while (static_cast<std::size_t>(behind.neighbour[back]) != face.t ||
+           behind.shift[back] != -tets_[face.t].shift[face.face])
+      ++back;
+    both.push_back({beyond(face), back});
+  }
+  std::sort(both.begin(), both.end(),
+            [](const Face& a, const Face& b) { return a.t != b.t ? a.t < b.t : a.face < b.face; });
   struct Pair {
     double gap2;
-    std::size_t t, face;
+    Face face;
   };
-  std::vector<std::vector<Pair>> found(blocks_of(tets_.size()));
-  parallel_blocks(tets_.size(), threads_, kBlock, [&](std::size_t t, std::size_t end, int) {
-    std::vector<Pair>& here = found[t / kBlock];
-    for (; t < end; ++t) {
-      for (std::size_t f = 0; merged_[t] == 0 && f < 4; ++f) {
-        const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
-        const double between = gap2(t, f);
-        if (other == t || between > kSliverReach * kSliverReach) continue;
-        const Int3 shift = delta_image(tets_[t].shift[f]);
-        const double off = excess(other, t, -shift);
-        // of two lone ones the one that fits the other better joins
-        if (off <= kGeneratorTolerance && (merged_[other] != 0 || off <= excess(t, other, shift)))
-          here.push_back({between, t, f});
-      }
-    }
-  });
   std::vector<Pair> pairs;
-  for (const auto& here : found) pairs.insert(pairs.end(), here.begin(), here.end());
+  for (const Face& face : both) {
+    const std::size_t t = face.t, other = beyond(face);
+    if (merged[t] != 0) continue;
+    const Int3 shift = delta_image(tets_[t].shift[face.face]);
+    const double off = excess(other, t, -shift);
+    // of two lone ones the one that fits the other better joins
+    if (off <= kGeneratorTolerance && (merged[other] != 0 || off <= excess(t, other, shift)))
+      pairs.push_back({gap2(t, face.face), face});
+  }
   std::sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) { return a.gap2 < b.gap2; });
   Scratch<char> joined(tets_.size(), 0);
   for (const Pair& p : pairs) {
-    const auto other = static_cast<std::size_t>(tets_[p.t].neighbour[p.face]);
-    if (merged_[p.t] != 0 || joined[p.t] != 0 || joined[other] != 0) continue;
-    join(p.t, p.face, sets);
-    joined[p.t] = 1;
-    merged_[other] = 1;  // a host joins no other
+    const std::size_t t = p.face.t, other = beyond(p.face);
+    if (merged[t] != 0 || joined[t] != 0 || joined[other] != 0) continue;
+    joins->push_back(p.face);
+    joined[t] = 1;
+    merged[other] = 1;  // a host joins no other
   }
 }
 
 void Merger::cluster() {
-  Sets sets;
+  std::vector<Face> joins, near;
   if (tolerance_ > 0.0) {
-    merged_.assign(tets_.size(), 0);
-    if (join_near(&sets) <= kSliverReach * kSliverReach) join_slivers(&sets);
-    Scratch<char>().swap(merged_);
+    find_near(&joins, &near);
+    add_slivers(near, &joins);
   }
-  vertex_.assign(tets_.size(), -1);
-  offset_.assign(tets_.size(), Int3{});
-  Scratch<std::int32_t> label(tets_.size(), -1);
-  for (std::size_t t = 0; t < tets_.size(); ++t) {
-    const auto found = sets.has_value() ? sets->find(static_cast<std::int32_t>(t))
-                                        : PeriodicUnionFind::Found{static_cast<std::int32_t>(t), {}};
+  number(joins);
+}
+
+// Vertices in the order of their first tetrahedra.
+void Merger::number(const std::vector<Face>& joins) {
+  const std::size_t n = tets_.size();
+  vertex_.assign(n, -1);  // first: the number of a tetrahedron that is joined, among those
+  std::int32_t joined = 0;
+  for (const Face& face : joins) {
+    for (const std::size_t t : {face.t, beyond(face)}) {
+      if (vertex_[t] < 0) vertex_[t] = joined++;
+    }
+  }
+  PeriodicUnionFind sets(static_cast<std::size_t>(joined));
+  for (const Face& face : joins)
+    sets.join(vertex_[face.t], vertex_[beyond(face)], delta_image(tets_[face.t].shift[face.face]));
+  offset_.assign(n, Int3{});
+  std::vector<std::int32_t> label(static_cast<std::size_t>(joined), -1);
+  for (std::size_t t = 0; t < n; ++t) {
+    if (vertex_[t] < 0) {
+      vertex_[t] = count_++;
+      continue;
+    }
+    const auto found = sets.find(vertex_[t]);
     std::int32_t& v = label[static_cast<std::size_t>(found.root)];
     if (v < 0) v = count_++;
     vertex_[t] = v;
     offset_[t] = -found.offset;
   }
-  // Members of each vertex, in order of the tetrahedra.
   member_start_.assign(static_cast<std::size_t>(count_) + 1, 0);
   for (const std::int32_t v : vertex_) ++member_start_[static_cast<std::size_t>(v) + 1];
   for (std::size_t v = 0; v < static_cast<std::size_t>(count_); ++v) member_start_[v + 1] += member_start_[v];
-  members_.resize(tets_.size());
-  label.assign(member_start_.begin(), member_start_.end() - 1);
-  for (std::size_t t = 0; t < tets_.size(); ++t) {
-    members_[static_cast<std::size_t>(label[static_cast<std::size_t>(vertex_[t])]++)] =
+  members_.resize(n);
+  Scratch<std::int32_t> next(member_start_.begin(), member_start_.end() - 1);
+  for (std::size_t t = 0; t < n; ++t) {
+    members_[static_cast<std::size_t>(next[static_cast<std::size_t>(vertex_[t])]++)] =
         static_cast<std::int32_t>(t);
   }
 }
@@ -194,34 +202,44 @@ void Merger::place(Tessellation* out) {
   const auto n = static_cast<std::size_t>(count_);
   out->vertex_frac.resize(n);
   out->vertex_power.resize(n);
-  Scratch<std::int32_t> size;
+  Stretches stretches;
   if (visitor_ != nullptr) {
     visitor_->vertices(n);
   } else {
     out->generator.resize(4 * tets_.size());
-    size.resize(n);
+    out->generator_start.resize(n + 1);
+    for (std::size_t v = 0; v < n; v += kBlock) {
+      stretches.first.push_back(v);
+      stretches.from.push_back(4 * static_cast<std::size_t>(member_start_[v]));
+    }
+    stretches.first.push_back(n);
+    stretches.used.resize(stretches.from.size());
   }
-  std::vector<Work> work(static_cast<std::size_t>(std::max(1, threads_)));
+  std::vector<Work> work = work_of_threads();
   parallel_blocks(n, threads_, kBlock, [&](std::size_t v, std::size_t end, int thread) {
     Work& mine = work[static_cast<std::size_t>(thread)];
-    for (; v < end; ++v) {
-      place_vertex(v, &mine, out);
-      const Generator* g = mine.generators.data();
-      if (visitor_ != nullptr) {
-        visitor_->vertex(v, out->vertex_frac[v], g, g + mine.generators.size(), thread);
-        continue;
+    if (visitor_ != nullptr) {
+      for (; v < end; ++v) {
+        mine.generators.resize(4 * static_cast<std::size_t>(member_start_[v + 1] - member_start_[v]));
+        const Generator* g = mine.generators.data();
+        const std::size_t count = place_vertex(v, &mine, mine.generators.data(), out);
+        visitor_->vertex(v, out->vertex_frac[v], g, g + count, thread);
       }
-      size[v] = static_cast<std::int32_t>(mine.generators.size());
-      std::copy(mine.generators.begin(), mine.generators.end(),
-                out->generator.begin() + 4 * std::ptrdiff_t{member_start_[v]});
+      return;
     }
+    const std::size_t block = v / kBlock;
+    std::size_t at = stretches.from[block];
+    for (; v < end; ++v) {
+      out->generator_start[v] = static_cast<std::int32_t>(at);
+      at += place_vertex(v, &mine, &out->generator[at], out);
+    }
+    stretches.used[block] = at - stretches.from[block];
   });
-  if (visitor_ == nullptr) compact(n, member_start_, 4, size, &out->generator, &out->generator_start);
-  Scratch<std::int32_t>().swap(members_);
-  Scratch<std::int32_t>().swap(member_start_);
+  if (visitor_ == nullptr) close_up(stretches, &out->generator, &out->generator_start);
 }
 
-void Merger::place_vertex(std::size_t v, Work* work, Tessellation* out) {
+// Writes the generators of the vertex, which has room for all; returns how many they are.
+std::size_t Merger::place_vertex(std::size_t v, Work* work, Generator* list, Tessellation* out) {
   const auto begin = static_cast<std::size_t>(member_start_[v]),
              end = static_cast<std::size_t>(member_start_[v + 1]);
   std::vector<GeneratorCode>& g = work->codes;
@@ -230,20 +248,21 @@ void Merger::place_vertex(std::size_t v, Work* work, Tessellation* out) {
   double power = 0.0;
   for (std::size_t m = begin; m < end; ++m) {
     const auto t = static_cast<std::size_t>(members_[m]);
+    const GeneratorCode first = tets_[t].g[0];
     const ImageDelta back = -image_delta(offset_[t]);
     for (const GeneratorCode code : tets_[t].g) g.push_back(shifted(code, back));
-    x += tets_[t].centre - frame_.lattice.to_cart(to_vec(offset_[t]));
-    power += norm2(position(tets_[t].g[0]) - tets_[t].centre) -
-             weight_[static_cast<std::size_t>(generator_atom(tets_[t].g[0]))];
+    x += centre_[t] - cells(offset_[t]);
+    power += norm2(position(first) - centre_[t]) - weight_[static_cast<std::size_t>(generator_atom(first))];
   }
-  x = (1.0 / static_cast<double>(end - begin)) * x;
-  std::sort(g.begin(), g.end());
   if (end - begin > 1) {
+    x = (1.0 / static_cast<double>(end - begin)) * x;
+    power /= static_cast<double>(end - begin);
+    std::sort(g.begin(), g.end());
     g.erase(std::unique(g.begin(), g.end()), g.end());
     double spread = 0.0;
     for (std::size_t m = begin; m < end; ++m) {
       const auto t = static_cast<std::size_t>(members_[m]);
-      spread = std::max(spread, norm(tets_[t].centre - frame_.lattice.to_cart(to_vec(offset_[t])) - x));
+      spread = std::max(spread, norm(centre_[t] - cells(offset_[t]) - x));
     }
     Vec3 better;
     if (least_squares_vertex(frame_, weight_, g, &better) && norm(better - x) < tolerance_ + spread)
@@ -256,46 +275,105 @@ void Merger::place_vertex(std::size_t v, Work* work, Tessellation* out) {
     f[k] = std::max(0.0, f[k] - cell[k]);
   }
   out->vertex_frac[v] = f;
+  out->vertex_power[v] = power;
   const Int3 reduced = frame_.basis.to_reduced(cell);
-  const Vec3 home = x - frame_.lattice.to_cart(to_vec(reduced));
+  const Vec3 home = x - cells(reduced);
   for (std::size_t m = begin; m < end; ++m) {
     const auto t = static_cast<std::size_t>(members_[m]);
     offset_[t] = offset_[t] + reduced;
-    tets_[t].centre = home + frame_.lattice.to_cart(to_vec(offset_[t]));  // where the merged vertex is
+    centre_[t] = home + cells(offset_[t]);  // where the merged vertex is
   }
-  for (GeneratorCode& code : g) code = shifted(code, -image_delta(reduced));
-  out->vertex_power[v] = power / static_cast<double>(end - begin);
-  to_callers(work);
+  const ImageDelta back = -image_delta(reduced);
+  for (GeneratorCode& code : g) code = shifted(code, back);
+  return to_callers(&g, list);
 }
 
-// The sorted codes in terms of the caller's coordinates and numbers, sorted: they are few.
-void Merger::to_callers(Work* work) const {
-  std::vector<Generator>& list = work->generators;
-  list.resize(work->codes.size());
-  for (std::size_t k = 0; k < list.size(); ++k) {
-    Generator g = frame_.original(work->codes[k]);
-    g.atom = frame_.name(g.atom);
-    std::size_t at = k;
-    for (; at > 0 && g < list[at - 1]; --at) list[at] = list[at - 1];
-    list[at] = g;
+// A code in the caller's numbers and coordinates is a linear function of the image, and what the atom adds;
+// where images could leave their fields, of skewed cells and atoms given far away, to_caller_ stays empty.
+void Merger::find_callers() {
+  for (const auto* rows : {&frame_.basis.rows, &frame_.basis.inverse}) {
+    for (int k = 0; k < 3; ++k)
+      if (std::abs((*rows)[0][k]) + std::abs((*rows)[1][k]) + std::abs((*rows)[2][k]) > 2) return;
+  }
+  ImageDelta centre = 0;  // what the biases of the fields add
+  for (std::size_t k = 0; k < 3; ++k) {
+    turn_[k] = image_delta(frame_.basis.rows[k]);
+    centre += kImageBias * turn_[k];
+  }
+  const std::size_t n = frame_.cart.size();
+  to_caller_.resize(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    const Int3 w = frame_.basis.to_original(frame_.wrapped[i]);
+    if (std::max({std::abs(w.x), std::abs(w.y), std::abs(w.z)}) > kMaxImage) {
+      to_caller_.clear();
+      return;
+    }
+    to_caller_[i] = shifted(make_generator(frame_.name(static_cast<std::int32_t>(i)), -w), -centre);
   }
 }
 
-// Lists that stand at `each` times their place, closed up.
-void Merger::compact(std::size_t count, const Scratch<std::int32_t>& place, std::size_t each,
-                     const Scratch<std::int32_t>& size, Scratch<Generator>* items,
-                     std::vector<std::int32_t>* start) const {
-  start->resize(count + 1);
+// The codes (they are spent) in terms of the caller's coordinates and numbers, sorted; returns how many they
+// are.
+std::size_t Merger::to_callers(std::vector<GeneratorCode>* codes, Generator* list) const {
+  const std::size_t n = codes->size();
+  if (to_caller_.empty()) {
+    for (std::size_t k = 0; k < n; ++k) {
+      Generator g = frame_.original((*codes)[k]);
+      g.atom = frame_.name(g.atom);
+      std::size_t at = k;
+      for (; at > 0 && g < list[at - 1]; --at) list[at] = list[at - 1];
+      list[at] = g;
+    }
+    return n;
+  }
+  constexpr GeneratorCode mask = (1U << kImageBits) - 1;
+  GeneratorCode* c = codes->data();
+  for (std::size_t k = 0; k < n; ++k) {
+    const GeneratorCode code = c[k];
+    const auto x = static_cast<ImageDelta>(code >> (2 * kImageBits) & mask),
+               y = static_cast<ImageDelta>(code >> kImageBits & mask),
+               z = static_cast<ImageDelta>(code & mask);
+    c[k] = shifted(to_caller_[static_cast<std::size_t>(generator_atom(code))],
+                   x * turn_[0] + y * turn_[1] + z * turn_[2]);
+  }
+  // three and four are most; without branches, which could not be foreseen
+  const auto order = [c](std::size_t a, std::size_t b) {
+    const GeneratorCode low = std::min(c[a], c[b]), high = std::max(c[a], c[b]);
+    c[a] = low;
+    c[b] = high;
+  };
+  if (n == 3) {
+    order(0, 1);
+    order(1, 2);
+    order(0, 1);
+  } else if (n == 4) {
+    order(0, 1);
+    order(2, 3);
+    order(0, 2);
+    order(1, 3);
+    order(1, 2);
+  } else {
+    std::sort(c, c + n);
+  }
+  for (std::size_t k = 0; k < n; ++k) list[k] = {generator_atom(c[k]), generator_image(c[k])};
+  return n;
+}
+
+// Closes the gaps between the stretches.
+void Merger::close_up(const Stretches& stretches, Scratch<Generator>* items,
+                      std::vector<std::int32_t>* start) {
   std::size_t to = 0;
-  for (std::size_t k = 0; k < count; ++k) {
-    (*start)[k] = static_cast<std::int32_t>(to);
-    const std::size_t from = each * static_cast<std::size_t>(place[k]), n = static_cast<std::size_t>(size[k]);
-    if (from != to)
-      std::copy_n(items->begin() + static_cast<std::ptrdiff_t>(from), n,
+  for (std::size_t block = 0; block < stretches.from.size(); ++block) {
+    const std::size_t from = stretches.from[block], used = stretches.used[block];
+    if (from != to) {
+      std::copy_n(items->begin() + static_cast<std::ptrdiff_t>(from), used,
                   items->begin() + static_cast<std::ptrdiff_t>(to));
-    to += n;
+      const auto gap = static_cast<std::int32_t>(from - to);
+      for (std::size_t k = stretches.first[block]; k < stretches.first[block + 1]; ++k) (*start)[k] -= gap;
+    }
+    to += used;
   }
-  (*start)[count] = static_cast<std::int32_t>(to);
+  start->back() = static_cast<std::int32_t>(to);
   items->resize(to);
 }
 

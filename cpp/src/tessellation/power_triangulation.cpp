@@ -19,56 +19,71 @@ constexpr std::size_t kPartAtoms = 256, kOrderBlock = 512;
 
 using Tetrahedron = PowerTriangulation::Tetrahedron;
 
+// Brings the values at places 0, 1, ... from place[0], place[1], ... in their own memory, round every cycle
+// of the permutation; `place` is spent.
+void permute(Scratch<std::int32_t>* place, PowerTriangulation* given) {
+  for (std::size_t first = 0; first < place->size(); ++first) {
+    if ((*place)[first] < 0) continue;
+    const Tetrahedron kept = given->tetrahedra[first];
+    const Vec3 kept_centre = given->centre[first];
+    std::size_t to = first;
+    for (auto from = static_cast<std::size_t>((*place)[to]); from != first;
+         from = static_cast<std::size_t>((*place)[to])) {
+      given->tetrahedra[to] = given->tetrahedra[from];
+      given->centre[to] = given->centre[from];
+      (*place)[to] = -1;
+      to = from;
+    }
+    given->tetrahedra[to] = kept;
+    given->centre[to] = kept_centre;
+    (*place)[to] = -1;
+  }
+}
+
 // Tetrahedra by their generators; a counting sort by the first and short sorts of what is left.
-Scratch<Tetrahedron> ordered(Scratch<Tetrahedron> given, std::size_t atoms, int num_threads) {
-  Scratch<std::int32_t> start(atoms + 1, 0), place(given.size()), rank(given.size());
-  const auto lowest = [&](std::size_t t) { return static_cast<std::size_t>(generator_atom(given[t].g[0])); };
-  for (std::size_t t = 0; t < given.size(); ++t) ++start[lowest(t) + 1];
+void bring_into_order(std::size_t atoms, int num_threads, PowerTriangulation* given) {
+  Scratch<Tetrahedron>& tets = given->tetrahedra;
+  Scratch<std::int32_t> start(atoms + 1, 0), place(tets.size()), rank(tets.size());
+  const auto lowest = [&](std::size_t t) { return static_cast<std::size_t>(generator_atom(tets[t].g[0])); };
+  for (std::size_t t = 0; t < tets.size(); ++t) ++start[lowest(t) + 1];
   for (std::size_t i = 0; i < atoms; ++i) start[i + 1] += start[i];
   {
     Scratch<std::int32_t> next(start.begin(), start.end() - 1);
-    for (std::size_t t = 0; t < given.size(); ++t)
+    for (std::size_t t = 0; t < tets.size(); ++t)
       place[static_cast<std::size_t>(next[lowest(t)]++)] = static_cast<std::int32_t>(t);
   }
   parallel_blocks(atoms, num_threads, kOrderBlock, [&](std::size_t begin, std::size_t end, int) {
     for (std::size_t i = begin; i < end; ++i) {
       std::sort(place.begin() + start[i], place.begin() + start[i + 1], [&](std::int32_t a, std::int32_t b) {
-        return given[static_cast<std::size_t>(a)].g < given[static_cast<std::size_t>(b)].g;
+        return tets[static_cast<std::size_t>(a)].g < tets[static_cast<std::size_t>(b)].g;
       });
     }
     for (std::int32_t k = start[begin]; k < start[end]; ++k)
       rank[static_cast<std::size_t>(place[static_cast<std::size_t>(k)])] = k;
   });
-  if (num_threads == 1) {  // in their own memory, round every cycle of the permutation
-    for (Tetrahedron& t : given)
+  if (num_threads == 1) {
+    for (Tetrahedron& t : tets)
       for (std::int32_t& n : t.neighbour) n = rank[static_cast<std::size_t>(n)];
-    for (std::size_t first = 0; first < given.size(); ++first) {
-      if (place[first] < 0) continue;
-      const Tetrahedron kept = given[first];
-      std::size_t to = first;
-      for (auto from = static_cast<std::size_t>(place[to]); from != first;
-           from = static_cast<std::size_t>(place[to])) {
-        given[to] = given[from];
-        place[to] = -1;
-        to = from;
-      }
-      given[to] = kept;
-      place[to] = -1;
-    }
-    return given;
+    permute(&place, given);
+    return;
   }
-  Scratch<Tetrahedron> out(given.size());
-  parallel_blocks(given.size(), num_threads, 8 * kOrderBlock, [&](std::size_t k, std::size_t end, int) {
+  PowerTriangulation out;
+  out.tetrahedra.resize(tets.size());
+  out.centre.resize(tets.size());
+  parallel_blocks(tets.size(), num_threads, 8 * kOrderBlock, [&](std::size_t k, std::size_t end, int) {
     for (; k < end; ++k) {
-      out[k] = given[static_cast<std::size_t>(place[k])];
-      for (std::int32_t& n : out[k].neighbour) n = rank[static_cast<std::size_t>(n)];
+      const auto from = static_cast<std::size_t>(place[k]);
+      out.centre[k] = given->centre[from];
+      out.tetrahedra[k] = tets[from];
+      for (std::int32_t& n : out.tetrahedra[k].neighbour) n = rank[static_cast<std::size_t>(n)];
     }
   });
-  return out;
+  given->tetrahedra.swap(out.tetrahedra);
+  given->centre.swap(out.centre);
 }
 
 // False when rounding beat the perturbation.
-bool sweep(HalfspaceLists* half, std::size_t atoms, int num_threads, Scratch<Tetrahedron>* out) {
+bool sweep(HalfspaceLists* half, std::size_t atoms, int num_threads, PowerTriangulation* out) {
   const std::size_t parts = std::min(static_cast<std::size_t>(std::max(1, num_threads)), atoms / kPartAtoms);
   const auto last = static_cast<std::int32_t>(atoms);
   Walker whole(half, atoms, true, 0, last);
@@ -88,7 +103,9 @@ bool sweep(HalfspaceLists* half, std::size_t atoms, int num_threads, Scratch<Tet
     if (!whole.adopt(&walkers)) return false;
   }
   if (!whole.closed(num_threads)) return false;
-  *out = ordered(std::move(whole.tetrahedra()), atoms, num_threads);
+  out->tetrahedra = std::move(whole.tetrahedra());
+  out->centre = std::move(whole.centres());
+  bring_into_order(atoms, num_threads, out);
   return true;
 }
 
@@ -131,13 +148,14 @@ PowerTriangulation triangulate(const Lattice& lattice, const std::vector<Vec3>& 
     HalfspaceLists half(problem.lattice, frac, problem.weight, !swept, names, num_threads);
     PowerTriangulation out;
     if (swept) {
-      if (!sweep(&half, frac.size(), num_threads, &out.tetrahedra)) continue;
+      if (!sweep(&half, frac.size(), num_threads, &out)) continue;
       out.problem = std::move(problem);
       return out;
     }
     Walker walker(&half, frac.size(), false, 0, last);
     if (!walker.run() || !walker.closed(1)) continue;
     out.tetrahedra = std::move(walker.tetrahedra());
+    out.centre = std::move(walker.centres());
     return out;
   }
   throw NoConvergence("no closed power diagram after " + std::to_string(kMaxAttempts) + " perturbations");

@@ -30,12 +30,17 @@ Walker::Walker(HalfspaceLists* half, std::size_t atoms, bool swept, std::int32_t
     lowest_ = begin;
     return;
   }
-  tetrahedra_.reserve(count * 7);
   open_.reserve(count * 15);
 }
 
+// A power diagram of spheres without order has 6.7 vertices an atom.
+void Walker::reserve(std::size_t atoms) {
+  tetrahedra_.reserve(atoms * 7);
+  centres_.reserve(atoms * 7);
+}
+
 bool Walker::run() {
-  tetrahedra_.reserve(atoms_ * 7);
+  reserve(atoms_);
   std::int32_t largest = 0;
   for (std::int32_t i = 1; i < end_; ++i) {
     if (half_->weight(i) > half_->weight(largest)) largest = i;
@@ -50,7 +55,7 @@ bool Walker::run() {
 }
 
 void Walker::run_part() {
-  tetrahedra_.reserve(static_cast<std::size_t>(end_ - begin_) * 7);
+  reserve(static_cast<std::size_t>(end_ - begin_));
   const std::int32_t middle = begin_ + (end_ - begin_) / 2;
   for (std::int32_t k = 0; k < std::min(kMaxStarts, end_ - middle) && tetrahedra_.empty(); ++k) {
     if (owns_centre(middle + k)) seed(middle + k);
@@ -62,6 +67,7 @@ bool Walker::adopt(std::vector<Walker>* parts) {
   std::size_t count = 0;
   for (const Walker& part : *parts) count += part.tetrahedra_.size();
   tetrahedra_.reserve(count + count / 64);
+  centres_.reserve(count + count / 64);
   for (Walker& part : *parts) {
     ok_ = ok_ && part.ok_ && part.waiting_ == 0;
     const auto base = static_cast<std::int32_t>(tetrahedra_.size());
@@ -69,7 +75,9 @@ bool Walker::adopt(std::vector<Walker>* parts) {
       for (std::int32_t& n : t.neighbour) n += n < 0 ? 0 : base;
       tetrahedra_.push_back(t);
     }
+    centres_.insert(centres_.end(), part.centres_.begin(), part.centres_.end());
     Scratch<Tetrahedron>().swap(part.tetrahedra_);
+    Scratch<Vec3>().swap(part.centres_);
     for (OpenFacet facet : part.elsewhere_) {
       const std::int32_t lowest = facet.next;
       facet.tetrahedron += base;
@@ -108,9 +116,9 @@ void Walker::sweep() {
 }
 
 Vec3 Walker::relative(std::int32_t atom, GeneratorCode code) const {
-  const Lattice& l = half_->lattice();
-  return half_->position(generator_atom(code)) + l.to_cart(to_vec(generator_image(code))) -
-         half_->position(atom);
+  const Vec3& home = half_->position(generator_atom(code));
+  if (generator_delta(code) == 0) return home - half_->position(atom);
+  return home + half_->lattice().to_cart(to_vec(generator_image(code))) - half_->position(atom);
 }
 
 double Walker::plane(std::int32_t atom, GeneratorCode code, const Vec3& d) const {
@@ -171,7 +179,8 @@ void Walker::advance(std::int32_t tetrahedron, int face) {
 bool Walker::add(std::array<GeneratorCode, 4> g, const Vec3& centre) {
   if (swept_) return add_sorted(g, centre);
   const auto id = static_cast<std::int32_t>(tetrahedra_.size());
-  tetrahedra_.push_back({g, {-1, -1, -1, -1}, {}, centre});
+  tetrahedra_.push_back({g, {-1, -1, -1, -1}, {}});
+  centres_.push_back(centre);
   for (int f = 0; f < 4; ++f) {
     const auto& corner = kFaceCorners[static_cast<std::size_t>(f)];
     GeneratorCode a = g[static_cast<std::size_t>(corner[0])], b = g[static_cast<std::size_t>(corner[1])],
@@ -215,7 +224,8 @@ bool Walker::add_sorted(std::array<GeneratorCode, 4> g, const Vec3& centre) {
     for (GeneratorCode& code : g) code = shifted(code, -frame);
   }
   const auto id = static_cast<std::int32_t>(tetrahedra_.size());
-  tetrahedra_.push_back({g, {-1, -1, -1, -1}, {}, x});
+  tetrahedra_.push_back({g, {-1, -1, -1, -1}, {}});
+  centres_.push_back(x);
   if (odd) std::swap(tetrahedra_.back().g[2], tetrahedra_.back().g[3]);
   file(g[1], g[2], g[3], id, 0, odd);
   file(g[0], g[2], g[3], id, 1, !odd);

@@ -34,6 +34,7 @@ class Walker {
   // Whether each facet has two tetrahedra and they fill the cell once.
   bool closed(int num_threads) const { return ok_ && waiting_ == 0 && fills_cell(num_threads); }
   Scratch<Tetrahedron>& tetrahedra() { return tetrahedra_; }
+  Scratch<Vec3>& centres() { return centres_; }
 
  private:
   // A face that has one tetrahedron so far, filed under its lowest atom; second and third as seen from that
@@ -51,6 +52,7 @@ class Walker {
   std::int32_t& head(std::int32_t atom) { return head_[static_cast<std::size_t>(atom - begin_)]; }
   Vec3 relative(std::int32_t atom, GeneratorCode code) const;
   double plane(std::int32_t atom, GeneratorCode code, const Vec3& d) const;
+  void reserve(std::size_t atoms);
   void seed(std::int32_t atom);
   bool owns_centre(std::int32_t atom);
   void follow();
@@ -69,6 +71,7 @@ class Walker {
   bool swept_;
   std::int32_t begin_, end_;
   Scratch<Tetrahedron> tetrahedra_;
+  Scratch<Vec3> centres_;  // of the tetrahedra
   Scratch<OpenFacet> open_;
   std::vector<OpenFacet> elsewhere_;  // those of other parts, and those that lead into one
   Scratch<std::int32_t> head_, stack_, free_;

@@ -32,7 +32,7 @@ void a_block_comes_back() {
 }
 
 void what_is_kept_is_bounded() {
-  Scratch<std::int64_t> one(3 << 20), two(2 << 20), three(1 << 20);
+  Scratch<std::int64_t> one(6 << 20), two(2 << 20), three(1 << 20);
   one.clear();
   one.shrink_to_fit();
   two.clear();
@@ -41,6 +41,16 @@ void what_is_kept_is_bounded() {
   three.shrink_to_fit();
   CHECK(held_scratch() <= kMostScratch);
   CHECK(held_scratch() > 0);
+}
+
+// A large block does not stay beside many small computations.
+void what_nothing_asks_for_is_freed() {
+  constexpr std::size_t kHuge = std::size_t{24} << 20, kUsed = std::size_t{100} << 10;
+  give_scratch(take_scratch(kHuge), kHuge);
+  CHECK(held_scratch() >= kHuge);
+  for (std::size_t k = 0; k < 2 * kIdleTakes; ++k) give_scratch(take_scratch(kUsed), kUsed);
+  CHECK(held_scratch() < kHuge);
+  CHECK(held_scratch() >= kUsed);
 }
 
 void vectors_cross_threads() {
@@ -59,6 +69,7 @@ int main() {
   blocks_hold_what_was_asked_for();
   a_block_comes_back();
   what_is_kept_is_bounded();
+  what_nothing_asks_for_is_freed();
   vectors_cross_threads();
   return fastin::test::report("scratch");
 }

@@ -9,9 +9,11 @@
 namespace fastin {
 
 // A block of at least so many bytes (large ones on large pages where the system has them), kept for this
-// thread when it is released, kMostScratch bytes in all at most; what a thread keeps is freed when it ends.
-// Small blocks come from the heap.
-constexpr std::size_t kMostScratch = std::size_t{16} << 20;
+// thread when it is released, kMostScratch bytes in all at most. Blocks of a size that nothing asks for
+// during kIdleTakes requests, or when there is no room, are freed; the others when their thread ends. Small
+// blocks come from the heap.
+constexpr std::size_t kMostScratch = std::size_t{32} << 20;
+constexpr std::size_t kIdleTakes = 1024;  // a small crystal's network makes about twenty
 void* take_scratch(std::size_t bytes);
 void give_scratch(void* block, std::size_t bytes) noexcept;
 std::size_t held_scratch();  // bytes that this thread keeps

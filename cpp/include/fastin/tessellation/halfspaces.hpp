@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "fastin/base/vec3.hpp"
@@ -38,6 +39,8 @@ struct RayHit {
 RayHit shoot_ray(const HalfspaceView& list, const Vec3& origin, const Vec3& direction, GeneratorCode skip_a,
                  GeneratorCode skip_b);
 
+struct SlotView;
+
 class HalfspaceLists {
  public:
   static constexpr std::size_t kLanes = 8;
@@ -49,7 +52,7 @@ class HalfspaceLists {
                  std::vector<std::int32_t> names = {}, int num_threads = 1);
 
   // Lists of the same atoms for another thread; the atoms and their neighbour search are shared.
-  HalfspaceLists another() const { return HalfspaceLists(atoms_, cells_, keep_); }
+  HalfspaceLists another() const { return HalfspaceLists(atoms_, stock_, keep_); }
 
   const Vec3& position(std::int32_t atom) const { return cart_[static_cast<std::size_t>(atom)]; }
   double weight(std::int32_t atom) const { return weight_[static_cast<std::size_t>(atom)]; }
@@ -73,12 +76,6 @@ class HalfspaceLists {
     std::size_t blocks = 0;
     double covers = 0.0;
   };
-  struct Plane {
-    Vec3 d;
-    double h;
-    double distance;
-    GeneratorCode code;
-  };
   struct Atoms {
     Lattice lattice;
     std::vector<Vec3> frac;
@@ -88,21 +85,36 @@ class HalfspaceLists {
     double max_weight, default_reach;
   };
 
-  HalfspaceLists(std::shared_ptr<const Atoms> atoms, std::shared_ptr<const CellList> cells, bool keep);
+  // The atoms and their images that lists of some reach are made from.
+  struct Images {
+    Images(const Atoms& atoms, double reach);
+    SlotView view() const;
+    CellList cells;
+    Scratch<double> weight;  // of each slot of the cells
+  };
+  // What the lists of all threads share: those of the farthest reach asked for.
+  struct Stock {
+    std::mutex lock;
+    std::shared_ptr<const Images> farthest;
+  };
+
+  HalfspaceLists(std::shared_ptr<const Atoms> atoms, std::shared_ptr<Stock> stock, bool keep);
+  std::shared_ptr<const Images> images_for(double reach) const;
   static std::shared_ptr<const Atoms> gather(const Lattice& lattice, std::vector<Vec3> frac,
                                              std::vector<double> weight, std::vector<std::int32_t> names);
   void check_overlaps(int num_threads) const;
-  void refuse_overlap(std::int32_t one, std::int32_t other, double d2) const;
   void build(std::int32_t atom, double reach);
   List& list_of(std::int32_t atom) { return lists_[keep_ ? static_cast<std::size_t>(atom) : 0]; }
   std::int32_t name(std::int32_t atom) const {
     return atoms_->names.empty() ? atom : atoms_->names[static_cast<std::size_t>(atom)];
   }
-  void collect(std::int32_t atom, double reach, double covers);
-  void store(List* list, double covers);
+  std::size_t find_near(std::int32_t atom, double reach);
+  std::size_t arrange(std::int32_t atom, std::size_t near, double covers, List* list);
+  void fill(std::int32_t atom, std::size_t planes, const List& list);
 
   std::shared_ptr<const Atoms> atoms_;
-  std::shared_ptr<const CellList> cells_;
+  std::shared_ptr<Stock> stock_;
+  std::shared_ptr<const Images> images_;
   const Vec3* cart_;  // of atoms_
   const double* weight_;
   bool keep_;
@@ -110,9 +122,8 @@ class HalfspaceLists {
   Scratch<List> lists_;     // of all atoms, or of the last one
   Scratch<double> dx_, dy_, dz_, h_, tail_;
   Scratch<GeneratorCode> code_;
-  std::vector<std::uint32_t> near_;  // slots
-  std::vector<Plane> scratch_;       // of the list in the making, planes_ of them
-  std::size_t planes_ = 0;
+  std::vector<std::uint32_t> near_, sorted_;  // slots: those within reach, those of the planes by distance
+  std::vector<std::int32_t> bucket_;          // of those within reach
 };
 
 }  // namespace fastin

@@ -34,10 +34,11 @@ struct PowerTriangulation {
     std::array<GeneratorCode, 4> g;
     std::array<std::int32_t, 4> neighbour;
     std::array<std::int32_t, 4> shift;
-    Vec3 centre;  // the point of equal power in the perturbed problem (Cartesian, this frame)
   };
 
   Scratch<Tetrahedron> tetrahedra;
+  // The point of equal power of each in the perturbed problem (Cartesian, its frame).
+  Scratch<Vec3> centre;
   // Of large crystals: the problem that was walked. A centre there has the last digits of the ray that found
   // it, which may come from any part.
   std::optional<PerturbedProblem> problem;
