@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BvseField', 'BvseSplit', 'GcnGraphs', 'GcnPooled', 'anneal', 'bond_valence_sums', 'bottleneck_walks', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'gcn_block', 'gcn_block_backward', 'gcn_input_sums', 'gcn_lanes', 'gcn_pool', 'gcn_pool_backward', 'has_openmp', 'landscape_network', 'lattice_gas', 'leaf_sums', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'pure_translations', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'spread', 'tessellate', 'transport_network', 'void_walks', 'xrd_patterns', 'xrd_peaks']
+__all__: list[str] = ['BvseField', 'BvseSplit', 'GcnGraphs', 'GcnPooled', 'anneal', 'bond_valence_sums', 'bottleneck_walks', 'certify_tessellation', 'channels', 'clearance_at', 'coordination_numbers', 'critical_elements', 'exact_free_spheres', 'face_centres', 'free_spheres', 'gcn_block', 'gcn_block_backward', 'gcn_input_sums', 'gcn_lanes', 'gcn_pool', 'gcn_pool_backward', 'has_openmp', 'landscape_network', 'lattice_gas', 'leaf_sums', 'level_shares', 'max_threads', 'nearest_atoms', 'nearest_kinds', 'neighbours', 'network', 'percolate_grid', 'point_orbits', 'pure_translations', 'refine_percolation', 'saddle_paths', 'simd_level', 'site_symmetry', 'space_operations', 'spread', 'tessellate', 'transport_network', 'void_walks', 'xrd_patterns', 'xrd_peaks']
 class BvseField:
     """
     Bond valence site energy of one mobile ion in a periodic framework (see fastin.bvse.grid).
@@ -214,6 +214,10 @@ def simd_level() -> str:
 def site_symmetry(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], kind: numpy.typing.NDArray[numpy.int32], rotations: numpy.typing.NDArray[numpy.int32], translations: numpy.typing.NDArray[numpy.float64], tolerance: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Any, ...]:
     """
     Indices of the operations that the sites obey within `tolerance` (A) and that form a group, the sites averaged over them, and the largest shift (A).
+    """
+def space_operations(cell: numpy.typing.NDArray[numpy.float64], frac: numpy.typing.NDArray[numpy.float64], kind: numpy.typing.NDArray[numpy.int32], *, tight: typing.SupportsFloat | typing.SupportsIndex, loose: typing.SupportsFloat | typing.SupportsIndex) -> typing.Any:
+    """
+    Operations of a primitive cell (rotations, translations, orbits), or None unless each maps it within `tight` and each other is off by more than `loose` (angstrom).
     """
 def spread(values: numpy.typing.NDArray[numpy.float64]) -> tuple[typing.Any, ...]:
     """

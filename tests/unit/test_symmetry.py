@@ -1,4 +1,4 @@
-"""Space groups of large cells: translations first, spglib on what is left."""
+"""Space groups: the core where they are beyond doubt, else spglib, translations first in large cells."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 
 import fastin
 from fastin.crystal import symmetry
+from fastin.crystal.build import position_kinds
 from fastin.crystal.crystal import Crystal, build_crystal
 from fastin.crystal.sites import Sites
 from fastin.crystal.symmetry import SYMPREC, SpaceGroup, find_space_group
@@ -79,7 +80,10 @@ def test_operations_of_a_supercell_are_a_group_that_maps_it(monkeypatch):
         distance = np.linalg.norm(apart @ cell, axis=2)
         assert (distance.min(axis=1) < 1e-4).all()
         assert (kind[distance.argmin(axis=1)] == kind).all()
-    keys = {(tuple(r.ravel()), tuple(np.round(t * 1e4).astype(int) % 10000)) for r, t in zip(*group[:2], strict=True)}
+    keys = {
+        (tuple(r.ravel()), tuple(np.round(t * 1e4).astype(int) % 10000))
+        for r, t in zip(group.rotations, group.translations, strict=True)
+    }
     assert len(keys) == len(group.rotations)
 
 
@@ -160,3 +164,107 @@ def test_network_of_a_supercell_with_and_without_symmetry(name, multiple):
         np.testing.assert_allclose(
             np.sort(network.edge_bottleneck_radius), np.repeat(np.sort(one.edge_bottleneck_radius), count), atol=1e-7
         )
+
+
+def primitive_cell(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cell, positions and kinds of the primitive cell of an example."""
+    crystal = Crystal.from_file(fastin.examples()[name])
+    kind = position_kinds(crystal.number, crystal.occupancy, crystal.charge, crystal.position)
+    cell, frac = np.ascontiguousarray(crystal.cell), np.ascontiguousarray(crystal.frac[crystal.first_rows])
+    near = _core.neighbours(cell, frac, 4.6)
+    found = _core.pure_translations(cell, frac, kind, near[0], near[2], tolerance=1e-3)
+    return found["primitive"] @ cell, np.array(found["primitive_frac"]), kind[found["first"]]
+
+
+def certain(cell, frac, kind):
+    return _core.space_operations(cell, frac, kind, tight=2e-4, loose=2e-2)
+
+
+@pytest.mark.parametrize("name", fastin.examples())
+def test_operations_of_the_core_are_those_of_spglib(name):
+    crystal = Crystal.from_file(fastin.examples()[name])
+    kind = position_kinds(crystal.number, crystal.occupancy, crystal.charge, crystal.position)
+    want = symmetry._from_spglib(crystal.cell, crystal.frac[crystal.first_rows], kind, SYMPREC)
+    assert (crystal.space_group, crystal.space_group_number) == (want.symbol, want.number)
+    assert same_operations(crystal.symmetry, want)
+    assert same_operations(want, crystal.symmetry)
+    assert crystal.symmetry.orbit.tolist() == want.orbit.tolist()
+
+
+@pytest.mark.parametrize("name", ["CaF2", "Li3N", "Li3PO4_gamma", "LiCoO2", "LiFePO4", "Na3PS4_cubic"])
+def test_operations_of_the_core_in_skewed_cells(name, monkeypatch):
+    """Whatever vectors span the primitive cell, it is the same group, and its name is found from the operations."""
+    cell, frac, kind = primitive_cell(name)
+    want = symmetry._from_spglib(cell, frac, kind, SYMPREC)
+    monkeypatch.setattr(symmetry, "_from_spglib", None)
+    for rows in (
+        [[1, 1, 0], [0, 1, 0], [0, 0, 1]],
+        [[1, 0, 2], [1, 1, 0], [1, 1, 1]],
+        [[0, 1, 0], [1, 3, 1], [0, 0, 1]],
+    ):
+        assert abs(round(np.linalg.det(rows))) == 1
+        group = find_space_group(rows @ cell, frac @ np.linalg.inv(rows) % 1.0 % 1.0, kind)
+        assert (group.number, group.symbol) == (want.number, want.symbol)
+        assert classes(group.orbit) == classes(want.orbit)
+        assert len(group.rotations) == len(want.rotations)
+
+
+def test_operations_of_the_core_map_every_position():
+    cell, frac, kind = primitive_cell("LiFePO4")
+    rotations, translations, orbit = certain(cell, frac, kind)
+    keys = {
+        (r.tobytes(), tuple(np.rint(24 * t).astype(int) % 24)) for r, t in zip(rotations, translations, strict=True)
+    }
+    assert (rotations[0] == np.eye(3)).all()
+    reached = np.arange(len(frac))
+    for rotation, translation in zip(rotations, translations, strict=True):
+        apart = (frac @ rotation.T + translation)[:, None] - frac
+        distance = np.linalg.norm((apart - np.rint(apart)) @ cell, axis=2)
+        assert (distance.min(axis=1) < 2e-4).all()
+        assert (kind[distance.argmin(axis=1)] == kind).all()
+        reached = np.minimum(reached, np.arange(len(frac))[distance.argmin(axis=0)])
+        for other, shift in zip(rotations, translations, strict=True):  # closed
+            product = np.ascontiguousarray(rotation @ other, np.int32)
+            assert (product.tobytes(), tuple(np.rint(24 * (rotation @ shift + translation)).astype(int) % 24)) in keys
+    assert reached.tolist() == orbit.tolist()
+
+
+def test_what_is_in_doubt_is_left_to_spglib():
+    cell, frac, kind = primitive_cell("LiFePO4")
+    assert len(certain(cell, frac, kind)[0]) == 8
+    moved = frac.copy()
+    moved[0] += [4e-3 / np.linalg.norm(cell[0]), 0.0, 0.0]  # an operation nearly fits
+    assert certain(cell, moved, kind) is None
+    assert len(find_space_group(cell, moved, kind).rotations) == 8
+    moved[0] += [0.1 / np.linalg.norm(cell[0]), 0.0, 0.0]
+    assert len(certain(cell, moved, kind)[0]) < 8
+    assert certain(cell * [[1.001], [1.0], [1.0]], frac, kind) is not None  # lengths stay their own
+    cubic = primitive_cell("Li3OCl")
+    assert len(certain(*cubic)[0]) == 48
+    assert certain(cubic[0] * [[1.0], [1.0], [1.001]], *cubic[1:]) is None  # a lattice that is nearly cubic
+    assert len(certain(cubic[0] * [[1.0], [1.0], [1.02]], *cubic[1:])[0]) == 16
+    assert certain(cell, (frac + 0.0123) % 1.0, kind) is None  # translations that are no fractions
+    doubled = np.concatenate([frac / [2, 1, 1], frac / [2, 1, 1] + [0.5, 0.0, 0.0]])
+    assert certain(cell * [[2.0], [1.0], [1.0]], doubled, np.tile(kind, 2)) is None  # not primitive
+
+
+@pytest.mark.parametrize("name", ["LiCl", "LiFePO4", "Li3N"])
+def test_network_and_barriers_are_those_with_spglib(name, monkeypatch):
+    path = fastin.examples()[name]
+    network, barriers = fastin.compute_network(path), fastin.compute_barriers(path)
+    monkeypatch.setattr(symmetry, "_beyond_doubt", lambda *_: None)
+    want, expected = fastin.compute_network(path), fastin.compute_barriers(path)
+    np.testing.assert_allclose(np.sort(network.site_radius), np.sort(want.site_radius), atol=1e-6)
+    np.testing.assert_allclose(barriers.values("network"), expected.values("network"), atol=1e-6)
+
+
+def test_operations_refuse_bad_input():
+    cell, frac, kind = np.eye(3) * 5, np.zeros((1, 3)), np.zeros(1, np.int32)
+    for match, arguments, tight in (
+        ("same points", (cell, np.zeros((2, 3)), kind), 1e-4),
+        ("numbered", (cell, frac, kind - 1), 1e-4),
+        ("finite", (cell, frac * np.nan, kind), 1e-4),
+        ("tolerances", (cell, frac, kind), 0.5),
+    ):
+        with pytest.raises(InputError, match=match):
+            _core.space_operations(*arguments, tight=tight, loose=2e-2)

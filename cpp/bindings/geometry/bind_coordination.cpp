@@ -3,6 +3,7 @@
 
 #include "fastin/geometry/coordination.hpp"
 #include "fastin/geometry/pure_translations.hpp"
+#include "fastin/geometry/space_operations.hpp"
 #include "gil.hpp"
 #include "numpy.hpp"
 
@@ -87,6 +88,28 @@ py::dict pure_translations_of(const In<double>& cell, const In<double>& frac, co
   return out;
 }
 
+py::object space_operations_of(const In<double>& cell, const In<double>& frac, const In<std::int32_t>& kind,
+                               double tight, double loose) {
+  const Lattice lattice(to_mat3(cell, "cell"));
+  const std::vector<Vec3> points = to_vec3s(frac, "frac");
+  const std::vector<std::int32_t> kinds = to_vector(kind, "kind");
+  SpaceOperations found;
+  {
+    const Computing computing;
+    found = space_operations(lattice, points, kinds, tight, loose);
+  }
+  if (!found.certain) return py::none();
+  const auto n = static_cast<py::ssize_t>(found.operations.size());
+  std::vector<std::int32_t> rotations;
+  std::vector<double> translations;
+  for (const SpaceOperation& one : found.operations) {
+    for (const Int3& row : one.rotation) rotations.insert(rotations.end(), {row.x, row.y, row.z});
+    for (int k = 0; k < 3; ++k) translations.push_back(one.twentyfourths[k] / 24.0);
+  }
+  return py::make_tuple(adopt<std::int32_t>(std::move(rotations), {n, 3, 3}),
+                        adopt<double>(std::move(translations), {n, 3}), adopt(std::move(found.orbit)));
+}
+
 }  // namespace
 
 void bind_coordination(py::module_& m) {
@@ -105,6 +128,11 @@ void bind_coordination(py::module_& m) {
       py::kw_only(), py::arg("tolerance"),
       "Translations that map points of several kinds on each other, the primitive cell that they leave, and "
       "whether nothing but the identity fits.");
+  m.def(
+      "space_operations", &space_operations_of, py::arg("cell").noconvert(), py::arg("frac").noconvert(),
+      py::arg("kind").noconvert(), py::kw_only(), py::arg("tight"), py::arg("loose"),
+      "Operations of a primitive cell (rotations, translations, orbits), or None unless each maps it within "
+      "`tight` and each other is off by more than `loose` (angstrom).");
   m.def(
       "coordination_numbers", &coordination, py::arg("offsets").noconvert(), py::arg("index").noconvert(),
       py::arg("distance").noconvert(), py::arg("sign").noconvert(), py::arg("size").noconvert(),

@@ -51,7 +51,7 @@ class CrystalData:
         source: path or short description, used in every error message.
         cell: (3, 3) lattice vectors in rows (A).
         atoms: one row per (position, species): `AtomTable`.
-        symmetry: space group found by spglib (symprec 0.01 A), operations in this cell's basis: `SpaceGroup`.
+        symmetry: space group (within 0.01 A, as spglib finds it), operations in this cell's basis: `SpaceGroup`.
         notes: what was assumed or repaired on the way, in words.
         warnings: reasons to doubt that this is the crystal meant (`fastin.crystal.warnings`), severe ones first.
     """
