@@ -8,9 +8,11 @@
 A run is KIND:SPLIT:SEED (random, grouped, or elements: eight drawn elements are never met); each continues where it
 stopped. The second form goes on from the weights of the first. The
 members are the finished runs grouped:0:* in RUNS, so that their test part holds chemical systems that no member has
-seen; the other finished runs are single models. ``--ship`` prints the tables and writes ``barrier-NAME.pt``, its card
-and ``bench/results/ml_ship.json``. Nothing was chosen on a test part; intervals are
-fitted on validation and test part, and scored by fitting on one and counting in the other.
+seen; the other finished runs are single models. Where states or labels have changed since the training, DIR may be a
+later build of the same structures: scores and intervals are then those of today's inputs and labels; its manifest says
+``trained_on`` (version) and ``relabelled`` (ids whose labels differ by more than 1 meV). ``--ship`` prints the tables
+and writes ``barrier-NAME.pt``, its card and ``bench/results/ml_ship.json``. Nothing was chosen on a test part;
+intervals are fitted on validation and test part, and scored by fitting on one and counting in the other.
 """
 
 from __future__ import annotations
@@ -351,7 +353,8 @@ def ship(options: argparse.Namespace, store: GraphStore) -> None:
         | {"ions": counts, "left_out": len(manifest["failures"]), "relabelled": manifest.get("relabelled", [])},
         "split": {"kind": split.kind, "seed": split.seed, "train": len(split.train), "test": len(split.test)},
         "training": {k: config[k] for k in ("epochs", "learning_rate", "batch_size", "optimizer", "typical_nodes")}
-        | {"epochs": _epochs(folders[0]), "exclude": config["exclude"]},
+        | {"epochs": _epochs(folders[0]), "exclude": config["exclude"]}
+        | {"dataset": manifest.get("trained_on", manifest["version"])},
         "test": tests,
         "test_by_barrier": by_barrier(first, every[:, count:, 0].mean(axis=0)),
         "error_quantiles": errors,

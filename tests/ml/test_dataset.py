@@ -17,6 +17,7 @@ from fastin.crystal.examples import examples
 from fastin.errors import InputError, MissingDependencyError
 from fastin.graph.graph import build_crystal_graph, build_interstitial_graph
 from fastin.ml.dataset import (
+    _LAYOUT,
     BuildOptions,
     SourceCif,
     build_dataset,
@@ -45,6 +46,37 @@ def test_labels_are_those_of_compute_barriers() -> None:
     for zero in ("global", "network"):
         expected = [entry.labels[f"e{d}d_{zero}"] for d in (1, 2, 3)]
         np.testing.assert_allclose(expected, barriers.values(zero), atol=1e-6)
+
+
+def _layered() -> str:
+    """LiNi1/3Mn1/3Co1/3O2 with whole layers of each metal: LiCoO2's cell (2.816, 14.05 A, oxygen at z = 0.24)."""
+    shifts = ((0.0, 0.0, 0.0), (2 / 3, 1 / 3, 1 / 3), (1 / 3, 2 / 3, 2 / 3))
+    rows = []
+    for metal, (x, y, z) in zip(("Ni", "Mn", "Co"), shifts, strict=True):
+        rows += [f"Li {x:.6f} {y:.6f} {(z + 0.5) % 1:.6f}", f"{metal} {x:.6f} {y:.6f} {z:.6f}"]
+        rows += [f"O {x:.6f} {y:.6f} {(z + s * 0.24) % 1:.6f}" for s in (1, -1)]
+    names = ("type_symbol", "fract_x", "fract_y", "fract_z")
+    head = "data_nmc\n_cell_length_a 2.816\n_cell_length_b 2.816\n_cell_length_c 14.05\n"
+    angles = "_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 120\n_space_group_name_H-M_alt 'P 1'\n"
+    return head + angles + "loop_\n" + "\n".join([*(f"_atom_site_{n}" for n in names), *rows]) + "\n"
+
+
+def test_numbers_of_this_layout() -> None:
+    """Where one of these changes, raise `_LAYOUT`: shards of before would stand beside new ones under one version."""
+    assert _LAYOUT == 3
+    kept = {
+        "LiFePO4": (0.3733, 4.1229, {2: 4, 5: 4, -2: 16}),
+        "LiCoO2": (1.3148, 13.8125, {3: 3, -2: 6}),
+        "nmc": (2.7075, 13.5998, {2: 1, 3: 1, 4: 1, -2: 6}),
+    }
+    for name, (low, high, states) in kept.items():
+        text = examples()[name].read_text() if name != "nmc" else _layered()
+        entry = make_entry(SourceCif(name, text), BuildOptions(ion="Li"))
+        assert entry.labels is not None
+        assert entry.labels["e1d_global"] == pytest.approx(low, abs=2e-4)
+        assert entry.labels["e3d_network"] == pytest.approx(high, rel=1e-3)
+        charges, counts = np.unique(np.round(entry.interstitial.atom_charge, 3), return_counts=True)
+        assert dict(zip(charges.tolist(), counts.tolist(), strict=True)) == states, name
 
 
 def test_energies_of_a_data_set_are_those_of_a_prediction() -> None:

@@ -98,6 +98,40 @@ def test_a_checkpoint_of_another_configuration_is_refused(store: GraphStore, tmp
         train(replace(config, learning_rate=1e-5), store)
 
 
+def test_a_checkpoint_of_other_data_is_refused(store: GraphStore, tmp_path: Path) -> None:
+    """Labels, oxidation states or structures that changed under a run folder's feet."""
+    config = settings(tmp_path, "in-gcn", epochs=2)
+    train(config, store, stop_after=1)
+    arrays = dict(store.arrays) | {"atom_charge": store.arrays["atom_charge"] + np.float32(0.5)}
+    fewer = store.select(np.arange(47))
+    for other in (replace(store, labels=store.labels * 1.01), replace(store, arrays=arrays), fewer):
+        with pytest.raises(InputError, match="other data"):
+            train(config, other)
+    assert train(config, store).metrics["epochs"] == 2
+
+
+@pytest.mark.parametrize("model", ["in-gcn", "percolation"])
+def test_a_loss_that_is_no_number_ends_the_run(model: str, store: GraphStore, tmp_path: Path) -> None:
+    """It was never better than any loss, so that the untrained weights passed for the best."""
+    with pytest.raises(InputError, match="loss is nan in epoch 1; lower learning_rate"):
+        train(settings(tmp_path, model, learning_rate=1e30), store)
+    assert not (tmp_path / "run" / "model.pt").exists()
+
+
+def test_parts_without_a_target_are_refused(store: GraphStore, tmp_path: Path) -> None:
+    """No validation target made a loss of zero, and the first epoch the best."""
+    with pytest.raises(InputError, match="validation part: none of its 0 structures"):
+        train(settings(tmp_path, "in-gcn"), store.select(np.arange(4)))
+    for value in (np.nan, np.inf):
+        with pytest.raises(
+            InputError, match=r"training part: none of its 38 structures \(of 48\) has a known e1d_global"
+        ):
+            train(settings(tmp_path, "in-gcn"), replace(store, labels=np.full_like(store.labels, value)))
+    # "above the ceiling" alone can be learned, but not chosen by
+    with pytest.raises(InputError, match="validation part"):
+        train(settings(tmp_path, "percolation"), replace(store, labels=np.full_like(store.labels, np.inf)))
+
+
 def test_configuration_errors_are_named(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     for text, message in (
@@ -109,6 +143,7 @@ def test_configuration_errors_are_named(tmp_path: Path) -> None:
         ('model = "in-gcn"\nrun = "r"\ndataset = "d"\nepochs = true', "whole number"),
         ('model = "in-gcn"\nrun = "r"\ndataset = "d"\ncheckpoint_every = 0', "checkpoint_every must be positive"),
         ('model = "in-gcn"\nrun = "r"\ndataset = "d"\nlearning_rate = nan', "learning_rate must be positive"),
+        ('model = "in-gcn"\nrun = "r"\ndataset = "d"\nbatch_size = 1', "batch_size must be at least 2"),
         ('model = "in-gcn"\nrun = "r"\ndataset = "d"\nlimit = -1', "limit must not be negative"),
         ('model = "in-gcn"\nrun = "r"\ndataset = "d"\ntargets = "e1d_global"', "targets must be a list"),
         ('model = "in-gcn"\nrun = "r"\ndataset = "d"\nfractions = [0.9, 0.1]', "3 times a number"),

@@ -84,6 +84,8 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "learning_rate", "checkpoint_every"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.batch_size < 2:
+            raise InputError("batch_size must be at least 2: batches of one structure are left out")
         for name in ("weight_decay", "gradient_clip", "patience", "limit", "seed", "split_seed", "typical_nodes"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} must not be negative, not {getattr(self, name)}")

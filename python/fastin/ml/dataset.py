@@ -1,8 +1,9 @@
 """From CIF collections to graph data sets with BVSE labels.
 
 A data set is a folder: ``dataset.json`` (version, options, counts, failures) and ``shards/`` (one `GraphStore` and one
-record of its inputs each). The version is a hash of every input, option and parameter table, so that two data sets
-with the same version hold the same numbers. A build that was interrupted continues with the missing shards.
+record of its inputs each). The version is a hash of every input, option and parameter table and of `_LAYOUT`, which
+rises when oxidation states, labels or energies change, so that two data sets with the same version hold the same
+numbers. A build that was interrupted continues with the missing shards.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _SHARD = 200
 _MOST_SHARDS = 10**6
 _LOST = ("TimeoutError", "WorkerDied", "MemoryError", "ResourceError")
 _MANIFEST = "dataset.json"
-_LAYOUT = 3  # of the arrays and of what they mean; shards of another are made again
+_LAYOUT = 3  # of arrays, states, labels, energies (tests/ml/test_dataset.py); shards of another are made again
 
 
 @dataclass(frozen=True)

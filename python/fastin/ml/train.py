@@ -7,11 +7,13 @@ schedule and random generators, so that a resumed run continues as if it had nev
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,7 @@ class _Run:
         )
         known = ~np.isnan(targets) if self.model.censored else np.isfinite(targets)
         self.usable: np.ndarray = np.asarray(known.any(axis=1))
+        self._refuse_empty_parts()
         sample = self._train_index()[:: max(1, len(split.train) // _NORMALISATION_GRAPHS)]
         if config.initial:
             load_matching(self.model, config.initial)
@@ -81,6 +84,27 @@ class _Run:
         self.best_epoch = 0
         self.best_state = self._copy_state()
         self.history: list[dict[str, float]] = []
+
+    def _refuse_empty_parts(self) -> None:
+        """Without a target to learn from, or one to choose the best epoch by, any weights would pass for the best."""
+        finite = np.isfinite(self.targets).any(axis=1)
+        for name, part, known in (
+            ("training", self.split.train, self.usable),
+            ("validation", self.split.validation, finite),
+        ):
+            if not known[part].any():
+                text = f"{name} part: none of its {len(part)} structures (of {len(self.store)}) has a known"
+                raise InputError(f"{text} {', '.join(self.config.targets)}; give more structures, or other fractions")
+
+    @cached_property
+    def _data(self) -> str:
+        """Hash of split, targets and what the graphs say of atoms and sites: a checkpoint goes on with no other."""
+        out = hashlib.sha256(np.ascontiguousarray(self.targets, np.float32).tobytes())
+        for part in (self.split.train, self.split.validation):
+            out.update("\n".join(self.store.ids[part].tolist()).encode())
+        for name in ("atom_number", "atom_charge", "site_radius", "site_energies", "crystal_charge"):
+            out.update(np.ascontiguousarray(self.store.arrays[name]).tobytes())
+        return out.hexdigest()
 
     def _train_index(self) -> np.ndarray:
         index: np.ndarray = self.split.train[self.usable[self.split.train]]
@@ -142,7 +166,13 @@ class _Run:
             total += float(loss.detach()) * len(chosen)
             if progress is not None:
                 progress(i + 1, self.steps)
-        return total / max(len(order), 1)
+        return self._finite("training", total / max(len(order), 1))
+
+    def _finite(self, name: str, loss: float) -> float:
+        if math.isfinite(loss):
+            return loss
+        text = f"{self.config.run}: the {name} loss is {loss} in epoch {self.epoch + 1}"
+        raise InputError(f"{text}; lower learning_rate or set gradient_clip, in another run folder")
 
     def finish_epoch(self, train_loss: float, seconds: float) -> dict[str, float]:
         """Scores the validation part, keeps the best weights and the history."""
@@ -152,7 +182,7 @@ class _Run:
         scale = self.model.target_std.cpu().numpy()
         known = np.isfinite(truth)
         error = (np.where(known, truth, predicted) - predicted) / scale
-        loss = float((error**2).sum() / max(known.sum(), 1))
+        loss = self._finite("validation", float((error**2).sum() / max(known.sum(), 1)))
         scores = score_target(self.config.targets[0], truth[:, 0], predicted[:, 0])
         self.epoch += 1
         row = {
@@ -189,7 +219,7 @@ class _Run:
                 "history": json.dumps(self.history),
                 "rng": torch.get_rng_state(),
                 "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else torch.empty(0),
-                "ids": json.dumps([str(self.store.ids[i]) for i in self.split.train[:5]]),
+                "data": self._data,
             },
         )
 
@@ -212,6 +242,9 @@ class _Run:
         different = [k for k in now if k not in ("run", "checkpoint_every", "dataset") and then.get(k) != now[k]]
         if different:
             raise InputError(f"{path}: belongs to a run with another {different[0]}; choose another run folder")
+        if state.get("data", self._data) != self._data:  # checkpoints of before do not say
+            text = "belongs to a run on other data (split, labels or inputs have changed)"
+            raise InputError(f"{path}: {text}; choose another run folder")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.best, self.best_epoch = state["epoch"], state["best"], state["best_epoch"]
