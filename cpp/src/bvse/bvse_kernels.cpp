@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <initializer_list>
 
 #include "fastin/base/simd.hpp"
 
@@ -21,14 +20,16 @@ constexpr std::size_t lanes(simd::Level level) { return level == simd::Level::v4
 static_assert(lanes(simd::Level::v4) == kMostLanes && kTilePoints % kMostLanes == 0 &&
               kGathered % kTilePoints == 0);
 
-// c[0] + t (c[1] + t (c[2] + ...)) up to t^Degree; unrolled before the compiler vectorises the loop around
-// it.
-template <std::size_t Degree, std::size_t K = 0>
-FASTIN_INLINE float horner(const float* c, float t) {
-  if constexpr (K == Degree) {
-    return c[K];
+// c[0] + c[1] t + ... + c[Degree] t^Degree by Horner's rule on pairs of terms in t^2: one chain over all of
+// them waits for each of its steps. Unrolled before the compiler vectorises the loop around it.
+template <std::size_t Degree, std::size_t First = 0>
+FASTIN_INLINE float polynomial(const float* c, float t, float t2) {
+  if constexpr (First == Degree) {
+    return c[First];
+  } else if constexpr (First + 1 == Degree) {
+    return c[First + 1] * t + c[First];
   } else {
-    return horner<Degree, K + 1>(c, t) * t + c[K];
+    return polynomial<Degree, First + 2>(c, t, t2) * t2 + (c[First + 1] * t + c[First]);
   }
 }
 
@@ -51,9 +52,9 @@ struct Limits {
   float low2, high2, end2;
 };
 
-FASTIN_INLINE Limits limits_of(const KernelTerm& k, float radius) {
+FASTIN_INLINE Limits limits_of(const KernelTerm& k, float radius, float square_unit) {
   const float low = k.plain_low + radius, high = k.plain_high - radius, end = k.end + radius;
-  return {low * low, high > 0.0f ? high * high : 0.0f, end * end};
+  return {square_unit * low * low, high > 0.0f ? square_unit * high * high : 0.0f, square_unit * end * end};
 }
 
 // Columns of at least eight atoms more than they hold.
@@ -101,9 +102,10 @@ constexpr SetBits kSetBits = make_set_bits();
 
 constexpr std::size_t kChunk = 256;  // atoms looked at in one go
 
+// Places in a list of atoms.
 struct Numbers {
   typedef std::uint16_t Eight __attribute__((vector_size(16)));
-  std::uint16_t number[kChunk + 8];
+  std::uint16_t number[kChunk + 16];
   std::size_t count = 0;
   FASTIN_INLINE void add(std::size_t base, unsigned mask) {
     Eight from;
@@ -112,102 +114,128 @@ struct Numbers {
     std::memcpy(number + count, &from, sizeof from);
     count += kSetBits.count[mask];
   }
+  FASTIN_INLINE void add(const Numbers& more) {
+    for (std::size_t i = 0; i < more.count; i += 8) std::memcpy(number + count + i, more.number + i, 16);
+    count += more.count;
+  }
+  // 0, 1, ..., n - 1
+  FASTIN_INLINE void start_with(std::size_t n) {
+    Eight from{0, 1, 2, 3, 4, 5, 6, 7};
+    for (std::size_t i = 0; i < n; i += 8) {
+      std::memcpy(number + i, &from, sizeof from);
+      from += 8;
+    }
+    count = n;
+  }
 };
 
-// Atoms copied out of a longer list.
+// Atoms copied out of a longer list, in the term's units.
 struct Copies {
   float x[kChunk + 8], y[kChunk + 8], z[kChunk + 8], weight[kChunk + 8];
   std::size_t count = 0;
   FASTIN_INLINE Columns columns() const { return {x, y, z, weight}; }
-  FASTIN_INLINE void take(const Columns& from, const Numbers& numbers) {
-    count = numbers.count;
-    for (std::size_t n = 0; n < count; ++n) {
+  FASTIN_INLINE void add(const Columns& from, const Numbers& numbers, const KernelTerm& k) {
+    for (std::size_t n = 0; n < numbers.count; ++n, ++count) {
       const std::size_t i = numbers.number[n];
-      x[n] = from.x[i], y[n] = from.y[i], z[n] = from.z[i], weight[n] = from.weight[i];
+      x[count] = k.unit * from.x[i], y[count] = k.unit * from.y[i], z[count] = k.unit * from.z[i];
+      weight[count] = k.energy_unit * from.weight[i];
     }
+  }
+  FASTIN_INLINE void pad() {
     for (std::size_t n = count; n < count + 8; ++n) x[n] = y[n] = z[n] = kNowhere, weight[n] = 0.0f;
   }
 };
 
-// sum[l] += weight times energy(s) of the atoms number(0), number(1), ... at the points (px[l], py[l],
-// pz[l]).
-template <std::size_t Lanes, class Number, class Energy>
-FASTIN_INLINE void sum_pairs(const Columns& atoms, std::size_t count, const Number& number, const float* px,
-                             const float* py, const float* pz, float* sum, const Energy& energy) {
-  for (std::size_t n = 0; n < count; ++n) {
-    const std::size_t i = number(n);
-    const float cx = atoms.x[i], cy = atoms.y[i], cz = atoms.z[i], w = atoms.weight[i];
-    for (std::size_t l = 0; l < Lanes; ++l) {
-      const float dx = px[l] - cx, dy = py[l] - cy, dz = pz[l] - cz;
-      sum[l] += w * energy(dx * dx + dy * dy + dz * dz);
-    }
-  }
-}
+// Atoms by which the distances are ahead of the energies: a processor looks at some 60 vector operations at a
+// time, and the energy of one atom alone is a chain of 25, each waiting for the one before.
+constexpr std::size_t kAhead = 8;
 
-// Adds the energy of every atom at the points. `pair.plain(s, k)` is the energy of unit weight at distance
-// squared s in the plain zone, `pair(s, k)` anywhere. Atoms are chosen twice: for a tile of points, where
-// most of the chosen are plain for all of them, and what is left for each group.
+// Adds the energy of every atom at the points. `pair.of(s)` is what the energies take for the square s of a
+// distance, `pair.plain(d, k)` the energy of unit weight there in the plain zone, `pair(d, k)` anywhere.
+// Atoms are chosen twice: for a tile of points, where many of the chosen are plain for all of them, and the
+// others for each group. Loops over lanes are marked for the vectoriser: unrolled before it, they stay
+// scalar.
 template <std::size_t Lanes, class Pair>
 FASTIN_INLINE void add_pairs(const KernelTerm& term, const Neighbors& atoms, const PointGroups& points,
                              float* energy, const Pair& pair) {
   const KernelTerm k = term;
-  constexpr auto kSmallest = static_cast<float>(BvseField::kMinDistance * BvseField::kMinDistance);
-  const auto plain = [&](float s) { return pair.plain(s, k); };
-  const auto any = [&](float s) {
-    if constexpr (!Pair::kFar) s = s > kSmallest ? s : kSmallest;  // the far part is smooth down to 0
-    return pair(s < k.limit2 ? s : k.limit2, k);
-  };
-  Numbers inside, around, inside_group, around_group;
-  Copies all_plain, shell;
+  Numbers inside, around;
+  Copies chosen;  // plain for all points of the tile, then the others
   for (std::size_t tile = 0; tile < points.count; tile += kTilePoints) {
     const std::size_t tile_end = tile + kTilePoints < points.count ? tile + kTilePoints : points.count;
     const PointGroups::Ball tile_ball = points.tile_balls[tile / kTilePoints];
-    const Limits tile_limits = limits_of(k, tile_ball.radius);
+    const Limits tile_limits = limits_of(k, tile_ball.radius, 1.0f);
     for (std::size_t first = 0; first < atoms.count; first += kChunk) {
       const Columns chunk{atoms.x.data() + first, atoms.y.data() + first, atoms.z.data() + first,
                           atoms.weight.data() + first};
       const std::size_t count = atoms.count - first < kChunk ? atoms.count - first : kChunk;
-      inside.count = around.count = 0;
+      inside.count = around.count = chosen.count = 0;
       for (std::size_t i = 0; i < count; i += 8) {
         const Masks masks = compare(chunk, i, tile_ball, tile_limits);
         inside.add(i, masks.plain);
         around.add(i, masks.edge);
       }
-      all_plain.take(chunk, inside);
-      shell.take(chunk, around);
+      const std::size_t plain_for_all = inside.count;
+      chosen.add(chunk, inside, k);
+      chosen.add(chunk, around, k);
+      chosen.pad();
       for (std::size_t v = tile; v < tile_end; v += Lanes) {
-        float px[Lanes], py[Lanes], pz[Lanes], sum[Lanes] = {};
-        for (std::size_t l = 0; l < Lanes; ++l)
-          px[l] = points.x[v + l], py[l] = points.y[v + l], pz[l] = points.z[v + l];
-        const auto straight = [](std::size_t n) { return n; };
-        sum_pairs<Lanes>(all_plain.columns(), all_plain.count, straight, px, py, pz, sum, plain);
-        const PointGroups::Ball ball = points.balls[v / Lanes];
-        const Limits limits = limits_of(k, ball.radius);
-        inside_group.count = around_group.count = 0;
-        for (std::size_t i = 0; i < shell.count; i += 8) {
-          const Masks masks = compare(shell.columns(), i, ball, limits);
-          if constexpr (Pair::kTwoForms) {
-            inside_group.add(i, masks.plain);
-            around_group.add(i, masks.edge);
-          } else {
-            around_group.add(i, masks.plain | masks.edge);
-          }
+        const PointGroups::Ball& own = points.balls[v / Lanes];
+        const PointGroups::Ball ball{k.unit * own.x, k.unit * own.y, k.unit * own.z, own.radius};
+        const Limits limits = limits_of(k, ball.radius, k.unit * k.unit);
+        inside.start_with(plain_for_all);
+        around.count = 0;
+        for (std::size_t i = plain_for_all; i < chosen.count; i += 8) {
+          const Masks masks = compare(chosen.columns(), i, ball, limits);
+          inside.add(i, masks.plain);
+          around.add(i, masks.edge);
         }
-        const auto numbered = [](const Numbers& numbers) {
-          return [at = numbers.number](std::size_t n) { return std::size_t{at[n]}; };
+        const std::size_t plain = inside.count;
+        inside.add(around);
+        const std::size_t all = inside.count;
+        float px[Lanes], py[Lanes], pz[Lanes], sum[Lanes] = {};
+#pragma omp simd
+        for (std::size_t l = 0; l < Lanes; ++l)
+          px[l] = k.unit * points.x[v + l], py[l] = k.unit * points.y[v + l],
+          pz[l] = k.unit * points.z[v + l];
+        float distance[2 * kAhead][Lanes];
+        const auto measure = [&](std::size_t n) {
+          const std::size_t i = inside.number[n];
+          const float cx = chosen.x[i], cy = chosen.y[i], cz = chosen.z[i];
+          float* d = distance[n % (2 * kAhead)];
+#pragma omp simd
+          for (std::size_t l = 0; l < Lanes; ++l) {
+            const float dx = px[l] - cx, dy = py[l] - cy, dz = pz[l] - cz;
+            d[l] = pair.of(dx * dx + dy * dy + dz * dz);
+          }
         };
-        if constexpr (Pair::kTwoForms)
-          sum_pairs<Lanes>(shell.columns(), inside_group.count, numbered(inside_group), px, py, pz, sum,
-                           plain);
-        sum_pairs<Lanes>(shell.columns(), around_group.count, numbered(around_group), px, py, pz, sum, any);
+        for (std::size_t n = 0; n < kAhead && n < all; ++n) measure(n);
+        for (std::size_t n = 0; n < plain; ++n) {
+          if (n + kAhead < all) measure(n + kAhead);
+          const float w = chosen.weight[inside.number[n]];
+          const float* d = distance[n % (2 * kAhead)];
+#pragma omp simd
+          for (std::size_t l = 0; l < Lanes; ++l) sum[l] += w * pair.plain(d[l], k);
+        }
+        for (std::size_t n = plain; n < all; ++n) {
+          if (n + kAhead < all) measure(n + kAhead);
+          const float w = chosen.weight[inside.number[n]];
+          const float* d = distance[n % (2 * kAhead)];
+#pragma omp simd
+          for (std::size_t l = 0; l < Lanes; ++l) sum[l] += w * pair(d[l], k);
+        }
+#pragma omp simd
         for (std::size_t l = 0; l < Lanes; ++l) energy[v + l] += sum[l];
       }
     }
   }
 }
 
+// e (e - 2), e = 2^(offset - r).
 FASTIN_INLINE float morse(float r, const KernelTerm& k) {
-  const float e = simd::exp2_core(k.offset - k.rate * r);
+  const float shifted = k.shift - r;
+  const float f = (k.shift - shifted) - r;
+  const float e = simd::times_power_of_two(polynomial<5>(k.exp2.data(), f, f * f), shifted);
   return e * (e - 2.0f);
 }
 
@@ -219,48 +247,60 @@ FASTIN_INLINE float window(float r, const KernelTerm& k) {
 }
 
 FASTIN_INLINE float join(float s, const KernelTerm& k) {
-  return horner<kJoinOrder>(k.join.data(), s - k.range2);
+  const float t = s - k.range2;
+  return polynomial<kJoinOrder>(k.join.data(), t, t * t);
 }
 
+FASTIN_INLINE float between(float r, const KernelTerm& k) {
+  r = r > k.least ? r : k.least;
+  return r < k.limit ? r : k.limit;
+}
+
+// Morse terms take r, Coulomb's its square.
 struct Morse {
-  static constexpr bool kFar = false, kTwoForms = true;
-  FASTIN_INLINE float plain(float s, const KernelTerm& k) const { return morse(std::sqrt(s), k); }
-  FASTIN_INLINE float operator()(float s, const KernelTerm& k) const {
-    const float r = std::sqrt(s);
+  FASTIN_INLINE float of(float s) const { return std::sqrt(s); }
+  FASTIN_INLINE float plain(float r, const KernelTerm& k) const { return morse(r, k); }
+  FASTIN_INLINE float operator()(float r, const KernelTerm& k) const {
+    r = between(r, k);
     return morse(r, k) * window(r, k);
   }
 };
 
 struct MorseNear {
-  static constexpr bool kFar = false, kTwoForms = false;
-  FASTIN_INLINE float operator()(float s, const KernelTerm& k) const {
-    return morse(std::sqrt(s), k) - join(s, k);
-  }
-  FASTIN_INLINE float plain(float s, const KernelTerm& k) const { return (*this)(s, k); }
+  FASTIN_INLINE float of(float s) const { return std::sqrt(s); }
+  FASTIN_INLINE float plain(float r, const KernelTerm& k) const { return morse(r, k) - join(r * r, k); }
+  FASTIN_INLINE float operator()(float r, const KernelTerm& k) const { return plain(between(r, k), k); }
 };
 
 struct MorseFar {
-  static constexpr bool kFar = true, kTwoForms = true;
-  FASTIN_INLINE float plain(float s, const KernelTerm& k) const { return morse(std::sqrt(s), k); }
-  FASTIN_INLINE float operator()(float s, const KernelTerm& k) const {
-    const float beyond = s > k.range2 ? s : k.range2, r = std::sqrt(beyond);
-    const float out = morse(r, k) * window(r, k), in = join(s < k.range2 ? s : k.range2, k);
-    return s < k.range2 ? in : out;
+  FASTIN_INLINE float of(float s) const { return std::sqrt(s); }
+  FASTIN_INLINE float plain(float r, const KernelTerm& k) const { return morse(r, k); }
+  FASTIN_INLINE float operator()(float r, const KernelTerm& k) const {
+    const float last = r < k.limit ? r : k.limit, beyond = last > k.range ? last : k.range;
+    const float out = morse(beyond, k) * window(beyond, k), in = join(r < k.range ? r * r : k.range2, k);
+    return r < k.range ? in : out;
   }
 };
 
 template <std::size_t Degree>
 FASTIN_INLINE float screened(float s, float inverse_r, const KernelTerm& k) {
-  return inverse_r - horner<Degree>(k.series.data(), s * k.series_scale - 1.0f);
+  const float t = s - 1.0f;
+  return inverse_r - polynomial<Degree>(k.series.data(), t, t * t);
+}
+
+FASTIN_INLINE float between2(float s, const KernelTerm& k) {
+  s = s > k.least2 ? s : k.least2;
+  return s < k.limit2 ? s : k.limit2;
 }
 
 template <std::size_t Degree>
 struct Coulomb {
-  static constexpr bool kFar = false, kTwoForms = true;
+  FASTIN_INLINE float of(float s) const { return s; }
   FASTIN_INLINE float plain(float s, const KernelTerm& k) const {
     return screened<Degree>(s, 1.0f / std::sqrt(s), k);
   }
   FASTIN_INLINE float operator()(float s, const KernelTerm& k) const {
+    s = between2(s, k);
     const float inverse_r = 1.0f / std::sqrt(s);
     return screened<Degree>(s, inverse_r, k) * window(s * inverse_r, k);
   }
@@ -268,20 +308,21 @@ struct Coulomb {
 
 template <std::size_t Degree>
 struct CoulombNear {
-  static constexpr bool kFar = false, kTwoForms = false;
-  FASTIN_INLINE float operator()(float s, const KernelTerm& k) const {
+  FASTIN_INLINE float of(float s) const { return s; }
+  FASTIN_INLINE float plain(float s, const KernelTerm& k) const {
     return screened<Degree>(s, 1.0f / std::sqrt(s), k);
   }
-  FASTIN_INLINE float plain(float s, const KernelTerm& k) const { return (*this)(s, k); }
+  FASTIN_INLINE float operator()(float s, const KernelTerm& k) const { return plain(between2(s, k), k); }
 };
 
 template <std::size_t Degree>
 struct CoulombFar {
-  static constexpr bool kFar = true, kTwoForms = true;
+  FASTIN_INLINE float of(float s) const { return s; }
   FASTIN_INLINE float plain(float s, const KernelTerm& k) const {
     return screened<Degree>(s, 1.0f / std::sqrt(s), k);
   }
   FASTIN_INLINE float operator()(float s, const KernelTerm& k) const {
+    s = s < k.limit2 ? s : k.limit2;  // smooth down to 0
     const float beyond = s > k.range2 ? s : k.range2, inverse_r = 1.0f / std::sqrt(beyond);
     const float out = screened<Degree>(beyond, inverse_r, k) * window(beyond * inverse_r, k);
     const float in = join(s < k.range2 ? s : k.range2, k);
@@ -291,18 +332,17 @@ struct CoulombFar {
 
 // Where the series of erf(R / rho) / R would be too long.
 struct CoulombShort {
-  static constexpr bool kFar = false, kTwoForms = true;
-  FASTIN_INLINE float bare(float r, const KernelTerm& k) const {
-    const float x = r * k.inverse_rho, d = 1.0f + 0.5f * x;
+  FASTIN_INLINE float of(float s) const { return std::sqrt(s); }
+  FASTIN_INLINE float plain(float r, const KernelTerm&) const {
+    const float d = 1.0f + 0.5f * r;
     const float both = 1.0f / (r * d);  // one division serves 1/R and 1/d
     const float u = both * r;
     // u * tail / R
-    return both * simd::exp2_core((simd::log_erfcx_over_t(u) - x * x) * 1.44269504f);
+    return both * simd::exp2_core((simd::log_erfcx_over_t(u) - r * r) * 1.44269504f);
   }
-  FASTIN_INLINE float plain(float s, const KernelTerm& k) const { return bare(std::sqrt(s), k); }
-  FASTIN_INLINE float operator()(float s, const KernelTerm& k) const {
-    const float r = std::sqrt(s);
-    return bare(r, k) * window(r, k);
+  FASTIN_INLINE float operator()(float r, const KernelTerm& k) const {
+    r = between(r, k);
+    return plain(r, k) * window(r, k);
   }
 };
 
@@ -381,115 +421,5 @@ FASTIN_PAIR_KERNEL(add_coulomb_near_16, CoulombNear<16>)
 FASTIN_PAIR_KERNEL(add_coulomb_near_20, CoulombNear<20>)
 FASTIN_PAIR_KERNEL(add_coulomb_far_15, CoulombFar<15>)
 FASTIN_PAIR_KERNEL(add_coulomb_far_20, CoulombFar<20>)
-
-namespace {
-
-// Series of f over [0, high]: coefficients of powers of t = 2 s / high - 1, up to the degree at which what is
-// left is below kSeriesError of the largest coefficient; the degree, or kMostSeries + 1 where that is not
-// reached.
-constexpr double kSeriesError = 1e-8;  // 1/angstrom
-
-template <class F>
-std::size_t fit_series(const F& f, double high, std::array<float, KernelTerm::kMostSeries + 1>* series) {
-  constexpr std::size_t kNodes = 40, kMost = KernelTerm::kMostSeries;
-  // T_k at the nodes: cos(pi k (i + 1/2) / 40)
-  static const std::array<std::array<double, kNodes>, kNodes> cosines = [] {
-    std::array<std::array<double, kNodes>, kNodes> table{};
-    for (std::size_t k = 0; k < kNodes; ++k)
-      for (std::size_t i = 0; i < kNodes; ++i)
-        table[k][i] =
-            std::cos(3.14159265358979323846 * static_cast<double>(k * (2 * i + 1)) / (2.0 * kNodes));
-    return table;
-  }();
-  std::array<double, kNodes> values{}, chebyshev{};
-  for (std::size_t i = 0; i < kNodes; ++i) values[i] = f(0.5 * high * (cosines[1][i] + 1.0));
-  for (std::size_t k = 0; k < kNodes; ++k) {
-    for (std::size_t i = 0; i < kNodes; ++i) chebyshev[k] += values[i] * cosines[k][i];
-    chebyshev[k] *= (k == 0 ? 1.0 : 2.0) / kNodes;
-  }
-  double left = 0.0;
-  std::size_t degree = kNodes - 1;
-  while (degree > 0 && left + std::abs(chebyshev[degree]) < kSeriesError)
-    left += std::abs(chebyshev[degree--]);
-  if (degree > kMost) return kMost + 1;
-  // Powers of t from T_{k+1} = 2 t T_k - T_{k-1}.
-  std::array<double, kMost + 1> powers{}, last{}, now{};
-  last[0] = 1.0;
-  now[1] = 1.0;
-  powers[0] = chebyshev[0];
-  for (std::size_t k = 1; k <= degree; ++k) {
-    for (std::size_t j = 0; j <= k; ++j) powers[j] += chebyshev[k] * now[j];
-    std::array<double, kMost + 1> next{};
-    for (std::size_t j = 0; j + 1 <= kMost; ++j) next[j + 1] = 2.0 * now[j];
-    for (std::size_t j = 0; j <= kMost; ++j) next[j] -= last[j];
-    last = now;
-    now = next;
-  }
-  for (std::size_t j = 0; j <= kMost; ++j) (*series)[j] = static_cast<float>(powers[j]);
-  return degree;
-}
-
-}  // namespace
-
-KernelTerm kernel_term(const SplitTerm& split, Part part) {
-  constexpr double kLog2e = 1.44269504088896340736;
-  const WindowedTerm& term = split.term;
-  KernelTerm k;
-  k.offset = static_cast<float>(term.pair.alpha * term.pair.length * kLog2e);
-  k.rate = static_cast<float>(term.pair.alpha * kLog2e);
-  k.inverse_rho = static_cast<float>(1.0 / term.pair.length);
-  k.inverse_width = static_cast<float>(1.0 / (term.end - term.start));
-  k.window_start = static_cast<float>(term.start / (term.end - term.start));
-  k.range2 = static_cast<float>(kNearRange * kNearRange);
-  const double limit = part == Part::near ? kNearRange : term.end, limit2 = limit * limit;
-  k.limit2 = static_cast<float>(limit2);
-  k.end = static_cast<float>(limit);
-  k.plain_low = static_cast<float>(part == Part::far ? kNearRange : BvseField::kMinDistance);
-  k.plain_high = static_cast<float>(part == Part::near ? kNearRange : term.start);
-  for (std::size_t j = 0; j < k.join.size(); ++j) k.join[j] = static_cast<float>(split.join[j]);
-  if (!term.pair.coulomb) {
-    k.add = part == Part::whole ? add_morse : part == Part::near ? add_morse_near : add_morse_far;
-    return k;
-  }
-  const auto smooth = [&](double s) {
-    const double r = std::sqrt(s);
-    double value = std::erf(r / term.pair.length) / r;
-    if (part != Part::near) return value;
-    double power = 1.0;
-    for (const double c : split.join) {
-      value += c * power;
-      power *= s - kNearRange * kNearRange;
-    }
-    return value;
-  };
-  k.series_scale = static_cast<float>(2.0 / limit2);
-  const std::size_t degree = fit_series(smooth, limit2, &k.series);
-  struct OfDegree {
-    std::size_t degree;
-    decltype(k.add) add;
-  };
-  const auto choose = [degree](std::initializer_list<OfDegree> kernels) {
-    for (const OfDegree& kernel : kernels)
-      if (degree <= kernel.degree) return kernel.add;
-    return decltype(k.add){nullptr};
-  };
-  switch (part) {
-    case Part::near:
-      k.add = choose({{10, add_coulomb_near_10},
-                      {12, add_coulomb_near_12},
-                      {16, add_coulomb_near_16},
-                      {20, add_coulomb_near_20}});
-      break;
-    case Part::far:
-      k.add = choose({{15, add_coulomb_far_15}, {20, add_coulomb_far_20}});
-      break;
-    case Part::whole:
-      k.add = choose({{12, add_coulomb_12},
-                      {15, add_coulomb_15},
-                      {20, add_coulomb_20},
-                      {KernelTerm::kMostSeries + 1, add_coulomb_short}});
-  }
-  return k;
-}
 
 }  // namespace fastin::bvse

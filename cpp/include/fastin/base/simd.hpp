@@ -125,6 +125,8 @@ inline Real exp_series(Real f) {
 // 2^x for -126 <= x <= 127, relative error below 2e-7 (measured in cpp/tests/bvse/test_bvse.cpp). Minimax
 // polynomial of degree 5 on [-1/2, 1/2], its coefficients chosen among floats with and without fused
 // operations; the integer part is read off the mantissa of x + 1.5 * 2^23 and added to the exponent.
+constexpr float kExp2[] = {1.0f,           6.93146944e-1f, 2.40222365e-1f,
+                           5.55073582e-2f, 9.6715074e-3f,  1.32647587e-3f};
 inline float exp2_core(float x) {
   const float shifted = x + ExpConstants<float>::kShift;
   const float f = x - (shifted - ExpConstants<float>::kShift);
