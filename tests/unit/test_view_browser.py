@@ -269,3 +269,66 @@ def test_phone(browser: Any, scene: Any, tmp_path: Path) -> None:
 def test_big_cells_begin_without_polyhedra() -> None:
     assert build_scene(EXAMPLES["LiFePO4"], parts=[]).data["show_polyhedra"]
     assert not build_scene(EXAMPLES["Li7La3Zr2O12_cubic"], parts=[]).data["show_polyhedra"]
+
+
+@pytest.mark.parametrize("size", [(390, 844), (320, 640)])
+@pytest.mark.parametrize("name", ["LiFePO4", "CaF2"])
+def test_the_arrows_of_the_axes_lie_on_no_atom(browser, tmp_path, name, size):
+    """At first sight, on a phone: the corner with the arrows is left to them."""
+    path = tmp_path / "v.html"
+    path.write_text(page_of(build_scene(EXAMPLES[name], resolution=0.6)), encoding="utf-8")
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-ready='3d']", state="attached")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    other = page.eval_on_selector(
+        "#gl",
+        """node => {
+          const gl = node.getContext("webgl2"), s = node.width / node.clientWidth;
+          const all = new Uint8Array(4 * node.width * node.height);
+          gl.readPixels(0, 0, node.width, node.height, gl.RGBA, gl.UNSIGNED_BYTE, all);
+          let other = 0, drawn = 0;
+          for (let y = 0; y < node.height; y++) for (let x = 0; x < node.width; x++) {
+            if (all[4 * (y * node.width + x)] > 250 && all[4 * (y * node.width + x) + 1] > 250) continue;
+            drawn++;
+            if (Math.hypot(x / s - 46, y / s - 44) < 40) other++;
+          }
+          return [other, drawn];
+        }""",
+    )
+    page.close()
+    assert other[1] > 500
+    assert other[0] == 0
+
+
+def test_a_large_crystal_is_a_few_drawings(browser, tmp_path):
+    """1,536 atoms: not one drawing an atom (what plays a graphics card makes one of every instance), and it turns."""
+    from pymatgen.core import Structure
+
+    salt = Structure.from_file(str(EXAMPLES["LiCl"]))
+    salt.make_supercell([6, 6, 6])
+    assert len(salt) > 1500
+    path = tmp_path / "v.html"
+    path.write_text(page_of(build_scene(salt, resolution=0.8)), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 700, "height": 700})
+    page.add_init_script(
+        """window.drawn = {};
+        const all = WebGL2RenderingContext.prototype;
+        for (const name of ["drawArrays", "drawElements", "drawArraysInstanced", "drawElementsInstanced"]) {
+          const own = all[name];
+          const count = () => { window.drawn[name] = (window.drawn[name] || 0) + 1; };
+          all[name] = function (...a) { count(); return own.apply(this, a); };
+        }"""
+    )
+    said = watch(page)
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-ready='3d']", state="attached")
+    first = page.evaluate("() => window.drawn")
+    assert set(first) == {"drawElements"}
+    assert first["drawElements"] <= 12
+    before = _pixels(page)
+    page.focus("#gl")
+    page.keyboard.press("ArrowLeft")
+    assert _pixels(page) != before
+    assert said == []
+    page.close()

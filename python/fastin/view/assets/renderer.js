@@ -95,15 +95,33 @@ void main() {
     return { p, uniforms };
   }
 
-  const SIDES = 16;
-  function rodShape() {
-    const out = [];
-    for (let k = 0; k < SIDES; k++) {
-      const a = (2 * Math.PI * k) / SIDES, b = (2 * Math.PI * (k + 1)) / SIDES;
-      const p = [Math.cos(a), Math.sin(a)], q = [Math.cos(b), Math.sin(b)];
-      out.push(...p, 0, ...q, 0, ...q, 1, ...p, 0, ...q, 1, ...p, 1);
+  // Bonds and spheres are written out vertex by vertex and kept until the list changes: drawn as instances, every one of
+  // the thousands of a large crystal is a drawing of its own where a processor plays the graphics card.
+  const SIDES = [4, 8, 16], CORNERS = [[-1, -1], [1, -1], [-1, 1], [1, 1]];
+  function batch(gl, list, shape, faces, size, fill) {
+    const points = shape.length, wide = shape[0].length, data = new Float32Array(list.length * points * (wide + size));
+    const indices = new Uint32Array(list.length * faces.length), values = new Float32Array(size);
+    let at = 0, next = 0;
+    list.forEach((item, n) => {
+      fill(item, values);
+      for (const point of shape) { data.set(point, at); data.set(values, at + wide); at += wide + size; }
+      for (const k of faces) indices[next++] = n * points + k;
+    });
+    const made = { data: gl.createBuffer(), index: gl.createBuffer(), count: indices.length };
+    gl.bindBuffer(gl.ARRAY_BUFFER, made.data);
+    gl.bufferData(gl.ARRAY_BUFFER, data, gl.STATIC_DRAW);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, made.index);
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, indices, gl.STATIC_DRAW);
+    return made;
+  }
+  function rodShape(sides) {
+    const points = [], faces = [];
+    for (let k = 0; k < sides; k++) {
+      const a = (2 * Math.PI * k) / sides, p = [Math.cos(a), Math.sin(a)], q = 2 * ((k + 1) % sides);
+      points.push([...p, 0], [...p, 1]);
+      faces.push(2 * k, q, q + 1, 2 * k, q + 1, 2 * k + 1);
     }
-    return new Float32Array(out);
+    return { points, faces };
   }
 
   class Renderer {
@@ -115,15 +133,8 @@ void main() {
       this.sphere = program(gl, SPHERE_V, SPHERE_F, ["corner", "ball", "tint", "other"]);
       this.rod = program(gl, ROD_V, ROD_F, ["shape", "from", "to", "tint"]);
       this.mesh = program(gl, MESH_V, MESH_F, ["place", "normal"]);
-      const buffer = (data) => {
-        const b = gl.createBuffer();
-        gl.bindBuffer(gl.ARRAY_BUFFER, b);
-        gl.bufferData(gl.ARRAY_BUFFER, data, gl.STATIC_DRAW);
-        return b;
-      };
-      this.corners = buffer(new Float32Array([-1, -1, 1, -1, -1, 1, 1, 1]));
-      this.rodShape = buffer(rodShape());
-      this.stream = gl.createBuffer();
+      this.rodShapes = SIDES.map(rodShape);
+      this.batches = new Map(); // name -> {list, kind, data, index, count}
       this.meshIndex = gl.createBuffer();
       this.rotation = [1, 0, 0, 0, 1, 0, 0, 0, 1];
       this.centre = [0, 0, 0];
@@ -180,48 +191,51 @@ void main() {
       gl.uniform2fv(u.uScale, this.scale());
       gl.uniform2fv(u.uShift, this.pan);
       gl.uniform1f(u.uDepth, this.radius * 2.5);
-      for (let k = 0; k < 4; k++) { gl.disableVertexAttribArray(k); gl.vertexAttribDivisor(k, 0); }
+      for (let k = 0; k < 4; k++) gl.disableVertexAttribArray(k);
       return u;
     }
-    attribute(k, size, stride, offset, divisor) {
+    attribute(k, size, stride, offset) {
       const gl = this.gl;
       gl.enableVertexAttribArray(k);
       gl.vertexAttribPointer(k, size, gl.FLOAT, false, stride, offset);
-      gl.vertexAttribDivisor(k, divisor);
     }
-    upload(data) {
-      const gl = this.gl;
-      gl.bindBuffer(gl.ARRAY_BUFFER, this.stream);
-      gl.bufferData(gl.ARRAY_BUFFER, new Float32Array(data), gl.STREAM_DRAW);
+    batched(name, list, kind, make) {
+      const gl = this.gl, old = this.batches.get(name);
+      if (old && old.list === list && old.kind === kind) return old;
+      if (old) { gl.deleteBuffer(old.data); gl.deleteBuffer(old.index); }
+      const made = { ...make(), list, kind };
+      this.batches.set(name, made);
+      return made;
+    }
+    drawBatch(made, sizes) {
+      const gl = this.gl, stride = 4 * sizes.reduce((a, b) => a + b, 0);
+      gl.bindBuffer(gl.ARRAY_BUFFER, made.data);
+      let offset = 0;
+      sizes.forEach((size, k) => { this.attribute(k, size, stride, offset); offset += 4 * size; });
+      gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, made.index);
+      gl.drawElements(gl.TRIANGLES, made.count, gl.UNSIGNED_INT, 0);
     }
 
     drawBalls(balls, glass) {
       if (!balls.length) return;
-      const gl = this.gl, u = this.use(this.sphere), data = [];
-      for (const b of balls) // other: rgb of the rest of a mixed site, share of the first
-        data.push(...b.p, b.r, b.c[0], b.c[1], b.c[2], b.c[3] ?? 1, ...(b.other || [1, 1, 1, 2]));
+      const gl = this.gl, u = this.use(this.sphere);
       gl.uniform1f(u.uGlass, glass ? 1 : 0);
-      gl.bindBuffer(gl.ARRAY_BUFFER, this.corners);
-      this.attribute(0, 2, 0, 0, 0);
-      this.upload(data);
-      this.attribute(1, 4, 48, 0, 1);
-      this.attribute(2, 4, 48, 16, 1);
-      this.attribute(3, 4, 48, 32, 1);
-      gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, balls.length);
+      const fill = (b, v) => { // other: rgb of the rest of a mixed site, share of the first
+        v.set(b.p); v[3] = b.r; v.set(b.c, 4); v[7] = b.c[3] ?? 1; v.set(b.other || [1, 1, 1, 2], 8);
+      };
+      const made = this.batched(glass ? "glass" : "solids", balls, 0, () => batch(gl, balls, CORNERS, [0, 1, 2, 2, 1, 3], 12, fill));
+      this.drawBatch(made, [2, 4, 4, 4]);
     }
 
     drawRods() {
       if (!this.rods.length) return;
-      const gl = this.gl, data = [];
+      const gl = this.gl;
       this.use(this.rod);
-      for (const r of this.rods) data.push(...r.a, r.ra, ...r.b, r.rb, r.c[0], r.c[1], r.c[2]);
-      gl.bindBuffer(gl.ARRAY_BUFFER, this.rodShape);
-      this.attribute(0, 3, 0, 0, 0);
-      this.upload(data);
-      this.attribute(1, 4, 44, 0, 1);
-      this.attribute(2, 4, 44, 16, 1);
-      this.attribute(3, 3, 44, 32, 1);
-      gl.drawArraysInstanced(gl.TRIANGLES, 0, SIDES * 6, this.rods.length);
+      // bonds a few pixels wide need no more sides than can be seen
+      const wide = 0.2 * this.scale()[1] * this.canvas.height * 0.5, many = this.rods.length;
+      const kind = wide < 3.5 || many > 12000 ? 0 : wide < 8 || many > 4000 ? 1 : 2, { points, faces } = this.rodShapes[kind];
+      const fill = (r, v) => { v.set(r.a); v[3] = r.ra; v.set(r.b, 4); v[7] = r.rb; v[8] = r.c[0]; v[9] = r.c[1]; v[10] = r.c[2]; };
+      this.drawBatch(this.batched("rods", this.rods, kind, () => batch(gl, this.rods, points, faces, 11, fill)), [3, 4, 4, 3]);
     }
 
     drawMesh(mesh) {
@@ -247,15 +261,24 @@ void main() {
       const u = this.use(this.mesh);
       gl.uniform4fv(u.uTint, mesh.tint);
       gl.bindBuffer(gl.ARRAY_BUFFER, mesh.buffer);
-      this.attribute(0, 3, 24, 0, 0);
-      this.attribute(1, 3, 24, 12, 0);
+      this.attribute(0, 3, 24, 0);
+      this.attribute(1, 3, 24, 12);
       gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.meshIndex);
       gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, sorted, gl.STREAM_DRAW);
       gl.drawElements(gl.TRIANGLES, t.length, gl.UNSIGNED_INT, 0);
     }
 
-    draw() {
-      const gl = this.gl, ratio = Math.min(2, window.devicePixelRatio || 1) * (this.quality || 1);
+    large() { return this.solids.length + this.rods.length > 3000; }
+    // seconds that everything drawn so far takes: waits for it
+    settle() {
+      const gl = this.gl, start = performance.now();
+      gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+      return (performance.now() - start) / 1000;
+    }
+
+    // coarse: atoms alone, half as fine, for a crystal that moves on a machine that cannot draw all of it in time
+    draw(coarse = false) {
+      const gl = this.gl, ratio = coarse ? 0.5 : Math.min(2, window.devicePixelRatio || 1) * (this.quality || 1);
       const w = Math.round(this.canvas.clientWidth * ratio), h = Math.round(this.canvas.clientHeight * ratio);
       if (this.canvas.width !== w || this.canvas.height !== h) { this.canvas.width = w; this.canvas.height = h; }
       gl.viewport(0, 0, w, h);
@@ -265,6 +288,7 @@ void main() {
       gl.enable(gl.DEPTH_TEST);
       gl.disable(gl.BLEND);
       this.drawBalls(this.solids, false);
+      if (coarse) return;
       this.drawRods();
       gl.enable(gl.BLEND);
       gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);

@@ -224,14 +224,24 @@
     paint();
   }
 
-  let queued = false;
-  function paint() {
-    if (!view || queued) return;
-    queued = true;
-    requestAnimationFrame(() => { queued = false; view.draw(); overlay(); });
+  let queued = 0, slow = false, moved = 0, later = 0;
+  function paintNow() {
+    cancelAnimationFrame(queued);
+    queued = 0;
+    const coarse = slow && performance.now() - moved < 250;
+    view.draw(coarse);
+    overlay();
+    if (coarse) { clearTimeout(later); later = setTimeout(paint, 300); } // all of it once it stands still
+    else if (view.large()) slow = view.settle() > 0.12;
   }
+  function paint() {
+    if (view && !queued) queued = requestAnimationFrame(paintNow);
+  }
+  function move() { moved = performance.now(); paint(); }
   function arrows(g, height) {
     const x0 = 46, y0 = height - 44;
+    g.fillStyle = "rgba(255, 255, 255, 0.78)"; // readable where an atom comes to lie behind it
+    g.beginPath(); g.arc(x0, y0, 44, 0, 7); g.fill();
     g.font = "italic 600 14px system-ui, sans-serif";
     g.textAlign = "center";
     g.textBaseline = "middle";
@@ -318,8 +328,16 @@
     for (let a = 0; a <= 1; a++) for (let b = 0; b <= 1; b++) for (let c = 0; c <= 1; c++) reach(cart([a * repeat[0], b * repeat[1], c * repeat[2]]), 0.3);
     for (const ball of view.solids) reach(ball.p, ball.r);
     const w = $("gl").clientWidth || 1, h = $("gl").clientHeight || 1, s = w > h ? [h / w, 1] : [1, w / h];
-    view.zoom = Math.min(0.96 / (x * s[0]), 0.96 / (y * s[1])) * view.radius;
-    view.pan = [0, 0];
+    const room = (top) => { // with that many pixels at the bottom left to the arrows
+      view.zoom = Math.min(0.96 / (x * s[0]), (0.96 * (h - top)) / h / (y * s[1])) * view.radius;
+      view.pan = [0, top / h];
+    };
+    room(0);
+    const unit = view.pixelsPerAngstrom(), behind = (ball) => {
+      const [px, py] = view.project(ball.p);
+      return Math.hypot(px - 46, py - (h - 44)) < 44 + ball.r * unit;
+    };
+    if (view.solids.some(behind) || view.glass.some(behind)) room(Math.min(88, 0.3 * h));
   }
   function stand() { // b to the right, c up, turned a little
     const unit = (v) => { const l = Math.hypot(...v) || 1; return v.map((x) => x / l); };
@@ -385,13 +403,13 @@
         pinch = d;
       } else if (pointers.size === 1 && e.pointerType === "touch") view.turn(dx * 0.009, 0); // up and down scrolls the page
       else if (e.shiftKey || e.buttons === 2) { view.pan[0] += (2 * dx) / canvas.clientWidth; view.pan[1] -= (2 * dy) / canvas.clientHeight; } else view.turn(dx * 0.009, dy * 0.009);
-      paint();
+      move();
     };
     canvas.oncontextmenu = (e) => e.preventDefault();
     canvas.onpointerleave = () => { $("tip").style.display = "none"; };
     canvas.ondblclick = () => { stand(); paint(); };
     // the wheel zooms once the crystal has been chosen; before, it scrolls the page
-    canvas.addEventListener("wheel", (e) => { if (document.activeElement !== canvas && !e.ctrlKey) return; e.preventDefault(); view.zoom = Math.max(0.3, Math.min(12, view.zoom * Math.exp(-e.deltaY * 0.0012))); paint(); }, { passive: false });
+    canvas.addEventListener("wheel", (e) => { if (document.activeElement !== canvas && !e.ctrlKey) return; e.preventDefault(); view.zoom = Math.max(0.3, Math.min(12, view.zoom * Math.exp(-e.deltaY * 0.0012))); move(); }, { passive: false });
     canvas.onkeydown = (e) => {
       const step = 0.09, pan = (x, y) => { view.pan[0] += x * 0.06; view.pan[1] += y * 0.06; }, zoom = (f) => { view.zoom = Math.max(0.3, Math.min(12, view.zoom * f)); };
       const run = {
@@ -402,12 +420,18 @@
       if (!run || e.ctrlKey || e.metaKey || e.altKey) return;
       e.preventDefault();
       run();
-      paint();
+      move();
     };
     canvas.setAttribute("aria-label", `${S.subtitle}: crystal in three dimensions. Arrow keys rotate, plus and minus zoom, shift and arrow keys move, Home resets.`);
     canvas.title = "drag or arrow keys: rotate; click, then wheel, or + and -: zoom; shift: move; double click: reset";
-    let width = 0;
-    new ResizeObserver(() => { if (!width) fit(); width = canvas.clientWidth; paint(); }).observe($("space"));
+    let width = 0, height = 0;
+    new ResizeObserver(() => {
+      const same = width === canvas.clientWidth && height === canvas.clientHeight;
+      if (!width) fit();
+      [width, height] = [canvas.clientWidth, canvas.clientHeight];
+      if (!same) paint();
+    }).observe($("space"));
+    [width, height] = [canvas.clientWidth, canvas.clientHeight];
   }
   function hover(e) {
     const unit = view.pixelsPerAngstrom();
@@ -525,6 +549,6 @@
   hops();
   relaxed();
   pattern();
-  if (view) { controls(); frame(); build(); stand(); surface(); view.draw(); overlay(); }
+  if (view) { controls(); frame(); build(); stand(); surface(); paintNow(); }
   document.documentElement.dataset.ready = view ? "3d" : "flat";
 })();
