@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <string>
 
 #include "fastin/base/error.hpp"
@@ -56,10 +57,15 @@ void fill_tile(const TileSum& sum, const GridPoints& grid, const std::int32_t* i
                Scratch& scratch, float* out) {
   const auto constant = static_cast<float>(sum.constant);
   auto& cart = scratch.cart;
+  constexpr double kFar = std::numeric_limits<double>::infinity();
+  Vec3 low{kFar, kFar, kFar}, high{-kFar, -kFar, -kFar};
   for (std::size_t p = 0; p < n; ++p) {
     const Int3 at = grid.indices(indices[p]);
     const Vec3 r = grid.cart(at);
     cart[0][p] = r.x, cart[1][p] = r.y, cart[2][p] = r.z;
+    low.x = r.x < low.x ? r.x : low.x, high.x = r.x > high.x ? r.x : high.x;
+    low.y = r.y < low.y ? r.y : low.y, high.y = r.y > high.y ? r.y : high.y;
+    low.z = r.z < low.z ? r.z : low.z, high.z = r.z > high.z ? r.z : high.z;
     scratch.energy[p] = sum.far != nullptr ? constant + sum.far->at(at) : constant;
   }
   PointGroups& points = scratch.points;
@@ -71,8 +77,7 @@ void fill_tile(const TileSum& sum, const GridPoints& grid, const std::int32_t* i
   Vec3 center;
   std::array<float*, 3> relative{points.x.data(), points.y.data(), points.z.data()};
   for (std::size_t a = 0; a < 3; ++a) {
-    const auto ends = std::minmax_element(cart[a].data(), cart[a].data() + n);
-    const double middle = 0.5 * (*ends.first + *ends.second);
+    const double middle = 0.5 * (low[static_cast<int>(a)] + high[static_cast<int>(a)]);
     for (std::size_t p = 0; p < points.count; ++p) relative[a][p] = static_cast<float>(cart[a][p] - middle);
     center[static_cast<int>(a)] = middle;
   }
@@ -107,15 +112,14 @@ std::vector<float> tile_energies(const TileSum& sum, const Shape& s, const Tiles
 }
 
 // The box repeated through the grid.
-void repeat_box(const std::vector<float>& box_values, const Shape& box, const Shape& s, int num_threads,
-                float* values) {
+void repeat_box(const float* box_values, const Shape& box, const Shape& s, int num_threads, float* values) {
   const auto rows = static_cast<std::size_t>(s.a) * static_cast<std::size_t>(s.b);
   const auto row = static_cast<std::size_t>(s.c), piece = static_cast<std::size_t>(box.c);
   parallel_blocks(rows, num_threads, 64, [&](std::size_t begin, std::size_t end, int) {
     for (std::size_t r = begin; r < end; ++r) {
       const std::size_t i = r / static_cast<std::size_t>(s.b) % static_cast<std::size_t>(box.a),
                         j = r % static_cast<std::size_t>(s.b) % static_cast<std::size_t>(box.b);
-      const float* from = box_values.data() + (i * static_cast<std::size_t>(box.b) + j) * piece;
+      const float* from = box_values + (i * static_cast<std::size_t>(box.b) + j) * piece;
       for (std::size_t k = 0; k < row; k += piece) std::copy(from, from + piece, values + r * row + k);
     }
   });
@@ -146,19 +150,23 @@ void fill_grid(const TileSum& sum, const Int3& shape, const std::vector<GridOper
     return;
   }
   // Points of a supercell: those of one box, repeated.
-  std::vector<float> of_box(box.size());
+  const std::unique_ptr<float[]> of_box(new float[box.size()]);  // orbit_tiles writes all of it
   Mat3 cell = sum.lattice.cell();
   const std::array<double, 3> share{static_cast<double>(box.a) / s.a, static_cast<double>(box.b) / s.b,
                                     static_cast<double>(box.c) / s.c};
   for (std::size_t k = 0; k < 3; ++k) cell[static_cast<int>(k)] = share[k] * cell[static_cast<int>(k)];
   Tiles tiles =
-      orbit_tiles(Lattice(cell), box, operations_of_box(box, operations), num_threads, of_box.data());
-  for (std::int32_t& point : tiles.points) {
-    const std::int32_t k = point % box.c, j = point / box.c % box.b, i = point / box.c / box.b;
-    point = s.index(i, j, k);
-  }
-  energies_of_orbits(tile_energies(sum, s, tiles, num_threads), box.size(), num_threads, of_box.data());
-  repeat_box(of_box, box, s, num_threads, values);
+      orbit_tiles(Lattice(cell), box, operations_of_box(box, operations), num_threads, of_box.get());
+  constexpr std::size_t kMoved = std::size_t{1} << 14;  // points that a thread takes at once
+  parallel_blocks(tiles.points.size(), num_threads, kMoved, [&](std::size_t begin, std::size_t end, int) {
+    for (std::size_t p = begin; p < end; ++p) {
+      const std::int32_t point = tiles.points[p];
+      const std::int32_t k = point % box.c, row = point / box.c, j = row % box.b, i = row / box.b;
+      tiles.points[p] = s.index(i, j, k);
+    }
+  });
+  energies_of_orbits(tile_energies(sum, s, tiles, num_threads), box.size(), num_threads, of_box.get());
+  repeat_box(of_box.get(), box, s, num_threads, values);
 }
 
 }  // namespace fastin::bvse

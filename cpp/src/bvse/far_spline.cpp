@@ -253,7 +253,7 @@ FarSpline::OnGrid::OnGrid(const FarSpline& spline, const Int3& shape, const Int3
   const std::vector<Tap> second = taps(spline.n_[1], shape.y, extent.y);
   const std::vector<Tap> third = taps(spline.n_[2], shape.z, extent.z);
   const std::size_t row = spline.padded_[2], plane = spline.padded_[1] * row;
-  constexpr std::size_t kWorthThreads = std::size_t{1} << 20;
+  constexpr std::size_t kWorthThreads = std::size_t{1} << 18;
   const int threads = spline.n_[0] * plane_ >= kWorthThreads ? num_threads : 1;
   parallel_for(spline.n_[0], threads, [&](std::size_t i, int) {
     std::vector<float> rows(spline.n_[1] * row_);

@@ -32,6 +32,21 @@ Int3 unpack(std::int32_t code) {
   return cell;
 }
 
+// The points one before, at and one after a point of the cell along each axis, and the cells they lie in.
+struct Around {
+  Around(const Int3& p, const Int3& shape) {
+    for (int a = 0; a < 3; ++a) {
+      const std::int32_t at = p[a], n = shape[a];
+      near[0][a] = at > 0 ? at - 1 : n - 1;
+      near[1][a] = at;
+      near[2][a] = at + 1 < n ? at + 1 : 0;
+      cell[0][a] = at > 0 ? 0 : -1;
+      cell[2][a] = at + 1 < n ? 0 : 1;
+    }
+  }
+  std::array<Int3, 3> near, cell{};
+};
+
 }  // namespace
 
 Int3 GridView::wrap(Int3& p) const {
@@ -65,16 +80,8 @@ GridLandscape::GridLandscape(GridView grid, int connectivity, int num_threads)
 
 std::int32_t GridLandscape::descend(std::int32_t voxel, Int3* cell) const {
   const Int3 p = grid_.unravel(voxel);
-  // Points and cells one before, at and one after p along each axis.
-  std::array<Int3, 3> near, cells;
-  for (int a = 0; a < 3; ++a) {
-    for (std::size_t d = 0; d < 3; ++d) {
-      Int3 q = p;
-      q[a] += static_cast<std::int32_t>(d) - 1;
-      cells[d][a] = grid_.wrap(q)[a];
-      near[d][a] = q[a];
-    }
-  }
+  const Around around(p, grid_.shape);
+  const auto& near = around.near;
   std::int32_t best = voxel;
   double lowest = grid_.at(voxel);
   *cell = Int3{};
@@ -88,7 +95,7 @@ std::int32_t GridLandscape::descend(std::int32_t voxel, Int3* cell) const {
         if (value > lowest || (value == lowest && other >= best)) continue;
         best = other;
         lowest = value;
-        *cell = {cells[i].x, cells[j].y, cells[k].z};
+        *cell = {around.cell[i].x, around.cell[j].y, around.cell[k].z};
       }
     }
   }
@@ -96,11 +103,10 @@ std::int32_t GridLandscape::descend(std::int32_t voxel, Int3* cell) const {
 }
 
 double GridLandscape::variation(std::int32_t voxel) const {
-  const Int3 p = grid_.unravel(voxel);
+  const Around around(grid_.unravel(voxel), grid_.shape);
   double most = 0.0;
-  for (int b = 0; b < 27; ++b) {
-    Int3 q{p.x + b / 9 - 1, p.y + (b / 3) % 3 - 1, p.z + b % 3 - 1};
-    grid_.wrap(q);
+  for (std::size_t b = 0; b < 27; ++b) {
+    const Int3 q{around.near[b / 9].x, around.near[b / 3 % 3].y, around.near[b % 3].z};
     most = std::max(most, std::abs(grid_.at(grid_.ravel(q)) - grid_.at(voxel)));
   }
   return most;
@@ -165,19 +171,19 @@ void GridLandscape::label_ahead(std::size_t begin, std::size_t end) {
 void GridLandscape::arms(const Pass& pass, std::vector<Arm>* out) {
   out->clear();
   const Int3 p = grid_.unravel(pass.voxel);
+  const Around around(p, grid_.shape);
   std::uint32_t open = pass.lower & (connectivity_ == 6 ? kFaces : kAll);
   while (open != 0) {
     const std::uint32_t piece = piece_of(lowest_bit(open), pass.lower, connectivity_);
     Arm arm{-1, {}, -1, {}};
     for (std::uint32_t bits = piece & open; bits != 0; bits &= bits - 1) {
-      int b = 0;
+      std::size_t b = 0;
       while (((bits >> b) & 1u) == 0) ++b;
-      Int3 q{p.x + b / 9 - 1, p.y + (b / 3) % 3 - 1, p.z + b % 3 - 1};
-      const Int3 cell = grid_.wrap(q);
-      const std::int32_t voxel = grid_.ravel(q);
+      const std::size_t i = b / 9, j = b / 3 % 3, k = b % 3;
+      const std::int32_t voxel = grid_.ravel({around.near[i].x, around.near[j].y, around.near[k].z});
       if (arm.voxel < 0 || before(voxel, arm.voxel)) {
         arm.voxel = voxel;
-        arm.voxel_cell = cell;
+        arm.voxel_cell = {around.cell[i].x, around.cell[j].y, around.cell[k].z};
       }
     }
     open &= ~piece;

@@ -44,22 +44,48 @@ bool Polisher::same_point(const Vec3& a, const Vec3& b) const {
   return norm(field_.lattice().to_cart(a - b)) < kSamePoint;
 }
 
-double Polisher::lowest_corner(const Vec3& frac, std::int32_t* voxel, Int3* cell) const {
+Polisher::Corners Polisher::corners_around(const Vec3& frac, double touches) const {
   const GridView& grid = landscape_.grid();
-  *voxel = -1;
-  for (int corner = 0; corner < 8; ++corner) {
-    Int3 p;
-    for (int a = 0; a < 3; ++a) {
-      p[a] = static_cast<std::int32_t>(std::floor(frac[a] * grid.shape[a])) + ((corner >> a) & 1);
-    }
-    const Int3 c = grid.wrap(p);
-    const std::int32_t v = grid.ravel(p);
-    if (*voxel < 0 || landscape_.before(v, *voxel)) {
-      *voxel = v;
-      *cell = c;
+  Corners around;
+  for (int a = 0; a < 3; ++a) {
+    const auto axis = static_cast<std::size_t>(a);
+    const double at = frac[a] * grid.shape[a];
+    const auto low = static_cast<std::int32_t>(std::floor(at - touches));
+    const auto high = static_cast<std::int32_t>(std::floor(at + touches)) + 1;
+    for (std::int32_t i = low; i <= high; ++i) {
+      Int3 p;
+      p[a] = i;
+      around.cell[axis][around.count[axis]] = grid.wrap(p)[a];
+      around.index[axis][around.count[axis]++] = p[a];
     }
   }
-  return grid.at(*voxel);
+  return around;
+}
+
+template <class Each>
+void Polisher::each_corner(const Corners& around, const Each& each) const {
+  const GridView& grid = landscape_.grid();
+  for (std::size_t i = 0; i < around.count[0]; ++i) {
+    for (std::size_t j = 0; j < around.count[1]; ++j) {
+      for (std::size_t k = 0; k < around.count[2]; ++k) {
+        each(grid.ravel({around.index[0][i], around.index[1][j], around.index[2][k]}),
+             Int3{around.cell[0][i], around.cell[1][j], around.cell[2][k]});
+      }
+    }
+  }
+}
+
+double Polisher::lowest_corner(const Vec3& frac, std::int32_t* voxel, Int3* cell) const {
+  std::int32_t best = -1;
+  Int3 home;
+  each_corner(corners_around(frac, 0.0), [&](std::int32_t v, const Int3& c) {
+    if (best >= 0 && !landscape_.before(v, best)) return;
+    best = v;
+    home = c;
+  });
+  *voxel = best;
+  *cell = home;
+  return landscape_.grid().at(best);
 }
 
 bool Polisher::lies_deep(const Vec3& frac, double energy, double target) const {
@@ -94,36 +120,23 @@ GridLandscape::Label Polisher::label_at(const Vec3& frac) {
 
 std::vector<GridLandscape::Label> Polisher::labels_at(const Vec3& frac) {
   constexpr double kTouches = 0.1;  // of a grid step
-  const GridView& grid = landscape_.grid();
   std::int32_t voxel;
   Int3 cell;
   const double lowest = lowest_corner(frac, &voxel, &cell);
-  std::vector<GridLandscape::Label> labels{label_at(frac)};
+  const GridLandscape::Label first = landscape_.label(voxel);
+  std::vector<GridLandscape::Label> labels{{first.basin, cell + first.cell}};
   const auto minimum = [&](const GridLandscape::Label& label) {
     return minimum_of(label.basin).frac + to_vec(label.cell);
   };
-  Int3 low, high;
-  for (int a = 0; a < 3; ++a) {
-    const double at = frac[a] * grid.shape[a];
-    low[a] = static_cast<std::int32_t>(std::floor(at - kTouches));
-    high[a] = static_cast<std::int32_t>(std::floor(at + kTouches)) + 1;
-  }
-  for (std::int32_t i = low.x; i <= high.x; ++i) {
-    for (std::int32_t j = low.y; j <= high.y; ++j) {
-      for (std::int32_t k = low.z; k <= high.z; ++k) {
-        Int3 p{i, j, k};
-        const Int3 home = grid.wrap(p);
-        const std::int32_t v = grid.ravel(p);
-        if (grid.at(v) > lowest + kLevelTie) continue;
-        const GridLandscape::Label drained = landscape_.label(v);
-        const GridLandscape::Label label{drained.basin, home + drained.cell};
-        const bool known = std::any_of(labels.begin(), labels.end(), [&](const GridLandscape::Label& l) {
-          return l.basin == label.basin && l.cell == label.cell;
-        });
-        if (!known && same_point(minimum(label), minimum(labels[0]))) labels.push_back(label);
-      }
-    }
-  }
+  each_corner(corners_around(frac, kTouches), [&](std::int32_t v, const Int3& home) {
+    if (landscape_.grid().at(v) > lowest + kLevelTie) return;
+    const GridLandscape::Label drained = landscape_.label(v);
+    const GridLandscape::Label label{drained.basin, home + drained.cell};
+    const bool known = std::any_of(labels.begin(), labels.end(), [&](const GridLandscape::Label& l) {
+      return l.basin == label.basin && l.cell == label.cell;
+    });
+    if (!known && same_point(minimum(label), minimum(labels[0]))) labels.push_back(label);
+  });
   return labels;
 }
 

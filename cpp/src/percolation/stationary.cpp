@@ -29,6 +29,34 @@ Vec3 unit(const Vec3& v) {
 
 }  // namespace
 
+namespace {
+
+// Jacobi's rotation of a symmetric matrix that makes its element (P, Q) zero; v collects the rotations.
+template <int P, int Q>
+inline void rotate(double (&a)[3][3], double (&v)[3][3]) {
+  if (a[P][Q] == 0.0) return;
+  const double theta = (a[Q][Q] - a[P][P]) / (2.0 * a[P][Q]);
+  const double t = (theta >= 0.0 ? 1.0 : -1.0) / (std::abs(theta) + std::sqrt(theta * theta + 1.0));
+  const double c = 1.0 / std::sqrt(t * t + 1.0), s = t * c;
+  for (int k = 0; k < 3; ++k) {
+    const double x = a[k][P], y = a[k][Q];
+    a[k][P] = c * x - s * y;
+    a[k][Q] = s * x + c * y;
+  }
+  for (int k = 0; k < 3; ++k) {
+    const double x = a[P][k], y = a[Q][k];
+    a[P][k] = c * x - s * y;
+    a[Q][k] = s * x + c * y;
+  }
+  for (int k = 0; k < 3; ++k) {
+    const double x = v[k][P], y = v[k][Q];
+    v[k][P] = c * x - s * y;
+    v[k][Q] = s * x + c * y;
+  }
+}
+
+}  // namespace
+
 SymmetricEigen symmetric_eigen(const Mat3& m) {
   double a[3][3], v[3][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
   double scale = 0.0;
@@ -38,32 +66,12 @@ SymmetricEigen symmetric_eigen(const Mat3& m) {
       scale += a[i][j] * a[i][j];
     }
   }
-  for (int sweep = 0; sweep < 30; ++sweep) {  // cyclic Jacobi
+  for (int sweep = 0; sweep < 30; ++sweep) {  // cyclic
     const double off = a[0][1] * a[0][1] + a[0][2] * a[0][2] + a[1][2] * a[1][2];
     if (off <= 1e-28 * scale) break;
-    for (int p = 0; p < 2; ++p) {
-      for (int q = p + 1; q < 3; ++q) {
-        if (a[p][q] == 0.0) continue;
-        const double theta = (a[q][q] - a[p][p]) / (2.0 * a[p][q]);
-        const double t = (theta >= 0.0 ? 1.0 : -1.0) / (std::abs(theta) + std::sqrt(theta * theta + 1.0));
-        const double c = 1.0 / std::sqrt(t * t + 1.0), s = t * c;
-        for (int k = 0; k < 3; ++k) {
-          const double x = a[k][p], y = a[k][q];
-          a[k][p] = c * x - s * y;
-          a[k][q] = s * x + c * y;
-        }
-        for (int k = 0; k < 3; ++k) {
-          const double x = a[p][k], y = a[q][k];
-          a[p][k] = c * x - s * y;
-          a[q][k] = s * x + c * y;
-        }
-        for (int k = 0; k < 3; ++k) {
-          const double x = v[k][p], y = v[k][q];
-          v[k][p] = c * x - s * y;
-          v[k][q] = s * x + c * y;
-        }
-      }
-    }
+    rotate<0, 1>(a, v);
+    rotate<0, 2>(a, v);
+    rotate<1, 2>(a, v);
   }
   int order[3] = {0, 1, 2};
   std::sort(order, order + 3, [&a](int i, int j) { return a[i][i] < a[j][j]; });

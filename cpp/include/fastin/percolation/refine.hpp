@@ -185,6 +185,16 @@ class Polisher {
     std::array<std::array<std::int32_t, 3>, 3> rotation{};
     Int3 shift;
   };
+  // Grid points around a position along each axis, and the cells they lie in.
+  struct Corners {
+    std::array<std::size_t, 3> count{};
+    std::array<std::array<std::int32_t, 4>, 3> index, cell;
+  };
+  // Of the grid cell that the point lies in, and of those that it is as near to as `touches` steps (below
+  // 1/2).
+  Corners corners_around(const Vec3& frac, double touches) const;
+  template <class Each>
+  void each_corner(const Corners& around, const Each& each) const;  // each(voxel, cell)
   using HopTable = std::unordered_map<std::int32_t, std::vector<Hop>>;
   // Whether a point and the lowest corner of its grid cell lie below `target`: its basin can be read there.
   bool lies_deep(const Vec3& frac, double energy, double target) const;
