@@ -32,6 +32,7 @@ from fastin.cli._common import (
 )
 from fastin.cli._table import print_text
 from fastin.errors import FastinError, InputError
+from fastin.transport.doubts import kinetic_doubts
 
 if TYPE_CHECKING:
     from fastin.transport.paths import TransportNetwork
@@ -69,6 +70,8 @@ def _kinetics(paths: TransportNetwork, temperature: float, prefactor: float) -> 
         sigma = paths.conductivity(temperature, prefactor=prefactor)
         out["conductivity_S_per_cm"] = sigma
         out["conductivity_mean_S_per_cm"] = float(np.trace(sigma)) / 3
+    full, said = kinetic_doubts(paths, temperature, float(np.trace(d)) / 3)
+    out["needs_vacancies"], out["doubts"] = full, list(said)
     return out
 
 
@@ -138,8 +141,12 @@ def _print_kinetics(kinetics: dict[str, Any] | None) -> None:
     if "conductivity_mean_S_per_cm" in kinetics:
         decade = kinetics["conductivity_mean_S_per_cm"]
         said = f"of the order of 1e{round(math.log10(decade)):d} S/cm" if decade > 0 else "none"
+        if kinetics["needs_vacancies"] and decade > 0:
+            said += " times the share of vacancies"
         text += f", conductivity {said} ({kinetics['ions_counted']:g} ions a cell)"
     print_text(f"{text}, effective activation energy {number(kinetics['activation_energy_eV'], 3)} eV", "  ")
+    for doubt in kinetics["doubts"]:
+        print_text(f"  note: {doubt}", "  ")
 
 
 def _print_legs(legs: list[dict[str, Any]]) -> None:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Crystal", "Framework", "MobileIon", "OxidationStates", "Radii", "as_crystal"]
 
 
+_PROTON = (
+    "a proton is bonded to one anion and leaps to the next when both come near (Grotthuss): a rigid framework and the "
+    "bond valence energy leave that out; barriers and paths are no estimates"
+)
 _OF_CHARGES = frozenset({"oxidation-ambiguous", "charge-residue"})  # warnings that go with the oxidation states
 
 
@@ -223,7 +227,8 @@ class Crystal(CrystalData):
                 f"{self.source}: {symbol(number)} has oxidation state {own:+.3g} in this crystal, not {charge:+.3g}; "
                 f'name the element (ion="{symbol(number)}") or give oxidation_states'
             )
-        return MobileIon(symbol(number), number, round(charge), guest)
+        warnings = (CrystalWarning("proton", _PROTON),) if number == 1 and charge > 0 else ()
+        return MobileIon(symbol(number), number, round(charge), guest, warnings=warnings)
 
     def framework(self, ion: IonName | None = None, *, radii: Radii = "ionic") -> Framework:
         """Everything but the mobile ion, split and mixed sites resolved, with radii.

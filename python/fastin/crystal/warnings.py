@@ -43,6 +43,7 @@ WARNING_CODES: dict[str, WarningCode] = {
     "oxidation-ambiguous": WarningCode(False, "another set of oxidation states is about as likely"),
     "ion-guessed": WarningCode(False, "another mobile ion is about as likely as the one chosen"),
     "parameters-derived": WarningCode(False, "bond valence parameters of a pair are derived or doubtful"),
+    "proton": WarningCode(False, "protons move by another mechanism than ions between the sites of a rigid framework"),
     "ion-shared-site": WarningCode(
         False, "other species share the ion's own positions: they are left out of its energy"
     ),

@@ -116,9 +116,11 @@ class Simulation:
                 value.setflags(write=False)
 
     def __repr__(self) -> str:
+        head = f"Simulation({self.temperature:g} K, {self.ions} ions on {self.sites} sites, {self.events} moves: "
+        if not math.isfinite(self.mean_conductivity) or not self.events:
+            return f"{head}no conductivity: {self.notes[-1] if self.notes else 'no ion moved'})"
         return (
-            f"Simulation({self.temperature:g} K, {self.ions} ions on {self.sites} sites, {self.events} moves: "
-            f"sigma {self.mean_conductivity:.2e} +- {self.mean_conductivity_error:.1e} S/cm, "
+            f"{head}sigma {self.mean_conductivity:.2e} +- {self.mean_conductivity_error:.1e} S/cm, "
             f"Haven {self.haven:.2f} +- {self.haven_error:.2f})"
         )
 
