@@ -17,6 +17,9 @@ from fastin.crystal.elements import numbers_by_symbol
 _SPECIES = re.compile(r"([A-Za-z]{1,2})(?:(\d*\.?\d*)([+-])|([+-])(\d+\.?\d*))?")
 _LETTERS = re.compile(r"[A-Za-z]+")
 _SHARE = re.compile(r"(\d*\.?\d*)\s*\*?\s*([A-Za-z]{1,2})(?:\d*\.?\d*[+-])?\s*(\d*\.?\d*)")
+_SIDE_BY_SIDE = re.compile(r"([A-Z][a-z])[\d.]*[-_]?([A-Z][a-z])(?![a-z])")
+_OF_ANOTHER = re.compile(r"O[A-Z][a-z]")
+_ANIONS = frozenset({17, 34, 35, 52, 85})
 #: Type symbols of oxygen whose hydrogen has no position.
 _HYDROXYL = {"OH": 1, "OD": 1, "HO": 0, "OW": 2, "OH2": 2, "H2O": 2, "D2O": 2, "WAT": 2, "HOH": 2, "OH3": 3, "H3O": 3}
 #: Names of points that are no atoms.
@@ -106,6 +109,32 @@ def _mixture(text: str) -> Symbol | None:
     return Symbol(tuple((z, math.nan, s) for z, s in zip(species, shares, strict=True)))
 
 
+def _two_names(label: str, formula: Collection[int]) -> Symbol | None:
+    """The mixture that a label names: "Fe,Mg1", "(Nb/Ta)1", and without a formula "FeMg1", "Fe0.5Mg0.5"; else None.
+
+    Shares are not written in a label (digits count sites): they follow from the formula, or are asked for. Symbols side
+    by side may also be one atom on another's site ("NiLi1"): with a formula the first is taken, which the formula then
+    checks. "NaCl1" and "CaM1" name one element.
+    """
+    inner = label.strip("()[]{} ")
+    parts = [part.strip("()[]{} ") for part in re.split(r"[/,;&]", inner)]
+    aside = None
+    if len(parts) == 1 and not formula:
+        aside = _SIDE_BY_SIDE.match(inner)
+        parts = list(aside.groups()) if aside else []
+    found: list[int] = []
+    for part in parts:
+        letters = _LETTERS.match(part)
+        number = numbers_by_symbol().get(letters[0].capitalize()) if letters else None
+        if number is None or (aside is not None and number in _ANIONS):
+            return None
+        found.append(number)
+    found = list(dict.fromkeys(found))
+    if formula:
+        found = [z for z in found if z in formula]
+    return Symbol(tuple((z, math.nan, math.nan) for z in found)) if len(found) > 1 else None
+
+
 def parse_label(text: str, formula: Collection[int] = ()) -> Symbol | None:
     """What a site label says; its element must be in the stated formula where there is one.
 
@@ -117,6 +146,9 @@ def parse_label(text: str, formula: Collection[int] = ()) -> Symbol | None:
     letters = _LETTERS.match(text.lstrip("0123456789("))
     if letters is None:
         return None
+    mixed = _two_names(text, formula)
+    if mixed is not None:
+        return mixed
     word = letters[0]
     if word.upper() in ("WAT", "OW", "OH", "H2O") and (not formula or 8 in formula):
         return Symbol(((8, math.nan, math.nan),), 2 if "W" in word.upper() else 1)
@@ -130,6 +162,8 @@ def parse_label(text: str, formula: Collection[int] = ()) -> Symbol | None:
         found = inside
         if len(found) == 2 and word[1:2].isupper() and not word.isupper():
             found = found[1:]
+    elif _OF_ANOTHER.fullmatch(word) and word[1:3] in numbers:
+        found = [8]  # an oxygen by its neighbour: OSi, OAl
     elif word == "T" or (word[:2].upper() in ("HO", "NO") and word[1:2].isupper()):
         return None  # holmium or a hydrogen of O, tritium or a tetrahedral site? only a formula or a type symbol tells
     if not found:
