@@ -153,9 +153,9 @@ def lattice_gas(energy: numpy.typing.NDArray[numpy.float64], move_start: numpy.t
     """
     Rejection-free kinetic Monte Carlo of a lattice gas: squared displacements of the ions and of their sum.
     """
-def leaf_sums(feature: numpy.typing.NDArray[numpy.int16], threshold: numpy.typing.NDArray[numpy.float32], left: numpy.typing.NDArray[numpy.int32], right: numpy.typing.NDArray[numpy.int32], value: numpy.typing.NDArray[numpy.float32], roots: numpy.typing.NDArray[numpy.int32], member: numpy.typing.NDArray[numpy.int32], rows: numpy.typing.NDArray[numpy.float32], members: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+def leaf_sums(nodes: numpy.typing.NDArray[numpy.int32], roots: numpy.typing.NDArray[numpy.int32], member: numpy.typing.NDArray[numpy.int32], rows: numpy.typing.NDArray[numpy.float32], members: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
     """
-    (members, n) sums of the leaves that the rows (n, columns) reach in the members' trees.
+    (members, n) sums of the leaves that the rows (n, columns) reach in the members' trees; nodes (N, 4) hold feature (-1: leaf), bits of the threshold or value, left and right child.
     """
 def level_shares(values: numpy.typing.NDArray[numpy.float32], minimum: typing.SupportsFloat | typing.SupportsIndex, levels: numpy.typing.NDArray[numpy.float32], *, kt: typing.SupportsFloat | typing.SupportsIndex) -> tuple[typing.Any, ...]:
     """

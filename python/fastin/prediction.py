@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +128,7 @@ def model_path(model: str | Path) -> Path:
 
 @cache
 def _shipped(model: str) -> Path:
-    shipped = Path(str(resources.files("fastin") / "data" / "models")) / f"barrier-{model}.pt"
+    shipped = Path(__file__).with_name("data") / "models" / f"barrier-{model}.pt"
     if not shipped.is_file():
         names = sorted(p.stem.removeprefix("barrier-") for p in shipped.parent.glob("barrier-*.pt"))
         raise InputError(f"unknown model {model!r}: choose from {', '.join(names) or '(none)'} or give a .pt file")

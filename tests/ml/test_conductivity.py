@@ -14,11 +14,13 @@ import fastin
 from fastin.cli import main
 from fastin.errors import InputError
 from fastin.ml import conductivity
-from fastin.ml.composition import composition_features, mover_profile
+from fastin.ml.composition import atomic_fractions, composition_features, mover_profile
 from fastin.ml.forest import Forest
 from fastin.ml.formula import parse_formula
 from fastin.ml.measured import (
+    SAME,
     Domain,
+    _plain_amounts,
     family_codes,
     family_quantiles,
     fit_domain,
@@ -258,3 +260,26 @@ def test_command_line(forests: Path) -> None:
     bad = CliRunner().invoke(main, ["predict", "--formula", "Xx"])
     assert bad.exit_code == 1
     assert "Xx" in bad.output
+
+
+def test_the_table_is_read_as_its_formulas_are():
+    """Plain formulas skip the questions of `parse_formula`; what they give is the same."""
+    table = load_measured(conductivity.model_folder() / "measured_lithium.csv")
+    for formula in table.formula:
+        plain = _plain_amounts(formula)
+        assert plain is not None
+        assert list(plain.items()) == list(parse_formula(formula).items())
+    assert _plain_amounts("Li3(PO4)") is None
+    assert _plain_amounts("LiCl.2H2O") is None
+
+
+def test_the_same_composition_is_found_as_by_a_plain_search():
+    table = load_measured(conductivity.model_folder() / "measured_lithium.csv")
+    rng = np.random.default_rng(0)
+    for k in range(0, len(table.formula), 5):
+        amounts = parse_formula(table.formula[k])
+        for size in (0.0, 1e-3, 5e-3, 2e-2):
+            near = {e: x * (1.0 + size * rng.random()) for e, x in amounts.items()}
+            plain = np.flatnonzero(np.abs(table.fraction - atomic_fractions(near)).max(axis=1) < SAME)
+            assert table.same(near).tolist() == plain.tolist()
+    assert len(table.same({"U": 1.0})) == 0

@@ -168,6 +168,6 @@ def test_an_offset_leaves_the_trees_the_difference(tmp_path: Path) -> None:
     plain = Forest.fit([*"abc"], x, y, {}, trees=10, scale="energy", leaf=1)
     assert plain.mean_and_spread(far[:1])[0] <= y.max() + 1e-9
     for bad in ({"d": 0.5}, {"b": float("nan")}):
-        Forest(**{**vars(forest), "card": {**forest.card, "offset": bad}}).save(tmp_path / "bad.npz")
+        replace(forest, card={**forest.card, "offset": bad}).save(tmp_path / "bad.npz")
         with pytest.raises(InputError, match="not a whole forest"):
             Forest.load(tmp_path / "bad.npz")

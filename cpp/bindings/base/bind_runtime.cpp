@@ -16,21 +16,14 @@ py::tuple spread(const In<double>& values) {
   return py::make_tuple(s.mean, s.deviation, s.least, s.median, s.most);
 }
 
-py::array_t<double> leaf_sums(const In<std::int16_t>& feature, const In<float>& threshold,
-                              const In<std::int32_t>& left, const In<std::int32_t>& right,
-                              const In<float>& value, const In<std::int32_t>& roots,
+py::array_t<double> leaf_sums(const In<std::int32_t>& nodes, const In<std::int32_t>& roots,
                               const In<std::int32_t>& member, const In<float>& rows, std::size_t members) {
-  check_shape(feature, "feature", {-1});
-  check_shape(threshold, "threshold", {feature.shape(0)});
-  check_shape(left, "left", {feature.shape(0)});
-  check_shape(right, "right", {feature.shape(0)});
-  check_shape(value, "value", {feature.shape(0)});
+  check_shape(nodes, "nodes", {-1, 4});
   check_shape(roots, "roots", {-1});
   check_shape(member, "member", {roots.shape(0)});
   check_shape(rows, "rows", {-1, -1});
-  const Trees trees{feature.data(), threshold.data(), left.data(),
-                    right.data(),   value.data(),     static_cast<std::size_t>(feature.size()),
-                    roots.data(),   member.data(),    static_cast<std::size_t>(roots.size())};
+  const Trees trees{reinterpret_cast<const TreeNode*>(nodes.data()), static_cast<std::size_t>(nodes.shape(0)),
+                    roots.data(), member.data(), static_cast<std::size_t>(roots.size())};
   const float* x = rows.data();
   const auto count = static_cast<std::size_t>(rows.shape(0)),
              columns = static_cast<std::size_t>(rows.shape(1));
@@ -50,11 +43,11 @@ void bind_runtime(py::module_& m) {
         "Threads that the OpenMP runtime would use by default (1 without OpenMP).");
   m.def("spread", &spread, py::arg("values").noconvert(),
         "Mean, standard deviation (over n), smallest, median and largest of (n,) numbers; NaN for none.");
-  m.def("leaf_sums", &leaf_sums, py::arg("feature").noconvert(), py::arg("threshold").noconvert(),
-        py::arg("left").noconvert(), py::arg("right").noconvert(), py::arg("value").noconvert(),
-        py::arg("roots").noconvert(), py::arg("member").noconvert(), py::arg("rows").noconvert(),
-        py::arg("members"),
-        "(members, n) sums of the leaves that the rows (n, columns) reach in the members' trees.");
+  m.def(
+      "leaf_sums", &leaf_sums, py::arg("nodes").noconvert(), py::arg("roots").noconvert(),
+      py::arg("member").noconvert(), py::arg("rows").noconvert(), py::arg("members"),
+      "(members, n) sums of the leaves that the rows (n, columns) reach in the members' trees; nodes (N, 4) "
+      "hold feature (-1: leaf), bits of the threshold or value, left and right child.");
 #ifdef FASTIN_USE_OPENMP
   m.attr("has_openmp") = true;
 #else

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class ElementTable:
 @cache
 def element_table() -> ElementTable:
     """The table, read once."""
-    text = (resources.files("fastin") / "data" / "element_features.csv").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "data" / "element_features.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(text.splitlines()))
 
     def column(name: str, missing: float = 0.0) -> NDArray[np.float64]:

@@ -40,6 +40,11 @@ _ORDER = {
 }
 
 
+#: Symbol and number by the bytes of exact operations: the type is theirs, whatever the lattice.
+_NAMES: dict[tuple[bytes, bytes], tuple[str, int]] = {}
+_REMEMBERED = 4096
+
+
 class SpaceGroup(NamedTuple):
     """Operations ``x' = R x + t`` on fractional columns of the given cell, centring translations included."""
 
@@ -75,7 +80,12 @@ class GroupType:
         """Symbol and number."""
         if self._named is None:
             assert self._primitive is not None
-            self._named = _type_of(self._primitive)
+            key = self._primitive.rotations.tobytes(), self._primitive.translations.tobytes()
+            if key not in _NAMES:
+                if len(_NAMES) >= _REMEMBERED:
+                    _NAMES.clear()
+                _NAMES[key] = _type_of(self._primitive)
+            self._named = _NAMES[key]
             self._primitive = None
         return self._named
 
@@ -90,6 +100,10 @@ class _Primitive(NamedTuple):
 
 def _type_of(crystal: _Primitive) -> tuple[str, int]:
     """Type of exact operations; of the crystal as spglib finds it where its answer has another point group."""
+    if len(crystal.rotations) == 1:
+        return "P1", 1
+    if len(crystal.rotations) == 2 and np.trace(crystal.rotations[1]) == -3:
+        return "P-1", 2
     with _quiet_spglib() as spglib:
         found = spglib.get_spacegroup_type_from_symmetry(crystal.rotations, crystal.translations, crystal.cell)
         if found is None or _ORDER.get(found.pointgroup_international) != len(crystal.rotations):

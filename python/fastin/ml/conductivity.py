@@ -13,7 +13,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -115,7 +114,7 @@ class Experiment:
 @cache
 def model_folder() -> Path:
     """Where the shipped models are."""
-    return Path(str(resources.files("fastin") / "data" / "models"))
+    return Path(__file__).parents[1] / "data" / "models"
 
 
 @cache

@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -259,7 +258,7 @@ def _shared_sites(crystal: Crystal, ion: IonName | None) -> tuple[CrystalWarning
 @cache
 def _tables() -> str:
     """Hash of the tables that come with fastin: radii, bond valence parameters, elements."""
-    folder = resources.files("fastin") / "data"
+    folder = Path(__file__).parents[1] / "data"
     tables = sorted((f for f in folder.iterdir() if f.name.endswith(".csv")), key=lambda f: f.name)
     return hashlib.sha256(b"".join(f.read_bytes() for f in tables)).hexdigest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -155,14 +156,20 @@ class Forest:
             parts += [(rest / trees, 0.0, [e.tree_], 1.0) for e in model.estimators_]
         return cls(names=list(names), fill=fill, card={**card, "scale": scale}, **_arrays(parts))
 
+    @cached_property
+    def _nodes(self) -> NDArray[np.int32]:
+        """(nodes, 4) feature, bits of the threshold or of a leaf's value, children: what a step reads lies together."""
+        leaf = self.feature == _LEAF
+        number = np.where(leaf, self.value, self.threshold).astype(np.float32)
+        return np.stack([self.feature.astype(np.int32), number.view(np.int32), self.left, self.right], axis=1)
+
     def members(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """(members, n) prediction of each member on the scale of the card; NaN in x (n, F) are filled."""
         x = np.asarray(x, np.float64)
         if x.ndim != 2 or x.shape[1] != len(self.names):
             raise InputError(f"x must have {len(self.names)} columns, not shape {x.shape}")
         filled = _filled(x, self.fill)
-        arrays = (self.feature, self.threshold, self.left, self.right, self.value, self.roots, self.member)
-        sums = _core.leaf_sums(*arrays, filled.astype(np.float32), len(self.base))
+        sums = _core.leaf_sums(self._nodes, self.roots, self.member, filled.astype(np.float32), len(self.base))
         known = _offset(self.names, filled, self.card.get("offset", {}), self.card.get("scale", "identity"))
         return np.asarray(sums + self.base[:, None] + known)
 

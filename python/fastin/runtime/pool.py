@@ -21,7 +21,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
@@ -117,6 +116,8 @@ class Worker(Generic[T]):
     """
 
     def __init__(self, target: Target, stderr: IO[bytes] | None = None) -> None:
+        from multiprocessing.connection import Pipe  # here and below: a prediction alone needs none
+
         self.connection, theirs = Pipe()
         lifeline, self._lifeline = os.pipe()
         environment = os.environ | {
@@ -253,6 +254,8 @@ class Pool(Generic[T]):
         first = next(items, None)
         if first is None:
             return
+        from multiprocessing.connection import Connection, wait
+
         items = chain([first], items)
         exhausted = False
         try:

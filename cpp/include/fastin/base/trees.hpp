@@ -1,19 +1,19 @@
 // Regression trees: sums of the leaves that rows of features reach.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
 namespace fastin {
 
-// Trees one after the other. A node goes left where features[feature] <= threshold; feature -1 is a leaf.
+// Trees one after the other, each node on one cache line: its feature (-1: a leaf), the bits of a float (its
+// threshold, or a leaf's value), and its children. A node goes left where features[feature] <= threshold.
+using TreeNode = std::array<std::int32_t, 4>;
+
 struct Trees {
-  const std::int16_t* feature = nullptr;  // nodes
-  const float* threshold = nullptr;
-  const std::int32_t* left = nullptr;
-  const std::int32_t* right = nullptr;
-  const float* value = nullptr;
-  std::size_t nodes = 0;
+  const TreeNode* nodes = nullptr;
+  std::size_t count = 0;
   const std::int32_t* roots = nullptr;   // trees
   const std::int32_t* member = nullptr;  // trees: the sum that each adds to
   std::size_t trees = 0;

@@ -17,6 +17,7 @@ _WIDEST = 0.4  # A: farther than this no rounding is believed to have moved a si
 _ROUNDED = 2.2  # times the blur of a site: distance of two images that rounding took apart
 _FULL = 1.02
 _ROUNDS = 4
+_STEPS, _OFFSET = 2**20, 0.2718  # of a cell vector: images in one step are the same; no special position ends one
 
 
 @dataclass(eq=False)
@@ -83,8 +84,20 @@ def _orbit(
         frac = frac + delta[near].mean(axis=0)
     images = rotations @ frac + translations
     images -= np.floor(images)
-    if near.sum() <= 1:
+    members = int(near.sum())
+    if members <= 1:
         return images, far
+    return _distinct(images, members, cell), far
+
+
+def _distinct(images: NDArray[np.float64], members: int, cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The first of each set of images within `SAME_SITE`; there should be so many `members` in each."""
+    if len(images) > 2 * members:
+        key = np.rint(images * _STEPS + _OFFSET).astype(np.int64) % _STEPS
+        code = (key[:, 0] * _STEPS + key[:, 1]) * _STEPS + key[:, 2]
+        _, first, count = np.unique(code, return_index=True, return_counts=True)
+        if (count == members).all():  # else some are farther apart, or on both sides of a step
+            return np.asarray(images[np.sort(first)])
     unique: list[NDArray[np.float64]] = []
     left = images
     while len(left):
@@ -93,7 +106,7 @@ def _orbit(
         same = np.linalg.norm(delta @ cell, axis=1) < SAME_SITE
         unique.append(left[0])
         left = left[~same]
-    return np.array(unique), far
+    return np.array(unique)
 
 
 def _repeats(rows: Rows, images: list[NDArray[np.float64]], cell: NDArray[np.float64]) -> NDArray[np.int64]:
