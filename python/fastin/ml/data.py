@@ -313,10 +313,10 @@ class TensorStore:
         fields = {}
         for name, values in self.fields.items():
             group = _group_of(name)
-            taken = values[rows[group]]
+            taken = values.index_select(0, rows[group])
             if name in _POINTS_INTO:
                 first = torch.from_numpy(pointers[_POINTS_INTO[name]][:-1]).to(self.device)[graph_of[group]]
-                taken = taken + first.reshape(-1, *[1] * (taken.dim() - 1))
+                taken += first.reshape(-1, *[1] * (taken.dim() - 1))
             fields[name] = taken
         nodes = groups[0]
         common: dict[str, Any] = {

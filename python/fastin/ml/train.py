@@ -76,7 +76,12 @@ class _Run:
             load_matching(self.model, config.initial)
         self.model.fit_normalisation(self.tensors.batch(sample))
         kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-        self.optimizer = kind(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.optimizer = kind(
+            self.model.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True if self.device.type == "cpu" else None,
+        )
         self.share = self._shares()
         self.steps = max(1, math.ceil(self.share[self._train_index()].sum() / config.batch_size))
         self.epoch = 0
