@@ -1,8 +1,10 @@
 #include "fastin/geometry/cell_list.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
+#include <vector>
 
 namespace fastin {
 namespace {
@@ -15,10 +17,10 @@ constexpr std::size_t kMaxBinsPerAxis = 512;
 // with 20 atoms asks for one million.
 constexpr double kMaxImages = 8e6;
 
-struct Image {
-  Vec3 cart;
-  GeneratorCode code;
-  std::uint32_t bin;
+// The images of one atom along one axis that lie within reach: shifts from `low` on, and their bins.
+struct AxisImages {
+  std::int32_t low = 0;
+  std::vector<std::size_t> bin;
 };
 
 }  // namespace
@@ -49,44 +51,53 @@ CellList::CellList(const Lattice& lattice, const std::vector<Vec3>& frac, double
                        " atoms: the cell is too thin for its voids");
   }
 
-  Scratch<Image> images;
-  start_.assign(bins_[0] * bins_[1] * bins_[2] + 1, 0);
-  for (std::size_t i = 0; i < frac.size(); ++i) {
-    const Vec3& f = frac[i];
-    Int3 lo, hi;
+  std::array<AxisImages, 3> axis;
+  const auto find_images = [&](const Vec3& f) {
     for (int k = 0; k < 3; ++k) {
-      lo[k] = -cells[k];
-      while (f[k] + lo[k] < -margin[k]) ++lo[k];
-      hi[k] = cells[k];
-      while (f[k] + hi[k] > 1.0 + margin[k]) --hi[k];
+      AxisImages& along = axis[static_cast<std::size_t>(k)];
+      std::int32_t high = cells[k];
+      along.low = -cells[k];
+      while (f[k] + along.low < -margin[k]) ++along.low;
+      while (f[k] + high > 1.0 + margin[k]) --high;
+      along.bin.clear();
+      for (std::int32_t s = along.low; s <= high; ++s)
+        along.bin.push_back(static_cast<std::size_t>(bin_of(k, f[k] + s)));
     }
-    const Vec3 home = lattice.to_cart(f);
-    for (Int3 s{lo.x, 0, 0}; s.x <= hi.x; ++s.x) {
-      for (s.y = lo.y; s.y <= hi.y; ++s.y) {
-        const std::size_t row = (static_cast<std::size_t>(bin_of(0, f.x + s.x)) * bins_[1] +
-                                 static_cast<std::size_t>(bin_of(1, f.y + s.y))) *
-                                bins_[2];
-        for (s.z = lo.z; s.z <= hi.z; ++s.z) {
-          const auto bin = static_cast<std::uint32_t>(row + static_cast<std::size_t>(bin_of(2, f.z + s.z)));
-          images.push_back(
-              {home + lattice.to_cart(to_vec(s)), make_generator(static_cast<std::int32_t>(i), s), bin});
-          ++start_[bin + 1];
-        }
+  };
+  const auto row_of = [&](std::size_t a, std::size_t b) {
+    return (axis[0].bin[a] * bins_[1] + axis[1].bin[b]) * bins_[2];
+  };
+  start_.assign(bins_[0] * bins_[1] * bins_[2] + 1, 0);
+  for (const Vec3& f : frac) {
+    find_images(f);
+    for (std::size_t a = 0; a < axis[0].bin.size(); ++a) {
+      for (std::size_t b = 0; b < axis[1].bin.size(); ++b) {
+        for (const std::size_t bin : axis[2].bin) ++start_[row_of(a, b) + bin + 1];
       }
     }
   }
   for (std::size_t b = 1; b < start_.size(); ++b) start_[b] += start_[b - 1];
   Scratch<std::uint32_t> next(start_.begin(), start_.end() - 1);
-  x_.resize(images.size());
-  y_.resize(images.size());
-  z_.resize(images.size());
-  code_.resize(images.size());
-  for (const Image& image : images) {
-    const std::size_t slot = next[image.bin]++;
-    x_[slot] = image.cart.x;
-    y_[slot] = image.cart.y;
-    z_[slot] = image.cart.z;
-    code_[slot] = image.code;
+  for (auto* v : {&x_, &y_, &z_}) v->resize(start_.back());
+  code_.resize(start_.back());
+  for (std::size_t i = 0; i < frac.size(); ++i) {
+    find_images(frac[i]);
+    const Vec3 home = lattice.to_cart(frac[i]);
+    for (std::size_t a = 0; a < axis[0].bin.size(); ++a) {
+      for (std::size_t b = 0; b < axis[1].bin.size(); ++b) {
+        Int3 s{axis[0].low + static_cast<std::int32_t>(a), axis[1].low + static_cast<std::int32_t>(b),
+               axis[2].low};
+        for (const std::size_t bin : axis[2].bin) {
+          const std::size_t slot = next[row_of(a, b) + bin]++;
+          const Vec3 cart = is_zero(s) ? home : home + lattice.to_cart(to_vec(s));
+          x_[slot] = cart.x;
+          y_[slot] = cart.y;
+          z_[slot] = cart.z;
+          code_[slot] = make_generator(static_cast<std::int32_t>(i), s);
+          ++s.z;
+        }
+      }
+    }
   }
 }
 
