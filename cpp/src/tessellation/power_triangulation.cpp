@@ -82,6 +82,23 @@ void bring_into_order(std::size_t atoms, int num_threads, PowerTriangulation* gi
   given->centre.swap(out.centre);
 }
 
+// The first atoms of parts that take about as long, and the end. A part finds the tetrahedra that it shares
+// with later ones: of the first half of the atoms that is more than half, by about kSurface n^(-1/3) (0.09,
+// 0.11 and 0.04 at 5,040, 10,000 and 50,000 atoms, measured).
+std::vector<std::int32_t> part_starts(std::size_t atoms, std::size_t parts) {
+  constexpr double kSurface = 1.6;
+  const double n = static_cast<double>(atoms), shared = 4.0 * std::min(0.2, kSurface / std::cbrt(n));
+  std::vector<std::int32_t> start(1, 0);
+  for (std::size_t p = 1; p < parts; ++p) {
+    // the x that solves x + shared x (1 - x) = p / parts
+    const double b = 1.0 + shared, c = static_cast<double>(p) / static_cast<double>(parts);
+    const double x = 2.0 * c / (b + std::sqrt(b * b - 4.0 * shared * c));
+    start.push_back(static_cast<std::int32_t>(x * n));
+  }
+  start.push_back(static_cast<std::int32_t>(atoms));
+  return start;
+}
+
 // False when rounding beat the perturbation.
 bool sweep(HalfspaceLists* half, std::size_t atoms, int num_threads, PowerTriangulation* out) {
   const std::size_t parts = std::min(static_cast<std::size_t>(std::max(1, num_threads)), atoms / kPartAtoms);
@@ -92,12 +109,12 @@ bool sweep(HalfspaceLists* half, std::size_t atoms, int num_threads, PowerTriang
   } else {
     std::vector<HalfspaceLists> lists;
     std::vector<Walker> walkers;
+    const std::vector<std::int32_t> start = part_starts(atoms, parts);
     lists.reserve(parts);
     walkers.reserve(parts);
     for (std::size_t p = 0; p < parts; ++p) {
       lists.push_back(half->another());
-      walkers.emplace_back(&lists.back(), atoms, true, static_cast<std::int32_t>(p * atoms / parts),
-                           static_cast<std::int32_t>((p + 1) * atoms / parts));
+      walkers.emplace_back(&lists.back(), atoms, true, start[p], start[p + 1]);
     }
     parallel_for(parts, static_cast<int>(parts), [&](std::size_t p, int) { walkers[p].run_part(); });
     if (!whole.adopt(&walkers)) return false;
