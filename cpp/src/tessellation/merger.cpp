@@ -32,8 +32,7 @@ void Merger::run(Tessellation* out) {
   polish();
   cluster();
   place(out);
-  edges(out);
-  volumes(out);
+  edges_and_volumes(out);
   if (faces_) build_faces(frame_, face_edges_, out);
 }
 

@@ -91,13 +91,11 @@ class Merger {
 
   void gather(std::size_t v, std::vector<EdgeRecord>* records) const;
   bool count_lone(std::size_t v, std::size_t* faces) const;
-  void edges(Tessellation* out);
-  void emit(std::size_t v, std::size_t end, std::size_t e, int thread, Work* work, Stretches* stretches,
+  void edges_and_volumes(Tessellation* out);
+  void emit(std::size_t block, std::size_t e, int thread, Work* work, Stretches* stretches,
             Tessellation* out);
   void add_owners(const EdgeRecord& r, std::size_t edge, std::vector<GeneratorCode>* g);
 
-  template <class Visit>
-  void for_each_face(std::size_t begin, std::size_t end, const Visit& visit) const;
   void cones(std::size_t t, std::size_t f, double* share) const;
   void volumes(Tessellation* out) const;
   void add_shares(std::size_t t, std::size_t f, const double* share, Tessellation* out) const;

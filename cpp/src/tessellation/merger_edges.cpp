@@ -63,8 +63,8 @@ bool Merger::count_lone(std::size_t v, std::size_t* faces) const {
 }
 
 // Sorted by (i, j, image); records of one edge are merged. The edges are gathered twice, once to count them:
-// that costs less than to keep them.
-void Merger::edges(Tessellation* out) {
+// that costs less than to keep them. One thread sums the volumes meanwhile.
+void Merger::edges_and_volumes(Tessellation* out) {
   const auto n = static_cast<std::size_t>(count_);
   std::vector<Work> work = work_of_threads();
   std::vector<std::size_t> first(blocks_of(n) + 1, 0),
@@ -106,20 +106,24 @@ void Merger::edges(Tessellation* out) {
     stretches.used.resize(stretches.from.size());
   }
   // Faces are gathered in one list.
-  parallel_blocks(n, faces_ ? 1 : threads_, kBlock, [&](std::size_t v, std::size_t end, int thread) {
-    const std::size_t block = v / kBlock;
-    emit(v, end, first[block], thread, &work[static_cast<std::size_t>(thread)], &stretches, out);
+  parallel_for(1 + blocks_of(n), faces_ ? 1 : threads_, [&](std::size_t item, int thread) {
+    if (item == 0) {
+      volumes(out);
+    } else {
+      emit(item - 1, first[item - 1], thread, &work[static_cast<std::size_t>(thread)], &stretches, out);
+    }
   });
   if (visitor_ == nullptr) close_up(stretches, &out->owner, &out->owner_start);
 }
 
 // The edges of a block of vertices; e is the number of the first.
-void Merger::emit(std::size_t v, std::size_t end, std::size_t e, int thread, Work* work, Stretches* stretches,
+void Merger::emit(std::size_t block, std::size_t e, int thread, Work* work, Stretches* stretches,
                   Tessellation* out) {
-  const std::size_t block = v / kBlock, from = visitor_ != nullptr ? 0 : stretches->from[block];
+  const std::size_t from = visitor_ != nullptr ? 0 : stretches->from[block];
+  const std::size_t end = std::min(static_cast<std::size_t>(count_), (block + 1) * kBlock);
   std::size_t at = from;
   std::vector<EdgeRecord>& found = work->records;
-  for (; v < end; ++v) {
+  for (std::size_t v = block * kBlock; v < end; ++v) {
     gather(v, &found);
     for (std::size_t r = 0; r < found.size(); ++e) {
       const EdgeRecord& head = found[r];
@@ -163,25 +167,6 @@ void Merger::add_owners(const EdgeRecord& r, std::size_t edge, std::vector<Gener
   }
 }
 
-// Calls visit(t, face) for each face whose two vertices differ; each once, with the lower tetrahedron among
-// begin .. end.
-template <class Visit>
-void Merger::for_each_face(std::size_t begin, std::size_t end, const Visit& visit) const {
-  for (std::size_t t = begin; t < end; ++t) {
-    for (std::size_t f = 0; f < 4; ++f) {
-      const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
-      if (other < t) continue;
-      if (vertex_[other] == vertex_[t]) {
-        const Int3 image = offset_[other] - offset_[t] + delta_image(tets_[t].shift[f]);
-        if (is_zero(image)) continue;
-        // its partner face is the same one
-        if (other == t && frame_.basis.to_original(image) < Int3{}) continue;
-      }
-      visit(t, f);
-    }
-  }
-}
-
 // Each edge of the diagram adds to the cells of its three generators the cones over its triangles with the
 // feet of the faces: exact for any closed complex, degenerate edges included.
 void Merger::cones(std::size_t t, std::size_t f, double* share) const {
@@ -218,35 +203,22 @@ void Merger::add_shares(std::size_t t, std::size_t f, const double* share, Tesse
   }
 }
 
-// Threads compute the shares of a stretch of tetrahedra; they are summed in order.
+// Sums in the order of the tetrahedra.
 void Merger::volumes(Tessellation* out) const {
   out->cell_volume.assign(frame_.cart.size(), 0.0);
-  if (threads_ < 2) {
-    double share[6];
-    for_each_face(0, tets_.size(), [&](std::size_t t, std::size_t f) {
+  double share[6];
+  for (std::size_t t = 0; t < tets_.size(); ++t) {
+    for (std::size_t f = 0; f < 4; ++f) {  // each face whose two vertices differ, once
+      const auto other = static_cast<std::size_t>(tets_[t].neighbour[f]);
+      if (other < t) continue;
+      if (vertex_[other] == vertex_[t]) {
+        const Int3 image = offset_[other] - offset_[t] + delta_image(tets_[t].shift[f]);
+        if (is_zero(image)) continue;
+        // its partner face is the same one
+        if (other == t && frame_.basis.to_original(image) < Int3{}) continue;
+      }
       cones(t, f, share);
       add_shares(t, f, share, out);
-    });
-    return;
-  }
-  struct Share {
-    std::size_t t, f;
-    double value[6];
-  };
-  const std::size_t stretch = kBlock * 2 * static_cast<std::size_t>(threads_);
-  std::vector<Scratch<Share>> found(blocks_of(stretch));
-  for (std::size_t start = 0; start < tets_.size(); start += stretch) {
-    const std::size_t n = std::min(stretch, tets_.size() - start);
-    parallel_blocks(n, threads_, kBlock, [&](std::size_t begin, std::size_t end, int) {
-      Scratch<Share>& here = found[begin / kBlock];
-      here.clear();
-      for_each_face(start + begin, start + end, [&](std::size_t t, std::size_t f) {
-        here.push_back({t, f, {}});
-        cones(t, f, here.back().value);
-      });
-    });
-    for (std::size_t k = 0; k < blocks_of(n); ++k) {
-      for (const Share& s : found[k]) add_shares(s.t, s.f, s.value, out);
     }
   }
 }

@@ -1,7 +1,9 @@
 #include "fastin/tessellation/power_triangulation.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -137,21 +139,26 @@ std::vector<std::int32_t> spatial_order(const Lattice& lattice, const std::vecto
   for (int k = 0; k < 3; ++k) {
     boxes[k] = std::clamp(std::ceil(lattice.plane_spacing(k) / edge), 1.0, static_cast<double>(1 << kBits));
   }
-  std::vector<std::pair<std::uint32_t, std::int32_t>> keyed;
-  keyed.reserve(frac.size());
+  Scratch<std::uint32_t> key(frac.size(), 0);
   for (std::size_t i = 0; i < frac.size(); ++i) {
-    std::uint32_t key = 0;
     for (int k = 0; k < 3; ++k) {
       const double box = std::clamp((frac[i][k] - std::floor(frac[i][k])) * boxes[k], 0.0, boxes[k] - 1.0);
       const auto b = static_cast<std::uint32_t>(box);
-      for (int bit = 0; bit < kBits; ++bit) key |= (b >> bit & 1U) << (3 * bit + k);
+      for (int bit = 0; bit < kBits; ++bit) key[i] |= (b >> bit & 1U) << (3 * bit + k);
     }
-    keyed.emplace_back(key, static_cast<std::int32_t>(i));
   }
-  std::sort(keyed.begin(), keyed.end());
-  std::vector<std::int32_t> order;
-  order.reserve(keyed.size());
-  for (const auto& [key, atom] : keyed) order.push_back(atom);
+  std::vector<std::int32_t> order(frac.size()), sorted(frac.size());
+  std::iota(order.begin(), order.end(), 0);
+  for (int digit = 0; digit < 3; ++digit) {  // of kBits bits, the lowest first
+    std::array<std::size_t, (1U << kBits) + 1> start{};
+    const auto value = [&](std::int32_t i) {
+      return key[static_cast<std::size_t>(i)] >> (digit * kBits) & ((1U << kBits) - 1);
+    };
+    for (const std::int32_t i : order) ++start[value(i) + 1];
+    for (std::size_t v = 1; v < start.size(); ++v) start[v] += start[v - 1];
+    for (const std::int32_t i : order) sorted[start[value(i)]++] = i;
+    order.swap(sorted);
+  }
   return order;
 }
 
