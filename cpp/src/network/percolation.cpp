@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
+#include <vector>
 
 #include "fastin/base/periodic_union_find.hpp"
 
@@ -11,35 +11,56 @@ namespace {
 
 constexpr double kNone = -std::numeric_limits<double>::infinity();
 
-// The edges by falling radius, sorted as far as they are asked for: the widest decide.
+// The edges by falling radius (of equal ones the lower number first), gathered and sorted as far as they are
+// asked for, stretch by stretch: the widest decide.
 class FallingRadius {
  public:
-  explicit FallingRadius(const NetworkView& network) : radius_(network.radius), order_(network.edges) {
-    std::iota(order_.begin(), order_.end(), 0);
+  explicit FallingRadius(const NetworkView& network) : network_(network) {
+    const std::size_t step = std::max<std::size_t>(1, network.edges / kSampled);
+    std::vector<double> sample;
+    for (std::size_t e = 0; e < network.edges; e += step) sample.push_back(network.radius[e]);
+    std::sort(sample.begin(), sample.end());
+    if (network.edges <= kFewest) return;
+    for (std::size_t k = 1; k < kStretches; ++k) bound_.push_back(sample[k * sample.size() / kStretches]);
   }
-  std::size_t size() const { return order_.size(); }
+  std::size_t size() const { return network_.edges; }
+  // Ask for 0, 1, 2 ...
   std::int32_t operator[](std::size_t k) {
-    if (k >= sorted_) sort_more();
-    return order_[k];
+    while (k >= begin_ + stretch_.size()) next_stretch();
+    return stretch_[k - begin_].edge;
   }
 
  private:
-  void sort_more() {
-    const auto wider = [this](std::int32_t a, std::int32_t b) {
-      return radius_[a] != radius_[b] ? radius_[a] > radius_[b] : a < b;
-    };
-    const std::size_t end = std::min(order_.size(), sorted_ + std::max(kFewest, order_.size() / kStretches));
-    const auto from = order_.begin() + static_cast<std::ptrdiff_t>(sorted_);
-    const auto to = order_.begin() + static_cast<std::ptrdiff_t>(end);
-    if (to != order_.end()) std::nth_element(from, to, order_.end(), wider);
-    std::sort(from, to, wider);
-    sorted_ = end;
+  struct Edge {
+    double radius;
+    std::int32_t edge;
+  };
+
+  void next_stretch() {
+    begin_ += stretch_.size();
+    stretch_.clear();
+    const bool last = bound_.empty();
+    const double low = last ? kNone : bound_.back();
+    if (!last) bound_.pop_back();
+    for (std::size_t e = 0; e < network_.edges; ++e) {
+      const double radius = network_.radius[e];
+      if ((last || radius >= low) && (first_ || !(radius >= below_)))
+        stretch_.push_back({radius, static_cast<std::int32_t>(e)});
+    }
+    first_ = false;
+    below_ = low;
+    std::sort(stretch_.begin(), stretch_.end(), [](const Edge& a, const Edge& b) {
+      return a.radius != b.radius ? a.radius > b.radius : a.edge < b.edge;
+    });
   }
 
-  static constexpr std::size_t kFewest = 256, kStretches = 6;
-  const double* radius_;
-  std::vector<std::int32_t> order_;
-  std::size_t sorted_ = 0;
+  static constexpr std::size_t kFewest = 256, kSampled = 600, kStretches = 6;
+  const NetworkView& network_;
+  std::vector<double> bound_;  // lower bounds of the stretches to come, the last one's is none
+  bool first_ = true;
+  double below_ = 0.0;     // radii of the stretches before are not below this
+  std::size_t begin_ = 0;  // edges of the stretches before
+  std::vector<Edge> stretch_;
 };
 
 }  // namespace
