@@ -15,6 +15,7 @@ from fastin.errors import InputError
 from fastin.ml.checkpoint import load_model
 from fastin.ml.config import TrainConfig
 from fastin.ml.models import build_model
+from fastin.ml.seen import seen_rows
 from fastin.ml.store import GraphStore
 from fastin.ml.train import load_matching, make_run_split, pick_device, train
 
@@ -166,6 +167,23 @@ def test_configuration_errors_are_named(tmp_path: Path) -> None:
 def test_cuda_trains_with_mixed_precision(store: GraphStore, tmp_path: Path) -> None:
     result = train(settings(tmp_path, "percolation", device="cuda", amp=True), store)
     assert all(np.isfinite(row["train_loss"]) for row in result.history)
+
+
+def test_weights_remember_what_they_began_with(store: GraphStore, tmp_path: Path) -> None:
+    """A test part of the second training that the first has seen is counted, and the card names both."""
+    formulas = np.array([f"Li{k + 1}X" for k in range(len(store))])
+    store = replace(store, formulas=formulas)
+    first = train(settings(tmp_path, "in-gcn", epochs=1), store)
+    began = str(tmp_path / "run" / "model.pt")
+    config = settings(tmp_path, "in-gcn", epochs=1, initial=began, split_seed=2)
+    second = train(replace(config, run=str(tmp_path / "two")), store)
+    seen = set(first.split.train.tolist()) | set(first.split.validation.tolist())
+    assert second.metrics["test_seen_before"] == len(seen & set(second.split.test.tolist())) > 0
+    found = seen_rows(load_model(tmp_path / "two" / "model.pt").card, formulas)
+    assert found is not None
+    assert set(np.flatnonzero(found).tolist()) == (
+        seen | set(second.split.train.tolist()) | set(second.split.validation.tolist())
+    )
 
 
 def test_the_readout_is_taken_over_where_the_targets_are_the_same(store: GraphStore, tmp_path: Path) -> None:

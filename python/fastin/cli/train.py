@@ -41,6 +41,11 @@ def _train_graph_model(path: Path, resume: bool) -> None:
     for target, scores in result.metrics["test"].items():
         text = ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in scores.items())
         stdout_console().print(f"test {target}: {text}", markup=False)
+    if config.initial:
+        before = result.metrics["test_seen_before"]
+        known = "its card does not say how many" if before is None else str(before)
+        text = f"test: {known} of {len(result.split.test)} structures have a formula"
+        stdout_console().print(f"{text} that {config.initial} was trained on", markup=False)
     stdout_console().print(f"run folder: {config.run}", markup=False)
 
 

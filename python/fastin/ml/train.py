@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from fastin.errors import InputError
-from fastin.ml.checkpoint import Trained, save_model
+from fastin.ml.checkpoint import Trained, load_model, save_model
 from fastin.ml.checkpoint import pick_device as pick_device
 from fastin.ml.checkpoint import predict_targets as predict_targets
 from fastin.ml.config import TrainConfig
@@ -30,7 +30,7 @@ from fastin.ml.data import TensorStore
 from fastin.ml.labels import label_columns, label_summary, to_targets
 from fastin.ml.metrics import barrier_scores, by_barrier, regression_scores
 from fastin.ml.models import GraphModel, build_model
-from fastin.ml.seen import digest
+from fastin.ml.seen import digest, joined, seen_rows
 from fastin.ml.splits import Split, make_split
 from fastin.ml.store import FREE, GraphStore
 from fastin.runtime.weights import DAMAGED, load_weights, refuse_damaged, save_weights
@@ -273,8 +273,6 @@ def load_matching(model: GraphModel, path: str) -> list[str]:
 
     The readout is taken over where both have the same barriers as targets, else it starts anew.
     """
-    from fastin.ml.checkpoint import load_model
-
     trained = load_model(path)
     source, own = trained.models[0].state_dict(), model.state_dict()
     same = trained.targets == getattr(model, "target_names", ()) and FREE not in trained.targets
@@ -381,6 +379,15 @@ def train(
         torch.use_deterministic_algorithms(before)
 
 
+def _count_seen_before(
+    initial: dict[str, Any], formulas: np.ndarray, card: dict[str, Any], metrics: dict[str, Any]
+) -> None:
+    """Weights remember what they began with: those formulas are seen too, and how many of them are in the test part."""
+    seen = seen_rows(initial, formulas)
+    metrics["test_seen_before"] = card["test_seen_before"] = None if seen is None else int(seen.sum())
+    card["seen"] = joined(initial, card["seen"])
+
+
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:
     with path.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, fieldnames=list(history[0]))
@@ -420,6 +427,8 @@ def _finish(run: _Run, folder: Path) -> RunResult:
         "domain": domain(store, split.train),
         "seen": digest(store.formulas[np.concatenate([split.train, split.validation])]),
     }
+    if config.initial:
+        _count_seen_before(load_model(config.initial).card, store.formulas[split.test], card, metrics)
     trained = Trained([run.model], config.model, tuple(config.targets), card)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
     save_model(folder / "model.pt", trained, run.options)
