@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -362,3 +363,51 @@ def test_poscars_that_contradict_themselves(tmp_path, rest, said):
 def test_what_may_follow_the_positions_of_a_poscar(tmp_path, rest):
     (tmp_path / "POSCAR").write_text(SALT_HEAD + rest)
     assert Crystal.from_file(tmp_path / "POSCAR").number.tolist() == [3, 17]
+
+
+def _salt_cssr() -> str:
+    places = ["0 0 0", "0 .5 .5", ".5 0 .5", ".5 .5 0", ".5 .5 .5", ".5 0 0", "0 .5 0", "0 0 .5"]
+    rows = [f"{k + 1} {'Na' if k < 4 else 'Cl'}{k + 1} {place}" for k, place in enumerate(places)]
+    head = ["5.640 5.640 5.640", "90.000 90.000 90.000 SPGR = 1 P 1 OPT = 1", "8 0", "0 NaCl"]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+def test_numbers_in_labels_of_cssr_are_no_oxidation_states(tmp_path: Path) -> None:
+    path = tmp_path / "salt.cssr"
+    path.write_text(_salt_cssr())
+    crystal = Crystal.from_file(path)
+    assert {(int(z), float(q)) for z, q in zip(crystal.number, crystal.charge, strict=True)} == {(11, 1.0), (17, -1.0)}
+    assert not crystal.warnings
+
+
+RES = "TITL x\nCELL 0.7 4 4 4 90 90 90\n{lines}SFAC Cs Cl\nCs 1 0 0 0 {a}\nCl 2 .5 .5 .5 {b}\nEND\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.res", RES.format(lines="LATT -1\n", a="0.5", b="1.0"), "an occupancy"),
+        ("a.res", RES.format(lines="LATT -1\n", a="10.5", b="11.0"), "an occupancy"),
+        ("a.res", RES.format(lines="LATT 1\n", a="11.0", b="11.0"), "symmetry"),
+        ("a.res", RES.format(lines="LATT -1\nSYMM -X,-Y,Z\n", a="11.0", b="11.0"), "symmetry"),
+        (
+            "a.pdb",
+            "CRYST1    5.640    5.640    5.640  90.00  90.00  90.00 F m -3 m      4\n",
+            "a space group, F m -3 m",
+        ),
+    ],
+)
+def test_what_readers_pass_over_is_refused(tmp_path: Path, name: str, text: str, words: str) -> None:
+    """Symmetry of SHELX and PDB files and occupancies of SHELX: the asymmetric unit would be read as the whole cell."""
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        Crystal.from_file(path)
+
+
+def test_a_res_of_the_whole_cell_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("ase")
+    path = tmp_path / "a.res"
+    for full in ("1.0", "11.0", "1.000"):
+        path.write_text(RES.format(lines="LATT -1\n", a=full, b=full))
+        assert Crystal.from_file(path).number.tolist() == [55, 17]

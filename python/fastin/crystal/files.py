@@ -42,6 +42,9 @@ _ASE_FIRST = {
     "XDATCAR": "vasp-xdatcar", "geometry.in": "aims", "CONFIG": "dlp4",
 }  # fmt: skip
 _SHARES = frozenset({"occupancy", "occupancies", "occ", "site_occupancy"})
+_RES_WORDS = frozenset(
+    {"CELL", "ZERR", "UNIT", "TITL", "REM", "FVAR", "WGHT", "TEMP", "SIZE", "PLAN", "OMIT", "TWIN", "BASF"}
+)
 _NO_ELEMENTS = (
     "numbers its atom types without naming elements; add the elements (dump_modify element, a Masses section)"
 )
@@ -120,6 +123,9 @@ def _by_library(path: Path, data: bytes, name: str, source: str, block: str | in
     known = _ase_format(name)
     if known in ("lammps-data", "lammps-dump-text") and not _names_elements(data, known):
         raise InputError(f"{source}: {_NO_ELEMENTS}")
+    lost = _not_read(Path(name).suffix.lower(), data)
+    if lost:
+        raise InputError(f"{source}: {lost}, which the readers of this format leave out; write a CIF of it")
     readers = [_by_ase, _by_pymatgen] if known else [_by_pymatgen, _by_ase]
     reasons = []
     with tempfile.TemporaryDirectory() as folder:
@@ -139,6 +145,27 @@ def _by_library(path: Path, data: bytes, name: str, source: str, block: str | in
     raise InputError(f"{source}: {what}, and no reader takes it ({'; '.join(reasons)})")
 
 
+def _not_read(suffix: str, data: bytes) -> str:
+    """What a file states that ASE and pymatgen pass over without a word: symmetry and occupancies; empty if nothing."""
+    text = data.decode("utf-8", "replace") if suffix in (".pdb", ".ent", ".res") else ""
+    for line in text.splitlines():
+        words = line.upper().split()
+        if not words:
+            continue
+        if words[0] == "CRYST1" and line[55:66].strip().upper().replace(" ", "") not in ("", "P1"):
+            return f"a space group, {line[55:66].strip()}"
+        if suffix == ".res":
+            if words[0] == "SYMM" or (words[0] == "LATT" and words[1:2] not in ([], ["-1"])):
+                return f"symmetry ({line.strip()})"
+            if len(words) > 5 and words[1].isdigit() and words[0][0].isalpha() and words[0] not in _RES_WORDS:
+                share = words[5].partition("(")[0]
+                if re.fullmatch(r"-?\d+\.?\d*", share) and float(share) not in (1.0, 11.0):  # 11: fixed at 1
+                    return f"an occupancy ({line.strip()})"
+        if words[0] in ("HKLF", "END"):
+            break
+    return ""
+
+
 def _names_elements(data: bytes, kind: str) -> bool:
     text = data.decode("utf-8", "replace")
     if kind == "lammps-data":
@@ -152,7 +179,10 @@ def _by_pymatgen(path: Path, source: str, known: str | None, block: str | int | 
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return sites_from_structure(Structure.from_file(str(path)), source)
+        structure = Structure.from_file(str(path))
+    if path.suffix.lower() == ".cssr":  # pymatgen makes states of the numbers in its labels: Cl5 is Cl5+
+        structure.remove_oxidation_states()
+    return sites_from_structure(structure, source)
 
 
 def _by_ase(path: Path, source: str, known: str | None, block: str | int | None) -> Sites:
