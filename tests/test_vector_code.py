@@ -19,6 +19,7 @@ from fastin.runtime.openmp import _core
 
 LEVELS = ("baseline", "x86-64-v3", "x86-64-v4")
 SOURCES = Path(__file__).parents[1] / "cpp" / "src"
+CMAKE = Path(__file__).parents[1] / "CMakeLists.txt"
 
 
 def cloned() -> list[str]:
@@ -109,8 +110,7 @@ def instructions(library: str) -> dict[str, Counter[str]]:
 
 # Most of the code is around the loop: reductions, remainders.
 SHORT_LOOP = {"enclose", "add_rows", "activate_rows", "finish_rows", "shoot_ray"}
-# Six points at a time; eight planes at a time.
-NARROW = {"spline_sums": "y", "shoot_ray": "y"}
+NARROW = {"shoot_ray": "y"}  # eight planes at a time
 
 
 @x86
@@ -136,3 +136,31 @@ def test_every_clone_is_made_of_packed_instructions() -> None:
             assert width * counts["packed"] > scalar, f"{kernel}_{level} is scalar code: {counts}"
             wide = counts[min(register, NARROW.get(kernel, register))]
             assert wide > 0.45 * counts["packed"], f"{kernel}_{level} leaves most of its registers empty: {counts}"
+
+
+CROSS = "aarch64-linux-gnu-"
+
+
+@pytest.mark.skipif(
+    not all(map(shutil.which, (CROSS + "g++", CROSS + "objdump"))), reason="no cross compiler (g++-aarch64-linux-gnu)"
+)
+def test_kernels_of_the_energies_are_packed_on_aarch64(tmp_path: Path) -> None:
+    options = re.search(r"bvse_kernels.cpp\s+PROPERTIES COMPILE_OPTIONS\s+\"[^:]*:[^:]*:([^>]*)>", CMAKE.read_text())
+    assert options is not None
+    for name, flags in (("bvse_kernels", options[1].split(";")), ("bvse_point", []), ("far_spline", [])):
+        source, built = SOURCES / "bvse" / f"{name}.cpp", tmp_path / f"{name}.o"
+        command = [CROSS + "g++", "-std=c++17", "-O3", "-fno-math-errno", "-fopenmp-simd", "-fno-trapping-math", *flags]
+        subprocess.run([*command, f"-I{SOURCES.parent / 'include'}", "-c", str(source), "-o", str(built)], check=True)
+        dump = [CROSS + "objdump", "-d", "-C", "--no-show-raw-insn", str(built)]
+        text = subprocess.run(dump, capture_output=True, text=True, check=True).stdout
+        found: dict[str, Counter[str]] = {}
+        function = ""
+        for line in text.splitlines():
+            if header := re.match(r"[0-9a-f]+ <(?:.*::)?(\w+)\(", line):
+                function = header.group(1)
+            elif got := re.search(r"\tf(?:n?mul|n?m?add|n?m?sub|ml[as]|sqrt|div)\t(\w)", line):
+                found.setdefault(function, Counter())[got.group(1)] += 1
+        kernels = [kernel for kernel in cloned() if kernel in found and kernel not in SHORT_LOOP]
+        assert kernels
+        for kernel in kernels:
+            assert found[kernel]["v"] > found[kernel]["s"] + found[kernel]["d"], f"{kernel}: {found[kernel]}"

@@ -110,25 +110,27 @@ FASTIN_INLINE void add_near(const SplitTerm& term, TermBlock& b, bool derivative
   const double start = term.term.start;
   PointSums s = sums;
   for (std::size_t i = 0; i < padded; i += kPointLanes) {
-    double r[kPointLanes];
-    Bare bare[kPointLanes];
-    Join in[kPointLanes];
-    Window w[kPointLanes];
+    // Columns, not an array of structures: the compiler keeps each in one register.
+    double r[kPointLanes], p0[kPointLanes], p1[kPointLanes], p2[kPointLanes];
+    double j0[kPointLanes], j1[kPointLanes], j2[kPointLanes], w0[kPointLanes], w1[kPointLanes],
+        w2[kPointLanes];
     for (std::size_t l = 0; l < kPointLanes; ++l) {
       const std::size_t k = i + l;
       const double d = std::sqrt(b.x[k] * b.x[k] + b.y[k] * b.y[k] + b.z[k] * b.z[k]);
       r[l] = d < BvseField::kMinDistance ? BvseField::kMinDistance : d;
-      bare[l] = shape(r[l]);
-      in[l] = join(term.join, r[l]);
-      w[l] = window(r[l], start);
-      s.energy[l] += b.strength[k] * (bare[l].p0 * w[l].s - in[l].p0);
+      const Bare bare = shape(r[l]);
+      const Join in = join(term.join, r[l]);
+      const Window w = window(r[l], start);
+      p0[l] = bare.p0, p1[l] = bare.p1, p2[l] = bare.p2;
+      j0[l] = in.p0, j1[l] = in.p1, j2[l] = in.p2;
+      w0[l] = w.s, w1[l] = w.s1, w2[l] = w.s2;
+      s.energy[l] += b.strength[k] * (p0[l] * w0[l] - j0[l]);
     }
     if (!derivatives) continue;
     for (std::size_t l = 0; l < kPointLanes; ++l) {
       const std::size_t k = i + l;
-      const Bare& p = bare[l];
-      const double d1 = b.strength[k] * (p.p1 * w[l].s + p.p0 * w[l].s1 - in[l].p1);
-      const double d2 = b.strength[k] * (p.p2 * w[l].s + 2.0 * p.p1 * w[l].s1 + p.p0 * w[l].s2 - in[l].p2);
+      const double d1 = b.strength[k] * (p1[l] * w0[l] + p0[l] * w1[l] - j1[l]);
+      const double d2 = b.strength[k] * (p2[l] * w0[l] + 2.0 * p1[l] * w1[l] + p0[l] * w2[l] - j2[l]);
       add_radial(l, b.x[k], b.y[k], b.z[k], 1.0 / r[l], d1, d2, s);
     }
   }

@@ -113,6 +113,7 @@ FASTIN_CLONED(void, spline_sums,
     for (std::size_t j = 0; j < kTaps; ++j) {
       const double* from = c + i * plane + j * row;
       const double w0 = wy[j], w1 = wy[kWide + j], w2 = wy[2 * kWide + j];
+#pragma omp simd
       for (std::size_t l = 0; l < kWide; ++l) {
         y[0][l] += w0 * from[l];
         y[1][l] += w1 * from[l];
@@ -120,6 +121,7 @@ FASTIN_CLONED(void, spline_sums,
       }
     }
     const double w0 = wx[i], w1 = wx[kWide + i], w2 = wx[2 * kWide + i];
+#pragma omp simd
     for (std::size_t l = 0; l < kWide; ++l) {
       sums[0][l] += w0 * y[0][l];
       sums[1][l] += w0 * y[1][l];
