@@ -24,7 +24,7 @@ def _lines(path: Path, count: int) -> Path:
 
 
 @pytest.mark.benchmark(group="screen: 500 small crystals, formula and symmetry only")
-def bench_engine(benchmark, tmp_path: Path) -> None:
+def test_engine(benchmark, tmp_path: Path) -> None:
     """Reading, distribution, collection and Parquet: little else happens."""
     lines = _lines(tmp_path / "s.jsonl", 500)
     turn = iter(range(1000))
@@ -37,7 +37,7 @@ def bench_engine(benchmark, tmp_path: Path) -> None:
 
 @pytest.mark.benchmark(group="screen: bundled examples, one process")
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
-def bench_structure(benchmark, name: str) -> None:
+def test_structure(benchmark, name: str) -> None:
     """One structure through the default tasks, as a worker does it."""
     tasks = resolve_tasks(DEFAULT_TASKS)
     record = (name, name, "cif", EXAMPLES[name].read_bytes())

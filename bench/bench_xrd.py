@@ -152,6 +152,8 @@ def as_measured(data: Path, count: int = 60) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     report: dict[str, float | str] = {**compare(folder), **whole_set(folder), **as_measured(folder)}
     report["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "")

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from fastin.crystal import crystal as crystals
-from fastin.crystal import oxidation
+from fastin.crystal import build as building
+from fastin.crystal import oxidation, symmetry
 from fastin.crystal.cif import parse_cif
 from fastin.crystal.crystal import Crystal, build_crystal
 from fastin.crystal.elements import symbol
@@ -31,8 +31,8 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.spent: dict[str, list[float]] = collections.defaultdict(list)
-        crystals.assign_oxidation_states = self.timed("oxidation states", oxidation.assign_oxidation_states)
-        crystals.find_space_group = self.timed("space group", crystals.find_space_group)
+        building.assign_oxidation_states = self.timed("oxidation states", oxidation.assign_oxidation_states)
+        building.find_space_group = self.timed("space group", symmetry.find_space_group)
 
     def timed(self, stage: str, function: Any) -> Any:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -102,9 +102,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="take every N-th row")
     parser.add_argument("--mismatches", action="store_true", help="print rows whose oxidation states differ")
     arguments = parser.parse_args()
-    original = crystals.find_space_group
     for name in FILES:
-        crystals.find_space_group = original
         run(arguments.data / f"{name}.jsonl.gz", arguments.every, arguments.mismatches)
 
 
