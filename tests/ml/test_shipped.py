@@ -12,6 +12,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 import fastin
+from fastin import prediction
 from fastin.cli._common import dump_json
 from fastin.ml.conductivity import model_folder, predict_composition, predict_crystal
 from fastin.ml.migration import predict_hop
@@ -158,3 +159,31 @@ def test_metals_get_no_barrier() -> None:
     found = fastin.predict(alloy)
     assert np.isnan([found.activation_energy, *found.barriers]).all()
     assert any("Al of the framework has no charge" in warning.message for warning in found.warnings)
+
+
+def test_vacuum_gets_no_barrier() -> None:
+    """A slab and a molecule: the way around them is no bulk barrier (a slab of LiCoO2 got 1.29 +- 0.01 eV)."""
+    bulk = Structure.from_file(fastin.examples()["LiCoO2"])
+    matrix = np.array(bulk.lattice.matrix)
+    slab = Structure(Lattice(matrix * [[1.0], [1.0], [2.0]]), bulk.species, bulk.cart_coords, coords_are_cartesian=True)
+    molecule = Structure(Lattice.cubic(12.0), ["Li", "Cl"], [[0.5, 0.5, 0.5], [0.5, 0.5, 0.67]])
+    for structure in (slab, molecule):
+        found = fastin.predict(structure, experiment=False)
+        assert np.isnan([found.activation_energy, found.activation_energy_std, *found.barriers]).all()
+        assert any("no bulk crystal" in warning.message for warning in found.warnings)
+    assert fastin.predict(bulk, experiment=False).activation_energy > 1.0
+
+
+@pytest.mark.parametrize(("length", "factor"), [(5.14, 1.0), (3.6, 2.7)])
+def test_values_out_of_range_widen_the_intervals(length: float, factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rock salt as it is and far too dense: all its voids are smaller than any of the training set."""
+    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(length), ["Li", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    found = fastin.predict(salt, experiment=False)
+    monkeypatch.setattr(prediction, "_WIDER", ((np.inf, 1.0),))
+    plain = fastin.predict(salt, experiment=False)
+    assert found.activation_energy == plain.activation_energy
+    for own, bare in (
+        (found.activation_energy_68, plain.activation_energy_68),
+        (found.barriers_90[0], plain.barriers_90[0]),
+    ):
+        assert np.log10(own[1] / own[0]) == pytest.approx(factor * np.log10(bare[1] / bare[0]))
