@@ -147,6 +147,20 @@ def test_random_split_is_eight_to_one_to_one() -> None:
         make_split("nope", [0, 1, 2], 0)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_no_part_with_a_share_is_empty(seed: int) -> None:
+    """Three groups, each larger than the part: the first epoch passed for the best on an empty validation part."""
+    for groups in ([0] * 4 + [1] * 4 + [2] * 4, [0] * 3 + [1] * 9 + [2] * 8, list(range(3)), list(range(7))):
+        split = grouped_split(groups, seed)
+        parts = [{groups[i] for i in part} for part in (split.train, split.validation, split.test)]
+        assert all(parts)
+        assert sum(map(len, parts)) == len(set(groups))
+        bare = grouped_split(groups, seed, (0.85, 0.15, 0.0))
+        assert len(bare.validation)
+        assert len(bare.train)
+        assert not len(bare.test)
+
+
 def test_split_round_trips_by_id(tmp_path: Path) -> None:
     ids = [f"m{i}" for i in range(30)]
     split = random_split(30, 0)

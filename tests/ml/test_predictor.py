@@ -117,6 +117,17 @@ def test_wrong_shapes_are_named() -> None:
         model.predict(CIF)
 
 
+def test_unknown_labels_do_not_make_up_the_validation_part() -> None:
+    bare = _bare(12)
+    y = np.full(12, np.nan)
+    y[::4] = [0.1, 0.2, 0.3]
+    model = Predictor("in-gcn", members=3, epochs=1, device="cpu", model_options={"hidden": 16}).fit(bare, y)
+    assert np.isfinite(model.predict(bare)).all()
+    y[4] = np.nan
+    with pytest.raises(InputError, match="three groups"):
+        model.fit(bare, y)
+
+
 def test_predictor_draws_its_parity() -> None:
     pytest.importorskip("matplotlib", reason="plots need the view extra")
     from matplotlib.figure import Figure

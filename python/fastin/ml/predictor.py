@@ -137,13 +137,15 @@ class Predictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError(f"groups must be one a structure: {len(structures)}, not {len(groups)}")
         store = self._store(structures)
         keys = np.asarray(store.systems if groups is None else [str(g) for g in groups])
-        if len(np.unique(keys)) < 3:
+        labelled = np.flatnonzero(np.isfinite(targets).any(axis=1))
+        if len(np.unique(keys[labelled])) < 3:
             keys = np.arange(len(store)).astype(str)
         models = []
         card: dict[str, Any] = {}
         for member in range(self.members):
-            parts = grouped_split(keys, self.seed + member, (0.85, 0.15, 0.0))
-            split = Split(parts.train, parts.validation, parts.validation, "grouped", self.seed + member)
+            parts = grouped_split(keys[labelled], self.seed + member, (0.85, 0.15, 0.0))
+            chosen = labelled[parts.validation]
+            split = Split(labelled[parts.train], chosen, chosen, "grouped", self.seed + member)
             with tempfile.TemporaryDirectory() as folder:
                 config = TrainConfig(
                     model=self.model,

@@ -70,7 +70,8 @@ def grouped_split(
     """Whole groups (chemical systems, papers) go to one part.
 
     Groups are shuffled and dealt to test, then validation, until each holds its fraction; the rest trains. A group
-    that would overshoot a part by more than half of itself goes on to the next.
+    that would overshoot a part by more than half of itself goes on to the next. A part whose fraction is not zero is
+    never empty: where no group fits, it gets the smallest one that is left.
 
     Raises:
         InputError: fractions that do not sum to one, or fewer than three groups.
@@ -90,6 +91,10 @@ def grouped_split(
             part[order[position]] = which
             filled += counts[order[position]]
             position += 1
+    for which, fraction in ((2, fractions[2]), (1, fractions[1])):
+        left = order[part[order] == 0]
+        if fraction > 0 and not (part == which).any() and len(left) > 1:
+            part[left[np.argmin(counts[left])]] = which
     member = part[inverse]
     return Split(
         train=np.flatnonzero(member == 0),

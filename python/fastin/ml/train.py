@@ -99,7 +99,8 @@ class _Run:
         ):
             if not known[part].any():
                 text = f"{name} part: none of its {len(part)} structures (of {len(self.store)}) has a known"
-                raise InputError(f"{text} {', '.join(self.config.targets)}; give more structures, or other fractions")
+                wanted = "label" if FREE in self.config.targets else ", ".join(self.config.targets)
+                raise InputError(f"{text} {wanted}; give more structures, or other fractions")
 
     @cached_property
     def _data(self) -> str:
