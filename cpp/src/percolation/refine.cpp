@@ -7,24 +7,21 @@
 
 #include "fastin/base/error.hpp"
 #include "fastin/base/interrupt.hpp"
+#include "refine_state.hpp"
 
 namespace fastin {
 namespace {
 
+using refining::Item;
+using refining::kByArms;
+using refining::kSlope;
+using refining::PassState;
+using refining::Slope;
+using refining::State;
+
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 constexpr double kRounding = 1e-9;  // eV
-
-constexpr std::int32_t kByArms = -1;
-constexpr std::int32_t kSlope = -2;
-
-// One entry of the list that the union-find runs through.
-struct Item {
-  double energy;
-  std::int32_t pass;
-  std::int32_t hop;  // kByArms: as the grid has it; kSlope: `pass` numbers a slope instead
-  bool unsure;       // the energy is a lower bound
-};
 
 class Refiner {
  public:
@@ -58,21 +55,6 @@ class Refiner {
   }
 
  private:
-  enum class State : std::uint8_t { raw, polished, settled };
-  struct PassState {
-    State state = State::raw;
-    double residual = 0.0;  // lower bound for what the hops found so far do not explain
-    std::vector<Hop> hops;
-    std::vector<BasinEdge> edges;
-  };
-  struct Slope {
-    double energy;
-    BasinEdge edge;
-    bool strung = false;  // `way` leads from the foot of a string to its end
-    std::array<Vec3, 2> way{};
-    Vec3 foot;  // of the string
-  };
-
   double margin(double energy) const { return options_.margin + options_.margin_slope * (energy - bottom_); }
   bool in_window(double energy) const {
     const auto near = [&](double level) {
@@ -213,21 +195,28 @@ class Refiner {
       add(s.edges[static_cast<std::size_t>(item.hop)]);
       return changed;
     }
-    landscape_.arms(landscape_.passes()[static_cast<std::size_t>(item.pass)], &arms_);
-    for (std::size_t a = 1; a < arms_.size(); ++a) {
-      add({arms_[0].basin, arms_[a].basin, arms_[a].cell - arms_[0].cell});
-    }
+    for (const BasinEdge& edge : edges_of_arms(item.pass)) add(edge);
     return changed;
+  }
+
+  // From the first arm of a pass to each other; asked for in every round, found once.
+  const std::vector<BasinEdge>& edges_of_arms(std::int32_t pass) {
+    const auto i = static_cast<std::size_t>(pass);
+    std::vector<BasinEdge>& edges = states_[i].arms;
+    if (!edges.empty()) return edges;  // a pass has two arms at least
+    landscape_.arms(landscape_.passes()[i], &arms_);
+    for (std::size_t a = 1; a < arms_.size(); ++a)
+      edges.push_back({arms_[0].basin, arms_[a].basin, arms_[a].cell - arms_[0].cell});
+    return edges;
   }
 
   // Whether an unsure item would take a component beyond `rank` directions by its lower bound.
   bool raises(const Item& item, int rank, PeriodicUnionFind* components) {
-    landscape_.arms(landscape_.passes()[static_cast<std::size_t>(item.pass)], &arms_);
-    for (std::size_t a = 1; a < arms_.size(); ++a) {
-      const auto from = components->find(arms_[0].basin), to = components->find(arms_[a].basin);
+    for (const BasinEdge& edge : edges_of_arms(item.pass)) {
+      const auto from = components->find(edge.a), to = components->find(edge.b);
       TranslationLattice both = components->translations(from.root);
       if (from.root == to.root) {
-        both.add(from.offset + arms_[a].cell - arms_[0].cell - to.offset);
+        both.add(from.offset + edge.cell - to.offset);
       } else {
         both.merge(components->translations(to.root));
       }
@@ -387,11 +376,10 @@ class Refiner {
         result_.connections.push_back(c);
         continue;
       }
-      landscape_.arms(landscape_.passes()[i], &arms_);
-      for (std::size_t a = 1; a < arms_.size(); ++a) {
-        c.edge = {arms_[0].basin, arms_[a].basin, arms_[a].cell - arms_[0].cell};
-        c.second_arm = static_cast<std::int32_t>(a);
+      for (const BasinEdge& edge : edges_of_arms(item.pass)) {
+        c.edge = edge;
         result_.connections.push_back(c);
+        ++c.second_arm;
       }
     }
   }
