@@ -269,11 +269,11 @@ def require_grid_memory(shape: tuple[int, ...], cell: NDArray[np.float64]) -> No
         ResourceError: names the cell's edges and the resolution that would fit.
     """
     points = math.prod(shape)
-    if points * _POINT_BYTES <= 2**25:
+    limit = memory_limit() if points * _POINT_BYTES > 2**25 else None
+    if limit is None or points * _POINT_BYTES <= limit:
         return
     lengths = np.linalg.norm(cell, axis=1)
     spacing = float(np.max(lengths / shape))
-    limit = memory_limit()
     coarser = spacing * (points * _POINT_BYTES / limit) ** (1.0 / 3.0) if limit else spacing
     edges, counts = " x ".join(f"{x:.6g}" for x in lengths), " x ".join(map(str, shape))
     require(
