@@ -176,3 +176,12 @@ def test_choices_within_reason(choices: int) -> None:
         paths.blocked_barriers(choices)
     with pytest.raises(InputError, match="images"):
         paths.neb_images(0, 10**12)
+
+
+def test_points_and_shapes_of_a_grid() -> None:
+    grid = fastin.compute_bvse(LICL, resolution=0.5)
+    for point in ([math.nan, 0, 0], [math.inf, 0, 0], [1e300, 0, 0]):
+        with pytest.raises(InputError, match="frac"):
+            grid.interpolate([point])
+    with pytest.raises(FastinError, match="memory"):
+        grid.resample((4000, 4000, 4000))

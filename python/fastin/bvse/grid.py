@@ -29,6 +29,7 @@ from fastin.runtime.threads import resolve_threads
 __all__ = ["CONVENTIONS", "EnergyGrid", "Field", "build_field", "compute_bvse", "grid_shape"]
 
 #: Coarser grids are refused (A): valleys between two atoms would be missed, and barriers read as zero.
+_FAR = 1e6  # cells: beyond, a fraction has lost the digits of its place in one
 COARSEST = 1.0
 #: Coarser grids bring a warning (A): from here the refined barriers may belong to another saddle.
 COARSE = 0.5
@@ -131,6 +132,8 @@ class EnergyGrid:
         points = real_array(frac, "frac")
         if points.ndim != 2 or points.shape[1] != 3:
             raise InputError(f"frac must have shape (n, 3), not {points.shape}")
+        if not (np.abs(points) < _FAR).all():
+            raise InputError(f"frac must be numbers below {_FAR:g}: beyond, or NaN, they name no point of a cell")
         shape = np.array(self.values.shape)
         scaled = points * shape
         floor = np.floor(scaled)
@@ -154,6 +157,7 @@ class EnergyGrid:
         """
         if len(shape) != 3 or min(shape) < 1:
             raise InputError(f"shape must be three numbers of points, not {shape}")
+        require_grid_memory(shape, self.cell)
         values = self.values.astype(np.float64)
         for axis, (old, new) in enumerate(zip(self.values.shape, shape, strict=True)):
             scaled = np.arange(new) * (old / new)
