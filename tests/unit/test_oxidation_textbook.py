@@ -311,8 +311,8 @@ def test_bonds_that_no_whole_states_balance_are_kept() -> None:
 def test_odd_states_against_the_bonds_are_a_warning() -> None:
     """Ammonium chloride without its hydrogen balances as N+ Cl-: said, not silent."""
     bare = cif("P m -3 m", (3.876, 3.876, 3.876, *CUBE), "N 0 0 0; Cl 0.5 0.5 0.5")
-    assert [w.code for w in bare.warnings] == ["oxidation-ambiguous"]
-    assert "disregard" in bare.warnings[0].message
+    assert [w.code for w in bare.warnings] == ["atoms-apart", "oxidation-ambiguous"]  # the hydrogen between them lacks
+    assert "disregard" in bare.warnings[1].message
     assert cif("P m -3 m", (4.123, 4.123, 4.123, *CUBE), "Cs 0 0 0; Cl 0.5 0.5 0.5").warnings == ()
 
 
