@@ -126,6 +126,29 @@ def test_images_outside_the_cell_are_the_same_atoms():
         np.testing.assert_allclose(d**2 - radius[own[:, 0]] ** 2, t["vertex_power"][vertex], atol=1e-6)
 
 
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("far", [2, 150, 5000])
+@pytest.mark.parametrize("turn", [np.eye(3), [[0, 1, 0], [0, 0, 1], [1, 0, 0]], [[1, 0, 0], [7, 1, 0], [-11, 5, 1]]])
+def test_generators_and_owners_are_counted_from_where_atoms_are_given(large, far, turn):
+    cell, frac, radius = placed(600) if large else random_crystal(3)
+    frac = np.asarray(frac) @ np.linalg.inv(turn)
+    frac = frac + np.random.default_rng(1).integers(-far, far + 1, frac.shape)
+    cell = np.asarray(turn) @ cell
+    t = tessellate(cell, frac, radius)
+    corner, length = t["vertex_frac"], np.diff(t["generator_start"])
+    ends = corner[t["edge_i"]], corner[t["edge_j"]] + t["edge_image"]
+    shares = np.diff(t["owner_start"])
+    power = t["vertex_power"]
+    for part, at, want in (
+        ("generator", np.repeat(corner, length, axis=0), np.repeat(power, length)),
+        ("owner", np.repeat(ends[0], shares, axis=0), np.repeat(power[t["edge_i"]], shares)),
+        ("owner", np.repeat(ends[1], shares, axis=0), np.repeat(power[t["edge_j"]], shares)),
+    ):
+        atom = t[part][:, 0]
+        from_atom = (frac[atom] + t[part][:, 1:] - at) @ cell
+        np.testing.assert_allclose((from_atom**2).sum(axis=1) - np.asarray(radius)[atom] ** 2, want, atol=1e-6)
+
+
 def test_faces_are_shared_loops():
     cell, frac, radius = random_crystal(1)
     t = tessellate(cell, frac, radius, faces=True)

@@ -117,8 +117,8 @@ void Merger::add_slivers(const std::vector<Face>& near, std::vector<Face>* joins
   for (const Face& face : near) {
     const auto& behind = tets_[beyond(face)];
     std::size_t back = 0;
-    while (static_cast<std::size_t>(behind.neighbour[back]) != face.t ||
-           behind.shift[back] != -tets_[face.t].shift[face.face])
+    while (back < 3 && (static_cast<std::size_t>(behind.neighbour[back]) != face.t ||
+                        behind.shift[back] != -tets_[face.t].shift[face.face]))
       ++back;
     both.push_back({beyond(face), back});
   }
