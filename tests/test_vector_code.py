@@ -94,11 +94,18 @@ def instructions(library: str) -> dict[str, Counter[str]]:
     ).stdout
     found: dict[str, Counter[str]] = {}
     name = ""
+    # of numbers and masks, and what takes them apart
+    masks = re.compile(r"\tv?(?:p(?:and|or|andn|xor|sll|srl|cmp|ternlog)\w*|(?:and|or|andn|xor|cmp\w*)p[sd])\b")
+    single = re.compile(r"\tv?(?:u?comis[sd]|pextr[bwdq]|pinsr[bwdq]|extractps|insertps)\b")
     arithmetic = re.compile(r"\tv?(?:mul|add|sub|div|sqrt|fn?m(?:add|sub)\d{3})(ss|sd|ps|pd)\b.*%([xyz])mm")
     for line in text.splitlines():
         if header := re.match(r"[0-9a-f]+ <(?:.*::)?(\w+)\(", line):
             name = header.group(1)
             found.setdefault(name, Counter())
+        elif masks.search(line):
+            found.setdefault(name, Counter())["masks"] += 1
+        elif single.search(line):
+            found.setdefault(name, Counter())["single"] += 1
         elif got := arithmetic.search(line):
             counts = found[name]
             if got.group(1).startswith("s"):
@@ -131,7 +138,9 @@ def test_every_clone_is_made_of_packed_instructions() -> None:
             counts = found.get(f"{kernel}_{level}")
             assert counts is not None, f"{kernel} has no clone for {level}"
             if counts["packed"] + counts["scalar"] == 0:
-                continue  # copies and comparisons alone
+                # comparisons and bits alone
+                assert counts["single"] <= counts["masks"], f"{kernel}_{level} is taken apart: {counts}"
+                continue
             scalar = 0 if kernel in SHORT_LOOP else counts["scalar"]
             assert width * counts["packed"] > scalar, f"{kernel}_{level} is scalar code: {counts}"
             wide = counts[min(register, NARROW.get(kernel, register))]

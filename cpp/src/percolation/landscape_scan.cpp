@@ -17,7 +17,12 @@
 namespace fastin {
 namespace {
 
-constexpr int kLanes = 16;  // points looked at side by side
+// Points looked at side by side: one register. Longer vectors than the processor has would be taken apart
+// number by number.
+constexpr int kLanes = 16;  // at most
+constexpr int lanes(simd::Level level) {
+  return level == simd::Level::v4 ? 16 : level == simd::Level::v3 ? 8 : 4;
+}
 
 // The nine rows around a row of points, by (di + 1) * 3 + (dj + 1), each with its ends wrapped: at[r][k + 1]
 // is the neighbour of point k, and memory for kLanes more points than there are follows.
@@ -29,18 +34,18 @@ struct Rows {
       order;  // of the row's points: their indices are smaller, larger, or it is the row itself
 };
 
-typedef std::uint32_t Bits __attribute__((vector_size(4 * kLanes)));  // one word a point
-template <class Real>
+template <class Real, int Lanes>
 struct Wide {
-  typedef Real Values __attribute__((vector_size(sizeof(Real) * kLanes)));
+  typedef std::uint32_t Bits __attribute__((vector_size(4 * Lanes)));  // one word a point
+  typedef Real Values __attribute__((vector_size(sizeof(Real) * Lanes)));
 };
 
 // Bits of the neighbours below the points from the k-th on. kUsual: rows in the order of their indices, as
 // everywhere but at the faces of the cell.
 constexpr Order usual(std::size_t r) { return r < 4 ? Order::before : r == 4 ? Order::own : Order::after; }
-template <bool kUsual, class Real>
+template <bool kUsual, int Lanes, class Real, class Bits>
 FASTIN_INLINE void mark_lower(const Rows<Real>& rows, int k, Bits* lower) {
-  using Values = typename Wide<Real>::Values;
+  using Values = typename Wide<Real, Lanes>::Values;
   const auto load = [](const Real* from, Values* to) { std::memcpy(to, from, sizeof *to); };
   Values v;
   load(rows.at[4] + 1 + k, &v);
@@ -86,7 +91,7 @@ FASTIN_INLINE std::uint32_t mended_end(const Rows<Real>& rows, int n, int k, std
 }
 
 // grow() of every word.
-template <int Connectivity>
+template <int Connectivity, class Bits>
 FASTIN_INLINE void grow_bits(Bits* bits) {
   const Bits m = *bits;
   const Bits k = ((m & ~kHighK) << 1) | ((m & ~kLowK) >> 1);
@@ -98,7 +103,7 @@ FASTIN_INLINE void grow_bits(Bits* bits) {
 
 // What of the lower neighbours in reach two steps among lower neighbours from one of them do not reach; kAll
 // where there is none in reach. Nothing is left of nearly all points.
-template <int Connectivity>
+template <int Connectivity, class Bits>
 FASTIN_INLINE void find_left(const Bits& lower, Bits* left) {
   constexpr std::uint32_t kReach = Connectivity == 6 ? kFaces : kAll;
   const Bits open = lower & kReach, faces = lower & kFaces;
@@ -112,18 +117,19 @@ FASTIN_INLINE void find_left(const Bits& lower, Bits* left) {
 
 // lower[k], left[k] of the points of a row of n; whether anything is left of one of them. There is room for
 // kLanes numbers more.
-template <int Connectivity, bool kUsual, class Real>
+template <int Connectivity, bool kUsual, int Lanes, class Real>
 FASTIN_INLINE bool look_at_row(const Rows<Real>& rows, int n, std::uint32_t* lower, std::uint32_t* left) {
+  using Bits = typename Wide<Real, Lanes>::Bits;
   Bits any = {};
-  for (int k = 0; k < n; k += kLanes) {
+  for (int k = 0; k < n; k += Lanes) {
     Bits bits, rest;
-    mark_lower<kUsual>(rows, k, &bits);
+    mark_lower<kUsual, Lanes>(rows, k, &bits);
     std::memcpy(lower + k, &bits, sizeof bits);
-    if (k == 0 || k + kLanes >= n) {
+    if (k == 0 || k + Lanes >= n) {
       if (k == 0) lower[0] = mended_end(rows, n, 0, lower[0]);
-      if (k + kLanes >= n) {
+      if (k + Lanes >= n) {
         if (n > 1) lower[n - 1] = mended_end(rows, n, n - 1, lower[n - 1]);
-        for (int l = n; l < k + kLanes; ++l)
+        for (int l = n; l < k + Lanes; ++l)
           lower[l] = kFaces & (~kFaces + 1u);  // no point of the row: nothing is left
       }
       std::memcpy(&bits, lower + k, sizeof bits);
@@ -132,21 +138,22 @@ FASTIN_INLINE bool look_at_row(const Rows<Real>& rows, int n, std::uint32_t* low
     std::memcpy(left + k, &rest, sizeof rest);
     any |= rest;
   }
-  std::uint32_t words[kLanes], sum = 0;
+  std::uint32_t words[Lanes], sum = 0;
   std::memcpy(words, &any, sizeof words);
   for (const std::uint32_t word : words) sum |= word;
   return sum != 0;
 }
-FASTIN_CLONED(bool, look_at_usual_row,
-              (const Rows<float>& rows, int n, std::uint32_t* lower, std::uint32_t* left),
-              (rows, n, lower, left)) {
-  return look_at_row<26, true>(rows, n, lower, left);
+FASTIN_CLONED_BY_LEVEL(bool, look_at_usual_row,
+                       (const Rows<float>& rows, int n, std::uint32_t* lower, std::uint32_t* left),
+                       (rows, n, lower, left)) {
+  return look_at_row<26, true, lanes(kLevel)>(rows, n, lower, left);
 }
-FASTIN_CLONED(bool, look_at_any_row,
-              (const Rows<float>& rows, int n, int connectivity, std::uint32_t* lower, std::uint32_t* left),
-              (rows, n, connectivity, lower, left)) {
-  return connectivity == 6 ? look_at_row<6, false>(rows, n, lower, left)
-                           : look_at_row<26, false>(rows, n, lower, left);
+FASTIN_CLONED_BY_LEVEL(bool, look_at_any_row,
+                       (const Rows<float>& rows, int n, int connectivity, std::uint32_t* lower,
+                        std::uint32_t* left),
+                       (rows, n, connectivity, lower, left)) {
+  return connectivity == 6 ? look_at_row<6, false, lanes(kLevel)>(rows, n, lower, left)
+                           : look_at_row<26, false, lanes(kLevel)>(rows, n, lower, left);
 }
 bool look(const Rows<float>& rows, int n, int connectivity, bool in_order, std::uint32_t* lower,
           std::uint32_t* left) {
@@ -155,8 +162,8 @@ bool look(const Rows<float>& rows, int n, int connectivity, bool in_order, std::
 }
 bool look(const Rows<double>& rows, int n, int connectivity, bool, std::uint32_t* lower,
           std::uint32_t* left) {
-  return connectivity == 6 ? look_at_row<6, false>(rows, n, lower, left)
-                           : look_at_row<26, false>(rows, n, lower, left);
+  return connectivity == 6 ? look_at_row<6, false, 4>(rows, n, lower, left)
+                           : look_at_row<26, false, 4>(rows, n, lower, left);
 }
 
 // Whether every value is a number of single precision; NaN is none.
