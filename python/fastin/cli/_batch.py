@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.markup import escape
 
 from fastin.cli._common import Finite, stderr_console
 from fastin.errors import FastinError, InputError
@@ -110,6 +109,8 @@ def failed_row(path: Path | str, error: Exception) -> dict[str, Any]:
 
 def complain(error: Mapping[str, str]) -> None:
     """One line on standard error."""
+    from rich.markup import escape
+
     stderr_console().print(f"[red]{escape(error['type'])}[/red]: {escape(error['message'])}", soft_wrap=True)
 
 

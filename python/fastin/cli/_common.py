@@ -7,15 +7,16 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
 from fastin.crystal.warnings import CrystalWarning
 from fastin.errors import InputError
 from fastin.runtime.plain import plain, plain_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SUFFIXES = (
     *(".cif", ".mcif", ".vasp", ".poscar", ".contcar", ".cif.gz", ".mcif.gz"),
@@ -38,11 +39,15 @@ class Finite(click.FloatRange):
 
 def stdout_console() -> Console:
     """Console for results, never narrower than a table: a narrow terminal wraps lines, rich would cut the numbers."""
+    from rich.console import Console  # a command that prints plain lines, and its worker, start without rich
+
     return Console(width=max(Console().width, _TABLE_WIDTH) if sys.stdout.isatty() else _TABLE_WIDTH, highlight=False)
 
 
 def stderr_console() -> Console:
     """Console for progress, warnings and errors."""
+    from rich.console import Console
+
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -176,6 +181,8 @@ def warning_cell(warnings: Iterable[dict[str, Any]]) -> str:
 
 def print_warnings(name: str, warnings: Iterable[dict[str, Any]], everything: bool) -> None:
     """What severe warnings say, one line each, and the codes of the others; with `everything` all in full."""
+    from rich.markup import escape
+
     listed, name = list(warnings), plain(name)
     for warning in listed:
         if warning["severe"] or everything:
