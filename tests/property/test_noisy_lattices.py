@@ -54,6 +54,19 @@ def test_one_answer(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROTOTYPES)
+def test_the_origin_does_not_decide_what_is_rounding(name: str) -> None:
+    """About the noise up to which positions are taken as symmetric: 9 voids of a perovskite, 12 from another origin."""
+    for seed in range(4):
+        rng = np.random.default_rng([11, seed])
+        noise = float(rng.uniform(2e-7, 7e-7))
+        structure = noisy(name, noise, rng)
+        here = facts(fastin.compute_network(structure, "Li"))
+        for _ in range(2):
+            moved = shifted(structure, rng)
+            assert_same(here, facts(fastin.compute_network(moved, "Li")), f"{name} with noise of {noise:g} A, shifted")
+
+
+@pytest.mark.parametrize("name", PROTOTYPES)
 def test_no_bottleneck_is_wider_than_its_sites(name: str) -> None:
     """Also in needles, where the vertices are badly conditioned."""
     for k, stretch in enumerate((1.0, 1.0, 25.0, 60.0)):

@@ -9,6 +9,7 @@ namespace fastin {
 namespace {
 
 constexpr double kPartner = 1e-3;  // angstrom; an image is looked for within this distance
+constexpr double kRigid = 1e-5;    // angstrom, of all atoms together
 
 }  // namespace
 
@@ -33,7 +34,7 @@ std::vector<Vec3> symmetrized(const Lattice& lattice, const std::vector<Vec3>& f
   std::vector<Mat3> back;
   for (const SymmetryOperation& op : operations)
     back.push_back(inverse(Mat3{{to_vec(op.rotation[0]), to_vec(op.rotation[1]), to_vec(op.rotation[2])}}));
-  std::vector<Vec3> out = frac;
+  std::vector<Vec3> out = frac, steps;
   std::vector<bool> placed(frac.size(), false);
   struct Image {
     std::size_t atom;
@@ -57,13 +58,23 @@ std::vector<Vec3> symmetrized(const Lattice& lattice, const std::vector<Vec3>& f
       const auto& r = operations[k].rotation;
       const Vec3 moved{dot(to_vec(r[0]), mean), dot(to_vec(r[1]), mean), dot(to_vec(r[2]), mean)};
       const Vec3 step = moved - images[k].off;
-      if (!(norm(lattice.to_cart(step)) <= kExactPosition)) return frac;
+      if (!(norm(lattice.to_cart(step)) <= kPartner)) return frac;
+      steps.push_back(step);
       const std::size_t j = images[k].atom;
       if (placed[j]) continue;
       placed[j] = true;
       out[j] = frac[j] + step;
     }
     if (!placed[i]) return frac;  // the identity is missing
+  }
+  // Operations stand where a search put their origin, with the noise of some atom: what they move all atoms
+  // by says nothing of the atoms, and would decide otherwise for another origin of the same crystal.
+  Vec3 rigid{};
+  for (std::size_t i = 0; i < frac.size(); ++i) rigid += out[i] - frac[i];
+  rigid = (1.0 / static_cast<double>(frac.size())) * rigid;
+  if (norm(lattice.to_cart(rigid)) > kRigid) return frac;
+  for (const Vec3& step : steps) {
+    if (!(norm(lattice.to_cart(step - rigid)) <= kExactPosition)) return frac;
   }
   return out;
 }

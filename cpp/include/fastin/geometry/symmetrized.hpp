@@ -10,7 +10,8 @@
 namespace fastin {
 
 // Atoms count as obeying the operations when none is farther (angstrom) from where the mean over the
-// operations puts it: the rounding of single precision. Coarser coordinates are left alone.
+// operations puts it, apart from what moves all of them alike (1e-5 angstrom at most): the rounding of single
+// precision. Coarser coordinates are left alone.
 constexpr double kExactPosition = 1e-6;
 
 // The positions `frac` (any images) moved to the mean over the operations, each in its own image: exactly
