@@ -106,3 +106,24 @@ def test_levels_set_by_the_foot_of_a_string(shared, file, identifier, ion):
     finer = fastin.compute_barriers(crystal, ion, resolution=0.15, num_threads=1)
     assert result.values() == pytest.approx(finer.values(), abs=0.01)
     assert result.path_1d.energy.max() == pytest.approx(result.e1d, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("file", "identifier", "ion"),
+    [
+        ("li_mp_ordered.jsonl.gz", "mp-21633", "Li"),
+        ("li_mp_ordered.jsonl.gz", "mp-6259", "Li"),
+        ("na_mp_ordered.jsonl.gz", "mp-557123", "Na"),
+    ],
+)
+def test_minima_without_a_grid_point(shared, file, identifier, ion):
+    """Li3VF6, SrLi2Ta2O7, Na2CuSi3O8 were 38, 16, 4 meV too low: a shallow minimum between two saddles was read beyond.
+
+    Their grids of 0.17, 0.13, 0.1 A had the level before as well.
+    """
+    crystal = from_shared(shared, file, identifier)
+    coarse = fastin.compute_barriers(crystal, ion, num_threads=1)
+    check(coarse)
+    finer = fastin.compute_barriers(crystal, ion, resolution=0.13, num_threads=1)
+    assert coarse.values() == pytest.approx(finer.values(), abs=1e-5)
+    assert not coarse.flags

@@ -10,6 +10,7 @@ constexpr double kGridTolerance = 1e-4;  // of a grid step: translations are kno
 constexpr double kStringSpacing = 0.1;   // angstrom between the points of a string
 constexpr int kStringSweeps = 30;
 constexpr double kSamePoint = 0.01;  // angstrom between two polished copies of one stationary point
+constexpr double kAtRest = 1e-4;     // eV/angstrom: a search that ends below this has found its minimum
 
 }  // namespace
 
@@ -215,6 +216,7 @@ const std::vector<Hop>& Polisher::store(const GridLandscape::Pass& pass, const s
       for (auto* points : {&hop.feet, &hop.tips}) {
         for (Vec3& point : *points) point = apply(image.operation, point) - to_vec(cell);
       }
+      for (Hop::Ridge& ridge : hop.beyond) ridge.saddle = apply(image.operation, ridge.saddle) - to_vec(cell);
     }
     table->emplace(voxel, std::move(moved));
   }
@@ -225,7 +227,9 @@ const std::vector<Hop>& Polisher::hops(const GridLandscape::Pass& pass, double d
   const auto found = known_.find(pass.voxel);
   if (found != known_.end()) return found->second;
   ++polished_;
-  return store(pass, search_hops(pass, depth), &known_);
+  std::vector<Hop> found_hops = search_hops(pass, depth);
+  for (Hop& hop : found_hops) look_beyond(depth, &hop);
+  return store(pass, found_hops, &known_);
 }
 
 const std::vector<Hop>& Polisher::strings(const GridLandscape::Pass& pass, double depth) {
@@ -236,6 +240,7 @@ const std::vector<Hop>& Polisher::strings(const GridLandscape::Pass& pass, doubl
   std::vector<Hop> hops;
   for (std::size_t a = 1; a < arms.size(); ++a) {
     hops.push_back(relax_between(pass, arms[0], arms[a], depth));
+    look_beyond(depth, &hops.back());
     ++strings_relaxed_;
   }
   return store(pass, hops, &known_strings_);
@@ -322,13 +327,39 @@ std::vector<Hop> Polisher::hops_along(const std::vector<Vec3>& polyline) const {
   return hops;
 }
 
+// The minimum between two saddles 0.5 angstrom apart has no grid point of its own at 0.2 angstrom: read where
+// the grid drains to, the lower saddle joined what the higher one parts (Li13Ni15O28, mp-757347: 13 meV too
+// low).
+void Polisher::look_beyond(double depth, Hop* hop) {
+  for (std::size_t side = 0; side < 2; ++side) {
+    const Vec3& end = hop->ends[side];
+    Vec3 gradient;
+    Mat3 hessian;
+    field_.derivatives(end, &gradient, &hessian);
+    if (norm(gradient) > kAtRest) continue;  // left on its way down, deep in its basin
+    const GridLandscape::Label label = label_at(end);
+    if (same_point(minimum_of(label.basin).frac + to_vec(label.cell), end)) continue;
+    const double target = depth < 0.0 ? -std::numeric_limits<double>::infinity() : hop->energy - depth;
+    for (const Hop& way : hops_along(chain_down(end, target))) {
+      Hop::Ridge& ridge = hop->beyond[side];
+      if (way.energy > std::max(hop->energy + kLevelTie, ridge.energy))
+        ridge = {way.energy, way.saddle, way.stationary};
+    }
+  }
+}
+
 std::vector<Vec3> Polisher::chain_to_minimum(const Vec3& frac) {
+  return chain_down(frac, -std::numeric_limits<double>::infinity());
+}
+
+std::vector<Vec3> Polisher::chain_down(const Vec3& frac, double target) {
   std::int32_t voxel;
   Int3 cell;
   lowest_corner(frac, &voxel, &cell);
   std::vector<Vec3> points{frac};
   for (;;) {
     points.push_back(landscape_.grid().frac(voxel) + to_vec(cell));
+    if (landscape_.grid().at(voxel) <= target) return points;
     Int3 step;
     const std::int32_t next = landscape_.descend(voxel, &step);
     if (next == voxel) break;

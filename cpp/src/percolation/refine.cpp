@@ -158,7 +158,7 @@ class Refiner {
         continue;
       }
       for (std::size_t h = 0; h < s.hops.size(); ++h) {
-        items->push_back({s.hops[h].energy, pass, static_cast<std::int32_t>(h), false});
+        items->push_back({s.hops[h].highest().energy, pass, static_cast<std::int32_t>(h), false});
       }
       if (s.state == State::polished) {
         const double below = final_ ? 0.0 : reach(i);
@@ -288,8 +288,8 @@ class Refiner {
     for (const Hop& hop : polisher_.hops(pass, depth(pass.energy))) {
       add_hop(hop, &s);
       // Just above the hop: if the hop explains the pass, its arms are joined already by then.
-      if (std::abs(hop.energy - pass.energy) <= reach)
-        s.residual = std::max(s.residual, hop.energy + kLevelTie);
+      const double joined = hop.highest().energy;
+      if (std::abs(joined - pass.energy) <= reach) s.residual = std::max(s.residual, joined + kLevelTie);
     }
     s.state = State::polished;
     return true;
@@ -425,8 +425,8 @@ class Refiner {
       } else if (critical_[d].hop >= 0) {
         const PassState& s = states_[static_cast<std::size_t>(critical_[d].pass)];
         const Hop& hop = s.hops[static_cast<std::size_t>(critical_[d].hop)];
-        level.saddle = hop.saddle;
-        level.stationary = hop.stationary;
+        level.saddle = hop.highest().saddle;
+        level.stationary = hop.highest().stationary;
       } else {
         level.saddle =
             landscape_.grid().frac(landscape_.passes()[static_cast<std::size_t>(critical_[d].pass)].voxel);

@@ -134,6 +134,62 @@ void test_refinement(const Cosines& field, const Vec3& amplitude, const Int3& sh
   for (std::size_t d = 0; d < 3; ++d) CHECK_NEAR(network.levels[d], refined.levels[d].energy, 1e-8);
 }
 
+// A pass along the first axis with a dimple on it: two saddles half a grid step to two steps apart, and
+// between them a minimum that may have no grid point of its own.
+class Dimpled final : public EnergyField {
+ public:
+  explicit Dimpled(double shift) : waves_({4.0, 3.6, 3.6}, kAmplitude, {shift, 0.31, 0.17}), shift_(shift) {}
+  const Lattice& lattice() const override { return waves_.lattice(); }
+  double energy(const Vec3& frac) const override {
+    return waves_.energy(frac) - kDepth * std::exp(-0.5 * squared(frac.x));
+  }
+  double derivatives(const Vec3& frac, Vec3* gradient, Mat3* hessian) const override {
+    waves_.derivatives(frac, gradient, hessian);
+    const double bell = kDepth * std::exp(-0.5 * squared(frac.x)), u = off(frac.x) / kWidth;
+    gradient->x += bell * u / kWidth;
+    (*hessian)[0].x += bell * (1.0 - u * u) / (kWidth * kWidth);
+    return energy(frac);
+  }
+  // Highest point along the first axis: the pass.
+  double top() const {
+    double best = -1e9;
+    for (int i = 0; i < 40000; ++i) best = std::max(best, energy({i / 40000.0, 0.31, 0.17}));
+    return best;
+  }
+  static double bottom() { return -kAmplitude.x - kAmplitude.y - kAmplitude.z; }
+
+ private:
+  static constexpr Vec3 kAmplitude{0.3, 0.8, 0.9};
+  static constexpr double kDepth = 0.04, kWidth = 0.08;  // eV, angstrom
+  double off(double x) const {                           // angstrom, from the dimple's middle
+    const double d = x - shift_ - 0.5 - 0.01;
+    return 4.0 * (d - std::round(d));
+  }
+  double squared(double x) const { return off(x) * off(x) / (kWidth * kWidth); }
+  Cosines waves_;
+  double shift_;
+};
+
+void test_minimum_without_a_grid_point() {
+  for (int k = 0; k < 24; ++k) {
+    for (const std::int32_t points : {14, 16, 18, 20}) {
+      const Dimpled field(k / 24.0 / points);
+      const Int3 shape{points, 18, 18};
+      const std::vector<double> values = sample(field, shape);
+      GridLandscape landscape({values.data(), shape}, 26);
+      const GridPercolation grid = percolate(landscape);
+      const RefineOptions options;
+      Polisher polisher(landscape, field, {}, options);
+      const RefinedPercolation refined = refine_percolation(landscape, grid, polisher, options);
+      CHECK_NEAR(refined.levels[0].energy, field.top(), 1e-7);
+      CHECK(refined.levels[0].stationary);
+      CHECK_NEAR(field.energy(refined.levels[0].saddle), field.top(), 1e-7);
+      const PercolationPath path = trace_path(landscape, refined.connections, 1, &field, &polisher);
+      CHECK(path.points.size() > 2);
+    }
+  }
+}
+
 // A search cut short at any round gives the levels of what it knew, never an index that no pass has, and
 // never a level below what the grid's error allows.
 void test_cut_short(const Cosines& field, const Vec3& amplitude, const Int3& shape) {
@@ -337,6 +393,7 @@ int main() {
   test_cut_short(field, amplitude, {15, 20, 18});
   test_cut_short(field, amplitude, {11, 13, 12});
   test_budget(field, {15, 20, 18});
+  test_minimum_without_a_grid_point();
   test_threads_and_floats();
   test_grid_by_hand();
   return fastin::test::report("percolation");

@@ -70,6 +70,23 @@ struct Hop {
   std::array<Vec3, 2> feet;
   std::array<Vec3, 2> tips;  // grid points below the feet where the string began
   std::array<double, 2> foot_energy{};
+  // An end may rest in a minimum too shallow for a grid point of its own: the highest point on the way from
+  // there to the basin that it is read in, where that lies above the saddle.
+  struct Ridge {
+    double energy = -std::numeric_limits<double>::infinity();
+    Vec3 saddle;
+    bool stationary = false;
+  };
+  std::array<Ridge, 2> beyond;
+
+  // The point that decides when the basins of the two ends are one.
+  Ridge highest() const {
+    Ridge top{energy, saddle, stationary};
+    for (const Ridge& ridge : beyond) {
+      if (ridge.energy > top.energy) top = ridge;
+    }
+    return top;
+  }
 };
 
 // Basin a in cell 0 and basin b in cell `cell` are connected.
@@ -201,6 +218,10 @@ class Polisher {
   // Down from a point until it lies deep, else to the minimum.
   Vec3 sunk(const Vec3& frac, double target) const;
   std::vector<Hop> search_hops(const GridLandscape::Pass& pass, double depth);
+  // Fills in what lies beyond the ends of a hop.
+  void look_beyond(double depth, Hop* hop);
+  // From a point down the grid, to a grid point at `target` or to the minimum of the basin.
+  std::vector<Vec3> chain_down(const Vec3& frac, double target);
   Hop relax_between(const GridLandscape::Pass& pass, const GridLandscape::Arm& a, const GridLandscape::Arm& b,
                     double depth);
   // Where an operation takes a point: the voxel, and the cell it lies in.
