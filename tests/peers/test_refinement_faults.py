@@ -114,12 +114,15 @@ def test_levels_set_by_the_foot_of_a_string(shared, file, identifier, ion):
         ("li_mp_ordered.jsonl.gz", "mp-21633", "Li"),
         ("li_mp_ordered.jsonl.gz", "mp-6259", "Li"),
         ("na_mp_ordered.jsonl.gz", "mp-557123", "Na"),
+        ("li_mp_ordered.jsonl.gz", "mp-765027", "Li"),
+        ("li_mp_ordered.jsonl.gz", "mp-1176785", "Li"),
     ],
 )
 def test_minima_without_a_grid_point(shared, file, identifier, ion):
     """Li3VF6, SrLi2Ta2O7, Na2CuSi3O8 were 38, 16, 4 meV too low: a shallow minimum between two saddles was read beyond.
 
-    Their grids of 0.17, 0.13, 0.1 A had the level before as well.
+    Their grids of 0.17, 0.13, 0.1 A had the level before as well. In the last two (Li4Fe9CoO20, LiCo3NiO8)
+    three valleys meet in such a minimum.
     """
     crystal = from_shared(shared, file, identifier)
     coarse = fastin.compute_barriers(crystal, ion, num_threads=1)

@@ -254,7 +254,7 @@ class Builder {
       hop.energy = std::max({c.energy, sites_.energy(static_cast<std::size_t>(hop.a)),
                              sites_.energy(static_cast<std::size_t>(hop.b))});
       hop.saddle = c.has_hop
-                       ? c.hop.saddle
+                       ? c.hop.highest().saddle
                        : grid.frac(c.pass >= 0 ? landscape_.passes()[static_cast<std::size_t>(c.pass)].voxel
                                                : landscape_.minima()[static_cast<std::size_t>(c.edge.a)]);
       wrap_frac(hop.saddle);

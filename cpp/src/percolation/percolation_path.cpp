@@ -28,7 +28,7 @@ class PathBuilder {
 
   // Points from basin a in cell 0 to basin b in its cell, both sites included.
   std::vector<PathPoint> points(const Connection& c) {
-    if (c.pass < 0 && c.has_way && field_ != nullptr) return way_points(c);
+    if (c.pass < 0 && !c.way.empty() && field_ != nullptr) return way_points(c);
     if (c.pass < 0) return {site(c.edge.a, {}), site(c.edge.b, c.edge.cell)};
     const GridLandscape::Pass& pass = landscape_.passes()[static_cast<std::size_t>(c.pass)];
     if (c.has_hop && field_ != nullptr) return hop_points(c.hop);
@@ -38,10 +38,11 @@ class PathBuilder {
         const BasinEdge edge = polisher_->edge_of(hop);
         const bool same = edge.a == c.edge.a && edge.b == c.edge.b && edge.cell == c.edge.cell;
         const bool reversed = edge.a == c.edge.b && edge.b == c.edge.a && edge.cell == -c.edge.cell;
-        if (hop.energy > top_ || (!same && !reversed)) continue;
+        if (hop.highest().energy > top_ || (!same && !reversed)) continue;
         if (same) return hop_points(hop);
         Hop turned(hop);
         std::swap(turned.ends[0], turned.ends[1]);
+        std::swap(turned.beyond[0], turned.beyond[1]);
         return hop_points(turned);
       }
     }
@@ -91,16 +92,18 @@ class PathBuilder {
     return shifted(path, a.cell);
   }
 
-  // From the site of basin a up to the foot of the string, over to its end and down to the site of basin b.
+  // From the site of basin a up to the first point of the way, along it, and down from its last to the site
+  // of basin b.
   std::vector<PathPoint> way_points(const Connection& c) {
     Int3 cell;
-    const std::int32_t foot = landscape_.grid().nearest(c.way[0], &cell);
+    const std::int32_t foot = landscape_.grid().nearest(c.way.front(), &cell);
     const GridLandscape::Label label = landscape_.label(foot);
     std::vector<PathPoint> path;
     append_chain(foot, cell, &path);
     path.push_back(site(label.basin, cell + label.cell));
     std::reverse(path.begin(), path.end());
-    for (const Vec3& frac : polisher_->chain_to_minimum(c.way[1])) path.push_back(at(frac));
+    for (std::size_t i = 1; i + 1 < c.way.size(); ++i) path.push_back(at(c.way[i]));
+    for (const Vec3& frac : polisher_->chain_to_minimum(c.way.back())) path.push_back(at(frac));
     return shifted(path, cell + label.cell);
   }
 
@@ -111,9 +114,10 @@ class PathBuilder {
 
   double distance(const Vec3& a, const Vec3& b) const { return norm(field_->lattice().to_cart(a - b)); }
 
-  // One side of a hop: a descent from the saddle, ended at the site that the hop's end drains to.
-  std::vector<PathPoint> side_points(std::vector<PathPoint> path, const Vec3& end,
-                                     GridLandscape::Label label) const {
+  // One side of a hop: a descent from the saddle, ended at the site that the hop's end drains to; over what
+  // lies beyond the end.
+  std::vector<PathPoint> side_points(std::vector<PathPoint> path, const Vec3& end, GridLandscape::Label label,
+                                     const Hop::Ridge& beyond) const {
     const PathPoint last = site(label.basin, label.cell);
     if (path.empty() || distance(path.back().frac, last.frac) > kArrived) {
       // The valley forks below the point where the basin was read: follow the grid from there.
@@ -122,6 +126,7 @@ class PathBuilder {
         if (distance(p->frac, end) < distance(nearest->frac, end)) nearest = p;
       }
       if (!path.empty()) path.erase(nearest + 1, path.end());
+      if (std::isfinite(beyond.energy)) path.push_back({beyond.saddle, beyond.energy, beyond.stationary});
       std::int32_t voxel;
       Int3 cell;
       polisher_->lowest_corner(end, &voxel, &cell);
@@ -153,10 +158,10 @@ class PathBuilder {
       for (const PathPoint& p : down[s]) best[s] = std::min(best[s], distance(p.frac, hop.ends[0]));
     }
     if (best[1] < best[0]) std::swap(down[0], down[1]);
-    std::vector<PathPoint> path = side_points(std::move(down[0]), hop.ends[0], a);
+    std::vector<PathPoint> path = side_points(std::move(down[0]), hop.ends[0], a, hop.beyond[0]);
     std::reverse(path.begin(), path.end());
     path.push_back({hop.saddle, hop.energy, hop.stationary});
-    const std::vector<PathPoint> rest = side_points(std::move(down[1]), hop.ends[1], b);
+    const std::vector<PathPoint> rest = side_points(std::move(down[1]), hop.ends[1], b, hop.beyond[1]);
     path.insert(path.end(), rest.begin(), rest.end());
     return shifted(path, a.cell);
   }

@@ -8,6 +8,7 @@
 #include "fastin/base/error.hpp"
 #include "fastin/base/interrupt.hpp"
 #include "refine_state.hpp"
+#include "resting_minima.hpp"
 
 namespace fastin {
 namespace {
@@ -16,6 +17,7 @@ using refining::Item;
 using refining::kByArms;
 using refining::kSlope;
 using refining::PassState;
+using refining::RestingMinima;
 using refining::Slope;
 using refining::State;
 
@@ -27,7 +29,7 @@ class Refiner {
  public:
   Refiner(GridLandscape& landscape, const GridPercolation& grid, Polisher& polisher,
           const RefineOptions& options)
-      : landscape_(landscape), polisher_(polisher), options_(options) {
+      : landscape_(landscape), polisher_(polisher), options_(options), resting_(polisher) {
     states_.resize(landscape.passes().size());
     looked_.assign(landscape.minima().size(), 0);
     for (std::size_t d = 0; d < 3; ++d) {
@@ -315,6 +317,7 @@ class Refiner {
   // Where grid points tie beside the minimum that an end reached, the hop joins all of their basins: images
   // of the end would be read in one or the other (Na4CO4, mp-546707: 12 meV too high).
   void add_hop(const Hop& hop, PassState* s) {
+    resting_.arrive(hop, &slopes_);
     for (const GridLandscape::Label& a : polisher_.labels_at(hop.ends[0])) {
       for (const GridLandscape::Label& b : polisher_.labels_at(hop.ends[1])) {
         s->hops.push_back(hop);
@@ -334,9 +337,9 @@ class Refiner {
       const bool same = below.a == edge.a && below.cell == edge.cell;
       slopes_.push_back({hop.foot_energy[side],
                          edge,
-                         true,
                          {same ? hop.tips[side] : hop.feet[side], hop.ends[side]},
-                         hop.feet[side]});
+                         hop.feet[side],
+                         false});
     }
   }
 
@@ -349,7 +352,7 @@ class Refiner {
     looked_[b] = 1;
     const GridLandscape::Label label = polisher_.label_at(polisher_.minimum_of(basin).frac);
     if (label.basin != basin)
-      slopes_.push_back({landscape_.grid().at(voxel), {basin, label.basin, label.cell}, false, {}, {}});
+      slopes_.push_back({landscape_.grid().at(voxel), {basin, label.basin, label.cell}, {}, {}, false});
   }
 
   void keep_connections(const std::vector<Item>& items) {
@@ -363,7 +366,6 @@ class Refiner {
       const auto i = static_cast<std::size_t>(item.pass);
       if (item.hop == kSlope) {
         c.edge = slopes_[i].edge;
-        c.has_way = slopes_[i].strung;
         c.way = slopes_[i].way;
         result_.connections.push_back(c);
         continue;
@@ -420,8 +422,10 @@ class Refiner {
       if (critical_[d].hop == kSlope) {
         const Slope& slope = slopes_[static_cast<std::size_t>(critical_[d].pass)];
         // Of a string the foot, whose energy this is; its basin's grid minimum may lie an eV below.
-        level.saddle = slope.strung ? slope.foot
-                                    : landscape_.grid().frac(minima[static_cast<std::size_t>(slope.edge.a)]);
+        level.saddle = slope.way.empty()
+                           ? landscape_.grid().frac(minima[static_cast<std::size_t>(slope.edge.a)])
+                           : slope.top;
+        level.stationary = slope.stationary;
       } else if (critical_[d].hop >= 0) {
         const PassState& s = states_[static_cast<std::size_t>(critical_[d].pass)];
         const Hop& hop = s.hops[static_cast<std::size_t>(critical_[d].hop)];
@@ -455,6 +459,7 @@ class Refiner {
   GridLandscape& landscape_;
   Polisher& polisher_;
   RefineOptions options_;
+  RestingMinima resting_;
   double bottom_ = 0.0;
   bool everything_ = false;                     // passes above the windows count too
   bool incomplete_ = false;                     // the windows changed in this round

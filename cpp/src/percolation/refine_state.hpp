@@ -30,14 +30,15 @@ struct PassState {
   std::vector<BasinEdge> arms;  // edges_of_arms
 };
 
-// A grid minimum that is a point on a slope of the field, or the foot of a string: its basin and another are
-// one from `energy` on.
+// A grid minimum that is a point on a slope of the field, the foot of a string, or two hops that end in one
+// minimum between: its basin and another are one from `energy` on.
 struct Slope {
   double energy;
   BasinEdge edge;
-  bool strung = false;  // `way` leads from the foot of a string to its end
-  std::array<Vec3, 2> way{};
-  Vec3 foot;  // of the string
+  // From a grid point of the first basin to a point that drains to the second; empty for a point on a slope.
+  std::vector<Vec3> way;
+  Vec3 top;  // the point of the way that has this energy
+  bool stationary = false;
 };
 
 }  // namespace fastin::refining

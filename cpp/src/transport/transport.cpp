@@ -362,8 +362,8 @@ void TransportLandscape::add_missing(const RefinedPercolation& levels) {
     Vec3 saddle = sites_[static_cast<std::size_t>(a.site)].frac;
     bool stationary = false;
     if (c.has_hop) {
-      saddle = c.hop.saddle - to_vec(polisher_.label_at(c.hop.ends[0]).cell + a.cell);
-      stationary = c.hop.stationary;
+      saddle = c.hop.highest().saddle - to_vec(polisher_.label_at(c.hop.ends[0]).cell + a.cell);
+      stationary = c.hop.highest().stationary;
     } else if (c.pass >= 0) {
       const GridLandscape::Pass& pass = landscape_.passes()[static_cast<std::size_t>(c.pass)];
       std::vector<GridLandscape::Arm> arms;

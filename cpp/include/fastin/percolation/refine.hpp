@@ -104,9 +104,8 @@ struct Connection {
   std::int32_t second_arm = 1;
   bool has_hop = false;
   Hop hop;  // its ends lie in a and b
-  // Without pass and hop: the way from a grid point of basin a down to where its string settled, in basin b.
-  bool has_way = false;
-  std::array<Vec3, 2> way;
+  // Without pass and hop: a way from a grid point of basin a to a point that drains to basin b.
+  std::vector<Vec3> way;
 };
 
 struct RefinedLevel {
@@ -188,6 +187,9 @@ class Polisher {
   StationaryPoint minimum_near(const Vec3& frac) const { return find_minimum(field_, frac, options_.search); }
 
   double energy(const Vec3& frac) const { return field_.energy(frac); }
+  Vec3 point(std::int32_t voxel) const { return landscape_.grid().frac(voxel); }
+  // Whether two polished points are copies of one stationary point.
+  bool same_point(const Vec3& a, const Vec3& b) const;
 
   // Whether the hops or strings of a pass cost nothing any more.
   bool knows_hops(const GridLandscape::Pass& pass) const { return known_.count(pass.voxel) != 0; }
@@ -229,7 +231,6 @@ class Polisher {
   // Stores the hops of a pass and their copies for every symmetry equivalent.
   const std::vector<Hop>& store(const GridLandscape::Pass& pass, const std::vector<Hop>& hops,
                                 HopTable* table);
-  bool same_point(const Vec3& a, const Vec3& b) const;
 
   GridLandscape& landscape_;
   CountedField field_;
