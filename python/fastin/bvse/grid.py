@@ -28,8 +28,8 @@ from fastin.runtime.threads import resolve_threads
 
 __all__ = ["CONVENTIONS", "EnergyGrid", "Field", "build_field", "compute_bvse", "grid_shape"]
 
-#: Coarser grids are refused (A): valleys between two atoms would be missed, and barriers read as zero.
 _FAR = 1e6  # cells: beyond, a fraction has lost the digits of its place in one
+#: Coarser grids are refused (A): valleys between two atoms would be missed, and barriers read as zero.
 COARSEST = 1.0
 #: Coarser grids bring a warning (A): from here the refined barriers may belong to another saddle.
 COARSE = 0.5

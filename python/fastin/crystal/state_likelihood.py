@@ -26,18 +26,7 @@ from fastin.crystal.elements import DATA, element, numbers_by_symbol
 # States beside those of `elements.csv` in which crystals are known: K3MnO4, K2MnO4, SrFeO3, K2FeO4, KRuO4, NaOsO3,
 # PdCoO2...
 _ALSO = {
-    **{
-        25: (5, 6),
-        26: (4, 6),
-        43: (5,),
-        44: (7,),
-        46: (1,),
-        76: (5, 6, 7, 8),
-        77: (6,),
-        78: (1, 5),
-        79: (1, 5),
-        93: (4, 6, 7),
-    },
+    **{25: (5, 6), 26: (4, 6), 43: (5,), 44: (7,), 46: (1,), 76: (5, 6, 7, 8), 77: (6,), 78: (1, 5)},
     **{79: (1, 5), 93: (4, 6, 7), 94: (3, 6), 95: (4,)},
 }
 # States that are counted in metallic compounds or as averages, but that no single ion has: La2+ to Tb2+ of metallic

@@ -40,7 +40,7 @@ _SHARD = 200
 _MOST_SHARDS = 10**6
 _LOST = ("TimeoutError", "WorkerDied", "MemoryError", "ResourceError")
 _MANIFEST = "dataset.json"
-_LAYOUT = 4  # of arrays, states, labels, energies (tests/ml/test_dataset.py); shards of another are made again
+_LAYOUT = 5  # of arrays, states, labels, energies (tests/ml/test_dataset.py); shards of another are made again
 
 
 @dataclass(frozen=True)

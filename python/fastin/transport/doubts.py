@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
 _FULL = 0.995  # occupancy from which positions count as full: refined ones are given to a percent
 _NOT_HOPPING = 4.0  # kT: below, an ion does not come to rest in a site between two hops
-_MELT = (
-    1e-4  # cm^2/s: what ions reach in molten salts at most (G. J. Janz, N. P. Bansal, J. Phys. Chem. Ref. Data 11, 505)
-)
+# cm^2/s: what ions reach in molten salts at most (G. J. Janz, N. P. Bansal, J. Phys. Chem. Ref. Data 11, 505 (1982))
+_MELT = 1e-4
 
 
 class Doubts(NamedTuple):
