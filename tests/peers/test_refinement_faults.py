@@ -127,6 +127,8 @@ def test_minima_without_a_grid_point(shared, file, identifier, ion):
     crystal = from_shared(shared, file, identifier)
     coarse = fastin.compute_barriers(crystal, ion, num_threads=1)
     check(coarse)
+    for value, path in zip(coarse.values(), (coarse.path_1d, coarse.path_2d, coarse.path_3d), strict=True):
+        assert path is None or path.energy.max() == pytest.approx(value, abs=1e-5)  # points of the grid lay above it
     finer = fastin.compute_barriers(crystal, ion, resolution=0.13, num_threads=1)
     assert coarse.values() == pytest.approx(finer.values(), abs=1e-5)
     assert not coarse.flags

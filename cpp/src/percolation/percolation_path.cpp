@@ -114,6 +114,34 @@ class PathBuilder {
 
   double distance(const Vec3& a, const Vec3& b) const { return norm(field_->lattice().to_cart(a - b)); }
 
+  bool arrives(const std::vector<PathPoint>& path, const Vec3& frac) const {
+    return !path.empty() && distance(path.back().frac, frac) <= kArrived;
+  }
+
+  // The descents from a saddle: the first is the one that comes nearest to `first`; where in doubt the one
+  // that sets out towards it.
+  std::array<std::vector<PathPoint>, 2> descents(const Vec3& top, const Vec3& first,
+                                                 const Vec3& second) const {
+    StationaryPoint saddle;
+    saddle.frac = top;
+    Vec3 gradient;
+    Mat3 hessian;
+    saddle.energy = field_->derivatives(top, &gradient, &hessian);
+    saddle.mode = symmetric_eigen(hessian).vectors[0];
+    const double guess = dot(field_->lattice().to_cart(first - second), saddle.mode) > 0.0 ? 1.0 : -1.0;
+    std::array<std::vector<PathPoint>, 2> down;
+    std::array<double, 2> best{};
+    for (std::size_t s = 0; s < 2; ++s) {
+      descend(
+          *field_, saddle, s == 0 ? guess : -guess, SearchOptions{},
+          [](const Vec3&, double) { return false; }, &down[s]);
+      best[s] = std::numeric_limits<double>::infinity();
+      for (const PathPoint& p : down[s]) best[s] = std::min(best[s], distance(p.frac, first));
+    }
+    if (best[1] < best[0]) std::swap(down[0], down[1]);
+    return down;
+  }
+
   // One side of a hop: a descent from the saddle, ended at the site that the hop's end drains to; over what
   // lies beyond the end.
   std::vector<PathPoint> side_points(std::vector<PathPoint> path, const Vec3& end, GridLandscape::Label label,
@@ -126,7 +154,17 @@ class PathBuilder {
         if (distance(p->frac, end) < distance(nearest->frac, end)) nearest = p;
       }
       if (!path.empty()) path.erase(nearest + 1, path.end());
-      if (std::isfinite(beyond.energy)) path.push_back({beyond.saddle, beyond.energy, beyond.stationary});
+      if (std::isfinite(beyond.energy)) {
+        const auto down = descents(beyond.saddle, end, last.frac);
+        const bool whole = arrives(down[0], end) && arrives(down[1], last.frac);
+        if (whole) path.insert(path.end(), down[0].rbegin(), down[0].rend());
+        path.push_back({beyond.saddle, beyond.energy, beyond.stationary});
+        if (whole) {
+          path.insert(path.end(), down[1].begin(), down[1].end());
+          path.push_back(last);
+          return path;
+        }
+      }
       std::int32_t voxel;
       Int3 cell;
       polisher_->lowest_corner(end, &voxel, &cell);
@@ -137,27 +175,8 @@ class PathBuilder {
   }
 
   std::vector<PathPoint> hop_points(const Hop& hop) const {
-    StationaryPoint saddle;
-    saddle.frac = hop.saddle;
-    Vec3 gradient;
-    Mat3 hessian;
-    saddle.energy = field_->derivatives(hop.saddle, &gradient, &hessian);
-    saddle.mode = symmetric_eigen(hessian).vectors[0];
     const GridLandscape::Label a = polisher_->label_at(hop.ends[0]), b = polisher_->label_at(hop.ends[1]);
-    // Which way along the mode leads to the first end: the descent that comes nearest to it, where in doubt
-    // the one that sets out towards it.
-    const Vec3 towards = field_->lattice().to_cart(hop.ends[0] - hop.ends[1]);
-    const double guess = dot(towards, saddle.mode) > 0.0 ? 1.0 : -1.0;
-    std::array<std::vector<PathPoint>, 2> down;
-    std::array<double, 2> best{};
-    for (std::size_t s = 0; s < 2; ++s) {
-      descend(
-          *field_, saddle, s == 0 ? guess : -guess, SearchOptions{},
-          [](const Vec3&, double) { return false; }, &down[s]);
-      best[s] = std::numeric_limits<double>::infinity();
-      for (const PathPoint& p : down[s]) best[s] = std::min(best[s], distance(p.frac, hop.ends[0]));
-    }
-    if (best[1] < best[0]) std::swap(down[0], down[1]);
+    std::array<std::vector<PathPoint>, 2> down = descents(hop.saddle, hop.ends[0], hop.ends[1]);
     std::vector<PathPoint> path = side_points(std::move(down[0]), hop.ends[0], a, hop.beyond[0]);
     std::reverse(path.begin(), path.end());
     path.push_back({hop.saddle, hop.energy, hop.stationary});
