@@ -4,7 +4,7 @@
 
 DATA is the folder with the Materials Project sets. Each of `count` compounds is predicted and computed (1D barrier,
 global zero) as it is, with its lengths scaled, and with a cation replaced by plutonium, which no training structure
-holds. Printed are the shares of exact barriers within the intervals without the widening of `fastin.prediction` for
+holds. Printed are the shares of exact barriers within the intervals without the widening of `fastin.ml.outside` for
 values out of range, the factor that takes 68 % of the errors in, and the errors, by change and by the share of values
 out of range.
 """
@@ -26,6 +26,7 @@ import fastin
 from fastin import prediction
 from fastin.crystal.crystal import Crystal, build_crystal
 from fastin.crystal.sites import Sites
+from fastin.ml import outside as rules
 
 SETS = ("li_mp_ordered", "na_mp_ordered", "o_conductor_mp_ordered", "f_conductor_mp_ordered")
 SCALES = (0.9, 0.95, 1.06, 1.12)
@@ -91,14 +92,14 @@ def main() -> None:
     rng = random.Random(options.seed)
     rows: list[Row] = []
     shares: list[float] = []
-    look = prediction._outside
+    look = rules.outside
 
     def outside(*arguments: object) -> dict[str, float]:
         found = look(*arguments)
         shares.append(max(found.values(), default=0.0))
         return found
 
-    with patch.object(prediction, "_outside", outside), patch.object(prediction, "_WIDER", ((math.inf, 1.0),)):
+    with patch.object(rules, "outside", outside), patch.object(rules, "WIDER", ((math.inf, 1.0),)):
         for record in rng.sample(records, options.count):
             try:
                 crystal = Crystal.from_cif_string(record["cif"], source=record["id"])

@@ -20,10 +20,11 @@ from fastin.errors import InputError, MissingDependencyError
 from fastin.ml.checkpoint import Trained, load_model, save_model
 from fastin.ml.config import TrainConfig
 from fastin.ml.models import build_model
+from fastin.ml.outside import domain_warnings
 from fastin.ml.predictor import Predictor, graphs_of
 from fastin.ml.store import LABELS, GraphStore
 from fastin.ml.train import domain, train
-from fastin.prediction import domain_warnings, load_shipped, predict_many, whole_worker
+from fastin.prediction import load_shipped, predict_many, whole_worker
 
 SMALL = {"hidden": 16, "layers": 1, "species": 8, "basis": 8}
 CIF = str(examples()["LiFePO4"])

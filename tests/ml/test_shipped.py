@@ -12,8 +12,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 import fastin
-from fastin import prediction
 from fastin.cli._common import dump_json
+from fastin.ml import outside
 from fastin.ml.conductivity import model_folder, predict_composition, predict_crystal
 from fastin.ml.migration import predict_hop
 from fastin.prediction import load_shipped, predict_many
@@ -179,7 +179,7 @@ def test_values_out_of_range_widen_the_intervals(length: float, factor: float, m
     """Rock salt as it is and far too dense: all its voids are smaller than any of the training set."""
     salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(length), ["Li", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     found = fastin.predict(salt, experiment=False)
-    monkeypatch.setattr(prediction, "_WIDER", ((np.inf, 1.0),))
+    monkeypatch.setattr(outside, "WIDER", ((np.inf, 1.0),))
     plain = fastin.predict(salt, experiment=False)
     assert found.activation_energy == plain.activation_energy
     for own, bare in (
