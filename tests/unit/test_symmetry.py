@@ -268,3 +268,24 @@ def test_operations_refuse_bad_input():
     ):
         with pytest.raises(InputError, match=match):
             _core.space_operations(*arguments, tight=tight, loose=2e-2)
+
+
+def test_a_name_that_two_threads_ask_for() -> None:
+    """The second one finds the name while the first is still at it, and the crystal is let go of."""
+    identity = np.eye(3, dtype=np.int32)[None]
+
+    class Interrupted:
+        done = False
+
+        def tobytes(self) -> bytes:
+            if not self.done:
+                self.done = True
+                group.named()  # stands for another thread
+            return identity.tobytes()
+
+        def __len__(self) -> int:
+            return 1
+
+    crystal = symmetry._Primitive(np.eye(3), np.zeros((1, 3)), np.zeros(1, np.int32), Interrupted(), np.zeros((1, 3)))  # type: ignore[arg-type]
+    group = symmetry.GroupType(primitive=crystal)
+    assert group.named() == ("P1", 1)

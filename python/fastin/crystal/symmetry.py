@@ -78,14 +78,17 @@ class GroupType:
 
     def named(self) -> tuple[str, int]:
         """Symbol and number."""
+        primitive = self._primitive  # read first: another thread sets the name before it lets go of the crystal
         if self._named is None:
-            assert self._primitive is not None
-            key = self._primitive.rotations.tobytes(), self._primitive.translations.tobytes()
-            if key not in _NAMES:
+            assert primitive is not None
+            key = primitive.rotations.tobytes(), primitive.translations.tobytes()
+            found = _NAMES.get(key)
+            if found is None:
+                found = _type_of(primitive)
                 if len(_NAMES) >= _REMEMBERED:
                     _NAMES.clear()
-                _NAMES[key] = _type_of(self._primitive)
-            self._named = _NAMES[key]
+                _NAMES[key] = found
+            self._named = found
             self._primitive = None
         return self._named
 
