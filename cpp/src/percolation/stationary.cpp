@@ -27,10 +27,6 @@ Vec3 unit(const Vec3& v) {
   return length > 0.0 ? (1.0 / length) * v : v;
 }
 
-}  // namespace
-
-namespace {
-
 // Jacobi's rotation of a symmetric matrix that makes its element (P, Q) zero; v collects the rotations.
 template <int P, int Q>
 inline void rotate(double (&a)[3][3], double (&v)[3][3]) {
