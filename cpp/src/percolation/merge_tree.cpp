@@ -253,13 +253,17 @@ class Builder {
       const GridView& grid = landscape_.grid();
       hop.energy = std::max({c.energy, sites_.energy(static_cast<std::size_t>(hop.a)),
                              sites_.energy(static_cast<std::size_t>(hop.b))});
-      hop.saddle = c.has_hop
-                       ? c.hop.highest().saddle
-                       : grid.frac(c.pass >= 0 ? landscape_.passes()[static_cast<std::size_t>(c.pass)].voxel
-                                               : landscape_.minima()[static_cast<std::size_t>(c.edge.a)]);
+      if (c.has_hop) {
+        hop.saddle = c.hop.highest().saddle;
+      } else if (!c.way.empty()) {
+        hop.saddle = c.top;
+      } else {
+        hop.saddle = grid.frac(c.pass >= 0 ? landscape_.passes()[static_cast<std::size_t>(c.pass)].voxel
+                                           : landscape_.minima()[static_cast<std::size_t>(c.edge.a)]);
+      }
       wrap_frac(hop.saddle);
       hop.orbit = hop_orbits_++;
-      hop.stationary = false;
+      hop.stationary = c.stationary;
       network_.hops.push_back(hop);
     }
   }

@@ -367,6 +367,8 @@ class Refiner {
       if (item.hop == kSlope) {
         c.edge = slopes_[i].edge;
         c.way = slopes_[i].way;
+        c.top = slopes_[i].top;
+        c.stationary = slopes_[i].stationary;
         result_.connections.push_back(c);
         continue;
       }

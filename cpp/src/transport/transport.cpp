@@ -364,6 +364,11 @@ void TransportLandscape::add_missing(const RefinedPercolation& levels) {
     if (c.has_hop) {
       saddle = c.hop.highest().saddle - to_vec(polisher_.label_at(c.hop.ends[0]).cell + a.cell);
       stationary = c.hop.highest().stationary;
+    } else if (!c.way.empty()) {
+      Int3 foot;
+      const std::int32_t voxel = landscape_.grid().nearest(c.way.front(), &foot);
+      saddle = c.top - to_vec(foot + landscape_.label(voxel).cell + a.cell);
+      stationary = c.stationary;
     } else if (c.pass >= 0) {
       const GridLandscape::Pass& pass = landscape_.passes()[static_cast<std::size_t>(c.pass)];
       std::vector<GridLandscape::Arm> arms;

@@ -106,6 +106,8 @@ struct Connection {
   Hop hop;  // its ends lie in a and b
   // Without pass and hop: a way from a grid point of basin a to a point that drains to basin b.
   std::vector<Vec3> way;
+  Vec3 top;  // the point of the way that has this energy
+  bool stationary = false;
 };
 
 struct RefinedLevel {
