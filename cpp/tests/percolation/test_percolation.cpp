@@ -95,13 +95,27 @@ void test_searches(const Cosines& field, const Vec3& shift) {
   CHECK_NEAR(top, field.energy(pass), 0.01);
 }
 
+// A field on a grid, refined.
+struct Refined {
+  Refined(const EnergyField& field, const Int3& shape, const RefineOptions& options = {})
+      : values(sample(field, shape)),
+        landscape({values.data(), shape}, 26),
+        grid(percolate(landscape)),
+        polisher(landscape, field, {}, options),
+        found(refine_percolation(landscape, grid, polisher, options)) {}
+  std::vector<double> values;
+  GridLandscape landscape;
+  GridPercolation grid;
+  Polisher polisher;
+  RefinedPercolation found;
+};
+
 void test_refinement(const Cosines& field, const Vec3& amplitude, const Int3& shape) {
-  const std::vector<double> values = sample(field, shape);
-  GridLandscape landscape({values.data(), shape}, 26);
-  const GridPercolation grid = percolate(landscape);
-  const RefineOptions options;
-  Polisher polisher(landscape, field, {}, options);
-  const RefinedPercolation refined = refine_percolation(landscape, grid, polisher, options);
+  Refined run(field, shape);
+  GridLandscape& landscape = run.landscape;
+  const GridPercolation& grid = run.grid;
+  Polisher& polisher = run.polisher;
+  const RefinedPercolation& refined = run.found;
   RefineOptions batched;  // as after many rounds
   batched.batch_rounds = 0;
   Polisher again(landscape, field, {}, batched);
@@ -127,7 +141,7 @@ void test_refinement(const Cosines& field, const Vec3& amplitude, const Int3& sh
     CHECK_NEAR(norm(path.points.back().frac - path.points.front().frac - to_vec(path.translation)), 0.0,
                1e-4);
   }
-  const SaddleNetwork network = saddle_network(landscape, polisher, field, {}, options, refined.connections,
+  const SaddleNetwork network = saddle_network(landscape, polisher, field, {}, {}, refined.connections,
                                                refined.levels[2].energy + 1e-6);
   CHECK(network.sites.size() == 1);
   CHECK(network.hops.size() == 3);
@@ -174,17 +188,12 @@ void test_minimum_without_a_grid_point() {
   for (int k = 0; k < 24; ++k) {
     for (const std::int32_t points : {14, 16, 18, 20}) {
       const Dimpled field(k / 24.0 / points);
-      const Int3 shape{points, 18, 18};
-      const std::vector<double> values = sample(field, shape);
-      GridLandscape landscape({values.data(), shape}, 26);
-      const GridPercolation grid = percolate(landscape);
-      const RefineOptions options;
-      Polisher polisher(landscape, field, {}, options);
-      const RefinedPercolation refined = refine_percolation(landscape, grid, polisher, options);
+      Refined run(field, {points, 18, 18});
+      const RefinedPercolation& refined = run.found;
       CHECK_NEAR(refined.levels[0].energy, field.top(), 1e-7);
       CHECK(refined.levels[0].stationary);
       CHECK_NEAR(field.energy(refined.levels[0].saddle), field.top(), 1e-7);
-      const PercolationPath path = trace_path(landscape, refined.connections, 1, &field, &polisher);
+      const PercolationPath path = trace_path(run.landscape, refined.connections, 1, &field, &run.polisher);
       CHECK(path.points.size() > 2);
     }
   }
@@ -193,16 +202,16 @@ void test_minimum_without_a_grid_point() {
 // A search cut short at any round gives the levels of what it knew, never an index that no pass has, and
 // never a level below what the grid's error allows.
 void test_cut_short(const Cosines& field, const Vec3& amplitude, const Int3& shape) {
-  const std::vector<double> values = sample(field, shape);
   const double bottom = -amplitude.x - amplitude.y - amplitude.z;
   int unsettled = 0;
   for (int rounds = 0; rounds < 8; ++rounds) {
-    GridLandscape landscape({values.data(), shape}, 26);
-    const GridPercolation grid = percolate(landscape);
     RefineOptions options;
     options.max_rounds = rounds;
-    Polisher polisher(landscape, field, {}, options);
-    const RefinedPercolation refined = refine_percolation(landscape, grid, polisher, options);
+    Refined run(field, shape, options);
+    GridLandscape& landscape = run.landscape;
+    const GridPercolation& grid = run.grid;
+    Polisher& polisher = run.polisher;
+    const RefinedPercolation& refined = run.found;
     CHECK(refined.rounds <= rounds);
     unsettled += refined.settled ? 0 : 1;
     for (int d = 0; d < 3; ++d) {
@@ -222,16 +231,12 @@ void test_cut_short(const Cosines& field, const Vec3& amplitude, const Int3& sha
 
 // A budget in evaluations ends the search as a limit of rounds does.
 void test_budget(const Cosines& field, const Int3& shape) {
-  const std::vector<double> values = sample(field, shape);
   std::int64_t last = -1;
   for (const std::int64_t work : {0, 20, 100, 1000000}) {
-    GridLandscape landscape({values.data(), shape}, 26);
-    const GridPercolation grid = percolate(landscape);
     RefineOptions options;
     options.max_work = work;
     options.patient_rounds = 1;
-    Polisher polisher(landscape, field, {}, options);
-    const RefinedPercolation refined = refine_percolation(landscape, grid, polisher, options);
+    const RefinedPercolation refined = Refined(field, shape, options).found;
     if (work == 0) CHECK(!refined.settled);
     if (work == 1000000) CHECK(refined.settled);
     CHECK(refined.evaluations >= last);
